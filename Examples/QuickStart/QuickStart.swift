@@ -1,0 +1,1 @@
+@main enum QuickStart { static func main() {} }

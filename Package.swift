@@ -1,0 +1,91 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "tidemark",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Tidemark", targets: ["Tidemark"]),
+        .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
+        .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
+        .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
+        .executable(name: "tidemark", targets: ["TidemarkCLI"]),
+    ],
+    dependencies: [
+        // The deque of IDs in flight and the heap of deadlines.
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        // What a server already logs, measures and stops its services with.
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Sockets. Only TidemarkReplication uses it.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        // The arguments of the program `tidemark`. No library uses it.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    ],
+    targets: [
+        .target(
+            name: "TidemarkCore",
+            dependencies: [
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "Tidemark",
+            dependencies: [
+                "TidemarkCore",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "TidemarkSQLite",
+            dependencies: [
+                "Tidemark",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
+            // A symbolic link to the one copy of the schema at the top of the package.
+            resources: [.embedInCode("schema.sql")],
+            swiftSettings: settings),
+        .target(
+            name: "TidemarkReplication",
+            dependencies: [
+                "Tidemark",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "TidemarkCLI",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "QuickStart",
+            dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
+            path: "Examples/QuickStart",
+            swiftSettings: settings),
+        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
+        .testTarget(name: "TidemarkTests", dependencies: ["Tidemark"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkSQLiteTests",
+            dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: settings),
+        .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
+        .testTarget(name: "TidemarkCLITests", dependencies: ["TidemarkCLI"], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,229 @@
+/// A database that keeps the events of several streams and enforces the promises of their writers.
+///
+/// A store keeps these rules, whoever asks:
+///
+/// - A transaction that persists commits only when its writer's epoch is the newest of that name and it is a member,
+///   its IDs are above the writer's durable position, and no row holds them.
+/// - Joining, leaving and retiring raise the membership version in their own transaction.
+/// - Durable positions are only ever raised.
+/// - What is read together is read in one snapshot of the primary database, opened after the call.
+///
+/// Errors are ``TidemarkError`` where they have a cause that a caller can tell apart.
+public protocol EventStore: Sendable, CustomStringConvertible {
+    // MARK: Membership
+
+    /// Makes the stream where it is missing, and the instance a member with the next epoch, whose durable position is
+    /// the sequence's newest ID.
+    func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined
+    /// The orderly end of an epoch: raises the epoch and takes the writer off the members. Does nothing when the epoch
+    /// is over already.
+    func leave(_ stream: StreamName, as writer: Writer) async throws
+    /// Raises the durable position of the instance to the sequence's newest ID, whatever its heartbeat says, and
+    /// returns that position.
+    func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID
+    /// Raises the epoch of the instance and takes it off the members, whatever its heartbeat says.
+    func retire(_ stream: StreamName, instance: InstanceName) async throws
+    /// Writes down what writers promise. One call for all writers of a process, in one transaction; the answers come
+    /// in the order of the beats.
+    func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer]
+
+    // MARK: Writing
+
+    /// New IDs, durably allocated before their events.
+    func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID]
+    /// Puts tombstones into the rows of the IDs that have none, durably; returns those that hold an event.
+    func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID]
+    /// Allocates and persists in one transaction; the outcomes come in the order of the events.
+    func persist(_ events: [Event], in stream: StreamName, by writer: Writer) async throws -> [PersistOutcome]
+    /// Persists the event under an ID that was allocated before. When the event's id is there already, the ID gets a
+    /// tombstone in the same transaction.
+    func persist(_ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer) async throws
+        -> PersistOutcome
+
+    // MARK: Reading
+
+    /// One fresh snapshot for a batch of a background reader; nil when the stream does not exist.
+    func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot?
+    /// What a reader or writer has to know to catch up with everything that it may not have heard; nil when the stream
+    /// does not exist.
+    func reconciliation(of stream: StreamName, above minimum: StreamID, limit: Int) async throws -> Reconciliation?
+    /// The event with this id, whether or not the minimum has reached it.
+    func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent?
+    /// What `status` shows, from one snapshot; nil when the stream does not exist.
+    func status(of stream: StreamName) async throws -> StreamStatus?
+
+    // MARK: Consumers
+
+    /// Takes the name: whoever had it before can move its checkpoint no more.
+    func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim
+    /// Moves the checkpoint on; never back.
+    ///
+    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
+    func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws
+}
+
+/// What an instance got when it joined.
+public struct Joined: Hashable, Sendable {
+    public let writer: Writer
+    public let membership: Membership
+    /// The highest ID that is durably allocated: what the new member knows, and its durable position.
+    public let position: StreamID
+
+    public init(writer: Writer, membership: Membership, position: StreamID) {
+        self.writer = writer
+        self.membership = membership
+        self.position = position
+    }
+}
+
+/// What became of one event of a group.
+public enum PersistOutcome: Hashable, Sendable {
+    case persisted(StreamID)
+    /// An event with this id was there; nothing was written, and the ID is the one that it has.
+    case alreadyPersisted(StreamID)
+
+    public var streamID: StreamID {
+        switch self {
+        case .persisted(let id), .alreadyPersisted(let id): id
+        }
+    }
+}
+
+/// A promise for the database, and a sign of life.
+public struct Heartbeat: Hashable, Sendable {
+    public let stream: StreamName
+    public let writer: Writer
+    /// What the writer promised before this write began.
+    public let position: StreamID
+    /// For `status`: how many IDs are in flight, the lowest of them, and for how many milliseconds.
+    public let inFlight: Int
+    public let lowestInFlight: StreamID?
+    public let inFlightMilliseconds: Int64
+
+    public init(
+        stream: StreamName, writer: Writer, position: StreamID, inFlight: Int = 0, lowestInFlight: StreamID? = nil,
+        inFlightMilliseconds: Int64 = 0
+    ) {
+        self.stream = stream
+        self.writer = writer
+        self.position = position
+        self.inFlight = inFlight
+        self.lowestInFlight = lowestInFlight
+        self.inFlightMilliseconds = inFlightMilliseconds
+    }
+}
+
+/// What the database says to a heartbeat.
+public enum HeartbeatAnswer: Hashable, Sendable {
+    /// Written. The newest committed ID is known from now on; the writer's durable position may be above what it
+    /// promised, when it was closed.
+    case alive(newestCommitted: StreamID, durablePosition: StreamID)
+    /// The writer was retired and nobody has taken its name.
+    case retired
+    /// Another process joined under the name.
+    case taken(by: Writer)
+}
+
+/// What a background reader asks of a snapshot.
+public struct SnapshotRequest: Hashable, Sendable {
+    /// The last event that was delivered, looked up again; nil when there is none.
+    public var delivered: Delivered?
+    /// The version that the watermark was computed with; where the snapshot has another, it has no events.
+    public var membershipVersion: Int
+    /// Events after this ID and up to `through`.
+    public var after: StreamID
+    public var through: StreamID
+    /// At most so many events, and no further event once so many bytes of payload are in.
+    public var limit: Int
+    public var byteLimit: Int
+
+    public init(
+        delivered: Delivered?, membershipVersion: Int, after: StreamID, through: StreamID, limit: Int, byteLimit: Int
+    ) {
+        self.delivered = delivered
+        self.membershipVersion = membershipVersion
+        self.after = after
+        self.through = through
+        self.limit = limit
+        self.byteLimit = byteLimit
+    }
+}
+
+/// An event that a reader has delivered, by which it knows the database again.
+public struct Delivered: Hashable, Sendable {
+    public let streamID: StreamID
+    public let commitNumber: Int64
+    public let eventID: String
+
+    public init(streamID: StreamID, commitNumber: Int64, eventID: String) {
+        self.streamID = streamID
+        self.commitNumber = commitNumber
+        self.eventID = eventID
+    }
+}
+
+/// A consistent look at a stream.
+public struct Snapshot: Sendable {
+    public let membership: Membership
+    /// The highest event of the snapshot, 0 when there is none.
+    public let newestEvent: StreamID
+    /// The newest ID of the sequence.
+    public let sequence: StreamID
+    /// The number of the newest commit in the snapshot.
+    public let commitNumber: Int64
+    /// Whether the delivered event that was asked for is still what it was; true when none was asked for.
+    public let deliveredIsThere: Bool
+    /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
+    /// Empty when the membership version is not the one asked for, or the delivered event is not there.
+    public let events: [PersistedEvent]
+    /// Whether a limit cut the events off.
+    public let isTruncated: Bool
+
+    public init(
+        membership: Membership, newestEvent: StreamID, sequence: StreamID, commitNumber: Int64, deliveredIsThere: Bool,
+        events: [PersistedEvent], isTruncated: Bool
+    ) {
+        self.membership = membership
+        self.newestEvent = newestEvent
+        self.sequence = sequence
+        self.commitNumber = commitNumber
+        self.deliveredIsThere = deliveredIsThere
+        self.events = events
+        self.isTruncated = isTruncated
+    }
+}
+
+/// The state of a stream in one snapshot, without its events.
+public struct Reconciliation: Hashable, Sendable {
+    public let membership: Membership
+    public let sequence: StreamID
+    /// The highest ID with a row, an event or a tombstone.
+    public let newestCommitted: StreamID
+    /// The IDs with a row above the minimum asked for, as ranges, ascending; at most as many IDs as the limit allowed.
+    public let finished: [ClosedRange<StreamID>]
+
+    public init(
+        membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>]
+    ) {
+        self.membership = membership
+        self.sequence = sequence
+        self.newestCommitted = newestCommitted
+        self.finished = finished
+    }
+}
+
+/// The right to move a consumer's checkpoint, until somebody else claims the name.
+public struct ConsumerClaim: Hashable, Sendable {
+    public let stream: StreamName
+    public let name: ConsumerName
+    public let generation: Int
+    /// The checkpoint at the time of the claim; 0 for a new consumer.
+    public let position: StreamID
+
+    public init(stream: StreamName, name: ConsumerName, generation: Int, position: StreamID) {
+        self.stream = stream
+        self.name = name
+        self.generation = generation
+        self.position = position
+    }
+}

@@ -1,0 +1,32 @@
+/// Carries replication commands between instances: fast, and allowed to lose, repeat and delay them.
+///
+/// Nothing depends on a command's arrival: positions are promises that stay true, and everyone reconciles with the
+/// database. A transport therefore never makes a sender wait.
+public protocol ReplicationTransport: Sendable {
+    /// Takes part, under the given name, until the connection is closed.
+    ///
+    /// `receive` is called from the transport's own thread, one call at a time and in order of arrival, with what
+    /// others send; what this connection sends does not come back to it. It must not block.
+    func connect(
+        as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+    ) async throws -> any ReplicationConnection
+}
+
+/// One participant's end of a transport.
+public protocol ReplicationConnection: Sendable {
+    /// Hands the commands to the transport and returns at once. What does not fit into the transport's bounded buffers,
+    /// or is sent while there is no connection, is dropped: positions that are repeated make up for it.
+    func send(_ commands: [ReplicationCommand])
+    /// Takes part no longer; `receive` is not called after it returns.
+    func close() async
+}
+
+/// What a transport has to tell.
+public enum ReplicationEvent: Sendable {
+    /// A connection was made, or made anew: commands may have been missed before this moment.
+    case connected
+    /// The connection is gone, the transport makes a new one by itself.
+    case disconnected(reason: String)
+    /// Another participant sent this.
+    case command(ReplicationCommand)
+}

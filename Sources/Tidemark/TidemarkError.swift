@@ -1,0 +1,118 @@
+/// What can go wrong, with the stream, the instance and the IDs it happened to. The description says what to do.
+public enum TidemarkError: Error, Hashable, Sendable {
+    // MARK: Events
+
+    /// The event is not one that can be persisted; nothing was written for it.
+    case invalidEvent(stream: StreamName, id: String, problem: String)
+
+    // MARK: IDs and scopes
+
+    /// This instance reads only: it has not joined the stream, or has left it.
+    case notAMember(stream: StreamName, instance: InstanceName)
+    /// The sequence did not answer within the scope's time limit. An answer that comes later is abandoned.
+    case sequenceTimedOut(stream: StreamName, instance: InstanceName, limit: Duration)
+    /// The sequence gave an ID that it may have given before: the database was put back.
+    case sequenceWentBackwards(stream: StreamName, instance: InstanceName, id: StreamID, known: StreamID)
+    /// The sequence broke its contract in another way.
+    case invalidSequenceAnswer(stream: StreamName, instance: InstanceName, problem: String)
+    /// The scope ran over its time limit and its IDs were abandoned: no event can take them any more.
+    case reservationExpired(stream: StreamName, instance: InstanceName, ids: [StreamID], limit: Duration)
+    /// The ID was closed for this writer, or its scope is over: nothing was written under it. Take a new one.
+    case closed(stream: StreamName, instance: InstanceName, id: StreamID)
+
+    // MARK: Membership
+
+    /// Another process joined under this instance's name; this one has stopped writing for good.
+    case instanceTaken(stream: StreamName, writer: Writer, by: Writer?)
+    /// The writer was retired after a long silence; it may join again.
+    case retired(stream: StreamName, writer: Writer)
+    /// There is no writer of that name in the stream.
+    case unknownInstance(stream: StreamName, instance: InstanceName)
+    /// There is no such stream in the database.
+    case unknownStream(stream: StreamName, store: String)
+    /// Another reader goes on under this consumer's name; this one has stopped.
+    case consumerTaken(stream: StreamName, consumer: ConsumerName)
+
+    // MARK: Reading
+
+    /// What was delivered before is no longer in the database, or is something else: it was put back or replaced.
+    case databaseWentBackwards(stream: StreamName, id: StreamID, problem: String)
+
+    // MARK: The log
+
+    /// The log was shut down, or has not been started.
+    case stopped(stream: StreamName, instance: InstanceName)
+
+    // MARK: Stores
+
+    /// The database cannot be reached or opened: a missing folder or file, a lost connection, a failing disk.
+    case storeUnavailable(store: String, problem: String)
+    /// The file is not a database, or its contents are damaged.
+    case notADatabase(store: String, problem: String)
+    /// The database was made by a newer version of Tidemark.
+    case schemaTooNew(store: String, found: Int, supported: Int)
+    /// The database can be read only.
+    case readOnly(store: String)
+    /// The disk is full; nothing was written.
+    case storeFull(store: String)
+    /// Somebody else held the database's write lock for longer than the limit.
+    case writeLockHeld(store: String, by: String?, limit: Duration)
+}
+
+extension TidemarkError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .invalidEvent(let stream, let id, let problem):
+            "event \"\(id)\" cannot be persisted in stream \(stream): \(problem)"
+        case .notAMember(let stream, let instance):
+            "instance \(instance) is not a writer of stream \(stream): join before allocating IDs"
+        case .sequenceTimedOut(let stream, let instance, let limit):
+            "instance \(instance) got no ID for stream \(stream) within \(limit): the database is slow or gone; try again"
+        case .sequenceWentBackwards(let stream, let instance, let id, let known):
+            "the sequence of stream \(stream) gave instance \(instance) the ID \(id), although \(known) was given out "
+                + "before: the database was restored from a backup; restart every process that uses it"
+        case .invalidSequenceAnswer(let stream, let instance, let problem):
+            "the sequence of stream \(stream) gave instance \(instance) IDs that cannot be right: \(problem)"
+        case .reservationExpired(let stream, let instance, let ids, let limit):
+            "instance \(instance) held \(Self.shown(ids)) of stream \(stream) for longer than \(limit): abandoned; "
+                + "nothing was persisted under it, try again with a new one"
+        case .closed(let stream, let instance, let id):
+            "ID \(id) of stream \(stream) was closed for instance \(instance): nothing was persisted under it, "
+                + "try again with a new one"
+        case .instanceTaken(let stream, let writer, let holder):
+            "another process \(holder.map { "(\($0)) " } ?? "")has taken the instance name of \(writer) in stream "
+                + "\(stream): this process has stopped writing; give each process a name of its own"
+        case .retired(let stream, let writer):
+            "writer \(writer) of stream \(stream) was retired: join again to write"
+        case .unknownInstance(let stream, let instance):
+            "stream \(stream) has no writer named \(instance)"
+        case .unknownStream(let stream, let store):
+            "\(store) has no stream named \(stream)"
+        case .consumerTaken(let stream, let consumer):
+            "another reader has taken over consumer \(consumer) of stream \(stream): this one has stopped"
+        case .databaseWentBackwards(let stream, let id, let problem):
+            "stream \(stream) is not what it was at ID \(id): \(problem); the database was restored or replaced, "
+                + "restart every process that uses it and check what the reader has done since"
+        case .stopped(let stream, let instance):
+            "the log of stream \(stream) is not running as instance \(instance): run it, or open it again"
+        case .storeUnavailable(let store, let problem):
+            "\(store) cannot be used: \(problem)"
+        case .notADatabase(let store, let problem):
+            "\(store) is not a database that Tidemark can use: \(problem)"
+        case .schemaTooNew(let store, let found, let supported):
+            "\(store) has schema version \(found), this program knows up to \(supported): use a newer one"
+        case .readOnly(let store):
+            "\(store) can only be read: check the permissions of the file and of its folder"
+        case .storeFull(let store):
+            "the disk of \(store) is full: nothing was written; make room and try again"
+        case .writeLockHeld(let store, let holder, let limit):
+            "\(holder ?? "another process") has held the write lock of \(store) for more than \(limit): "
+                + "nothing was written; continue or end that process, then try again"
+        }
+    }
+
+    private static func shown(_ ids: [StreamID]) -> String {
+        guard let first = ids.first, let last = ids.last else { return "no ID" }
+        return ids.count == 1 ? "ID \(first)" : "\(ids.count) IDs from \(first) to \(last)"
+    }
+}

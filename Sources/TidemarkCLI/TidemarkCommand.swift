@@ -1,0 +1,1 @@
+@main enum TidemarkCommand { static func main() {} }

@@ -1,0 +1,106 @@
+/// What was wrong with a name of a stream, an instance or a consumer.
+public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Names have at least one character.
+    case empty
+    /// Names have at most 128 bytes.
+    case tooLong(bytes: Int)
+    /// Names are printable ASCII without space, `#` and `/`: they go into lines of the replication protocol, where a
+    /// space ends a field and `#` an instance name, and into Redis channels, where `/` begins a sub-channel.
+    case forbidden(byte: UInt8, at: Int)
+
+    public var description: String {
+        switch self {
+        case .empty:
+            "a name must not be empty: give 1 to 128 characters of printable ASCII without space, '#' and '/'"
+        case .tooLong(let bytes):
+            "a name of \(bytes) bytes is too long: give at most 128 characters"
+        case .forbidden(let byte, let offset):
+            "a name must be printable ASCII without space, '#' and '/': byte \(offset + 1) is \(Self.shown(byte))"
+        }
+    }
+
+    private static func shown(_ byte: UInt8) -> String {
+        switch byte {
+        case 0x20: "a space"
+        case 0x21...0x7E: "'\(Character(Unicode.Scalar(byte)))'"
+        default: "0x" + String(byte, radix: 16)
+        }
+    }
+
+    /// Throws unless `name` is 1 to 128 bytes of printable ASCII without space, `#` and `/`.
+    static func check(_ name: String) throws(InvalidName) {
+        let bytes = name.utf8
+        if bytes.isEmpty { throw .empty }
+        if bytes.count > 128 { throw .tooLong(bytes: bytes.count) }
+        for (offset, byte) in bytes.enumerated() where !allows(byte) {
+            throw .forbidden(byte: byte, at: offset)
+        }
+    }
+
+    private static func allows(_ byte: UInt8) -> Bool {
+        (0x21...0x7E).contains(byte) && byte != UInt8(ascii: "#") && byte != UInt8(ascii: "/")
+    }
+}
+
+/// A validated name: 1 to 128 bytes of printable ASCII without space, `#` and `/`.
+public protocol ValidatedName: Hashable, Comparable, Codable, Sendable, CustomStringConvertible,
+    ExpressibleByStringLiteral
+where StringLiteralType == String {
+    var rawValue: String { get }
+    /// - Throws: ``InvalidName``.
+    init(validating name: String) throws
+}
+
+extension ValidatedName {
+    /// Traps when the literal is not a valid name.
+    public init(stringLiteral value: String) {
+        do {
+            try self.init(validating: value)
+        } catch {
+            preconditionFailure("\"\(value)\": \(error)")
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        try self.init(validating: decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(rawValue)
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+    public var description: String { rawValue }
+}
+
+/// The name of one running writer (or reader); only one process at a time has it, the newest.
+public struct InstanceName: ValidatedName {
+    public let rawValue: String
+
+    public init(validating name: String) throws {
+        try InvalidName.check(name)
+        rawValue = name
+    }
+}
+
+/// The name of an ordered log of events; its IDs come from one sequence.
+public struct StreamName: ValidatedName {
+    public let rawValue: String
+
+    public init(validating name: String) throws {
+        try InvalidName.check(name)
+        rawValue = name
+    }
+}
+
+/// The name under which a background reader keeps its place in the database.
+public struct ConsumerName: ValidatedName {
+    public let rawValue: String
+
+    public init(validating name: String) throws {
+        try InvalidName.check(name)
+        rawValue = name
+    }
+}

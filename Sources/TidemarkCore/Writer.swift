@@ -1,0 +1,41 @@
+/// One epoch of one instance, written `p1#3`.
+///
+/// A position is a promise of one epoch: a process whose name was taken over may still promise truly what the new
+/// holder of the name does not. So everything that is said of a writer says of which epoch.
+public struct Writer: Hashable, Sendable, CustomStringConvertible {
+    public let instance: InstanceName
+    /// How often the instance name has joined; the first is 1. 0 stands for a peer that speaks without an epoch.
+    public let epoch: Int
+
+    public init(_ instance: InstanceName, epoch: Int) {
+        self.instance = instance
+        self.epoch = epoch
+    }
+
+    public var description: String { "\(instance)#\(epoch)" }
+}
+
+extension Writer {
+    /// Reads `name#epoch`; a name alone has epoch 0.
+    ///
+    /// - Throws: ``InvalidWriter`` when the epoch is not a canonical number of at least 0 (`007` is not one), or
+    ///   ``InvalidName``.
+    public init(parsing text: String) throws {
+        guard let mark = text.utf8.lastIndex(of: UInt8(ascii: "#")) else {
+            self.init(try InstanceName(validating: text), epoch: 0)
+            return
+        }
+        let digits = text[text.index(after: mark)...]
+        guard let epoch = Int(digits), epoch >= 0, String(epoch) == digits else {
+            throw InvalidWriter(text: text)
+        }
+        self.init(try InstanceName(validating: String(text[..<mark])), epoch: epoch)
+    }
+}
+
+/// A text that should have been an instance with its epoch, `name#3`.
+public struct InvalidWriter: Error, Hashable, Sendable, CustomStringConvertible {
+    public let text: String
+
+    public var description: String { "\"\(text)\" is not an instance with its epoch, such as p1#3" }
+}

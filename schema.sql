@@ -1,0 +1,77 @@
+-- The schema of Tidemark in an SQLite database: the one copy, which the library embeds and executes as it stands.
+--
+-- Everything is prefixed, so that it can live in a database that has tables of its own. Times are milliseconds since
+-- 1970-01-01 UTC and are for people: nothing is ordered or decided by them.
+
+-- One row: the version of this schema. A file of an older version is migrated, one of a newer version is refused.
+CREATE TABLE tidemark_schema (
+    version INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO tidemark_schema (version) VALUES (1);
+
+-- An ordered log of events, and the one sequence that all its writers share.
+CREATE TABLE tidemark_streams (
+    stream INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- The newest ID that was handed out; the first is 1.
+    sequence INTEGER NOT NULL DEFAULT 0 CHECK (sequence >= 0),
+    -- The number of the newest transaction that wrote rows of this stream.
+    commit_number INTEGER NOT NULL DEFAULT 0,
+    -- Raised by each join, leave and retirement, in their own transaction.
+    membership_version INTEGER NOT NULL DEFAULT 1
+) STRICT;
+
+-- Every instance that ever joined. Only the newest epoch of a member may commit, and only above its position.
+CREATE TABLE tidemark_writers (
+    writer INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    instance TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    is_member INTEGER NOT NULL CHECK (is_member IN (0, 1)),
+    -- The durable position: no event of this epoch at or below it will be committed from now on.
+    position INTEGER NOT NULL,
+    -- Whether somebody else raised the position since the writer's last heartbeat.
+    is_closed INTEGER NOT NULL DEFAULT 0 CHECK (is_closed IN (0, 1)),
+    -- Counts up with each sign of life.
+    heartbeat INTEGER NOT NULL DEFAULT 0,
+    heartbeat_at INTEGER NOT NULL,
+    -- As of the last heartbeat: IDs that were handed out to this writer and are not finished.
+    in_flight INTEGER NOT NULL DEFAULT 0,
+    lowest_in_flight INTEGER,
+    in_flight_since INTEGER,
+    -- The process that joined, on the machine that has the file.
+    process_id INTEGER,
+    UNIQUE (stream, instance)
+) STRICT;
+
+-- One row for each finished ID.
+CREATE TABLE tidemark_events (
+    stream INTEGER NOT NULL,
+    stream_id INTEGER NOT NULL,
+    -- 0: an event. 1: a tombstone, so that no event can take the ID. 2: an event in a table of the user's own.
+    kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+    event_id TEXT CHECK ((event_id IS NOT NULL) = (kind = 0)),
+    type TEXT CHECK ((type IS NOT NULL) = (kind = 0)),
+    key TEXT,
+    payload BLOB,
+    writer INTEGER NOT NULL,
+    persisted_at INTEGER NOT NULL,
+    commit_number INTEGER NOT NULL,
+    PRIMARY KEY (stream, stream_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX tidemark_events_by_id ON tidemark_events (stream, event_id) WHERE event_id IS NOT NULL;
+
+-- The checkpoints of background readers that keep their place here.
+CREATE TABLE tidemark_consumers (
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    name TEXT NOT NULL,
+    -- Raised when a reader claims the name; only the newest may move the checkpoint.
+    generation INTEGER NOT NULL,
+    position INTEGER NOT NULL DEFAULT 0,
+    -- The number of the newest commit in the snapshot of the checkpoint.
+    commit_number INTEGER NOT NULL DEFAULT 0,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (stream, name)
+) STRICT, WITHOUT ROWID;
