@@ -56,6 +56,10 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     /// Takes the name: whoever had it before can move its checkpoint no more.
     func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim
+    /// Does nothing while the claim is the newest.
+    ///
+    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
+    func verify(_ claim: ConsumerClaim) async throws
     /// Moves the checkpoint on; never back.
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
@@ -122,44 +126,6 @@ public enum HeartbeatAnswer: Hashable, Sendable {
     case retired
     /// Another process joined under the name.
     case taken(by: Writer)
-}
-
-/// What a background reader asks of a snapshot.
-public struct SnapshotRequest: Hashable, Sendable {
-    /// The last event that was delivered, looked up again; nil when there is none.
-    public var delivered: Delivered?
-    /// The version that the watermark was computed with; where the snapshot has another, it has no events.
-    public var membershipVersion: Int
-    /// Events after this ID and up to `through`.
-    public var after: StreamID
-    public var through: StreamID
-    /// At most so many events, and no further event once so many bytes of payload are in.
-    public var limit: Int
-    public var byteLimit: Int
-
-    public init(
-        delivered: Delivered?, membershipVersion: Int, after: StreamID, through: StreamID, limit: Int, byteLimit: Int
-    ) {
-        self.delivered = delivered
-        self.membershipVersion = membershipVersion
-        self.after = after
-        self.through = through
-        self.limit = limit
-        self.byteLimit = byteLimit
-    }
-}
-
-/// An event that a reader has delivered, by which it knows the database again.
-public struct Delivered: Hashable, Sendable {
-    public let streamID: StreamID
-    public let commitNumber: Int64
-    public let eventID: String
-
-    public init(streamID: StreamID, commitNumber: Int64, eventID: String) {
-        self.streamID = streamID
-        self.commitNumber = commitNumber
-        self.eventID = eventID
-    }
 }
 
 /// A consistent look at a stream.

@@ -1,0 +1,83 @@
+/// When an instance announces its position: at once after a quiet time, otherwise at most once per interval, and again
+/// at a slow beat while nothing changes, so that a lost message heals.
+///
+/// Only what readers need is announced: while the runs of finished IDs that they hear have no gap, the minimum passes
+/// an idle writer's last announcement by itself, and the writer need not speak.
+public struct AnnouncementSchedule: Sendable {
+    public struct Timing: Hashable, Sendable {
+        /// The least time between two announcements of changes.
+        public var interval: Duration
+        /// The time after which the position is repeated.
+        public var repetition: Duration
+
+        public init(interval: Duration, repetition: Duration) {
+            self.interval = interval
+            self.repetition = repetition
+        }
+
+        /// The default for a stream with this many writers: 5 ms and 1 s, and longer from 10 writers on, so that all of
+        /// them together send at most 2,000 announcements a second, and repeat at most 500.
+        public static func forWriters(_ count: Int) -> Timing {
+            Timing(
+                interval: max(.milliseconds(5), .microseconds(500) * count),
+                repetition: max(.seconds(1), .milliseconds(2) * count))
+        }
+    }
+
+    public enum Action: Hashable, Sendable {
+        /// Say that no row of this writer lies between the two (or that it cannot say, where they are equal), and ask
+        /// again.
+        case announce(previous: StreamID, new: StreamID)
+        /// Nothing is to be said before this time, if nothing changes.
+        case wait(until: Duration)
+    }
+
+    /// The position announced last.
+    public private(set) var announced: StreamID
+    private var announcedAt: Duration?
+    /// The highest of what was said, as a position or with a row.
+    private var said: StreamID
+    /// Whether rows were written since the last announcement that nobody was told of.
+    private var hasUntoldRows = false
+
+    public init(announced: StreamID) {
+        self.announced = announced
+        said = announced
+    }
+
+    /// Rows at these IDs were announced one by one.
+    public mutating func told(rowAt id: StreamID) {
+        said = max(said, id)
+    }
+
+    /// Rows were written without being announced: the next position says so by naming no previous one.
+    public mutating func wroteUntoldRows() {
+        hasUntoldRows = true
+    }
+
+    /// - Parameters:
+    ///   - position: this instance's position.
+    ///   - isNeeded: whether the position announced last holds somebody's minimum back.
+    ///   - isAsked: somebody asked for the position: it is announced whatever the timing says.
+    public mutating func next(
+        position: StreamID, isNeeded: Bool, isAsked: Bool = false, timing: Timing, now: Duration
+    ) -> Action {
+        guard let announcedAt, !isAsked else { return announce(position, now: now) }
+        let repeatAt = announcedAt + timing.repetition
+        if position > announced && isNeeded {
+            let changeAt = min(announcedAt + timing.interval, repeatAt)
+            return now >= changeAt ? announce(position, now: now) : .wait(until: changeAt)
+        }
+        return now >= repeatAt ? announce(position, now: now) : .wait(until: repeatAt)
+    }
+
+    private mutating func announce(_ position: StreamID, now: Duration) -> Action {
+        // A new epoch may start below what an older one of the name announced; within one, positions only rise.
+        let previous = hasUntoldRows ? position : min(max(announced, said), position)
+        announced = position
+        said = max(said, position)
+        announcedAt = now
+        hasUntoldRows = false
+        return .announce(previous: previous, new: position)
+    }
+}

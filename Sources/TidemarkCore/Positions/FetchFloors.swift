@@ -1,0 +1,31 @@
+import DequeModule
+
+/// The fetches in progress, each with its floor: the highest ID that was known when it asked the sequence.
+///
+/// What is known only grows, so floors ascend in the order in which fetches begin, and the lowest is at the front.
+public struct FetchFloors: Sendable {
+    private var floors: Deque<StreamID?> = []
+    private var firstNumber = 0
+
+    public init() {}
+
+    /// The lowest floor, nil when no fetch is in progress.
+    public var lowest: StreamID? { floors.first ?? nil }
+
+    public mutating func begin(at known: StreamID) -> Int {
+        floors.append(known)
+        return firstNumber + floors.count - 1
+    }
+
+    /// Ends a fetch and returns its floor; nil when it has ended before.
+    public mutating func end(_ number: Int) -> StreamID? {
+        let index = number - firstNumber
+        guard floors.indices.contains(index), let floor = floors[index] else { return nil }
+        floors[index] = nil
+        while let first = floors.first, first == nil {
+            floors.removeFirst()
+            firstNumber += 1
+        }
+        return floor
+    }
+}

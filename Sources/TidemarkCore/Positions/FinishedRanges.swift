@@ -1,0 +1,77 @@
+/// The IDs that are known to be finished, kept as ranges: what readers hear and read of other writers' rows.
+///
+/// A run without a gap is one range, however long, so the size is that of the gaps. It has a bound: when there are
+/// more ranges, the highest is forgotten. Forgetting only ever delays: positions and the database say the same later.
+public struct FinishedRanges: Hashable, Sendable {
+    /// Disjoint, not adjacent, ascending.
+    public private(set) var ranges: [ClosedRange<StreamID>] = []
+    /// The greatest number of ranges that is kept.
+    public let maximumCount: Int
+
+    public init(maximumCount: Int = 4096) {
+        precondition(maximumCount > 0, "there must be room for a range")
+        self.maximumCount = maximumCount
+    }
+
+    /// The highest ID known to be finished.
+    public var highest: StreamID? { ranges.last?.upperBound }
+
+    public func contains(_ id: StreamID) -> Bool {
+        let index = firstIndex(endingAtOrAfter: id)
+        return index < ranges.count && ranges[index].contains(id)
+    }
+
+    /// The last ID of the run that begins right after `id`; `id` itself when the next one is not known to be finished.
+    public func endOfRun(after id: StreamID) -> StreamID {
+        // Runs are mostly asked for where they begin: at the lowest range.
+        guard let first = ranges.first, id.rawValue < .max else { return id }
+        let next = StreamID(id.rawValue + 1)
+        if next < first.lowerBound { return id }
+        if next <= first.upperBound { return first.upperBound }
+        let index = firstIndex(endingAtOrAfter: next)
+        return index < ranges.count && ranges[index].contains(next) ? ranges[index].upperBound : id
+    }
+
+    /// Takes O(log n) for the search, and moves what lies above the place where a new range goes.
+    public mutating func insert(_ new: ClosedRange<StreamID>) {
+        if let last = ranges.last, new.lowerBound > last.upperBound {
+            if new.lowerBound.rawValue == last.upperBound.rawValue + 1 {
+                ranges[ranges.count - 1] = last.lowerBound...new.upperBound
+            } else if ranges.count < maximumCount {
+                ranges.append(new)
+            }
+            return
+        }
+        // All ranges that overlap the new one or touch it become one with it.
+        let start = firstIndex(endingAtOrAfter: StreamID(max(new.lowerBound.rawValue, .min + 1) - 1))
+        var end = start
+        var merged = new
+        while end < ranges.count, ranges[end].lowerBound.rawValue - 1 <= new.upperBound.rawValue {
+            merged =
+                min(merged.lowerBound, ranges[end].lowerBound)...max(merged.upperBound, ranges[end].upperBound)
+            end += 1
+        }
+        if end == start + 1 {
+            ranges[start] = merged
+        } else {
+            ranges.replaceSubrange(start..<end, with: CollectionOfOne(merged))
+            if ranges.count > maximumCount { ranges.removeLast() }
+        }
+    }
+
+    /// Forgets the ranges that end below `id`.
+    public mutating func removeRanges(endingBelow id: StreamID) {
+        guard let first = ranges.first, first.upperBound < id else { return }
+        ranges.removeFirst(firstIndex(endingAtOrAfter: id))
+    }
+
+    private func firstIndex(endingAtOrAfter id: StreamID) -> Int {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < id { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,124 @@
+import DequeModule
+
+/// The IDs that were handed out to this instance and are not finished, in ascending order.
+///
+/// IDs come in almost ascending order and mostly finish near the lower end, so they lie in a deque: finding one takes
+/// a binary search, finishing marks it, and marked IDs at the lower end are dropped. Marked IDs behind one that is
+/// stuck are handed over as ranges from time to time, so that memory follows the number of IDs in flight.
+public struct InFlightIDs: Sendable {
+    public struct Entry: Sendable {
+        public let id: StreamID
+        /// Which scope holds it: the IDs of one scope share a number.
+        public let scope: Int
+        /// When the scope runs over its limit, on the clock of whoever asks.
+        public let deadline: Duration
+        /// When it was handed out, on the same clock.
+        public let since: Duration
+        public internal(set) var phase: Phase
+    }
+
+    public enum Phase: Hashable, Sendable {
+        /// The scope's body runs.
+        case held
+        /// The scope ran over its limit or failed, and the database has not yet confirmed what became of the ID.
+        case givenUp
+        /// Nothing more will appear under the ID.
+        case finished
+    }
+
+    private var entries: Deque<Entry> = []
+    private var finishedCount = 0
+
+    public init() {}
+
+    /// How many IDs are in flight.
+    public var count: Int { entries.count - finishedCount }
+    /// The lowest ID in flight. (The lower end never holds a finished one.)
+    public var lowest: Entry? { entries.first }
+
+    public var inFlight: [Entry] { entries.filter { $0.phase != .finished } }
+
+    public func contains(_ id: StreamID) -> Bool { phase(of: id).map { $0 != .finished } ?? false }
+
+    public func phase(of id: StreamID) -> Phase? {
+        index(of: id).map { entries[$0].phase }
+    }
+
+    /// - Precondition: the ID is not in flight already.
+    public mutating func insert(_ id: StreamID, scope: Int, since: Duration, deadline: Duration) {
+        let entry = Entry(id: id, scope: scope, deadline: deadline, since: since, phase: .held)
+        guard let last = entries.last, last.id >= id else {
+            entries.append(entry)
+            return
+        }
+        // Two fetches under way at once, and the later answer came first.
+        let place = lowerBound(id)
+        precondition(entries[place].id != id, "ID \(id) is in flight already")
+        entries.insert(entry, at: place)
+    }
+
+    /// The ID stays in flight, but its scope has no say any more. False when it is not held.
+    public mutating func giveUp(_ id: StreamID) -> Bool {
+        guard let index = index(of: id), entries[index].phase == .held else { return false }
+        entries[index].phase = .givenUp
+        return true
+    }
+
+    /// Marks the ID as finished; false when it was not in flight.
+    ///
+    /// `passed` is called with the IDs that have nothing in flight below them any more, or are handed over because
+    /// many have gathered behind one that is stuck: ascending, each once.
+    public mutating func finish(_ id: StreamID, passed: (StreamID) -> Void) -> Bool {
+        guard let index = index(of: id), entries[index].phase != .finished else { return false }
+        entries[index].phase = .finished
+        finishedCount += 1
+        while let first = entries.first, first.phase == .finished {
+            entries.removeFirst()
+            finishedCount -= 1
+            passed(first.id)
+        }
+        // Amortised: as many IDs have finished since the last time as there are entries to look at.
+        if finishedCount > 512, finishedCount > entries.count / 2 {
+            for entry in entries where entry.phase == .finished { passed(entry.id) }
+            entries.removeAll { $0.phase == .finished }
+            finishedCount = 0
+        }
+        return true
+    }
+
+    /// The IDs at or below a position that was closed.
+    public func idsInFlight(through position: StreamID) -> [StreamID] {
+        entries.prefix { $0.id <= position }.filter { $0.phase != .finished }.map(\.id)
+    }
+
+    /// The earliest deadline of a scope that still holds its IDs.
+    public var earliestDeadline: Duration? {
+        entries.lazy.filter { $0.phase == .held }.map(\.deadline).min()
+    }
+
+    /// The IDs whose scopes have run over their limit, by scope.
+    public func expired(at now: Duration) -> [Int: [StreamID]] {
+        var scopes: [Int: [StreamID]] = [:]
+        for entry in entries where entry.phase == .held && entry.deadline <= now {
+            scopes[entry.scope, default: []].append(entry.id)
+        }
+        return scopes
+    }
+
+    private func index(of id: StreamID) -> Int? {
+        guard let first = entries.first else { return nil }
+        if first.id == id { return 0 }
+        let place = lowerBound(id)
+        return place < entries.count && entries[place].id == id ? place : nil
+    }
+
+    private func lowerBound(_ id: StreamID) -> Int {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

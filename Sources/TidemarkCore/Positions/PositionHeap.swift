@@ -1,0 +1,75 @@
+/// The positions of a stream's members but this instance, with the least of them at hand.
+///
+/// A binary min-heap whose entries know their place in it (Williams 1964, "Algorithm 232: Heapsort", with handles):
+/// raising one position costs the logarithm of the number of members.
+public struct PositionHeap: Sendable {
+    private var writers: [Writer] = []
+    private var positions: [StreamID] = []
+    private var numbers: [InstanceName: Int] = [:]
+    /// Numbers of members, in heap order by position.
+    private var heap: [Int] = []
+    /// The place of each member in `heap`.
+    private var places: [Int] = []
+
+    public init(_ members: [Writer: StreamID] = [:]) {
+        for (writer, position) in members {
+            let number = writers.count
+            precondition(
+                numbers.updateValue(number, forKey: writer.instance) == nil,
+                "instance \(writer.instance) is a member in two epochs")
+            writers.append(writer)
+            positions.append(position)
+        }
+        // An ascending array is a heap.
+        heap = positions.indices.sorted { positions[$0] < positions[$1] }
+        places = positions
+            .indices.map { _ in 0 }
+        for (place, number) in heap.enumerated() { places[number] = place }
+    }
+
+    public var isEmpty: Bool { heap.isEmpty }
+
+    public var least: StreamID? { heap.first.map { positions[$0] } }
+
+    public var all: [(writer: Writer, position: StreamID)] {
+        zip(writers, positions).map { ($0, $1) }
+    }
+
+    /// The position of exactly this epoch; nil when it is no member.
+    public func position(of writer: Writer) -> StreamID? {
+        number(of: writer).map { positions[$0] }
+    }
+
+    public func position(of instance: InstanceName) -> StreamID? {
+        numbers[instance].map { positions[$0] }
+    }
+
+    /// Raises a member's position; false when this epoch is no member, or its position is as high already.
+    public mutating func raise(_ writer: Writer, to position: StreamID) -> Bool {
+        guard let number = number(of: writer), positions[number] < position else { return false }
+        positions[number] = position
+        sink(number)
+        return true
+    }
+
+    private func number(of writer: Writer) -> Int? {
+        guard let number = numbers[writer.instance], writers[number].epoch == writer.epoch else { return nil }
+        return number
+    }
+
+    private mutating func sink(_ number: Int) {
+        let position = positions[number]
+        var place = places[number]
+        while true {
+            var child = 2 * place + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, positions[heap[child + 1]] < positions[heap[child]] { child += 1 }
+            guard positions[heap[child]] < position else { break }
+            heap[place] = heap[child]
+            places[heap[place]] = place
+            place = child
+        }
+        heap[place] = number
+        places[number] = place
+    }
+}

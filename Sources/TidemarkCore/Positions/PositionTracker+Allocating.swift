@@ -1,0 +1,104 @@
+/// Why a fetch could not begin, or its answer cannot be used.
+public enum AllocationFailure: Error, Hashable, Sendable {
+    case notAMember
+    /// The fetch ended before its answer came.
+    case late
+    /// The answer holds an ID at or below the floor.
+    case wentBackwards(id: StreamID, floor: StreamID)
+    case wrongCount(asked: Int, got: Int)
+    case notAscending(id: StreamID)
+    /// The ID is in flight already.
+    case handedOutTwice(id: StreamID)
+}
+
+extension PositionTracker {
+    /// Notes the floor: until the answer is in flight, or the fetch has ended otherwise, this instance's position
+    /// stays at or below what is known now.
+    public mutating func beginFetch() throws(AllocationFailure) -> Int {
+        guard own != nil else { throw .notAMember }
+        return floors.begin(at: known)
+    }
+
+    /// The answer: its IDs are in flight until they are finished.
+    public mutating func endFetch(
+        _ fetch: Int, with ids: [StreamID], asked count: Int, scope: Int, since: Duration, deadline: Duration
+    ) throws(AllocationFailure) {
+        defer { update() }
+        try check(ids, asked: count, floor: takeFloor(fetch))
+        for id in ids { inFlight.insert(id, scope: scope, since: since, deadline: deadline) }
+    }
+
+    /// The fetch was a transaction that allocated IDs and committed them, or found that there was nothing to commit.
+    public mutating func endFetch(_ fetch: Int, committed ids: [StreamID]) throws(AllocationFailure) {
+        let floor = try takeFloor(fetch)
+        defer { update() }
+        for id in ids {
+            if id <= floor { throw .wentBackwards(id: id, floor: floor) }
+            recordOwnFinished(id)
+        }
+    }
+
+    /// The fetch failed, or its answer is not waited for any more. An ID that comes later must not be used.
+    public mutating func abortFetch(_ fetch: Int) {
+        _ = floors.end(fetch)
+        update()
+    }
+
+    /// The ID is committed, or a tombstone holds it. False when it was not in flight.
+    @discardableResult
+    public mutating func finish(_ id: StreamID) -> Bool {
+        defer { update() }
+        return finishOwn(id)
+    }
+
+    /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
+    public mutating func giveUp(_ id: StreamID) -> Bool {
+        inFlight.giveUp(id)
+    }
+
+    public func phase(of id: StreamID) -> InFlightIDs.Phase? { inFlight.phase(of: id) }
+    public func expired(at now: Duration) -> [Int: [StreamID]] { inFlight.expired(at: now) }
+    public var earliestDeadline: Duration? { inFlight.earliestDeadline }
+
+    mutating func finishOwn(_ id: StreamID) -> Bool {
+        var passed: (first: StreamID, last: StreamID)?
+        // What has nothing of this instance in flight below it is what others' gaps may be waiting for. What is passed
+        // in one go ascends, so that runs of it are inserted as ranges.
+        var finished = finished
+        self.finished = FinishedRanges(maximumCount: 1)
+        defer { self.finished = finished }
+        let wasInFlight = inFlight.finish(id) { id in
+            if let run = passed, run.last.rawValue + 1 == id.rawValue {
+                passed = (run.first, id)
+            } else {
+                if let run = passed { finished.insert(run.first...run.last) }
+                passed = (id, id)
+            }
+        }
+        if let run = passed { finished.insert(run.first...run.last) }
+        if wasInFlight { known = max(known, id) }
+        return wasInFlight
+    }
+
+    private mutating func recordOwnFinished(_ id: StreamID) {
+        known = max(known, id)
+        if id > minimum { finished.insert(id...id) }
+    }
+
+    private mutating func takeFloor(_ fetch: Int) throws(AllocationFailure) -> StreamID {
+        guard let floor = floors.end(fetch) else { throw .late }
+        return floor
+    }
+
+    private func check(_ ids: [StreamID], asked count: Int, floor: StreamID) throws(AllocationFailure) {
+        guard ids.count == count else { throw .wrongCount(asked: count, got: ids.count) }
+        var previous = floor
+        for id in ids {
+            guard id > previous else {
+                throw id <= floor ? .wentBackwards(id: id, floor: floor) : .notAscending(id: id)
+            }
+            guard !inFlight.contains(id) else { throw .handedOutTwice(id: id) }
+            previous = id
+        }
+    }
+}

@@ -1,0 +1,113 @@
+/// What one instance knows of the positions of a stream's writers: its own, which it decides, and the others', which
+/// it hears of; and the minimum persisted position that follows.
+///
+/// Two things are tracked apart (rule 8 of the design): positions, which are promises of writers and say nothing about
+/// the ID that they name, and IDs known to be finished.
+///
+/// Invariants:
+///
+/// - This instance's position never passes an ID of its own in flight, nor the floor of a fetch in progress.
+/// - Positions of one epoch only rise. The minimum goes down only when newer members are loaded.
+/// - Every ID at or below the minimum is finished, if the members are those of the database.
+///
+/// IDs are counted upwards here; a backward stream is negated by whoever owns the tracker.
+public struct PositionTracker: Sendable {
+    public let instance: InstanceName
+    /// This instance as a member; nil when it only reads.
+    public internal(set) var own: Writer?
+    public internal(set) var membershipVersion: Int
+    /// The highest ID that is durably allocated, as far as this instance can tell: it committed, abandoned, read or
+    /// heard of it. An ID that was allocated and is not finished does not count.
+    public internal(set) var known: StreamID
+    public internal(set) var minimum: StreamID
+
+    var others: PositionHeap
+    var inFlight = InFlightIDs()
+    var floors = FetchFloors()
+    var finished: FinishedRanges
+    /// This instance's position in its epoch, and never below what the database has.
+    var ownPosition: StreamID
+    /// When set, this instance is this writer and no other: another epoch of its name is another process.
+    var pinned: Writer?
+
+    /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
+    ///   newest ID of the sequence that it knew when it joined.
+    public init(
+        instance: InstanceName, members: [Writer: StreamID], version: Int, maximumRanges: Int = 4096
+    ) {
+        self.instance = instance
+        membershipVersion = version
+        own = members.keys.first { $0.instance == instance }
+        others = PositionHeap(members.filter { $0.key.instance != instance })
+        finished = FinishedRanges(maximumCount: maximumRanges)
+        known = members.values.max() ?? 0
+        minimum = members.values.min() ?? 0
+        ownPosition = own.flatMap { members[$0] } ?? 0
+        update()
+    }
+
+    public var hasMembers: Bool { own != nil || !others.isEmpty }
+    public var watermark: Watermark { Watermark(minimum: minimum, membershipVersion: membershipVersion) }
+
+    /// This instance's position; nil when it only reads.
+    public var position: StreamID? { own == nil ? nil : ownPosition }
+
+    /// One entry a member: this instance's position, the others' as heard.
+    public var positions: [Writer: StreamID] {
+        var positions = Dictionary(uniqueKeysWithValues: others.all.map { ($0.writer, $0.position) })
+        if let own { positions[own] = ownPosition }
+        return positions
+    }
+
+    /// At least the minimum; so for instances that are no members.
+    public func position(of name: InstanceName) -> StreamID {
+        if let own, own.instance == name { return max(ownPosition, minimum) }
+        return max(others.position(of: name) ?? minimum, minimum)
+    }
+
+    public var token: StreamToken {
+        var ahead: [InstanceName: StreamID] = [:]
+        for (writer, position) in others.all where position > minimum { ahead[writer.instance] = position }
+        if let own, ownPosition > minimum { ahead[own.instance] = ownPosition }
+        return StreamToken(minimum: minimum, ahead: ahead)
+    }
+
+    /// How many IDs of this instance are in flight, and the lowest of them.
+    public var inFlightCount: Int { inFlight.count }
+    public var lowestInFlight: InFlightIDs.Entry? { inFlight.lowest }
+
+    /// The highest ID heard of or read, finished or not passed by the minimum yet.
+    public var highestKnown: StreamID { max(known, finished.highest ?? known) }
+
+    /// Where the minimum would be for someone who has heard of this instance only that it is at `announced`.
+    public func minimumAsHeard(announced: StreamID) -> StreamID {
+        guard own != nil else { return minimum }
+        let least = others.least.map { min($0, announced) } ?? announced
+        return min(finished.endOfRun(after: least), minimum)
+    }
+
+    // MARK: What follows from a change
+
+    /// Brings this instance's position and the minimum up to date. Called at the end of every change.
+    mutating func update() {
+        if own != nil {
+            var reachable = known
+            if let lowest = inFlight.lowest { reachable = min(reachable, StreamID(lowest.id.rawValue - 1)) }
+            if let floor = floors.lowest { reachable = min(reachable, floor) }
+            // What the database has as durable was promised, whatever this instance knows by now.
+            ownPosition = max(ownPosition, reachable)
+        }
+        guard let least else {
+            minimum = finished.endOfRun(after: minimum)
+            return
+        }
+        minimum = max(minimum, finished.endOfRun(after: least))
+        finished.removeRanges(endingBelow: least)
+    }
+
+    /// The least position over all members; nil when there are none.
+    var least: StreamID? {
+        guard own != nil else { return others.least }
+        return others.least.map { min($0, ownPosition) } ?? ownPosition
+    }
+}

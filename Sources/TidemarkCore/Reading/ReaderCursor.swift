@@ -1,0 +1,94 @@
+/// A background reader without its database: which snapshot it asks for, and what the answer allows it to deliver.
+///
+/// The order is what makes it safe (rule 7 of the design): the watermark is computed first, then a fresh snapshot is
+/// opened for the events and the membership version together. A writer that joined in between has raised the version,
+/// and what it commits below the watermark is not skipped, because nothing is delivered by a watermark of other
+/// members.
+///
+/// Invariant: the cursor only moves forward, and every event at or below it that the stream will ever have was
+/// delivered, or lay at or below the ID where reading began.
+public struct ReaderCursor: Sendable {
+    /// Everything at or below it was delivered.
+    public private(set) var position: StreamID
+    /// The last event delivered; nil until there is one.
+    public private(set) var delivered: Delivered?
+    /// How far reading itself has come. (Where it began is the caller's word, and may lie beyond the stream's end.)
+    private var reached: StreamID?
+
+    public enum Step: Hashable, Sendable {
+        /// The watermark is not beyond the cursor: nothing may be read until it moves.
+        case wait
+        case read(SnapshotRequest)
+    }
+
+    /// What of a snapshot the cursor goes by.
+    public struct View: Hashable, Sendable {
+        public var membershipVersion: Int
+        /// The newest ID of the sequence in the snapshot.
+        public var sequence: StreamID
+        public var deliveredIsThere: Bool
+        /// The last of the events in the snapshot's batch; nil when it has none.
+        public var last: Delivered?
+        /// Whether a limit cut the batch off.
+        public var isTruncated: Bool
+
+        public init(
+            membershipVersion: Int, sequence: StreamID, deliveredIsThere: Bool, last: Delivered?, isTruncated: Bool
+        ) {
+            self.membershipVersion = membershipVersion
+            self.sequence = sequence
+            self.deliveredIsThere = deliveredIsThere
+            self.last = last
+            self.isTruncated = isTruncated
+        }
+    }
+
+    public enum Outcome: Hashable, Sendable {
+        /// The batch may be delivered; the cursor has moved on. (The batch may be empty.)
+        case deliver
+        /// The members changed: load them, compute the watermark again, and ask again.
+        case reloadMembers
+        /// What was there is not there any more: the database was put back.
+        case wentBackwards(at: StreamID, problem: String)
+    }
+
+    public init(after position: StreamID) {
+        self.position = position
+    }
+
+    /// - Parameter watermark: read before the snapshot is opened.
+    public func nextStep(watermark: Watermark, limit: Int, byteLimit: Int) -> Step {
+        guard watermark.minimum > position else { return .wait }
+        return .read(
+            SnapshotRequest(
+                delivered: delivered, membershipVersion: watermark.membershipVersion, after: position,
+                through: watermark.minimum, limit: limit, byteLimit: byteLimit))
+    }
+
+    /// - Parameters:
+    ///   - view: the snapshot that was opened for `request`.
+    ///   - request: what ``nextStep(watermark:limit:byteLimit:)`` asked for last.
+    public mutating func received(_ view: View, for request: SnapshotRequest) -> Outcome {
+        if let delivered, !view.deliveredIsThere {
+            return .wentBackwards(
+                at: delivered.streamID, problem: "event \"\(delivered.eventID)\" was delivered there and is not there now")
+        }
+        if let reached, view.sequence < reached {
+            return .wentBackwards(at: reached, problem: "the sequence is at \(view.sequence) now")
+        }
+        if view.membershipVersion < request.membershipVersion {
+            return .wentBackwards(
+                at: position,
+                problem: "the membership version was \(request.membershipVersion) and is \(view.membershipVersion) now")
+        }
+        guard view.membershipVersion == request.membershipVersion else { return .reloadMembers }
+        if let last = view.last {
+            precondition(last.streamID > position, "a snapshot held ID \(last.streamID), the cursor is at \(position)")
+            delivered = last
+        }
+        let end = view.isTruncated ? view.last?.streamID : max(request.through, view.last?.streamID ?? 0)
+        position = max(position, end ?? position)
+        reached = position
+        return .deliver
+    }
+}
