@@ -1,0 +1,173 @@
+import Logging
+import Synchronization
+
+/// Hands out stream IDs to one of several writers, and keeps track of how far each of them, and all of them together,
+/// have come.
+///
+/// IDs are handed out before transactions commit, so they commit out of order. The generator knows which of its own
+/// are in flight and hears of the other writers' positions; from both follows the minimum persisted position, below
+/// which nothing will ever be committed any more.
+///
+/// The logic is ``PositionTracker``; this class adds the lock, the clock and the tasks.
+public final class MultiWriterIDGenerator: Sendable {
+    public enum Direction: Sendable {
+        case forward
+        /// Hands out -1, -2, -3 … for backfill. Positions and IDs are negative and count down; the sequence counts up
+        /// as ever, and what it gives is negated.
+        case backward
+    }
+
+    public let stream: StreamName
+    public let instance: InstanceName
+    public let direction: Direction
+
+    let sequence: any StreamIDSequence
+    let time: TimeSource
+    let logger: Logger
+    let abandonLimit: Duration
+    let state: Mutex<State>
+
+    struct State: Sendable {
+        var tracker: PositionTracker
+        var lastScope = 0
+        var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
+        var observer: (any GeneratorObserver)?
+        /// What is being found out about scopes that have no say any more.
+        var abandonments: [Int: Abandonment] = [:]
+        var expiry: (wakeAt: Duration, task: Task<Void, Never>)?
+    }
+
+    /// - Parameters:
+    ///   - sequence: where this stream's IDs come from.
+    ///   - members: the writers that readers count, with their durable positions; for this instance what it knows of
+    ///     the sequence when it joins. Where this instance is not among them it is a reader only.
+    ///   - version: the membership version that goes with the members.
+    public convenience init(
+        stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, members: [Writer: StreamID],
+        version: Int = 1, direction: Direction = .forward
+    ) {
+        self.init(
+            stream: stream, instance: instance, sequence: sequence, members: members, version: version,
+            direction: direction, time: .continuous, logger: Logger(label: "tidemark"))
+    }
+
+    /// - Parameters:
+    ///   - time: what time limits are measured with.
+    ///   - abandonLimit: how long a scope that throws waits for its IDs to be abandoned; after that they are abandoned
+    ///     in the background, and stay in flight until then.
+    public init(
+        stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, members: [Writer: StreamID],
+        version: Int, direction: Direction, time: TimeSource, logger: Logger, abandonLimit: Duration = .seconds(10)
+    ) {
+        self.stream = stream
+        self.instance = instance
+        self.sequence = sequence
+        self.direction = direction
+        self.time = time
+        self.abandonLimit = abandonLimit
+        var logger = logger
+        logger[metadataKey: "stream"] = "\(stream)"
+        logger[metadataKey: "instance"] = "\(instance)"
+        self.logger = logger
+        state = Mutex(
+            State(
+                tracker: PositionTracker(
+                    instance: instance, members: members.mapValues(direction.counted), version: version)))
+    }
+
+    deinit {
+        state.withLock { $0.expiry?.task.cancel() }
+    }
+}
+
+extension MultiWriterIDGenerator {
+    /// What the database says: the members with their durable positions. An older version changes nothing.
+    public func updateMembers(_ members: [Writer: StreamID], version: Int) {
+        let closed = change { $0.updateMembers(members.mapValues(direction.counted), version: version) }
+        if !closed.isEmpty {
+            logger.notice(
+                "IDs in flight were closed", metadata: ["count": "\(closed.count)", "lowest": "\(outward(closed[0]))"])
+        }
+    }
+
+    /// A position was heard. Dropped unless exactly this epoch is a member.
+    public func advance(_ writer: Writer, to position: StreamID) {
+        change { $0.advance(writer, to: direction.counted(position)) }
+    }
+
+    /// Rows of these IDs, events or tombstones, were heard of or read.
+    public func recordFinished(_ ids: [StreamID]) {
+        guard !ids.isEmpty else { return }
+        change { tracker in
+            for id in ids.map(direction.counted) { tracker.recordFinished(id...id) }
+        }
+    }
+
+    /// At least the minimum; so for instances that are not members.
+    public func position(of instance: InstanceName) -> StreamID {
+        outward(state.withLock { $0.tracker.position(of: instance) })
+    }
+
+    /// One entry a member: this instance's own position, and the others' as heard.
+    public var positions: [InstanceName: StreamID] {
+        let positions = state.withLock { $0.tracker.positions }
+        return Dictionary(uniqueKeysWithValues: positions.map { ($0.key.instance, outward($0.value)) })
+    }
+
+    /// The minimum persisted position and the version of the members that it was computed with, read together.
+    public var watermark: Watermark {
+        let watermark = state.withLock { $0.tracker.watermark }
+        return Watermark(minimum: outward(watermark.minimum), membershipVersion: watermark.membershipVersion)
+    }
+
+    /// The greatest ID such that it and every ID below it is finished, as far as this instance can tell. As good as
+    /// the members are: ``EventReader`` makes it safe to read by.
+    public var minimumPersistedPosition: StreamID { watermark.minimum }
+
+    /// The minimum, and the position of each writer that is ahead of it. Tokens are ordered upwards, so that of a
+    /// backward stream has the minimum alone.
+    public var token: StreamToken {
+        let token = state.withLock { $0.tracker.token }
+        return direction == .forward ? token : StreamToken(minimum: outward(token.minimum))
+    }
+}
+
+extension MultiWriterIDGenerator {
+    /// Changes the tracker and tells those who wait for the watermark, and the observer, if it had an effect for them.
+    @discardableResult
+    func change<R: Sendable, E: Error>(_ body: (inout PositionTracker) throws(E) -> R) throws(E) -> R {
+        typealias Told = (waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
+        let (result, told): (Result<R, E>, Told) = state.withLock { state in
+            let watermark = state.tracker.watermark
+            let position = state.tracker.position
+            let result: Result<R, E>
+            do throws(E) {
+                result = .success(try body(&state.tracker))
+            } catch {
+                result = .failure(error)
+            }
+            let moved = state.tracker.watermark != watermark
+            guard moved || state.tracker.position != position else { return (result, ([], nil)) }
+            var waiters: [Waiter<Void>] = []
+            if moved, !state.waiters.isEmpty {
+                waiters = Array(state.waiters.values)
+                state.waiters.removeAll(keepingCapacity: true)
+            }
+            return (result, (waiters, state.observer))
+        }
+        for waiter in told.waiters { waiter.resolve(()) }
+        told.observer?.positionsChanged()
+        return try result.get()
+    }
+
+    func outward(_ id: StreamID) -> StreamID {
+        direction == .forward ? id : StreamID(-id.rawValue)
+    }
+}
+
+extension MultiWriterIDGenerator.Direction {
+    /// The number that positions are tracked with, which counts up in both directions.
+    func counted(_ id: StreamID) -> StreamID {
+        self == .forward ? id : StreamID(-id.rawValue)
+    }
+}

@@ -1,0 +1,22 @@
+/// A monotonic clock whose instants are the time since it was made, so that it can be passed on without a type
+/// parameter. Tests pass one that they move by hand.
+public struct TimeSource: Sendable {
+    private let elapsed: @Sendable () -> Duration
+    private let sleepUntil: @Sendable (Duration) async throws -> Void
+
+    /// - Parameter clock: one that goes on, or stands still, while the machine is suspended: the caller's choice.
+    public init<C: Clock>(_ clock: C) where C.Duration == Duration {
+        let start = clock.now
+        elapsed = { start.duration(to: clock.now) }
+        sleepUntil = { try await clock.sleep(until: start.advanced(by: $0), tolerance: nil) }
+    }
+
+    /// For time limits: goes on while the machine is suspended.
+    public static var continuous: TimeSource { TimeSource(ContinuousClock()) }
+
+    public var now: Duration { elapsed() }
+
+    /// - Throws: `CancellationError` when the task is cancelled.
+    public func sleep(until deadline: Duration) async throws { try await sleepUntil(deadline) }
+    public func sleep(for duration: Duration) async throws { try await sleepUntil(now + duration) }
+}
