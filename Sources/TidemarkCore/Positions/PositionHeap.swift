@@ -22,12 +22,12 @@ public struct PositionHeap: Sendable {
         }
         // An ascending array is a heap.
         heap = positions.indices.sorted { positions[$0] < positions[$1] }
-        places = positions
-            .indices.map { _ in 0 }
+        places = positions.map { _ in 0 }
         for (place, number) in heap.enumerated() { places[number] = place }
     }
 
     public var isEmpty: Bool { heap.isEmpty }
+    public var count: Int { heap.count }
 
     public var least: StreamID? { heap.first.map { positions[$0] } }
 

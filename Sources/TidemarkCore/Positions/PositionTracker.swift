@@ -47,6 +47,7 @@ public struct PositionTracker: Sendable {
     }
 
     public var hasMembers: Bool { own != nil || !others.isEmpty }
+    public var memberCount: Int { others.count + (own == nil ? 0 : 1) }
     public var watermark: Watermark { Watermark(minimum: minimum, membershipVersion: membershipVersion) }
 
     /// This instance's position; nil when it only reads.

@@ -1,0 +1,36 @@
+/// How a log behaves. The defaults are right for most programs.
+public struct EventLogConfiguration: Sendable {
+    /// What an instance says of its own position over replication.
+    public enum Announcements: Hashable, Sendable {
+        /// Which of its IDs are finished, and its position when readers need it: at most once in this interval (nil:
+        /// 5 ms, and longer as the number of writers grows), and again at a slow beat.
+        case asNeeded(interval: Duration? = nil)
+        /// Nothing but the position, once in this interval.
+        case periodic(Duration)
+        /// Nothing at all.
+        case none
+    }
+
+    /// How large an event may be.
+    public var limits = EventLimits()
+    public var announcements = Announcements.asNeeded()
+    /// How often a writer writes its position and heartbeat into the database; nil: never, which is for measurements.
+    public var heartbeatInterval: Duration? = .seconds(1)
+    /// How often at least the database is asked for what was not heard; nil: never, which is for measurements.
+    public var reconcileInterval: Duration? = .seconds(1)
+    /// The database is asked sooner when the minimum has stood still for so long while something above it is known.
+    public var stallInterval: Duration = .milliseconds(250)
+    /// Events and bytes of payload that may wait to be persisted; callers wait beyond that.
+    public var waitingEvents = 10_000
+    public var waitingBytes = 64 << 20
+    /// Events and bytes of payload in one transaction.
+    public var groupEvents = 1_000
+    public var groupBytes = 8 << 20
+    /// Events and bytes of payload in one batch of a reader.
+    public var batchEvents = 1_000
+    public var batchBytes = 8 << 20
+    /// Rows that are announced one by one after a commit; of a larger group only the position is announced.
+    public var announcedRows = 64
+
+    public init() {}
+}

@@ -1,0 +1,102 @@
+import Synchronization
+
+/// Makes a generator agree with the database: what replication did not bring, or brought to nobody.
+///
+/// Replication makes Tidemark fast, never correct; this is what makes it move without any.
+final class Reconciler: Sendable {
+    private let stream: StreamName
+    private let store: any EventStore
+    private let generator: MultiWriterIDGenerator
+    private let time: TimeSource
+    private let state = Mutex(State())
+    /// Rows looked at in one go; the next time goes on from the new minimum.
+    private static let rowLimit = 10_000
+
+    private struct State {
+        var begun = 0
+        var running: Task<Int, any Error>?
+        var lastEnded: Duration?
+        var confirmed: StreamID = 0
+    }
+
+    init(stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, time: TimeSource) {
+        self.stream = stream
+        self.store = store
+        self.generator = generator
+        self.time = time
+    }
+
+    /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
+    /// minimum was computed with.
+    var confirmed: StreamID { state.withLock { $0.confirmed } }
+
+    /// Reconciles in a snapshot that is opened after the call. Concurrent callers share one.
+    func reconcile() async throws {
+        let ticket = state.withLock { $0.begun }
+        while true {
+            let task = state.withLock { state in
+                if let running = state.running { return running }
+                state.begun += 1
+                let number = state.begun
+                let task = Task {
+                    defer {
+                        ended()
+                    }
+                    try await self.run()
+                    return number
+                }
+                state.running = task
+                return task
+            }
+            // One that was running already may have opened its snapshot before the call.
+            if try await task.value > ticket { return }
+        }
+    }
+
+    /// Reconciles unless that was done within the last `age`.
+    func reconcile(ifOlderThan age: Duration) async throws {
+        if let last = state.withLock({ $0.lastEnded }), time.now - last < age { return }
+        try await reconcile()
+    }
+
+    private func ended() {
+        state.withLock { state in
+            state.running = nil
+            state.lastEnded = time.now
+        }
+    }
+
+    private func run() async throws {
+        let before = generator.watermark
+        let known = generator.change { $0.known }
+        guard
+            let found = try await store.reconciliation(of: stream, above: before.minimum, limit: Self.rowLimit)
+        else { return }
+        guard found.sequence >= known, found.membership.version >= before.membershipVersion else {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: known,
+                problem: "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        }
+        generator.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
+        if found.membership.version == before.membershipVersion {
+            state.withLock { $0.confirmed = max($0.confirmed, before.minimum) }
+        }
+    }
+}
+
+extension MultiWriterIDGenerator {
+    /// What one snapshot of the database says.
+    func take(_ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []) {
+        updateMembers(membership.members, version: membership.version)
+        change { tracker in
+            for range in finished { tracker.recordFinished(range) }
+            tracker.recordKnown(newestCommitted)
+            // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
+            if membership.members.isEmpty, newestCommitted > tracker.minimum,
+                membership.version == tracker.membershipVersion
+            {
+                tracker.recordFinished(StreamID(tracker.minimum.rawValue + 1)...newestCommitted)
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import Logging
+
+extension EventPersister {
+    /// How often a group is tried again that was closed or retired under way.
+    private static let attempts = 5
+
+    /// Commits the group, or fails its callers; a failure that is one event's fault is only its own caller's.
+    func commit(_ group: [PersistQueue.Request]) async {
+        let events = group.count == 1 ? group[0].events : group.flatMap(\.events)
+        do {
+            let outcomes = try await commit(events)
+            var rest = outcomes[...]
+            for request in group {
+                request.result.resolve(.success(Array(rest.prefix(request.events.count))))
+                rest = rest.dropFirst(request.events.count)
+            }
+            onCommit(events, outcomes)
+        } catch TidemarkError.invalidEvent where group.count > 1 {
+            // A store may be stricter than the limits that were checked before.
+            for request in group { await commit([request]) }
+        } catch {
+            for request in group { request.result.resolve(.failure(error)) }
+        }
+    }
+
+    private func commit(_ events: [Event]) async throws -> [PersistOutcome] {
+        var attempt = 1
+        while true {
+            let writer = try membership.currentWriter()
+            do {
+                return try await transaction(events, as: writer)
+            } catch TidemarkError.closed where attempt < Self.attempts {
+                // The group's IDs were closed while it was under way: again under new ones.
+            } catch TidemarkError.retired where attempt < Self.attempts {
+                _ = try await membership.rejoin(after: writer)
+            } catch let error as TidemarkError {
+                if case .instanceTaken = error { membership.nameWasTaken(error) }
+                throw error
+            }
+            attempt += 1
+        }
+    }
+
+    /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress.
+    private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
+        let fetch: Int
+        do {
+            fetch = try generator.change { tracker throws(AllocationFailure) in try tracker.beginFetch() }
+        } catch {
+            throw generator.described(error)
+        }
+        let outcomes: [PersistOutcome]
+        do {
+            outcomes = try await store.persist(events, in: stream, by: writer)
+        } catch {
+            generator.change { $0.abortFetch(fetch) }
+            throw error
+        }
+        let persisted = outcomes.compactMap { outcome in
+            if case .persisted(let id) = outcome { id } else { nil }
+        }
+        do {
+            try generator.change { tracker throws(AllocationFailure) in
+                try tracker.endFetch(fetch, committed: persisted)
+            }
+        } catch {
+            throw generator.described(error)
+        }
+        return outcomes
+    }
+}

@@ -1,0 +1,124 @@
+import Logging
+import Synchronization
+
+/// Gathers what concurrent callers hand in and commits it in groups: all that waits goes into one transaction, and
+/// while that is being made durable the next group gathers.
+///
+/// The queue is bounded: when it is full callers wait, and memory does not grow.
+public final class EventPersister: Sendable {
+    let stream: StreamName
+    let store: any EventStore
+    let generator: MultiWriterIDGenerator
+    let limits: EventLimits
+    let membership: any WriterMembership
+    let onCommit: @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
+    private let state: Mutex<State>
+
+    private struct State {
+        var queue: PersistQueue
+        /// Why nothing is taken any more.
+        var stopped: TidemarkError?
+        /// Who waits for the queue to be empty.
+        var drained: [Waiter<Void>] = []
+    }
+
+    init(
+        stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, limits: EventLimits,
+        queue: PersistQueue.Limits, membership: any WriterMembership,
+        onCommit: @escaping @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
+    ) {
+        self.stream = stream
+        self.store = store
+        self.generator = generator
+        self.limits = limits
+        self.membership = membership
+        self.onCommit = onCommit
+        state = Mutex(State(queue: PersistQueue(limits: queue)))
+    }
+
+    /// Persists the events in one transaction and returns, in their order, when they are durable.
+    ///
+    /// - Throws: ``TidemarkError/invalidEvent(stream:id:problem:)`` before anything is written;
+    ///   `CancellationError` when the task is cancelled, and then the events are persisted either all or not at all;
+    ///   ``TidemarkError/instanceTaken(stream:writer:by:)``, or what the store throws.
+    public func persist(_ events: [Event]) async throws -> [PersistOutcome] {
+        for event in events { try limits.check(event, in: stream) }
+        if events.isEmpty { return [] }
+        try Task.checkCancellation()
+        let result = Waiter<Result<[PersistOutcome], any Error>>()
+        let request = state.withLock { state in
+            PersistQueue.Request(
+                number: state.queue.makeNumber(), events: events,
+                bytes: events.reduce(0) { $0 + $1.payload.count }, result: result)
+        }
+        try await enter(request)
+        return try await withTaskCancellationHandler {
+            try await result.value().get()
+        } onCancel: {
+            // In a group it goes on, and the caller does not wait for it.
+            _ = state.withLock { $0.queue.withdraw(request.number) }
+            result.resolve(.failure(CancellationError()))
+        }
+    }
+
+    /// Takes nothing more, and waits until everything that was taken is committed or has failed.
+    func drain(then error: TidemarkError) async {
+        let drained = Waiter<Void>()
+        let (away, isEmpty) = state.withLock { state in
+            state.stopped = state.stopped ?? error
+            if state.queue.isDraining { state.drained.append(drained) }
+            return (state.queue.turnAway(), !state.queue.isDraining)
+        }
+        for room in away { room.resolve(false) }
+        if !isEmpty { await drained.value() }
+    }
+
+    private func enter(_ request: PersistQueue.Request) async throws {
+        var hasWaited = false
+        while true {
+            let admission = try state.withLock { state throws(TidemarkError) in
+                if let error = state.stopped { throw error }
+                return state.queue.add(request, hasWaited: hasWaited)
+            }
+            switch admission {
+            case .admittedFirst:
+                Task { await self.commitGroups() }
+                return letNextEnter()
+            case .admitted:
+                return letNextEnter()
+            case .full(let room):
+                let mayEnter = await withTaskCancellationHandler {
+                    await room.value()
+                } onCancel: {
+                    room.resolve(false)
+                }
+                hasWaited = true
+                if Task.isCancelled {
+                    _ = state.withLock { $0.queue.withdraw(request.number) }
+                    // The turn may have been this caller's: it goes to the next one.
+                    if mayEnter { letNextEnter() }
+                    throw CancellationError()
+                }
+            }
+        }
+    }
+
+    private func letNextEnter() {
+        state.withLock { $0.queue.nextToEnter() }?.resolve(true)
+    }
+
+    private func commitGroups() async {
+        while true {
+            let (group, mayEnter, drained) = state.withLock { state in
+                let (group, mayEnter) = state.queue.nextGroup()
+                guard group.isEmpty else { return (group, mayEnter, [Waiter<Void>]()) }
+                defer { state.drained = [] }
+                return (group, mayEnter, state.drained)
+            }
+            mayEnter?.resolve(true)
+            for waiter in drained { waiter.resolve(()) }
+            if group.isEmpty { return }
+            await commit(group)
+        }
+    }
+}
