@@ -59,6 +59,16 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case writeLockHeld(store: String, by: String?, limit: Duration)
 }
 
+extension TidemarkError {
+    /// Whether it ends a log for good: trying again cannot help.
+    var isFinal: Bool {
+        switch self {
+        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards: true
+        default: false
+        }
+    }
+}
+
 extension TidemarkError: CustomStringConvertible {
     public var description: String {
         switch self {

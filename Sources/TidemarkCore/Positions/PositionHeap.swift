@@ -44,6 +44,10 @@ public struct PositionHeap: Sendable {
         numbers[instance].map { positions[$0] }
     }
 
+    public func epoch(of instance: InstanceName) -> Int? {
+        numbers[instance].map { writers[$0].epoch }
+    }
+
     /// Raises a member's position; false when this epoch is no member, or its position is as high already.
     public mutating func raise(_ writer: Writer, to position: StreamID) -> Bool {
         guard let number = number(of: writer), positions[number] < position else { return false }

@@ -64,6 +64,24 @@ extension PositionTracker {
         }
     }
 
+    /// Whether exactly this epoch is a member.
+    public func isMember(_ writer: Writer) -> Bool {
+        writer == own || others.position(of: writer) != nil
+    }
+
+    /// The epoch in which the instance is a member.
+    public func epoch(of instance: InstanceName) -> Int? {
+        own?.instance == instance ? own?.epoch : others.epoch(of: instance)
+    }
+
+    /// The durable position of this instance, as the database answered: somebody may have raised it.
+    public mutating func close(_ writer: Writer, through durable: StreamID) {
+        guard writer == own else { return }
+        known = max(known, durable)
+        _ = close(through: durable)
+        update()
+    }
+
     private mutating func close(through durable: StreamID) -> [StreamID] {
         let closed = inFlight.idsInFlight(through: durable)
         for id in closed { _ = finishOwn(id) }

@@ -1,0 +1,61 @@
+extension EventLog {
+    /// The events after `position`, in order, in batches; see ``EventReader/events(after:)``.
+    public func events(after position: StreamID = 0) -> EventBatches {
+        reader.events(after: position)
+    }
+
+    /// A reader that keeps its place in the database. Whoever reads under that name already is stopped with an error.
+    ///
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)`` when nobody has ever written to the stream, or what the
+    ///   store throws.
+    public func consumer(_ name: ConsumerName) async throws -> DurableConsumer {
+        DurableConsumer(claim: try await store.claimConsumer(name, in: stream), reader: reader)
+    }
+
+    /// The event with this id, byte for byte; nil when there is none. It may lie above the minimum.
+    public func event(withID id: String) async throws -> PersistedEvent? {
+        try await store.event(withID: id, in: stream)
+    }
+
+    /// Waits until everything up to `position` is finished, as a snapshot confirms.
+    ///
+    /// - Throws: ``TidemarkError``, what the store throws, or `CancellationError`; never a silent success.
+    public func waitUntilPersisted(_ position: StreamID, timeout: Duration) async throws -> WaitOutcome {
+        let deadline = time.now + timeout
+        while reconciler.confirmed < position {
+            try Task.checkCancellation()
+            try membership.checkRunning()
+            if let failure = membership.failureSoFar { throw failure }
+            let watermark = generator.watermark
+            if watermark.minimum >= position {
+                try await reconciler.reconcile()
+                continue
+            }
+            let now = time.now
+            guard now < deadline else { return .timedOut(heldBackBy: try await explain().heldBackBy) }
+            let interval = configuration.reconcileInterval ?? timeout
+            await generator.waitForChange(from: watermark, until: min(deadline, now + interval))
+            if generator.watermark == watermark, configuration.reconcileInterval != nil {
+                try await reconciler.reconcile(ifOlderThan: interval / 2)
+            }
+        }
+        return .reached
+    }
+
+    /// Who holds the minimum back, since when, and why.
+    ///
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, or what the store throws.
+    public func explain() async throws -> Explanation {
+        guard let status = try await store.status(of: stream) else {
+            throw TidemarkError.unknownStream(stream: stream, store: "\(store)")
+        }
+        let now = time.now
+        let (minimum, lowest) = generator.change { ($0.minimum, $0.lowestInFlight) }
+        var heldBackBy = minimum < status.newestEvent ? status.heldBack() : nil
+        // Of itself an instance knows more than its last heartbeat said.
+        if minimum < status.newestEvent, let lowest, lowest.id.rawValue == minimum.rawValue + 1 {
+            heldBackBy = HeldBack(instance: instance, reason: .inFlight(lowest.id), since: now - lowest.since)
+        }
+        return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
+    }
+}

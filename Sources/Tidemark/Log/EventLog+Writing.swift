@@ -1,0 +1,113 @@
+import Synchronization
+
+extension EventLog {
+    /// Persists the event, together with what others hand in at the same time, and returns its ID once it is durable.
+    /// An event that is there already keeps the ID that it has.
+    ///
+    /// - Throws: what ``EventPersister/persist(_:)`` throws.
+    @discardableResult
+    public func persist(_ event: Event) async throws -> StreamID {
+        try await persister.persist([event])[0].streamID
+    }
+
+    /// Persists the events in one transaction, all or none, and returns their IDs in their order.
+    @discardableResult
+    public func persist(_ events: [Event]) async throws -> [StreamID] {
+        try await persister.persist(events).map(\.streamID)
+    }
+
+    /// Allocates an ID for as long as `body` runs, in which ``persist(_:as:)`` puts an event under it. An ID for which
+    /// no commit was acknowledged is abandoned when the body ends, however it ends.
+    ///
+    /// - Parameter timeLimit: for the allocation and the body together; then the ID is abandoned, and readers do not
+    ///   wait for it any more.
+    /// - Throws: what the body throws, or ``TidemarkError``; see ``MultiWriterIDGenerator/withNextID(timeLimit:isolation:_:)``.
+    public func withNextID<R>(
+        timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
+        _ body: (StreamID) async throws -> R
+    ) async throws -> R {
+        try await withNextIDs(1, timeLimit: timeLimit) { try await body($0[0]) }
+    }
+
+    /// The same for several IDs, which ascend.
+    public func withNextIDs<R>(
+        _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
+        _ body: ([StreamID]) async throws -> R
+    ) async throws -> R {
+        try checkWriting()
+        return try await generator.withReservation(
+            count, timeLimit: timeLimit, acknowledged: { id in isAcknowledged(id) }
+        ) { ids in
+            scopes.withLock { scopes in
+                for id in ids { scopes[id] = false }
+            }
+            let result: R
+            do {
+                result = try await body(ids)
+            } catch {
+                endScope(ids)
+                throw error
+            }
+            return result
+        }
+    }
+
+    /// Persists the event under an ID of a scope of this log. Where its id is there already, the event keeps the ID
+    /// that it has, which is returned, and the scope's ID is given up.
+    ///
+    /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` outside of the ID's scope, and when the ID was closed or
+    ///   abandoned: nothing was written. ``TidemarkError/invalidEvent(stream:id:problem:)``, or what the store throws.
+    @discardableResult
+    public func persist(_ event: Event, as id: StreamID) async throws -> StreamID {
+        try configuration.limits.check(event, in: stream)
+        let writer = try membership.currentWriter()
+        guard scopes.withLock({ $0[id] == false }), generator.holds(id) else {
+            throw TidemarkError.closed(stream: stream, instance: instance, id: id)
+        }
+        do {
+            let outcome = try await store.persist(event, as: id, in: stream, by: writer)
+            scopes.withLock { scopes in
+                if scopes[id] != nil { scopes[id] = true }
+            }
+            metrics.committed([outcome])
+            return outcome.streamID
+        } catch let error as TidemarkError {
+            if case .instanceTaken = error { membership.nameWasTaken(error) }
+            throw error
+        }
+    }
+
+    private func checkWriting() throws {
+        _ = try membership.currentWriter()
+    }
+
+    /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.
+    private func isAcknowledged(_ id: StreamID) -> Bool {
+        scopes.withLock { $0.removeValue(forKey: id) } ?? false
+    }
+
+    /// The body threw: what was acknowledged before is committed all the same.
+    private func endScope(_ ids: [StreamID]) {
+        generator.finish(ids.filter(isAcknowledged))
+    }
+}
+
+extension MultiWriterIDGenerator {
+    /// Whether a scope holds the ID, and still has a say about it.
+    func holds(_ id: StreamID) -> Bool {
+        state.withLock { $0.tracker.phase(of: direction.counted(id)) == .held }
+    }
+
+    /// IDs of a scope whose commits were acknowledged, although the scope itself fails.
+    func finish(_ ids: [StreamID]) {
+        guard !ids.isEmpty else { return }
+        change { tracker in
+            for id in ids { tracker.finish(direction.counted(id)) }
+        }
+        tellFinished(committed: ids, abandoned: [])
+    }
+
+    func observe(_ observer: any GeneratorObserver) {
+        state.withLock { $0.observer = observer }
+    }
+}

@@ -1,0 +1,139 @@
+import Logging
+import ServiceLifecycle
+import Synchronization
+
+/// One stream of a database, for a process that writes events to it, reads them in order, or both.
+///
+/// Open it, then run it as a service. A log that was opened with an instance name is a writer from then on; it leaves
+/// when it is shut down. One without a name only reads.
+public final class EventLog: Service {
+    public let stream: StreamName
+    /// A reader without a name has one of its own making.
+    public let instance: InstanceName
+    public let store: any EventStore
+    public let generator: MultiWriterIDGenerator
+    public let persister: EventPersister
+    public let reader: EventReader
+
+    let configuration: EventLogConfiguration
+    let reconciler: Reconciler
+    let announcer: Announcer
+    let transport: (any ReplicationTransport)?
+    let membership: LogMembership
+    let time: TimeSource
+    let logger: Logger
+    let metrics: LogMetrics
+    let connection = Mutex<(any ReplicationConnection)?>(nil)
+    /// The IDs of the scopes that run, and whether what became of each was acknowledged.
+    let scopes = Mutex<[StreamID: Bool]>([:])
+    let isReconcilingSoon = Mutex(false)
+
+    /// Joins the stream as a writer, when an instance name is given, and connects to the others.
+    ///
+    /// - Parameters:
+    ///   - stream: made when it is missing and somebody writes to it.
+    ///   - instance: the name to write under. Whoever had it before writes no more.
+    ///   - transport: how instances hear each other; without one they do through the database alone.
+    /// - Throws: ``TidemarkError``, or what the transport throws.
+    public static func open(
+        _ store: any EventStore, stream: StreamName = "events", instance: InstanceName? = nil,
+        transport: (any ReplicationTransport)? = nil, configuration: EventLogConfiguration = EventLogConfiguration(),
+        time: TimeSource = .continuous, logger: Logger = Logger(label: "tidemark")
+    ) async throws -> EventLog {
+        let joined: Joined?
+        if let instance {
+            joined = try await store.join(stream, as: instance)
+        } else {
+            joined = nil
+        }
+        let log = EventLog(
+            store, stream: stream, instance: instance ?? .ofReader(), joined: joined, transport: transport,
+            configuration: configuration, time: time, logger: logger)
+        do {
+            try await log.start(joined: joined)
+        } catch {
+            await log.shutDown()
+            throw error
+        }
+        return log
+    }
+
+    private init(
+        _ store: any EventStore, stream: StreamName, instance: InstanceName, joined: Joined?,
+        transport: (any ReplicationTransport)?, configuration: EventLogConfiguration, time: TimeSource, logger: Logger
+    ) {
+        self.store = store
+        self.stream = stream
+        self.instance = instance
+        self.transport = transport
+        self.configuration = configuration
+        self.time = time
+        var logger = logger
+        logger[metadataKey: "stream"] = "\(stream)"
+        logger[metadataKey: "instance"] = "\(instance)"
+        self.logger = logger
+        membership = LogMembership(stream: stream, instance: instance, writer: joined?.writer, store: store)
+        generator = MultiWriterIDGenerator(
+            stream: stream, instance: instance,
+            sequence: StoreSequence(stream: stream, store: store, membership: membership),
+            members: joined?.membership.members ?? [:], version: joined?.membership.version ?? 0, direction: .forward,
+            time: time, logger: logger)
+        reconciler = Reconciler(stream: stream, store: store, generator: generator, time: time)
+        let announcer = Announcer(stream: stream, generator: generator, configuration: configuration, time: time)
+        self.announcer = announcer
+        let metrics = LogMetrics(stream: stream, instance: instance)
+        self.metrics = metrics
+        persister = EventPersister(
+            stream: stream, store: store, generator: generator, limits: configuration.limits,
+            queue: PersistQueue.Limits(configuration), membership: membership
+        ) { events, outcomes in
+            metrics.committed(outcomes)
+            announcer.committed(events, outcomes)
+        }
+        let membership = membership
+        reader = EventReader(
+            stream: stream, store: store, generator: generator, reconciler: reconciler, configuration: configuration,
+            time: time
+        ) { try membership.checkRunning() }
+    }
+
+    private func start(joined: Joined?) async throws {
+        generator.observe(announcer)
+        membership.attach(generator: generator) { [weak self] writer, position in
+            self?.startAnnouncing(as: writer, at: position)
+        }
+        guard let transport else { return }
+        let connection = try await transport.connect(as: instance) { [weak self] event in self?.received(event) }
+        self.connection.withLock { $0 = connection }
+        if let joined { startAnnouncing(as: joined.writer, at: joined.position) }
+    }
+
+    private func startAnnouncing(as writer: Writer, at position: StreamID) {
+        guard let connection = connection.withLock({ $0 }) else { return }
+        announcer.start(as: writer, at: position, over: connection)
+    }
+
+    /// This instance in its present epoch; nil when it only reads, or writes no more.
+    public var writer: Writer? { try? membership.currentWriter() }
+
+    /// What this instance has said over replication so far: positions, and rows of finished IDs.
+    public var announced: (positions: Int, rows: Int) {
+        let counts = announcer.counts
+        return (counts.positions, counts.rows)
+    }
+}
+
+extension PersistQueue.Limits {
+    init(_ configuration: EventLogConfiguration) {
+        self.init(
+            waitingEvents: configuration.waitingEvents, waitingBytes: configuration.waitingBytes,
+            groupEvents: configuration.groupEvents, groupBytes: configuration.groupBytes)
+    }
+}
+
+extension InstanceName {
+    /// A name for a reader that was given none.
+    static func ofReader() -> InstanceName {
+        InstanceName(stringLiteral: "reader-" + String(UInt64.random(in: 0 ... .max), radix: 36))
+    }
+}

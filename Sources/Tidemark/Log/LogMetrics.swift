@@ -1,0 +1,33 @@
+import Metrics
+
+/// What a log measures, through swift-metrics.
+struct LogMetrics: Sendable {
+    private let persisted: Counter
+    private let alreadyPersisted: Counter
+    private let minimum: Gauge
+    private let newest: Gauge
+    private let heldBackMilliseconds: Gauge
+
+    init(stream: StreamName, instance: InstanceName) {
+        let labels = [("stream", stream.rawValue), ("instance", instance.rawValue)]
+        persisted = Counter(label: "tidemark_events_persisted", dimensions: labels)
+        alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels)
+        minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels)
+        newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels)
+        heldBackMilliseconds = Gauge(label: "tidemark_minimum_held_back_milliseconds", dimensions: labels)
+    }
+
+    func committed(_ outcomes: [PersistOutcome]) {
+        let new = outcomes.reduce(0) { count, outcome in
+            if case .persisted = outcome { count + 1 } else { count }
+        }
+        persisted.increment(by: new)
+        alreadyPersisted.increment(by: outcomes.count - new)
+    }
+
+    func observed(minimum position: StreamID, newest known: StreamID, heldBackFor duration: Duration) {
+        minimum.record(position.rawValue)
+        newest.record(known.rawValue)
+        heldBackMilliseconds.record(duration / .milliseconds(1))
+    }
+}

@@ -1,0 +1,45 @@
+/// Notices that the minimum stands still while something above it is known.
+struct StallWatch {
+    let limit: Duration
+    private var minimum: StreamID?
+    private var since: Duration?
+    private var reportedAt: Duration?
+
+    init(limit: Duration) {
+        self.limit = limit
+    }
+
+    /// True once the limit has passed, and again each time that it has passed since.
+    mutating func isStalled(minimum: StreamID, known: StreamID, now: Duration) -> Bool {
+        guard minimum == self.minimum, known > minimum, let since else {
+            self.minimum = minimum
+            since = known > minimum ? now : nil
+            reportedAt = nil
+            return false
+        }
+        guard now - (reportedAt ?? since) >= limit else { return false }
+        reportedAt = now
+        return true
+    }
+
+    /// For how long it has stood still by now.
+    func duration(now: Duration) -> Duration {
+        since.map { now - $0 } ?? .zero
+    }
+}
+
+/// Lets something be logged once, and then at most once per interval.
+struct RareLog {
+    let interval: Duration
+    private var last: Duration?
+
+    init(interval: Duration) {
+        self.interval = interval
+    }
+
+    mutating func isDue(now: Duration) -> Bool {
+        if let last, now - last < interval { return false }
+        last = now
+        return true
+    }
+}

@@ -1,0 +1,25 @@
+/// A background reader that keeps its place in the database under a name.
+///
+/// At least once: after a crash it goes on from its last checkpoint, and sees again what came after it.
+public final class DurableConsumer: Sendable {
+    public let claim: ConsumerClaim
+    private let reader: EventReader
+
+    init(claim: ConsumerClaim, reader: EventReader) {
+        self.claim = claim
+        self.reader = reader
+    }
+
+    /// The events after the checkpoint that the consumer had when it began. Throws
+    /// ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
+    public var events: EventBatches {
+        EventBatches(reader: reader, after: claim.position, claim: claim)
+    }
+
+    /// Moves the checkpoint to the end of a batch, durably; never back. To be called when the batch was dealt with.
+    ///
+    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
+    public func checkpoint(_ batch: EventBatch) async throws {
+        try await reader.store.checkpoint(claim, at: batch.through, commitNumber: batch.commitNumber)
+    }
+}
