@@ -61,6 +61,15 @@ extension FieldReader {
         case .replicate: .replicate
         case .rdata: .rdata(try row(line))
         case .position: .position(try position(line))
+        case .remoteServerUp: .remoteServerUp(try simple(line))
+        case .newActiveTask: .newActiveTask(try simple(line))
+        case .cancelTask: .cancelTask(try simple(line))
+        case .userSync: .userSync(try userSync(line))
+        case .clearUserSync: .clearUserSync(ClearUserSync(instanceID: try fieldText(line, "instance ID")))
+        case .federationAck:
+            .federationAck(FederationAck(writer: try writer(line), token: try streamID(line, "token")))
+        case .userIP: .userIP(try userIP(line))
+        case .lockReleased: .lockReleased(try lockReleased(line))
         }
     }
 
@@ -85,5 +94,37 @@ extension FieldReader {
         ReplicationPosition(
             stream: try stream(line), writer: try writer(line), previous: try streamID(line, "previous"),
             new: try streamID(line, "new"))
+    }
+}
+
+extension FieldReader {
+    private mutating func userSync(_ line: Span<UInt8>) throws(Problem) -> UserSync {
+        let instanceID = try fieldText(line, "instance ID")
+        let user = try fieldText(line, "user ID")
+        let device = try fieldText(line, "device ID")
+        let stateText = try fieldText(line, "state").text
+        guard let state = UserSync.State(rawValue: stateText) else { throw .invalidState }
+        let lastSync = try number(line, "last sync")
+        do {
+            return try UserSync(
+                instanceID: instanceID, user: user, device: device.text == UserSync.noDevice ? nil : device,
+                state: state, lastSyncMilliseconds: lastSync)
+        } catch { throw .invalidText(field: "device ID", error) }
+    }
+
+    private mutating func userIP(_ line: Span<UInt8>) throws(Problem) -> UserIP {
+        let user = try fieldText(line, "user ID")
+        let json = try json(line, "JSON")
+        do { return try UserIP(user: user, validating: json) } catch { throw .invalidJSON(field: "JSON", error) }
+    }
+
+    private mutating func lockReleased(_ line: Span<UInt8>) throws(Problem) -> LockReleased {
+        let json = try json(line, "JSON")
+        do { return try LockReleased(validating: json) } catch { throw .invalidJSON(field: "JSON", error) }
+    }
+
+    private mutating func fieldText(_ line: Span<UInt8>, _ name: StaticString) throws(Problem) -> FieldText {
+        let text = try Self.text(line, field(line, name), name)
+        do { return try FieldText(validating: text) } catch { throw .invalidText(field: name.description, error) }
     }
 }

@@ -16,6 +16,17 @@ public enum ReplicationCommand: Hashable, Sendable {
     case replicate
     case rdata(ReplicationRow)
     case position(ReplicationPosition)
+    /// The host can be reached again.
+    case remoteServerUp(SimpleText)
+    /// The task with that ID is to be started.
+    case newActiveTask(SimpleText)
+    /// The task with that ID is to be stopped.
+    case cancelTask(SimpleText)
+    case userSync(UserSync)
+    case clearUserSync(ClearUserSync)
+    case federationAck(FederationAck)
+    case userIP(UserIP)
+    case lockReleased(LockReleased)
 
     /// What command it is; the raw value is its name on the wire.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
@@ -26,6 +37,14 @@ public enum ReplicationCommand: Hashable, Sendable {
         case replicate = "REPLICATE"
         case rdata = "RDATA"
         case position = "POSITION"
+        case remoteServerUp = "REMOTE_SERVER_UP"
+        case newActiveTask = "NEW_ACTIVE_TASK"
+        case cancelTask = "CANCEL_TASK"
+        case userSync = "USER_SYNC"
+        case clearUserSync = "CLEAR_USER_SYNC"
+        case federationAck = "FEDERATION_ACK"
+        case userIP = "USER_IP"
+        case lockReleased = "LOCK_RELEASED"
     }
 
     public var kind: Kind {
@@ -37,6 +56,14 @@ public enum ReplicationCommand: Hashable, Sendable {
         case .replicate: .replicate
         case .rdata: .rdata
         case .position: .position
+        case .remoteServerUp: .remoteServerUp
+        case .newActiveTask: .newActiveTask
+        case .cancelTask: .cancelTask
+        case .userSync: .userSync
+        case .clearUserSync: .clearUserSync
+        case .federationAck: .federationAck
+        case .userIP: .userIP
+        case .lockReleased: .lockReleased
         }
     }
 }

@@ -6,6 +6,15 @@ extension Writer {
         bytes.append(wireName: self)
         return String(decoding: bytes, as: UTF8.self)
     }
+
+    /// Reads what ``wireName`` writes, and nothing else; nil when it is no such name.
+    init?(wireName text: String) {
+        guard !text.utf8.contains(UInt8(ascii: " ")) else { return nil }
+        let bytes = Array(text.utf8)
+        var fields = FieldReader()
+        guard let writer = try? fields.writer(bytes.span) else { return nil }
+        self = writer
+    }
 }
 
 extension [UInt8] {
