@@ -1,1 +1,91 @@
-/// placeholder
+public import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+public import Tidemark
+
+/// Carries commands between the processes of one user on one machine that name the same folder, with no setting at all.
+///
+/// One of the processes serves a Unix socket in the folder, the others connect to it, and when it ends or falls silent
+/// another takes over within milliseconds; nothing is left that has to be cleaned up. Only the folder's owner can
+/// connect. All connections of a process that are made through one transport share one link, and hear each other
+/// directly.
+///
+/// The link has a thread of its own, from the first connection until the last one is closed: what other work a program
+/// gives to shared event loops would delay announcements, and a slow `receive` would delay that work.
+public final class UnixSocketTransport: ReplicationTransport {
+    /// The folder in which the socket is.
+    public let directory: String
+
+    private struct State {
+        var link: SocketLink?
+        var connections = 0
+        var lastConnection = 0
+    }
+
+    private let configuration: UnixSocketConfiguration
+    private let logger: Logger
+    private let counters = SharedCounts()
+    private let state = Mutex(State())
+
+    /// - Parameter directory: a folder that only its owner can enter (mode 0700). It is made when it is not there,
+    ///   though not the folders above it.
+    public init(
+        directory: String, configuration: UnixSocketConfiguration = UnixSocketConfiguration(),
+        logger: Logger = Logger(label: "tidemark.replication")
+    ) {
+        self.directory = directory
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Uses the folder beside a database file: its path followed by `-tidemark`.
+    ///
+    /// Symbolic links in the path are followed, so that all who open the same file meet.
+    ///
+    /// - Throws: ``SocketFolderError`` when the folder of the database cannot be entered.
+    public convenience init(
+        besideDatabase path: String, configuration: UnixSocketConfiguration = UnixSocketConfiguration(),
+        logger: Logger = Logger(label: "tidemark.replication")
+    ) throws {
+        let directory = try SocketFolder.path(besideDatabase: path)
+        self.init(directory: directory, configuration: configuration, logger: logger)
+    }
+
+    /// What was skipped or left out so far.
+    public var counts: UnixSocketCounts { counters.current }
+
+    /// Takes part until the connection is closed.
+    ///
+    /// Returns without waiting for other processes; `receive` is told ``ReplicationEvent/connected`` when the link is
+    /// there. The connection has to be closed: the transport's thread goes on until the last one is.
+    ///
+    /// - Throws: ``SocketFolderError`` when the folder cannot be made or entered, belongs to another user, or others can
+    ///   enter it. When it becomes so later, the transport logs that and goes on trying.
+    public func connect(
+        as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+    ) async throws -> any ReplicationConnection {
+        _ = try SocketFolder(path: directory)
+        let (link, id) = state.withLock { state in
+            let link =
+                state.link
+                ?? SocketLink(directory: directory, configuration: configuration, logger: logger, counts: counters)
+            state.link = link
+            state.connections += 1
+            state.lastConnection += 1
+            return (link, state.lastConnection)
+        }
+        await link.add(SocketNode.Participant(name: name, receive: receive), as: id)
+        return UnixSocketConnection(id: id, link: link, transport: self)
+    }
+
+    func close(_ id: Int, on link: SocketLink) async {
+        await link.remove(id)
+        let isLast = state.withLock { state in
+            state.connections -= 1
+            if state.connections == 0 { state.link = nil }
+            return state.connections == 0
+        }
+        if isLast { await link.stop() }
+    }
+}

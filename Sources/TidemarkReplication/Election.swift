@@ -1,0 +1,100 @@
+import NIOCore
+
+/// Which part this process takes: it connects where somebody serves, serves where nobody does, and steps down when
+/// another has taken its place.
+///
+/// There is no vote. The name `socket` in the folder is replaced atomically, and whoever's socket it names serves. A
+/// lock keeps several from replacing it at the same moment; it saves work and is not needed for safety, because a server
+/// that finds the name to be another's steps down. So a lock whose holder is stopped is waited for no longer than
+/// ``lockPatience``.
+struct Election {
+    enum Action: Equatable {
+        /// Connect to the socket, unless it is still the one whose server is silent.
+        case connect(avoiding: SocketIdentity?)
+        /// Serve, unless the name stands for another socket than the one that does not answer.
+        case takeOver(replacing: SocketIdentity?, ignoringLock: Bool)
+        /// Call ``waited()`` after this time.
+        case wait(TimeAmount)
+        case stepDown(then: TimeAmount)
+        case nothing
+    }
+
+    /// How long a lock that another holds is respected.
+    static let lockPatience = TimeAmount.seconds(1)
+
+    private enum State {
+        case seeking
+        case client(of: SocketIdentity?)
+        case serving(SocketIdentity)
+    }
+
+    private var state = State.seeking
+    private var backoff = Backoff()
+    private var random: SeededRandom
+    /// The socket whose server fell silent: connecting to it would succeed, and be as silent again.
+    private var silent: SocketIdentity?
+    private var lockRefusedSince: NIODeadline?
+
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+
+    var isServing: Bool {
+        if case .serving = state { true } else { false }
+    }
+
+    /// At the start, and after each wait.
+    func waited() -> Action { .connect(avoiding: silent) }
+
+    /// Nobody answers at the socket, or there is none, or it is the silent one.
+    mutating func nobodyServes(at found: SocketIdentity?, now: NIODeadline) -> Action {
+        let patienceIsOver = lockRefusedSince.map { now - $0 >= Self.lockPatience } ?? false
+        return .takeOver(replacing: found, ignoringLock: patienceIsOver)
+    }
+
+    /// Another process is taking over right now.
+    mutating func lockIsHeld(now: NIODeadline) -> Action {
+        lockRefusedSince = lockRefusedSince ?? now
+        return .wait(.microseconds(Int64.random(in: 500...5000, using: &random)))
+    }
+
+    /// Another process took over in between.
+    mutating func replacedMeanwhile() -> Action {
+        lockRefusedSince = nil
+        return .wait(.microseconds(Int64.random(in: 100...1000, using: &random)))
+    }
+
+    mutating func tookOver(as socket: SocketIdentity, now: NIODeadline) {
+        linkCameUp(.serving(socket), now: now)
+    }
+
+    /// The server has said who it is.
+    mutating func greeted(by socket: SocketIdentity?, now: NIODeadline) {
+        linkCameUp(.client(of: socket), now: now)
+    }
+
+    /// The link to the server is gone, or never came to a greeting.
+    mutating func lostServer(at socket: SocketIdentity?, wasSilent: Bool, now: NIODeadline) -> Action {
+        state = .seeking
+        silent = wasSilent ? socket : nil
+        return .wait(backoff.next(at: now, using: &random))
+    }
+
+    /// Something else went wrong: the folder is gone or not ours, the system has no descriptors left.
+    mutating func failed(now: NIODeadline) -> Action {
+        state = .seeking
+        return .wait(backoff.next(at: now, using: &random))
+    }
+
+    /// A server looks regularly whose socket the name stands for.
+    mutating func looked(found: SocketIdentity?, now: NIODeadline) -> Action {
+        guard case .serving(let own) = state, found != own else { return .nothing }
+        state = .seeking
+        return .stepDown(then: backoff.next(at: now, using: &random))
+    }
+
+    private mutating func linkCameUp(_ newState: State, now: NIODeadline) {
+        state = newState
+        silent = nil
+        lockRefusedSince = nil
+        backoff.linkCameUp(at: now)
+    }
+}

@@ -1,0 +1,184 @@
+import NIOCore
+import TidemarkCore
+
+/// What a connection to another process tells the node that it is part of. All calls are made on the event loop.
+protocol PeerOwner: AnyObject {
+    func peerIsGreeted(_ peer: PeerHandler)
+    /// `line` is the command as it came, without its newline.
+    func peer(_ peer: PeerHandler, sent command: ReplicationCommand, as line: ByteBuffer)
+    /// All lines that came together were told.
+    func peerPaused(_ peer: PeerHandler)
+    func peer(_ peer: PeerHandler, sentSkipped line: ByteBuffer, because reason: String)
+    func peer(_ peer: PeerHandler, complains text: String)
+    func peerIsTooSlow(_ peer: PeerHandler)
+    /// Nothing more comes of this peer. `wasSilent`: it was dropped because it said nothing.
+    func peerIsGone(_ peer: PeerHandler, reason: String, wasSilent: Bool)
+}
+
+/// One connection to another process, on either side.
+final class PeerHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private weak var owner: (any PeerOwner)?
+    private let configuration: UnixSocketConfiguration
+    private let introduction: [ReplicationCommand]
+    private var framing: LineFraming
+    private var session: PeerSession
+    private var liveness: Liveness?
+    private var timer: Scheduled<Void>?
+    private var context: ChannelHandlerContext?
+    private var isLeaving = false
+    private var isGone = false
+
+    /// What the peer calls itself, for logs.
+    private(set) var name = "a peer without a name"
+    /// Whether the log says already that lines of this peer are skipped.
+    var hasSentSkippedLines = false
+
+    /// - Parameter introduction: what is sent first.
+    init(
+        owner: any PeerOwner, side: PeerSession.Side, introduction: [ReplicationCommand],
+        configuration: UnixSocketConfiguration
+    ) {
+        self.owner = owner
+        self.introduction = introduction
+        self.configuration = configuration
+        framing = LineFraming(limit: configuration.lineLimit)
+        session = PeerSession(side: side)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        var liveness = Liveness(
+            interval: TimeAmount(configuration.pingInterval), limit: TimeAmount(configuration.silenceLimit),
+            greetingExpected: !session.isGreeted, now: .now())
+        send(introduction + [Self.ping()])
+        look(&liveness)
+        self.liveness = liveness
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if isLeaving { return }
+        liveness?.heard(at: .now())
+        framing.append(unwrapInboundIn(data))
+        do {
+            while !isLeaving, let line = try framing.next() { take(line) }
+        } catch {
+            leave(reason: error.description)
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        owner?.peerPaused(self)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        gone(reason: "\(name) closed the connection")
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        gone(reason: "the connection to \(name) failed: \(error)")
+        context.close(promise: nil)
+    }
+
+    /// Sends lines at once. A peer that leaves too much unread is disconnected.
+    func send(_ lines: ByteBuffer) {
+        guard let context, !isLeaving, lines.readableBytes > 0 else { return }
+        context.writeAndFlush(wrapOutboundOut(lines), promise: nil)
+        if context.channel.isWritable { return }
+        let unsent = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
+        if let unsent, unsent > configuration.unsentLimit {
+            owner?.peerIsTooSlow(self)
+            leave(reason: "\(name) reads too slowly: \(unsent) bytes wait for it")
+        }
+    }
+
+    /// Ends the connection, after telling the peer why if it still listens.
+    func leave(reason: String) {
+        guard let context, !isLeaving else { return }
+        if let text = try? SimpleText(validating: reason) {
+            var line = context.channel.allocator.buffer(capacity: 128)
+            line.writeString(ReplicationCommand.error(text).line + "\n")
+            let channel = context.channel
+            context.writeAndFlush(wrapOutboundOut(line)).whenComplete { _ in channel.close(promise: nil) }
+            // The reason waits behind what the peer has not read; it may never read that.
+            channel.eventLoop.scheduleTask(in: TimeAmount(configuration.silenceLimit)) { channel.close(promise: nil) }
+        } else {
+            context.close(promise: nil)
+        }
+        gone(reason: reason)
+    }
+
+    /// Ends the connection without a word.
+    func close() {
+        isGone = true
+        isLeaving = true
+        timer?.cancel()
+        context?.close(promise: nil)
+    }
+
+    private func take(_ line: ByteBuffer) {
+        let command: ReplicationCommand
+        do {
+            guard let parsed = try ReplicationCommand(line: line) else { return }
+            command = parsed
+        } catch {
+            owner?.peer(self, sentSkipped: line, because: "\(error)")
+            return
+        }
+        switch session.meaning(of: command) {
+        case .greeted:
+            liveness?.greeted()
+            owner?.peerIsGreeted(self)
+        case .ping:
+            liveness?.heardPing(at: .now())
+        case .command:
+            owner?.peer(self, sent: command, as: line)
+        case .complaint(let text):
+            owner?.peer(self, complains: text)
+        case .named(let name):
+            self.name = name
+        case .outOfPlace:
+            owner?.peer(self, sentSkipped: line, because: "it is not for this side to say")
+        case .refuse(let reason):
+            leave(reason: reason)
+        }
+    }
+
+    private func look(_ liveness: inout Liveness) {
+        guard let context, !isLeaving else { return }
+        let now = NIODeadline.now()
+        switch liveness.look(at: now) {
+        case .silent:
+            gone(reason: "\(name) has said nothing for \(configuration.silenceLimit)", wasSilent: true)
+            context.close(promise: nil)
+        case .alive(let ping, let next):
+            if ping { send([Self.ping()]) }
+            timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) { [weak self] in
+                guard let self, var liveness = self.liveness else { return }
+                self.look(&liveness)
+                self.liveness = liveness
+            }
+        }
+    }
+
+    private func send(_ commands: [ReplicationCommand]) {
+        guard let context else { return }
+        var lines = context.channel.allocator.buffer(capacity: 128)
+        _ = LineEncoding(limit: configuration.lineLimit).append(commands, to: &lines)
+        send(lines)
+    }
+
+    private func gone(reason: String, wasSilent: Bool = false) {
+        isLeaving = true
+        timer?.cancel()
+        if isGone { return }
+        isGone = true
+        owner?.peerIsGone(self, reason: reason, wasSilent: wasSilent)
+    }
+
+    private static func ping() -> ReplicationCommand {
+        .ping(.number(NIODeadline.now().uptimeNanoseconds / 1_000_000))
+    }
+}

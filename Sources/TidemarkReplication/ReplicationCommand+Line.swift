@@ -1,0 +1,26 @@
+import NIOCore
+import TidemarkCore
+
+extension ReplicationCommand {
+    /// Reads a line as it came; `nil` for a blank one.
+    ///
+    /// - Throws: ``InvalidReplicationCommand``.
+    init?(line: ByteBuffer) throws(InvalidReplicationCommand) {
+        do {
+            self = try Self.parse(line.readableBytesUInt8Span)
+        } catch .blank {
+            return nil
+        }
+    }
+}
+
+extension SimpleText {
+    /// Digits have no line break, so they always make a valid text.
+    static func number(_ number: UInt64) -> SimpleText {
+        do {
+            return try SimpleText(validating: String(number))
+        } catch {
+            preconditionFailure("\(number) is a text without line breaks: \(error)")
+        }
+    }
+}

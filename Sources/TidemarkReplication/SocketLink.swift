@@ -1,0 +1,66 @@
+import Logging
+import NIOCore
+import NIOPosix
+import TidemarkCore
+
+/// The thread of a transport and the node that lives on it, as seen from other threads.
+final class SocketLink: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let loop: any EventLoop
+    private let node: NIOLoopBoundBox<SocketNode>
+    private let outbox: Outbox
+    private let counts: SharedCounts
+
+    init(directory: String, configuration: UnixSocketConfiguration, logger: Logger, counts: SharedCounts) {
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        loop = group.next()
+        outbox = Outbox(limit: configuration.unsentLimit)
+        self.counts = counts
+        node = NIOLoopBoundBox.makeBoxSendingValue(
+            SocketNode(
+                path: directory, loop: loop, configuration: configuration, logger: logger, outbox: outbox,
+                counts: counts),
+            eventLoop: loop)
+    }
+
+    func add(_ participant: SocketNode.Participant, as id: Int) async {
+        await onLoop { $0.add(participant, as: id) }
+    }
+
+    func remove(_ id: Int) async {
+        await onLoop { $0.remove(id) }
+    }
+
+    func send(_ commands: [ReplicationCommand], from id: Int) {
+        switch outbox.append(commands, from: id) {
+        case .wake: loop.execute { [node] in node.value.drain() }
+        case .accepted: break
+        case .full: counts.add(commands.count, to: \.droppedCommands)
+        }
+    }
+
+    /// Whether this process serves the socket.
+    var isServing: Bool {
+        get async {
+            await withCheckedContinuation { continuation in
+                loop.execute { [node] in continuation.resume(returning: node.value.election.isServing) }
+            }
+        }
+    }
+
+    /// Ends the link; nothing can be done with it afterwards.
+    func stop() async {
+        await onLoop { $0.stop() }
+        // Fails only for a group that was shut down before, and this one is nobody else's.
+        try? await group.shutdownGracefully()
+    }
+
+    private func onLoop(_ body: @escaping @Sendable (SocketNode) -> Void) async {
+        await withCheckedContinuation { continuation in
+            loop.execute { [node] in
+                body(node.value)
+                continuation.resume()
+            }
+        }
+    }
+}
