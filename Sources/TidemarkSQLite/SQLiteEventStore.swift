@@ -1,1 +1,150 @@
-/// placeholder
+import Dispatch
+import GRDB
+import GRDBSQLite
+import Synchronization
+import Tidemark
+
+/// The embedded store: the events of several streams in one SQLite file, which all processes of a machine may share.
+///
+/// Reads see a fresh snapshot each and never wait for a writer. Writes take turns, with those of other processes too,
+/// and are durable when they return (`synchronous=FULL`). A task that is cancelled does not stop a write that it began:
+/// the caller always learns what became of it.
+public final class SQLiteEventStore: EventStore {
+    /// The database, absolute and without symbolic links.
+    public var path: String { file.path }
+    /// The folder beside the database, for its owner alone: lock files, and the socket of the processes that share the
+    /// database. A store that only reads does not make it.
+    public var directory: String { file.directory }
+
+    public var description: String { path }
+
+    let file: DatabaseFile
+    let configuration: SQLiteConfiguration
+    private let errors: SQLiteErrors
+    private let pool: DatabasePool
+    /// Nil in a store that only reads.
+    private let turn: WriteTurn?
+    private let heartbeats = HeartbeatQueue()
+
+    /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
+    ///
+    /// Any number of processes may do so at once.
+    ///
+    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when it cannot be opened or is not there,
+    ///   ``TidemarkError/notADatabase(store:problem:)``, ``TidemarkError/schemaTooNew(store:found:supported:)``,
+    ///   ``TidemarkError/writeLockHeld(store:by:limit:)``, ``TidemarkError/storeFull(store:)``.
+    public static func open(
+        path: String, configuration: SQLiteConfiguration = .init()
+    ) async throws -> SQLiteEventStore {
+        try await open(path: path, configuration: configuration, migrations: .current)
+    }
+
+    static func open(
+        path: String, configuration: SQLiteConfiguration, migrations: SchemaMigrations
+    ) async throws -> SQLiteEventStore {
+        try await blocking {
+            let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
+            return SQLiteEventStore(opening: opening, pool: try opening.makePool(), turn: try opening.makeTurn())
+        }
+    }
+
+    private init(opening: Opening, pool: DatabasePool, turn: WriteTurn?) {
+        file = opening.file
+        configuration = opening.configuration
+        errors = opening.errors
+        self.pool = pool
+        self.turn = turn
+    }
+
+    /// Closes the file after what is under way; everything that is asked later throws
+    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is when nobody holds it any more.
+    public func close() async {
+        // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
+        // fails all the same, the connections go with the store.
+        try? await blocking { [pool] in try pool.close() }
+    }
+
+    // MARK: Access
+
+    /// Runs `body` in one snapshot.
+    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await pool.read(body)
+        } catch {
+            throw errors.tidemarkError(error)
+        }
+    }
+
+    /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
+    /// transaction is durable, and when it throws, nothing of it was written.
+    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
+        // the caller could not tell whether the commit was before that.
+        try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { db in
+                continuation.resume(with: Result { try self.transaction(db, body) })
+            }
+        }
+    }
+
+    /// Merges heartbeats that wait for their turn into one transaction.
+    func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
+        try await withCheckedThrowingContinuation { continuation in
+            guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
+            pool.asyncWriteWithoutTransaction { db in
+                let write = HeartbeatWrite(store: self.path, now: self.configuration.wallClockMilliseconds())
+                self.heartbeats.write(write) { body in try self.transaction(db, body) }
+            }
+        }
+    }
+
+    /// The writer's connection without a transaction, for tests.
+    func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { db in
+                continuation.resume(with: Result { try body(db) })
+            }
+        }
+    }
+
+    private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
+        guard let turn else { throw TidemarkError.readOnly(store: path) }
+        let hasTurn = turn.take(within: configuration.fairnessTimeout)
+        defer { if hasTurn { turn.release() } }
+        do {
+            try db.beginTransaction(.immediate)
+            do {
+                let value = try body(db)
+                try db.commit()
+                return value
+            } catch {
+                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
+                try db.rollback()
+                throw error
+            }
+        } catch {
+            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
+        }
+    }
+
+    /// "instance p1 (process 4711)", or less where less is known.
+    private func nameWriteLockHolder(_ db: Database) -> String? {
+        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
+        let instances = try? Query.all(
+            db,
+            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
+            Int(processID)
+        ) { $0.text(0) }
+        guard let instances, !instances.isEmpty else { return "process \(processID)" }
+        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
+    }
+}
+
+/// Runs what blocks on a thread that is not one of Swift's pool.
+func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue.global().async {
+            continuation.resume(with: Result { try body() })
+        }
+    }
+}

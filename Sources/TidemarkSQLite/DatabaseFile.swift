@@ -1,0 +1,107 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+import Tidemark
+
+/// Where a database is: its file under the one name that all processes agree on, and the folder beside it.
+///
+/// The file is never opened here: closing any descriptor of it would drop the locks that SQLite holds on it in this
+/// process (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+struct DatabaseFile: Hashable, Sendable {
+    /// Absolute, without symbolic links, so that two names of one file share its locks.
+    let path: String
+
+    /// The folder of the lock files and the socket.
+    var directory: String { path + "-tidemark" }
+
+    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when the folder of the file does not exist.
+    init(resolving path: String) throws {
+        self.path = try Self.resolved(path, remainingLinks: 32)
+    }
+
+    var exists: Bool {
+        var information = stat()
+        return stat(path, &information) == 0
+    }
+
+    /// Makes the folder beside the database, for its owner alone.
+    func makeDirectory() throws {
+        guard mkdir(directory, 0o700) == 0 else {
+            if errno == EEXIST { return }
+            throw failure("cannot make the folder \(directory): \(lastErrorText())")
+        }
+        // Whatever the umask took away.
+        chmod(directory, 0o700)
+    }
+
+    /// Makes an empty file for its owner alone, whatever the umask says, unless it is there. SQLite takes an empty file
+    /// for a new database, and gives its `-wal` and `-shm` files the permissions of the database.
+    ///
+    /// The file is made and closed under another name and then linked: under its own name no descriptor is ever closed.
+    func makeFile() throws {
+        let draft = directory + "/new.\(getpid())"
+        unlink(draft)
+        let descriptor = retryingInterrupted { open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+        guard descriptor >= 0 else { throw failure("cannot make a file in \(directory): \(lastErrorText())") }
+        fchmod(descriptor, 0o600)
+        close(descriptor)
+        defer { unlink(draft) }
+        guard link(draft, path) == 0 || errno == EEXIST else {
+            throw failure("cannot make the file: \(lastErrorText())")
+        }
+        syncFolder()
+    }
+
+    /// A name that is lost with the power would take every event with it.
+    private func syncFolder() {
+        let folder = retryingInterrupted { open(Self.folder(of: path), O_RDONLY | O_CLOEXEC) }
+        guard folder >= 0 else { return }
+        fsync(folder)
+        close(folder)
+    }
+
+    private func failure(_ problem: String) -> TidemarkError {
+        .storeUnavailable(store: path, problem: problem)
+    }
+
+    private static func resolved(_ path: String, remainingLinks: Int) throws -> String {
+        if let whole = realPath(path) { return whole }
+        if let target = linkTarget(path), remainingLinks > 0 {
+            // A link to a file that is not there yet: the file will be where the link points.
+            let isAbsolute = target.utf8.first == UInt8(ascii: "/")
+            return try resolved(
+                isAbsolute ? target : folder(of: path) + "/" + target, remainingLinks: remainingLinks - 1)
+        }
+        let folder = folder(of: path)
+        guard let parent = realPath(folder) else {
+            throw TidemarkError.storeUnavailable(
+                store: path, problem: "the folder \(folder) cannot be used: \(lastErrorText())")
+        }
+        let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+        guard !name.isEmpty, name != ".", name != ".." else {
+            throw TidemarkError.storeUnavailable(store: path, problem: "this is not the name of a file")
+        }
+        return (parent == "/" ? "" : parent) + "/" + name
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func realPath(_ path: String) -> String? {
+        guard let result = realpath(path, nil) else { return nil }
+        defer { free(result) }
+        return String(cString: result)
+    }
+
+    private static func linkTarget(_ path: String) -> String? {
+        withUnsafeTemporaryAllocation(byteCount: Int(PATH_MAX), alignment: 1) { buffer in
+            guard let start = buffer.baseAddress else { return nil }
+            let count = readlink(path, start.assumingMemoryBound(to: CChar.self), buffer.count)
+            return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import GRDB
+import Tidemark
+
+/// Inserts rows of one transaction into the table of events.
+struct EventRows {
+    private let db: Database
+    private let state: WriterState
+    private let persistedAt: Int64
+
+    init(_ db: Database, _ state: WriterState, persistedAt: Int64) {
+        self.db = db
+        self.state = state
+        self.persistedAt = persistedAt
+    }
+
+    /// Inserts events under ascending IDs from `first`; an event whose id is there already, from before or from earlier
+    /// in the same group, takes none.
+    func insert(_ events: [Event], first: StreamID) throws -> [PersistOutcome] {
+        let query = try Query(
+            db,
+            """
+            INSERT INTO tidemark_events
+                (stream, stream_id, kind, event_id, type, key, payload, writer, persisted_at, commit_number)
+            VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
+            """)
+        defer { query.reset() }
+        try query.bind(state.streamRow, at: 1)
+        try query.bind(state.writerRow, at: 7)
+        try query.bind(persistedAt, at: 8)
+        try query.bind(state.commitNumber + 1, at: 9)
+        var next = first.rawValue
+        return try events.map { event in
+            if try insert(event, as: StreamID(next), with: query) {
+                defer { next += 1 }
+                return .persisted(StreamID(next))
+            }
+            guard let existing = try streamID(ofEvent: event.id) else {
+                throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "the index of event ids names no event")
+            }
+            return .alreadyPersisted(existing)
+        }
+    }
+
+    /// Whether it was inserted.
+    private func insert(_ event: Event, as id: StreamID, with query: Query) throws -> Bool {
+        try query.bind(id.rawValue, at: 2)
+        try query.bind(event.id, at: 3)
+        try query.bind(event.type, at: 4)
+        if let key = event.key { try query.bind(key, at: 5) } else { try query.bindNull(at: 5) }
+        return try event.payload.withUnsafeBytes { payload in
+            try query.bindStatic(payload, at: 6)
+            // Before the bytes go, the statement lets go of them.
+            defer { query.rewind(clearing: 6) }
+            _ = try query.step()
+            return query.changes == 1
+        }
+    }
+
+    /// Whether the row was free; then no event can take it any more.
+    func insertTombstone(_ id: StreamID) throws -> Bool {
+        try Query.run(
+            db,
+            """
+            INSERT INTO tidemark_events (stream, stream_id, kind, writer, persisted_at, commit_number)
+            VALUES (?, ?, 1, ?, ?, ?)
+            ON CONFLICT (stream, stream_id) DO NOTHING
+            """, state.streamRow, id, state.writerRow, persistedAt, state.commitNumber + 1) == 1
+    }
+
+    /// Whether the row holds an event or a tombstone.
+    func isTaken(_ id: StreamID) throws -> Bool {
+        try kind(of: id) != nil
+    }
+
+    /// Whether the row holds an event, one of Tidemark's or of the user's own.
+    func holdsEvent(_ id: StreamID) throws -> Bool {
+        try kind(of: id).map { $0 != 1 } ?? false
+    }
+
+    func streamID(ofEvent eventID: String) throws -> StreamID? {
+        try Query.first(
+            db, "SELECT stream_id FROM tidemark_events WHERE stream = ? AND event_id = ?", state.streamRow, eventID
+        ) { $0.streamID(0) }
+    }
+
+    private func kind(of id: StreamID) throws -> Int64? {
+        try Query.first(
+            db, "SELECT kind FROM tidemark_events WHERE stream = ? AND stream_id = ?", state.streamRow, id
+        ) { $0.number(0) }
+    }
+}

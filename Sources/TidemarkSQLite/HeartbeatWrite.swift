@@ -1,0 +1,45 @@
+import GRDB
+import Tidemark
+
+/// Writes heartbeats down, inside a transaction.
+struct HeartbeatWrite {
+    let store: String
+    let now: Int64
+
+    /// Either all beats of a request are looked at and written, or, when one of them cannot be true, none is, and the
+    /// request has an error of its own. Errors of the database are thrown: they end the transaction.
+    func answer(_ beats: [Heartbeat], in db: Database) throws -> Result<[HeartbeatAnswer], any Error> {
+        let states: [WriterState]
+        do {
+            states = try beats.map { beat in
+                let state = try WriterState(db, stream: beat.stream, instance: beat.writer.instance, store: store)
+                _ = try state.standing(of: beat.writer)
+                try state.requireAllocated(beat.position)
+                return state
+            }
+        } catch let error as TidemarkError {
+            return .failure(error)
+        }
+        return .success(try zip(beats, states).map { beat, state in try write(beat, state, in: db) })
+    }
+
+    private func write(_ beat: Heartbeat, _ state: WriterState, in db: Database) throws -> HeartbeatAnswer {
+        switch try state.standing(of: beat.writer) {
+        case .retired: return .retired
+        case .taken(let holder): return .taken(by: holder)
+        case .member: break
+        }
+        let inFlightSince = beat.inFlight > 0 ? now - beat.inFlightMilliseconds : nil
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_writers SET
+                is_closed = is_closed AND position > ?2, position = max(position, ?2), heartbeat = heartbeat + 1,
+                heartbeat_at = ?3, in_flight = ?4, lowest_in_flight = ?5, in_flight_since = ?6
+            WHERE writer = ?1
+            """, state.writerRow, beat.position, now, beat.inFlight, beat.lowestInFlight, inFlightSince)
+        return .alive(
+            newestCommitted: try StreamRow.newestCommitted(db, state.streamRow),
+            durablePosition: max(state.position, beat.position))
+    }
+}

@@ -1,0 +1,80 @@
+import Dispatch
+import Foundation
+import GRDB
+import Tidemark
+
+/// Opens the connections of a store, one process after the other. Blocks its thread.
+struct Opening: Sendable {
+    let file: DatabaseFile
+    let configuration: SQLiteConfiguration
+    let errors: SQLiteErrors
+    private let schema: Schema
+    private let deadline: DispatchTime
+
+    init(path: String, configuration: SQLiteConfiguration, migrations: SchemaMigrations) throws {
+        file = try DatabaseFile(resolving: path)
+        self.configuration = configuration
+        errors = SQLiteErrors(store: file.path, busyTimeout: configuration.busyTimeout)
+        schema = Schema(store: file.path, migrations: migrations)
+        deadline = .now() + configuration.busyTimeout.inSeconds
+    }
+
+    func makePool() throws -> DatabasePool {
+        guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
+            throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
+        }
+        if configuration.readOnly { return try retryingBusy { try connect() } }
+        try file.makeDirectory()
+        // Turning WAL on and making the schema need locks of SQLite's that no busy handler waits for.
+        let lock = try FileLock(path: file.directory + "/open.lock")
+        while !lock.tryLock() {
+            try checkDeadline(TidemarkError.writeLockHeld(store: file.path, by: nil, limit: configuration.busyTimeout))
+        }
+        defer { lock.unlock() }
+        if !file.exists { try file.makeFile() }
+        return try retryingBusy {
+            let pool = try connect()
+            try pool.writeWithoutTransaction { db in
+                // GRDB sets it to NORMAL when it turns WAL on: then a power cut may take back what was acknowledged.
+                try db.execute(sql: "PRAGMA synchronous = FULL")
+                try schema.prepare(db)
+            }
+            return pool
+        }
+    }
+
+    func makeTurn() throws -> WriteTurn? {
+        configuration.readOnly ? nil : try WriteTurn(directory: file.directory)
+    }
+
+    private func connect() throws -> DatabasePool {
+        var options = Configuration()
+        options.label = "tidemark"
+        options.readonly = configuration.readOnly
+        options.busyMode = .timeout(configuration.busyTimeout.inSeconds)
+        let (schema, creates, readOnly) = (schema, configuration.createsDatabase, configuration.readOnly)
+        // This runs before GRDB turns WAL on: a file that is refused stays as it is.
+        options.prepareDatabase { db in
+            try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
+        }
+        return try DatabasePool(path: file.path, configuration: options)
+    }
+
+    /// Other connections may be closing, or writing: where SQLite does not wait for them, this does.
+    private func retryingBusy(_ open: () throws -> DatabasePool) throws -> DatabasePool {
+        while true {
+            do {
+                return try open()
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+                try checkDeadline(errors.tidemarkError(error))
+            } catch {
+                throw errors.tidemarkError(error)
+            }
+        }
+    }
+
+    private func checkDeadline(_ error: any Error) throws {
+        if DispatchTime.now() >= deadline { throw error }
+        Thread.sleep(forTimeInterval: 0.002)
+    }
+}

@@ -1,0 +1,183 @@
+import GRDB
+import GRDBSQLite
+import Tidemark
+
+/// A prepared statement, bound and stepped through SQLite's C interface.
+///
+/// GRDB keeps the statement for the next time. Texts are bound and read with their length, so that NUL bytes in them
+/// survive. A query is reset before its connection is left: a statement that is not reset keeps a snapshot open.
+struct Query {
+    /// Keeps `pointer` alive.
+    private let statement: Statement
+    let pointer: OpaquePointer
+    private let connection: OpaquePointer?
+
+    init(_ db: Database, _ sql: StaticString) throws {
+        statement = try db.cachedStatement(sql: sql.description)
+        pointer = statement.sqliteStatement
+        connection = db.sqliteConnection
+        reset()
+    }
+
+    /// Runs a statement that returns nothing; how many rows it changed.
+    @discardableResult
+    static func run(_ db: Database, _ sql: StaticString, _ values: (any SQLValue)?...) throws -> Int {
+        let query = try Query(db, sql)
+        defer { query.reset() }
+        try query.bind(values)
+        while try query.step() {}
+        return query.changes
+    }
+
+    /// The first row, or nil.
+    static func first<Row>(
+        _ db: Database, _ sql: StaticString, _ values: (any SQLValue)?..., row: (Query) throws -> Row
+    ) throws -> Row? {
+        let query = try Query(db, sql)
+        defer { query.reset() }
+        try query.bind(values)
+        return try query.step() ? row(query) : nil
+    }
+
+    /// All rows.
+    static func all<Row>(
+        _ db: Database, _ sql: StaticString, _ values: (any SQLValue)?..., row: (Query) throws -> Row
+    ) throws -> [Row] {
+        let query = try Query(db, sql)
+        defer { query.reset() }
+        try query.bind(values)
+        var rows: [Row] = []
+        while try query.step() { rows.append(try row(query)) }
+        return rows
+    }
+
+    // MARK: Binding, the first parameter is 1
+
+    private func bind(_ values: [(any SQLValue)?]) throws {
+        for (index, value) in values.enumerated() {
+            try value?.bind(to: self, at: Int32(index + 1)) ?? bindNull(at: Int32(index + 1))
+        }
+    }
+
+    func bindNull(at index: Int32) throws {
+        try check(sqlite3_bind_null(pointer, index))
+    }
+
+    func bind(_ number: Int64, at index: Int32) throws {
+        try check(sqlite3_bind_int64(pointer, index, number))
+    }
+
+    func bind(_ text: String, at index: Int32) throws {
+        var text = text
+        try check(
+            text.withUTF8 { bytes in
+                bytes.withMemoryRebound(to: CChar.self) { characters in
+                    guard let start = characters.baseAddress, !characters.isEmpty else {
+                        // A null pointer would bind NULL.
+                        return sqlite3_bind_text(pointer, index, "", 0, Self.transient)
+                    }
+                    return sqlite3_bind_text(pointer, index, start, Int32(characters.count), Self.transient)
+                }
+            })
+    }
+
+    /// Binds bytes without copying them: the query is stepped and reset while they are there.
+    func bindStatic(_ bytes: UnsafeRawBufferPointer, at index: Int32) throws {
+        guard let start = bytes.baseAddress, !bytes.isEmpty else {
+            return try check(sqlite3_bind_zeroblob(pointer, index, 0))
+        }
+        try check(sqlite3_bind_blob(pointer, index, start, Int32(bytes.count), nil))
+    }
+
+    /// SQLite's `SQLITE_TRANSIENT`, a macro that Swift does not import: it copies the text before the call returns.
+    private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+    // MARK: Stepping
+
+    /// Whether there is a row.
+    func step() throws -> Bool {
+        switch sqlite3_step(pointer) {
+        case SQLITE_ROW: true
+        case SQLITE_DONE: false
+        default: throw error()
+        }
+    }
+
+    /// Forgets the values too: a static one may be gone after this.
+    func reset() {
+        sqlite3_reset(pointer)
+        sqlite3_clear_bindings(pointer)
+    }
+
+    /// Makes the statement ready for its next step with the values that it has, but for one.
+    func rewind(clearing index: Int32) {
+        sqlite3_reset(pointer)
+        sqlite3_bind_null(pointer, index)
+    }
+
+    /// How many rows the statement that was stepped last has changed.
+    var changes: Int { Int(sqlite3_changes(connection)) }
+
+    private func check(_ code: Int32) throws {
+        if code != SQLITE_OK { throw error() }
+    }
+
+    private func error() -> DatabaseError {
+        DatabaseError(
+            resultCode: ResultCode(rawValue: sqlite3_extended_errcode(connection)),
+            message: String(cString: sqlite3_errmsg(connection)))
+    }
+
+    // MARK: Columns, the first is 0
+
+    func number(_ column: Int32) -> Int64 { sqlite3_column_int64(pointer, column) }
+
+    func streamID(_ column: Int32) -> StreamID { StreamID(number(column)) }
+
+    func isNull(_ column: Int32) -> Bool { sqlite3_column_type(pointer, column) == SQLITE_NULL }
+
+    func text(_ column: Int32) -> String {
+        String(decoding: textBytes(column), as: UTF8.self)
+    }
+
+    /// Valid until the next step.
+    func textBytes(_ column: Int32) -> UnsafeBufferPointer<UInt8> {
+        // The order matters: `sqlite3_column_bytes` after `_text` is the length of that text.
+        let start = sqlite3_column_text(pointer, column)
+        return UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column)))
+    }
+
+    func bytes(_ column: Int32) -> [UInt8] {
+        let start = sqlite3_column_blob(pointer, column)
+        return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column))))
+    }
+}
+
+/// What can be bound to a parameter of a ``Query``.
+protocol SQLValue {
+    func bind(to query: Query, at index: Int32) throws
+}
+
+extension Int64: SQLValue {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(self, at: index) }
+}
+
+extension Int: SQLValue {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(Int64(self), at: index) }
+}
+
+extension StreamID: SQLValue {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(rawValue, at: index) }
+}
+
+extension String: SQLValue {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(self, at: index) }
+}
+
+extension SQLValue where Self: ValidatedName {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(rawValue, at: index) }
+}
+
+extension StreamName: SQLValue {}
+extension InstanceName: SQLValue {}
+extension ConsumerName: SQLValue {}

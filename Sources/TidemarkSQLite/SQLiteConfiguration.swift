@@ -1,0 +1,49 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// How an ``SQLiteEventStore`` opens its file and how long it waits.
+public struct SQLiteConfiguration: Sendable {
+    /// Whether a file, or a schema in it, that is not there is made.
+    public var createsDatabase: Bool
+    /// Whether the file is only read: nothing is created beside it, and every write throws
+    /// ``Tidemark/TidemarkError/readOnly(store:)``.
+    ///
+    /// SQLite can read a file in WAL mode that it cannot write as long as its `-wal` and `-shm` files are there, which
+    /// they are while a writer has it open.
+    public var readOnly: Bool
+    /// How long a write waits for SQLite's write lock before it throws
+    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``.
+    public var busyTimeout: Duration
+    /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
+    /// whoever is in front may be stopped.
+    public var fairnessTimeout: Duration
+    /// Milliseconds since 1970-01-01 UTC, for the times that people are shown. Nothing is decided by it.
+    public var wallClockMilliseconds: @Sendable () -> Int64
+
+    public init(
+        createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
+        fairnessTimeout: Duration = .seconds(1),
+        wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds
+    ) {
+        self.createsDatabase = createsDatabase
+        self.readOnly = readOnly
+        self.busyTimeout = busyTimeout
+        self.fairnessTimeout = fairnessTimeout
+        self.wallClockMilliseconds = wallClockMilliseconds
+    }
+
+    /// The system's wall clock.
+    @Sendable public static func systemMilliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}
+
+extension Duration {
+    /// In seconds, for interfaces that take a floating point number.
+    var inSeconds: Double { self / .seconds(1) }
+}

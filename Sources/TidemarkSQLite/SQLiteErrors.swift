@@ -1,0 +1,32 @@
+import GRDB
+import Tidemark
+
+/// What an error of SQLite means to whoever uses the store.
+struct SQLiteErrors: Sendable {
+    let store: String
+    let busyTimeout: Duration
+
+    /// The error for a caller; `holder` names who holds the write lock, and is asked only where somebody does.
+    func tidemarkError(_ error: any Error, holder: () -> String? = { nil }) -> any Error {
+        if let name = error as? InvalidName {
+            return TidemarkError.notADatabase(store: store, problem: "it holds a name that is not valid: \(name)")
+        }
+        guard let error = error as? DatabaseError else { return error }
+        let problem = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
+        switch error.resultCode {
+        case .SQLITE_FULL:
+            return TidemarkError.storeFull(store: store)
+        case .SQLITE_READONLY:
+            return TidemarkError.readOnly(store: store)
+        case .SQLITE_NOTADB, .SQLITE_CORRUPT:
+            return TidemarkError.notADatabase(store: store, problem: problem)
+        case .SQLITE_BUSY, .SQLITE_LOCKED:
+            return TidemarkError.writeLockHeld(store: store, by: holder(), limit: busyTimeout)
+        case .SQLITE_INTERRUPT:
+            // Only reads are ever interrupted, when their task is cancelled.
+            return CancellationError()
+        default:
+            return TidemarkError.storeUnavailable(store: store, problem: problem)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)`` while no writer has ever joined the stream.
+    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
+        let now = configuration.wallClockMilliseconds()
+        return try await write { db in
+            let row = try self.existing(stream, in: db)
+            try Query.run(
+                db,
+                """
+                INSERT INTO tidemark_consumers (stream, name, generation, updated_at) VALUES (?, ?, 1, ?)
+                ON CONFLICT (stream, name) DO UPDATE SET generation = generation + 1, updated_at = excluded.updated_at
+                """, row.row, name, now)
+            let claim = try Query.first(
+                db, "SELECT generation, position FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, name
+            ) { claimed in
+                ConsumerClaim(
+                    stream: stream, name: name, generation: Int(claimed.number(0)), position: claimed.streamID(1))
+            }
+            guard let claim else { preconditionFailure("a row that was written in this transaction is there") }
+            return claim
+        }
+    }
+
+    public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
+        let now = configuration.wallClockMilliseconds()
+        try await write { db in
+            let row = try self.existing(claim.stream, in: db)
+            let moved = try Query.run(
+                db,
+                """
+                UPDATE tidemark_consumers SET
+                    position = max(position, ?4), commit_number = max(commit_number, ?5), updated_at = ?6
+                WHERE stream = ?1 AND name = ?2 AND generation = ?3
+                """, row.row, claim.name, claim.generation, position, commitNumber, now)
+            if moved == 0 { throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name) }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
+        let now = configuration.wallClockMilliseconds()
+        return try await write { db in
+            try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
+            let row = try self.existing(stream, in: db)
+            let position = try Self.consistentSequence(row, in: db)
+            try Query.run(
+                db,
+                """
+                INSERT INTO tidemark_writers (stream, instance, epoch, is_member, position, heartbeat_at, process_id)
+                VALUES (?1, ?2, 1, 1, ?3, ?4, ?5)
+                ON CONFLICT (stream, instance) DO UPDATE SET
+                    epoch = epoch + 1, is_member = 1, position = excluded.position, is_closed = 0,
+                    heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
+                    lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id
+                """, row.row, instance, position, now, Int(getpid()))
+            try Query.run(
+                db,
+                """
+                UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 WHERE stream = ?
+                """, position, row.row)
+            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
+            let membership = try self.existing(stream, in: db).membership(db)
+            return Joined(writer: state.newest, membership: membership, position: position)
+        }
+    }
+
+    public func leave(_ stream: StreamName, as writer: Writer) async throws {
+        try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            guard case .member = try state.standing(of: writer) else { return }
+            try Self.endEpoch(state, in: db)
+        }
+    }
+
+    public func retire(_ stream: StreamName, instance: InstanceName) async throws {
+        try await write { db in
+            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
+            // Without membership nobody can commit under the name already.
+            if state.isMember { try Self.endEpoch(state, in: db) }
+        }
+    }
+
+    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+        try await write { db in
+            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
+            try Query.run(
+                db,
+                "UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = ?2 WHERE writer = ?1",
+                state.writerRow, state.sequence)
+            return state.sequence
+        }
+    }
+
+    public func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
+        beats.isEmpty ? [] : try await writeHeartbeats(beats)
+    }
+
+    func existing(_ stream: StreamName, in db: Database) throws -> StreamRow {
+        guard let row = try StreamRow.named(stream, in: db) else {
+            throw TidemarkError.unknownStream(stream: stream, store: path)
+        }
+        return row
+    }
+
+    /// A sequence that was put back by hand must not hand out IDs that have rows, or that writers have promised never
+    /// to use.
+    private static func consistentSequence(_ row: StreamRow, in db: Database) throws -> StreamID {
+        let highestPosition = try Query.first(
+            db, "SELECT max(position) FROM tidemark_writers WHERE stream = ?", row.row
+        ) { $0.streamID(0) }
+        return max(row.sequence, try row.newestCommitted(db), highestPosition ?? 0)
+    }
+
+    /// Nothing can be committed under the epoch from now on, so nothing of it is in flight either.
+    private static func endEpoch(_ state: WriterState, in db: Database) throws {
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_writers SET
+                epoch = epoch + 1, is_member = 0, in_flight = 0, lowest_in_flight = NULL, in_flight_since = NULL
+            WHERE writer = ?
+            """, state.writerRow)
+        try Query.run(
+            db, "UPDATE tidemark_streams SET membership_version = membership_version + 1 WHERE stream = ?",
+            state.streamRow)
+    }
+}

@@ -1,0 +1,89 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
+        try await read { db in
+            guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            let membership = try row.membership(db)
+            let newest = try row.newestEvent(db)
+            let deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
+            var batch: (events: [PersistedEvent], isTruncated: Bool) = ([], false)
+            if deliveredIsThere && membership.version == request.membershipVersion {
+                // Without members nobody can commit: what is here is all there will ever be up to the newest.
+                let through = membership.members.isEmpty ? newest : request.through
+                batch = try Self.events(of: row, request, through: through, db)
+            }
+            return Snapshot(
+                membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
+                deliveredIsThere: deliveredIsThere, events: batch.events, isTruncated: batch.isTruncated)
+        }
+    }
+
+    public func reconciliation(
+        of stream: StreamName, above minimum: StreamID, limit: Int
+    ) async throws -> Reconciliation? {
+        try await read { db in
+            guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            return Reconciliation(
+                membership: try row.membership(db), sequence: row.sequence,
+                newestCommitted: try row.newestCommitted(db),
+                finished: try FinishedIDs.ranges(of: row, above: minimum, limit: limit, db))
+        }
+    }
+
+    public func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent? {
+        try await read { db in
+            try Query.first(
+                db,
+                """
+                SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.persisted_at, e.commit_number, w.instance
+                FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
+                    JOIN tidemark_writers w ON w.writer = e.writer
+                WHERE s.name = ? AND e.event_id = ?
+                """, stream, id
+            ) { row in
+                var batch = EventBatch()
+                return try batch.event(row)
+            }
+        }
+    }
+
+    private static func isThere(_ delivered: Delivered, in row: StreamRow, _ db: Database) throws -> Bool {
+        let found = try Query.first(
+            db,
+            """
+            SELECT 1 FROM tidemark_events
+            WHERE stream = ? AND stream_id = ? AND kind = 0 AND commit_number = ? AND event_id = ?
+            """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
+        ) { _ in true }
+        return found == true
+    }
+
+    private static func events(
+        of row: StreamRow, _ request: SnapshotRequest, through: StreamID, _ db: Database
+    ) throws -> (events: [PersistedEvent], isTruncated: Bool) {
+        let query = try Query(
+            db,
+            """
+            SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.persisted_at, e.commit_number, w.instance
+            FROM tidemark_events e JOIN tidemark_writers w ON w.writer = e.writer
+            WHERE e.stream = ?1 AND e.stream_id > ?2 AND e.stream_id <= ?3 AND e.kind = 0
+            ORDER BY e.stream_id
+            """)
+        defer { query.reset() }
+        try query.bind(row.row, at: 1)
+        try query.bind(request.after.rawValue, at: 2)
+        try query.bind(through.rawValue, at: 3)
+        var batch = EventBatch()
+        var events: [PersistedEvent] = []
+        var payloadBytes = 0
+        while try query.step() {
+            if events.count >= request.limit || payloadBytes >= request.byteLimit { return (events, true) }
+            let event = try batch.event(query)
+            payloadBytes += event.event.payload.count
+            events.append(event)
+        }
+        return (events, false)
+    }
+}

@@ -1,0 +1,56 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    public func status(of stream: StreamName) async throws -> StreamStatus? {
+        let now = configuration.wallClockMilliseconds()
+        return try await read { db in
+            guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            let writers = try Self.writers(of: row, now: now, db)
+            let newestEvent = try row.newestEvent(db)
+            return StreamStatus(
+                stream: stream, sequence: row.sequence, newestEvent: newestEvent,
+                minimumPersisted: try Self.minimumPersisted(of: row, writers, db), writers: writers,
+                consumers: try Self.consumers(of: row, db))
+        }
+    }
+
+    private static func writers(
+        of stream: StreamRow, now: Int64, _ db: Database
+    ) throws -> [StreamStatus.WriterStatus] {
+        try Query.all(
+            db,
+            """
+            SELECT instance, epoch, is_member, position, is_closed, in_flight, lowest_in_flight, in_flight_since,
+                heartbeat_at, process_id
+            FROM tidemark_writers WHERE stream = ? ORDER BY instance
+            """, stream.row
+        ) { row in
+            // Clocks are put back: no age is below zero.
+            StreamStatus.WriterStatus(
+                writer: Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))),
+                isMember: row.number(2) == 1, position: row.streamID(3), isClosed: row.number(4) == 1,
+                inFlight: Int(row.number(5)), lowestInFlight: row.isNull(6) ? nil : row.streamID(6),
+                inFlightMilliseconds: row.isNull(7) ? nil : max(0, now - row.number(7)),
+                heartbeatAgeMilliseconds: max(0, now - row.number(8)),
+                processID: row.isNull(9) ? nil : Int32(truncatingIfNeeded: row.number(9)))
+        }
+    }
+
+    /// The least durable position over the members and, beyond it, as far as rows run without a gap. Without members
+    /// nobody can commit, and everything that has a row is finished.
+    private static func minimumPersisted(
+        of stream: StreamRow, _ writers: [StreamStatus.WriterStatus], _ db: Database
+    ) throws -> StreamID {
+        guard let least = writers.lazy.filter(\.isMember).map(\.position).min() else {
+            return try stream.newestCommitted(db)
+        }
+        return try FinishedIDs.endOfRun(of: stream, above: least, db)
+    }
+
+    private static func consumers(of stream: StreamRow, _ db: Database) throws -> [StreamStatus.ConsumerStatus] {
+        try Query.all(db, "SELECT name, position FROM tidemark_consumers WHERE stream = ? ORDER BY name", stream.row) {
+            StreamStatus.ConsumerStatus(name: try ConsumerName(validating: $0.text(0)), position: $0.streamID(1))
+        }
+    }
+}

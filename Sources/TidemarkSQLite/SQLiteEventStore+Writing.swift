@@ -1,0 +1,88 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    /// - Precondition: `count` is 1 to 1,000,000.
+    public func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID] {
+        precondition((1...1_000_000).contains(count), "one call allocates 1 to 1,000,000 IDs, not \(count)")
+        return try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            try state.requireMember(writer)
+            let first = state.sequence.rawValue + 1
+            let last = state.sequence.rawValue + Int64(count)
+            try Query.run(db, "UPDATE tidemark_streams SET sequence = ? WHERE stream = ?", last, state.streamRow)
+            return (first...last).map { StreamID($0) }
+        }
+    }
+
+    /// Works for a writer whose epoch is over too: what it left behind has to be finished by somebody.
+    public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
+        if ids.isEmpty { return [] }
+        let now = configuration.wallClockMilliseconds()
+        return try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            for id in ids { try state.requireAllocated(id) }
+            let rows = EventRows(db, state, persistedAt: now)
+            var hasTombstones = false
+            var committed: [StreamID] = []
+            for id in ids {
+                if try rows.insertTombstone(id) {
+                    hasTombstones = true
+                } else if try rows.holdsEvent(id) {
+                    committed.append(id)
+                }
+            }
+            if hasTombstones { try state.recordCommit(db, sequence: state.sequence) }
+            return committed
+        }
+    }
+
+    public func persist(
+        _ events: [Event], in stream: StreamName, by writer: Writer
+    ) async throws -> [PersistOutcome] {
+        if events.isEmpty { return [] }
+        let now = configuration.wallClockMilliseconds()
+        return try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            try state.requireMember(writer)
+            let outcomes: [PersistOutcome]
+            do {
+                let first = StreamID(state.sequence.rawValue + 1)
+                outcomes = try EventRows(db, state, persistedAt: now).insert(events, first: first)
+            } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_PRIMARYKEY {
+                throw TidemarkError.databaseWentBackwards(
+                    stream: stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
+            }
+            let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
+            if persisted > 0 {
+                let sequence = StreamID(state.sequence.rawValue + Int64(persisted))
+                try state.recordCommit(db, sequence: sequence)
+            }
+            return outcomes
+        }
+    }
+
+    public func persist(
+        _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
+    ) async throws -> PersistOutcome {
+        let now = configuration.wallClockMilliseconds()
+        return try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            try state.requireMember(writer)
+            try state.requireAllocated(id)
+            let rows = EventRows(db, state, persistedAt: now)
+            if let existing = try rows.streamID(ofEvent: event.id) {
+                if try existing != id && rows.insertTombstone(id) {
+                    try state.recordCommit(db, sequence: state.sequence)
+                }
+                return .alreadyPersisted(existing)
+            }
+            if try id <= state.position || rows.isTaken(id) {
+                throw TidemarkError.closed(stream: stream, instance: writer.instance, id: id)
+            }
+            _ = try rows.insert([event], first: id)
+            try state.recordCommit(db, sequence: state.sequence)
+            return .persisted(id)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import GRDB
+import Tidemark
+
+/// A stream as one snapshot has it.
+struct StreamRow {
+    let row: Int64
+    let sequence: StreamID
+    let commitNumber: Int64
+    let membershipVersion: Int
+
+    /// Nil when the stream does not exist.
+    static func named(_ name: StreamName, in db: Database) throws -> StreamRow? {
+        try Query.first(
+            db,
+            "SELECT stream, sequence, commit_number, membership_version FROM tidemark_streams WHERE name = ?", name
+        ) { row in
+            StreamRow(
+                row: row.number(0), sequence: row.streamID(1), commitNumber: row.number(2),
+                membershipVersion: Int(row.number(3)))
+        }
+    }
+
+    func membership(_ db: Database) throws -> Membership {
+        let members = try Query.all(
+            db, "SELECT instance, epoch, position FROM tidemark_writers WHERE stream = ? AND is_member = 1", row
+        ) { row in
+            (Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))), row.streamID(2))
+        }
+        return Membership(members: Dictionary(uniqueKeysWithValues: members), version: membershipVersion)
+    }
+
+    /// The highest ID with a row, an event or a tombstone; 0 when there is none.
+    func newestCommitted(_ db: Database) throws -> StreamID {
+        try Self.newestCommitted(db, row)
+    }
+
+    static func newestCommitted(_ db: Database, _ stream: Int64) throws -> StreamID {
+        try Query.first(
+            db, "SELECT stream_id FROM tidemark_events WHERE stream = ? ORDER BY stream_id DESC LIMIT 1", stream
+        ) { $0.streamID(0) } ?? 0
+    }
+
+    /// The highest ID with an event, here or in a table of the user's own; 0 when there is none.
+    func newestEvent(_ db: Database) throws -> StreamID {
+        try Query.first(
+            db,
+            """
+            SELECT stream_id FROM tidemark_events WHERE stream = ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
+            """, row
+        ) { $0.streamID(0) } ?? 0
+    }
+}

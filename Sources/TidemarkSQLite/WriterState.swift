@@ -1,0 +1,95 @@
+import GRDB
+import Tidemark
+
+/// What the database says about a stream and one of its writers, inside a transaction that has the write lock.
+struct WriterState {
+    /// The row of the stream, and the row of the writer.
+    let streamRow: Int64
+    let writerRow: Int64
+    let sequence: StreamID
+    let commitNumber: Int64
+    /// The newest epoch of the instance's name, whether or not it is a member.
+    let newest: Writer
+    let isMember: Bool
+    let position: StreamID
+    private let stream: StreamName
+
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``,
+    ///   and ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the position is above the sequence.
+    init(_ db: Database, stream: StreamName, instance: InstanceName, store: String) throws {
+        let state = try Query.first(
+            db,
+            """
+            SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position
+            FROM tidemark_streams s LEFT JOIN tidemark_writers w ON w.stream = s.stream AND w.instance = ?2
+            WHERE s.name = ?1
+            """, stream, instance
+        ) { row in
+            if row.isNull(3) { throw TidemarkError.unknownInstance(stream: stream, instance: instance) }
+            return WriterState(row, stream: stream, instance: instance)
+        }
+        guard let state else { throw TidemarkError.unknownStream(stream: stream, store: store) }
+        guard state.position <= state.sequence else {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: state.position,
+                problem: "\(state.newest) is at \(state.position), but the sequence only at \(state.sequence)")
+        }
+        self = state
+    }
+
+    private init(_ row: Query, stream: StreamName, instance: InstanceName) {
+        streamRow = row.number(0)
+        sequence = row.streamID(1)
+        commitNumber = row.number(2)
+        writerRow = row.number(3)
+        newest = Writer(instance, epoch: Int(row.number(4)))
+        isMember = row.number(5) == 1
+        position = row.streamID(6)
+        self.stream = stream
+    }
+
+    /// What has become of an epoch of this instance.
+    enum Standing {
+        /// The newest, and a member: it may commit above its position.
+        case member
+        /// Over, and nobody has the name.
+        case retired
+        case taken(by: Writer)
+    }
+
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` for an epoch that is yet to come.
+    func standing(of writer: Writer) throws -> Standing {
+        if writer.epoch > newest.epoch {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: sequence, problem: "it knows nothing of \(writer), only of \(newest)")
+        }
+        if !isMember { return .retired }
+        return writer.epoch == newest.epoch ? .member : .taken(by: newest)
+    }
+
+    /// Rule 4: only the newest epoch of a member may allocate and commit.
+    ///
+    /// - Throws: ``TidemarkError/retired(stream:writer:)``, ``TidemarkError/instanceTaken(stream:writer:by:)``.
+    func requireMember(_ writer: Writer) throws {
+        switch try standing(of: writer) {
+        case .member: return
+        case .retired: throw TidemarkError.retired(stream: stream, writer: writer)
+        case .taken(let holder): throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+        }
+    }
+
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the ID was never handed out.
+    func requireAllocated(_ id: StreamID) throws {
+        guard id <= sequence else {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: id, problem: "the sequence has handed out no ID above \(sequence)")
+        }
+    }
+
+    /// Writes down that this transaction wrote rows, and how far it took the sequence.
+    func recordCommit(_ db: Database, sequence newSequence: StreamID) throws {
+        try Query.run(
+            db, "UPDATE tidemark_streams SET sequence = ?, commit_number = ? WHERE stream = ?", newSequence,
+            commitNumber + 1, streamRow)
+    }
+}

@@ -1,0 +1,109 @@
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+@Suite struct MembershipTests {
+    @Test func `the first to join makes the stream and has epoch 1 at position 0`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        #expect(try await store.reconciliation(of: stream, above: 0, limit: 10) == nil)
+        let joined = try await store.join(stream, as: "p1")
+        #expect(joined.writer == Writer("p1", epoch: 1))
+        #expect(joined.position == 0)
+        #expect(joined.membership.members == [Writer("p1", epoch: 1): 0])
+        #expect(joined.membership.version == 2)
+    }
+
+    @Test func `who joins again takes the name over, and the zombie can write no more`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let zombie = try await store.join(stream, as: "p1").writer
+        let ids = try await store.allocate(1, in: stream, for: zombie)
+        let joined = try await store.join(stream, as: "p1")
+        #expect(joined.writer.epoch == 2)
+        #expect(joined.position == 1)
+        let taken = TidemarkError.instanceTaken(stream: stream, writer: zombie, by: joined.writer)
+        await #expect(throws: taken) { try await store.persist(events("a"), in: stream, by: zombie) }
+        await #expect(throws: taken) { try await store.persist(events("a")[0], as: ids[0], in: stream, by: zombie) }
+        await #expect(throws: taken) { try await store.allocate(1, in: stream, for: zombie) }
+        #expect(try await store.beat(zombie, at: 0) == .taken(by: joined.writer))
+        #expect(try await store.all().isEmpty)
+    }
+
+    @Test func `a writer that left is retired, and leaving twice changes nothing`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        try await store.leave(stream, as: writer)
+        let left = try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership
+        #expect(left == Membership(members: [:], version: 3))
+        try await store.leave(stream, as: writer)
+        #expect(try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership == left)
+        await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
+            try await store.persist(events("a"), in: stream, by: writer)
+        }
+        #expect(try await store.beat(writer, at: 0) == .retired)
+    }
+
+    @Test func `a zombie does not take its successor off the members by leaving`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let zombie = try await store.join(stream, as: "p1").writer
+        let successor = try await store.join(stream, as: "p1").writer
+        try await store.leave(stream, as: zombie)
+        #expect(try await store.persist(events("a"), in: stream, by: successor) == [.persisted(1)])
+    }
+
+    @Test func `a retired writer's name joins again under the next epoch`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        try await store.retire(stream, instance: "p1")
+        try await store.retire(stream, instance: "p1")
+        await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
+            try await store.allocate(1, in: stream, for: writer)
+        }
+        let joined = try await store.join(stream, as: "p1")
+        #expect(joined.writer == Writer("p1", epoch: 3))
+        #expect(joined.membership.version == 4)
+    }
+
+    @Test func `joining starts above every row and every promise, where the sequence was put back`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events("a", "b"), in: stream, by: writer)
+        _ = try await store.allocate(5, in: stream, for: writer)
+        _ = try await store.close(stream, instance: "p1")
+        try await store.withWriter { try $0.execute(sql: "UPDATE tidemark_streams SET sequence = 1") }
+        await #expect(throws: TidemarkError.self) { try await store.persist(events("c"), in: stream, by: writer) }
+        let joined = try await store.join(stream, as: "p2")
+        #expect(joined.position == 7)
+        #expect(try await store.persist(events("c"), in: stream, by: joined.writer) == [.persisted(8)])
+        #expect(try await store.persist(events("d"), in: stream, by: writer) == [.persisted(9)])
+    }
+
+    @Test func `an epoch that the database has not seen yet means that it was put back`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        _ = try await store.join(stream, as: "p1")
+        let future = Writer("p1", epoch: 2)
+        let error = await #expect(throws: TidemarkError.self) {
+            try await store.persist(events("a"), in: stream, by: future)
+        }
+        guard case .databaseWentBackwards = error else { return #expect(Bool(false), "\(String(describing: error))") }
+    }
+
+    @Test func `unknown streams and instances are errors of their own`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let stranger = Writer("p9", epoch: 1)
+        await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.path)) {
+            try await store.persist(events("a"), in: stream, by: stranger)
+        }
+        _ = try await store.join(stream, as: "p1")
+        await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p9")) {
+            try await store.close(stream, instance: "p9")
+        }
+    }
+}

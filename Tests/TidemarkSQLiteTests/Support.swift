@@ -1,0 +1,50 @@
+import Foundation
+import Tidemark
+import TidemarkSQLite
+
+/// A folder that goes with the test.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.path + "/tidemark-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    var database: String { path + "/events.db" }
+
+    func open(_ configuration: SQLiteConfiguration = .init()) async throws -> SQLiteEventStore {
+        try await SQLiteEventStore.open(path: database, configuration: configuration)
+    }
+}
+
+let stream: StreamName = "events"
+
+/// Events `a`, `b`, … that differ in nothing but their ids.
+func events(_ ids: String...) -> [Event] {
+    ids.map { Event(id: $0, type: "noted", payload: Array($0.utf8)) }
+}
+
+func events(_ ids: Range<Int>) -> [Event] {
+    ids.map { Event(id: "e\($0)", type: "noted", payload: [1, 2, 3]) }
+}
+
+extension EventStore {
+    /// All events up to `through`, whatever the membership.
+    func all(through: StreamID = StreamID(.max), limit: Int = .max) async throws -> [PersistedEvent] {
+        let version = try await reconciliation(of: stream, above: 0, limit: 0)?.membership.version ?? 0
+        let request = SnapshotRequest(
+            delivered: nil, membershipVersion: version, after: 0, through: through, limit: limit, byteLimit: .max)
+        return try await snapshot(of: stream, request)?.events ?? []
+    }
+
+    func finished() async throws -> [ClosedRange<StreamID>]? {
+        try await reconciliation(of: stream, above: 0, limit: .max)?.finished
+    }
+
+    func beat(_ writer: Writer, at position: StreamID) async throws -> HeartbeatAnswer? {
+        try await heartbeat([Heartbeat(stream: stream, writer: writer, position: position)]).first
+    }
+}
