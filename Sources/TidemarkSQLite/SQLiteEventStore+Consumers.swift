@@ -24,6 +24,18 @@ extension SQLiteEventStore {
         }
     }
 
+    public func verify(_ claim: ConsumerClaim) async throws {
+        let generation = try await read { db in
+            let row = try self.existing(claim.stream, in: db)
+            return try Query.first(
+                db, "SELECT generation FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, claim.name
+            ) { Int($0.number(0)) }
+        }
+        guard generation == claim.generation else {
+            throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name)
+        }
+    }
+
     public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
         let now = configuration.wallClockMilliseconds()
         try await write { db in
