@@ -12,6 +12,7 @@ extension MultiWriterIDGenerator {
     /// - Throws: what the body throws; ``TidemarkError/reservationExpired(stream:instance:ids:limit:)`` when it
     ///   returned too late and the event is not there; ``TidemarkError/sequenceTimedOut(stream:instance:limit:)``;
     ///   ``TidemarkError/notAMember(stream:instance:)``; or what the sequence throws.
+    @discardableResult
     public func withNextID<R>(
         timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: (StreamID) async throws -> R
@@ -20,6 +21,7 @@ extension MultiWriterIDGenerator {
     }
 
     /// The same for several IDs, which ascend (descend in a backward stream) and need not be adjacent.
+    @discardableResult
     public func withNextIDs<R>(
         _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: ([StreamID]) async throws -> R

@@ -22,6 +22,7 @@ extension EventLog {
     /// - Parameter timeLimit: for the allocation and the body together; then the ID is abandoned, and readers do not
     ///   wait for it any more.
     /// - Throws: what the body throws, or ``TidemarkError``; see ``MultiWriterIDGenerator/withNextID(timeLimit:isolation:_:)``.
+    @discardableResult
     public func withNextID<R>(
         timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: (StreamID) async throws -> R
@@ -30,6 +31,7 @@ extension EventLog {
     }
 
     /// The same for several IDs, which ascend.
+    @discardableResult
     public func withNextIDs<R>(
         _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: ([StreamID]) async throws -> R

@@ -1,0 +1,20 @@
+import Testing
+import TidemarkCore
+
+@Suite struct FetchFloorsTests {
+    @Test func theLowestFloorIsThatOfTheEarliestFetch() {
+        var floors = FetchFloors()
+        #expect(floors.lowest == nil)
+        let first = floors.begin(at: 5)
+        let second = floors.begin(at: 7)
+        let third = floors.begin(at: 7)
+        #expect(floors.lowest == 5)
+        let answers = [floors.end(second), floors.end(second), floors.end(99)]
+        #expect(answers == [7, nil, nil])
+        #expect(floors.lowest == 5)
+        _ = floors.end(first)
+        #expect(floors.lowest == 7)
+        _ = floors.end(third)
+        #expect(floors.lowest == nil)
+    }
+}

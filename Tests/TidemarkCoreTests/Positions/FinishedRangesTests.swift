@@ -1,0 +1,61 @@
+import Testing
+import TidemarkCore
+
+@Suite struct FinishedRangesTests {
+    @Test func aRunWithoutAGapIsOneRange() {
+        var finished = FinishedRanges()
+        for id in [3, 1, 5, 4] as [StreamID] { finished.insert(id...id) }
+        #expect(finished.ranges == [1...1, 3...5])
+        finished.insert(2...2)
+        #expect(finished.ranges == [1...5])
+        #expect(finished.endOfRun(after: 0) == 5)
+        #expect(finished.endOfRun(after: 3) == 5)
+        #expect(finished.endOfRun(after: 5) == 5)
+    }
+
+    @Test func aRangeThatCoversOthersReplacesThem() {
+        var finished = FinishedRanges()
+        for id in [2, 4, 6, 20] as [StreamID] { finished.insert(id...id) }
+        finished.insert(3...10)
+        #expect(finished.ranges == [2...10, 20...20])
+    }
+
+    @Test func theHighestRangeIsForgottenBeyondTheBound() {
+        var finished = FinishedRanges(maximumCount: 2)
+        for id in [10, 20, 30] as [StreamID] { finished.insert(id...id) }
+        #expect(finished.ranges == [10...10, 20...20])
+        finished.insert(5...5)
+        #expect(finished.ranges == [5...5, 10...10])
+        finished.insert(11...30)
+        #expect(finished.ranges == [5...5, 10...30])
+    }
+
+    @Test func rangesBelowAnIDAreForgotten() {
+        var finished = FinishedRanges()
+        for id in [1, 3, 5] as [StreamID] { finished.insert(id...id) }
+        finished.removeRanges(endingBelow: 3)
+        #expect(finished.ranges == [3...3, 5...5])
+    }
+
+    @Test(arguments: 0..<50 as Range<UInt64>)
+    func itIsASetOfIDs(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var finished = FinishedRanges()
+        var model: Set<Int64> = []
+        for _ in 0..<200 {
+            let lower = Int64.random(in: 0...80, using: &random)
+            let upper = lower + (Bool.random(using: &random) ? 0 : Int64.random(in: 0...6, using: &random))
+            finished.insert(StreamID(lower)...StreamID(upper))
+            model.formUnion(lower...upper)
+            for id in Int64(0)...90 {
+                #expect(finished.contains(StreamID(id)) == model.contains(id))
+                var end = id
+                while model.contains(end + 1) { end += 1 }
+                #expect(finished.endOfRun(after: StreamID(id)) == StreamID(end))
+            }
+            for (left, right) in zip(finished.ranges, finished.ranges.dropFirst()) {
+                #expect(left.upperBound.rawValue + 1 < right.lowerBound.rawValue)
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import Testing
+import TidemarkCore
+
+@Suite struct InFlightIDsTests {
+    private func ids(_ range: ClosedRange<Int64>) -> InFlightIDs {
+        var ids = InFlightIDs()
+        for id in range { ids.insert(StreamID(id), scope: Int(id), since: .zero, deadline: .seconds(id)) }
+        return ids
+    }
+
+    @Test func whatFinishesBehindOneThatIsStuckIsPassedWithIt() {
+        var ids = ids(1...4)
+        var passed: [StreamID] = []
+        _ = ids.finish(3) { passed.append($0) }
+        _ = ids.finish(2) { passed.append($0) }
+        #expect(passed.isEmpty)
+        #expect(ids.lowest?.id == 1)
+        _ = ids.finish(1) { passed.append($0) }
+        #expect(passed == [1, 2, 3])
+        #expect(ids.lowest?.id == 4 && ids.count == 1)
+    }
+
+    @Test func anIDFinishesOnce() {
+        var ids = ids(1...3)
+        let answers = [2, 2, 9].map { ids.finish($0) { _ in } }
+        #expect(answers == [true, false, false])
+        #expect(ids.count == 2)
+    }
+
+    @Test func aLaterAnswerThatCameFirstIsSortedIn() {
+        var ids = InFlightIDs()
+        for id in [5, 6, 3, 4] as [StreamID] { ids.insert(id, scope: 0, since: .zero, deadline: .zero) }
+        #expect(ids.inFlight.map(\.id) == [3, 4, 5, 6])
+    }
+
+    @Test func onlyScopesThatStillHoldTheirIDsExpire() {
+        var ids = ids(1...4)
+        let answers = [ids.giveUp(2), ids.giveUp(2), ids.giveUp(7)]
+        #expect(answers == [true, false, false])
+        _ = ids.finish(3) { _ in }
+        #expect(ids.expired(at: .seconds(3)) == [1: [1]])
+        #expect(ids.earliestDeadline == .seconds(1))
+    }
+
+    /// Guards the bound on memory: one stuck ID, and many that come and go behind it.
+    @Test func memoryFollowsTheNumberOfIDsInFlight() {
+        var ids = InFlightIDs()
+        ids.insert(1, scope: 0, since: .zero, deadline: .zero)
+        var passed = 0
+        for id in 2...100_000 as ClosedRange<Int64> {
+            ids.insert(StreamID(id), scope: 0, since: .zero, deadline: .zero)
+            _ = ids.finish(StreamID(id)) { _ in passed += 1 }
+        }
+        #expect(ids.count == 1)
+        #expect(passed > 98_000)
+    }
+
+    @Test(arguments: 0..<20 as Range<UInt64>)
+    func everyIDIsPassedOnceAndOnlyWhenItIsFinished(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var ids = ids(1...3_000)
+        var passed: Set<StreamID> = []
+        var finished: Set<StreamID> = []
+        for id in (1...3_000 as ClosedRange<Int64>).map(StreamID.init(_:)).shuffled(using: &random) {
+            finished.insert(id)
+            _ = ids.finish(id) { id in
+                #expect(finished.contains(id) && !passed.contains(id))
+                passed.insert(id)
+            }
+        }
+        #expect(passed.count == 3_000 && ids.count == 0)
+    }
+}
