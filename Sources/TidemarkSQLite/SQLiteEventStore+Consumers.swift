@@ -24,6 +24,19 @@ extension SQLiteEventStore {
         }
     }
 
+    public func verify(_ claim: ConsumerClaim) async throws {
+        let isNewest = try await read { db in
+            try Query.first(
+                db,
+                """
+                SELECT 1 FROM tidemark_streams s JOIN tidemark_consumers c ON c.stream = s.stream
+                WHERE s.name = ? AND c.name = ? AND c.generation = ?
+                """, claim.stream, claim.name, claim.generation
+            ) { _ in true } ?? false
+        }
+        if !isNewest { throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name) }
+    }
+
     public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
         let now = configuration.wallClockMilliseconds()
         try await write { db in
