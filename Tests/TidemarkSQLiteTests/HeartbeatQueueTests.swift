@@ -17,21 +17,22 @@ import Tidemark
                     await #expect(throws: TidemarkError.unknownStream(stream: stream, store: "x.db")) {
                         try await withCheckedThrowingContinuation { continuation in
                             if queue.add(.init(beats: [beat], continuation: continuation)) { scheduled.add() }
-                            guard queue.count == 3 else { return }
-                            queue.write(HeartbeatWrite(store: "x.db", now: 0)) { body in
-                                transactions.add()
-                                return try database.write { try body($0) }
-                            }
                         }
                     }
                 }
+            }
+            while queue.count < 3 { await Task.yield() }
+            queue.write(HeartbeatWrite(store: "x.db", now: 0)) { body in
+                transactions.add()
+                return try database.write { try body($0) }
             }
         }
         #expect(scheduled.value == 1)
         #expect(transactions.value == 1)
     }
 
-    @Test func `a transaction that does not begin fails all that wait, and the next beat schedules again`() async throws {
+    @Test func `a transaction that does not begin fails all that wait, and the next beat schedules again`() async throws
+    {
         let queue = HeartbeatQueue()
         for _ in 0..<2 {
             await #expect(throws: TidemarkError.readOnly(store: "x.db")) {

@@ -104,7 +104,8 @@ import Tidemark
         #expect(try String(contentsOfFile: folder.database, encoding: .utf8) == text)
     }
 
-    @Test func `another program's database gets the schema, or is left as it is when it must not be made`() async throws {
+    @Test func `another program's database gets the schema, or is left as it is when it must not be made`() async throws
+    {
         let folder = try TemporaryFolder()
         let other = try DatabaseQueue(path: folder.database)
         try await other.write { try $0.execute(sql: "CREATE TABLE mine (x); INSERT INTO mine VALUES (7)") }

@@ -26,7 +26,8 @@ import Tidemark
         for _ in 0..<2 {
             let store = try await Self.open(folder, Self.twoSteps)
             #expect(try await store.withWriter { try Int.fetchAll($0, sql: "SELECT x FROM tidemark_two") } == [3])
-            #expect(try await store.withWriter { try Int.fetchOne($0, sql: "SELECT version FROM tidemark_schema") } == 3)
+            #expect(
+                try await store.withWriter { try Int.fetchOne($0, sql: "SELECT version FROM tidemark_schema") } == 3)
             #expect(try await store.all().count == 1)
         }
     }

@@ -28,27 +28,22 @@ import Testing
         two.release()
     }
 
-    //  one                     two                       three
+    //  one                        two
     //  take, gets the turn
-    //                          take, waits: "next"
-    //                                                    take, waits behind "next"
+    //                             take: gets "next", waits for the turn
     //  release
-    //                          gets the turn
-    //  take does not barge in
-    //                          release
-    //                                                    gets the turn, before one
-    @Test func `who has just written comes after everybody who waited`() async throws {
+    //                             gets the turn
+    //  take: does not get it
+    //                             release
+    @Test func `who has just written does not get in front of who waits`() async throws {
         let folder = try TemporaryFolder()
         let one = try WriteTurn(directory: folder.path)
         let two = try WriteTurn(directory: folder.path)
         #expect(one.take(within: .zero))
-        async let second = try blocking { two.take(within: Self.long) }
+        async let waited = try blocking { two.take(within: Self.long) }
         try await Self.untilLocked(folder.path + "/next.lock")
-        // "next" is two's until it has the turn: who is not waiting already cannot get in front of it.
-        let next = try FileLock(path: folder.path + "/next.lock")
-        #expect(!next.tryLock())
         one.release()
-        #expect(try await second)
+        #expect(try await waited)
         #expect(!one.take(within: .milliseconds(1)))
         two.release()
     }
