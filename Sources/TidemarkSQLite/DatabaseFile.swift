@@ -27,9 +27,13 @@ struct DatabaseFile: Hashable, Sendable {
     }
 
     /// Makes the folder beside the database, for its owner alone.
+    ///
+    /// - Throws: ``TidemarkError/readOnly(store:)`` where this process must not, or
+    ///   ``TidemarkError/storeUnavailable(store:problem:)``.
     func makeDirectory() throws {
         guard mkdir(directory, 0o700) == 0 else {
             if errno == EEXIST { return }
+            if errno == EACCES || errno == EROFS { throw TidemarkError.readOnly(store: path) }
             throw failure("cannot make the folder \(directory): \(lastErrorText())")
         }
         // Whatever the umask took away.
@@ -48,7 +52,8 @@ struct DatabaseFile: Hashable, Sendable {
         fchmod(descriptor, 0o600)
         close(descriptor)
         defer { unlink(draft) }
-        guard link(draft, path) == 0 || errno == EEXIST else {
+        // A file system that has no links has no permissions either: there SQLite makes the file by itself.
+        guard link(draft, path) == 0 || [EEXIST, EPERM, EOPNOTSUPP].contains(errno) else {
             throw failure("cannot make the file: \(lastErrorText())")
         }
         syncFolder()

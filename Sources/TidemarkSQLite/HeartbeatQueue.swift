@@ -53,6 +53,9 @@ final class HeartbeatQueue: Sendable {
         }
     }
 
+    /// How many requests wait.
+    var count: Int { state.withLock { $0.requests.count } }
+
     private func takeAll() -> [Request] {
         state.withLock { state in
             defer { state = State() }

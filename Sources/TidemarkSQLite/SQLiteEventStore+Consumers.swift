@@ -25,15 +25,16 @@ extension SQLiteEventStore {
     }
 
     public func verify(_ claim: ConsumerClaim) async throws {
-        let generation = try await read { db in
-            let row = try self.existing(claim.stream, in: db)
-            return try Query.first(
-                db, "SELECT generation FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, claim.name
-            ) { Int($0.number(0)) }
+        let isNewest = try await read { db in
+            try Query.first(
+                db,
+                """
+                SELECT 1 FROM tidemark_streams s JOIN tidemark_consumers c ON c.stream = s.stream
+                WHERE s.name = ? AND c.name = ? AND c.generation = ?
+                """, claim.stream, claim.name, claim.generation
+            ) { _ in true } ?? false
         }
-        guard generation == claim.generation else {
-            throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name)
-        }
+        if !isNewest { throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name) }
     }
 
     public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {

@@ -18,6 +18,7 @@ extension SQLiteEventStore {
     /// Works for a writer whose epoch is over too: what it left behind has to be finished by somebody.
     public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
         if ids.isEmpty { return [] }
+        precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
         let now = configuration.wallClockMilliseconds()
         return try await write { db in
             let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)

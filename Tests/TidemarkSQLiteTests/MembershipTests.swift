@@ -1,3 +1,4 @@
+import GRDB
 import Testing
 import Tidemark
 @testable import TidemarkSQLite

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Tidemark
 import TidemarkSQLite
 
@@ -47,4 +48,23 @@ extension EventStore {
     func beat(_ writer: Writer, at position: StreamID) async throws -> HeartbeatAnswer? {
         try await heartbeat([Heartbeat(stream: stream, writer: writer, position: position)]).first
     }
+}
+
+/// A wall clock that a test moves.
+final class ManualWallClock: Sendable {
+    private let time: Mutex<Int64>
+
+    init(_ start: Int64) { time = Mutex(start) }
+
+    var now: Int64 {
+        get { time.withLock { $0 } }
+        set { time.withLock { $0 = newValue } }
+    }
+}
+
+final class Counter: Sendable {
+    private let count = Mutex(0)
+
+    func add() { count.withLock { $0 += 1 } }
+    var value: Int { count.withLock { $0 } }
 }

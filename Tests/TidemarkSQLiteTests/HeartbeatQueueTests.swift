@@ -1,0 +1,48 @@
+import GRDB
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+@Suite struct HeartbeatQueueTests {
+    @Test func `who finds a write scheduled does not schedule another, and shares its transaction`() async throws {
+        let database = try DatabaseQueue()
+        try await database.write { try $0.execute(sql: Schema.sql) }
+        let queue = HeartbeatQueue()
+        let beat = Heartbeat(stream: stream, writer: Writer("p1", epoch: 1), position: 0)
+        let scheduled = Counter()
+        let transactions = Counter()
+        await withTaskGroup { group in
+            for _ in 0..<3 {
+                group.addTask {
+                    await #expect(throws: TidemarkError.unknownStream(stream: stream, store: "x.db")) {
+                        try await withCheckedThrowingContinuation { continuation in
+                            if queue.add(.init(beats: [beat], continuation: continuation)) { scheduled.add() }
+                        }
+                    }
+                }
+            }
+            while queue.count < 3 { await Task.yield() }
+            queue.write(HeartbeatWrite(store: "x.db", now: 0)) { body in
+                transactions.add()
+                return try database.write { try body($0) }
+            }
+        }
+        #expect(scheduled.value == 1)
+        #expect(transactions.value == 1)
+    }
+
+    @Test func `a transaction that does not begin fails all that wait, and the next beat schedules again`() async throws
+    {
+        let queue = HeartbeatQueue()
+        for _ in 0..<2 {
+            await #expect(throws: TidemarkError.readOnly(store: "x.db")) {
+                try await withCheckedThrowingContinuation { continuation in
+                    #expect(queue.add(.init(beats: [], continuation: continuation)))
+                    queue.write(HeartbeatWrite(store: "x.db", now: 0)) { _ in
+                        throw TidemarkError.readOnly(store: "x.db")
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import GRDB
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+@Suite struct StoreErrorTests {
+    @Test func `a full disk fails the write whole, and the store goes on when there is room`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events("a"), in: stream, by: writer)
+        // SQLite reports SQLITE_FULL when a file may have no more pages, as it does when a disk has no more.
+        try await store.withWriter { db in
+            let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
+            _ = try Int.fetchOne(db, sql: "PRAGMA max_page_count = \(pages + 4)")
+        }
+        let large = [
+            Event(id: "small", type: "noted"),
+            Event(id: "large", type: "noted", payload: [UInt8](repeating: 7, count: 100_000)),
+        ]
+        await #expect(throws: TidemarkError.storeFull(store: store.path)) {
+            try await store.persist(large, in: stream, by: writer)
+        }
+        #expect(try await store.all().map(\.event.id) == ["a"])
+        try await store.withWriter { db in
+            #expect(!db.isInsideTransaction)
+            _ = try Int.fetchOne(db, sql: "PRAGMA max_page_count = 100000")
+        }
+        #expect(try await store.persist(large, in: stream, by: writer) == [.persisted(2), .persisted(3)])
+    }
+
+    @Test func `a store that only reads sees what others write, and refuses to write`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events("a"), in: stream, by: writer)
+        let reader = try await folder.open(.init(readOnly: true))
+        #expect(try await reader.all().map(\.event.id) == ["a"])
+        _ = try await store.persist(events("b"), in: stream, by: writer)
+        #expect(try await reader.all().map(\.event.id) == ["a", "b"])
+        let refused = TidemarkError.readOnly(store: store.path)
+        await #expect(throws: refused) { try await reader.join(stream, as: "p2") }
+        await #expect(throws: refused) { try await reader.persist(events("c"), in: stream, by: writer) }
+        await #expect(throws: refused) { try await reader.beat(writer, at: 0) }
+        await #expect(throws: refused) { try await reader.claimConsumer("c", in: stream) }
+    }
+
+    @Test func `a write lock that does not come names its holder`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open(.init(busyTimeout: .milliseconds(20)))
+        let writer = try await store.join(stream, as: "p1").writer
+        var unsafe = Configuration()
+        unsafe.allowsUnsafeTransactions = true
+        let holder = try DatabaseQueue(path: folder.database, configuration: unsafe)
+        try await holder.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        var name: String?
+        #if os(Linux)
+        name = "instance p1 (process \(ProcessInfo.processInfo.processIdentifier))"
+        #endif
+        let held = TidemarkError.writeLockHeld(store: store.path, by: name, limit: .milliseconds(20))
+        await #expect(throws: held) { try await store.persist(events("a"), in: stream, by: writer) }
+        await #expect(throws: held) { try await store.beat(writer, at: 0) }
+        try await holder.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+        #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(1)])
+    }
+
+    @Test func `a damaged file is reported as one`() {
+        let errors = SQLiteErrors(store: "x.db", busyTimeout: .seconds(1))
+        for (code, expected) in [
+            (ResultCode.SQLITE_CORRUPT_INDEX, TidemarkError.notADatabase(store: "x.db", problem: "text")),
+            (.SQLITE_NOTADB, .notADatabase(store: "x.db", problem: "text")),
+            (.SQLITE_FULL, .storeFull(store: "x.db")),
+            (.SQLITE_READONLY_DIRECTORY, .readOnly(store: "x.db")),
+            (.SQLITE_CANTOPEN, .storeUnavailable(store: "x.db", problem: "text")),
+            (.SQLITE_IOERR_FSYNC, .storeUnavailable(store: "x.db", problem: "text")),
+            (.SQLITE_BUSY_RECOVERY, .writeLockHeld(store: "x.db", by: "process 7", limit: .seconds(1))),
+        ] {
+            let error = errors.tidemarkError(DatabaseError(resultCode: code, message: "text")) { "process 7" }
+            #expect(error as? TidemarkError == expected, "\(code)")
+        }
+    }
+}
