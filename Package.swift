@@ -14,6 +14,7 @@ let package = Package(
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
         .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
         .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
+        .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
     ],
     dependencies: [
@@ -66,6 +67,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
@@ -79,7 +81,10 @@ let package = Package(
             path: "Examples/QuickStart",
             swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
-        .testTarget(name: "TidemarkTests", dependencies: ["Tidemark"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkTests",
+            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
             dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],

@@ -1,0 +1,64 @@
+import Tidemark
+
+extension InMemoryDatabase {
+    public func snapshot(of name: StreamName, _ request: SnapshotRequest) -> Snapshot? {
+        guard let stream = streams[name] else { return nil }
+        let isThere = request.delivered.map { delivered in
+            guard case .event(let event) = stream.rows[delivered.streamID] else { return false }
+            return event.commitNumber == delivered.commitNumber && event.event.id == delivered.eventID
+        }
+        var events: [PersistedEvent] = []
+        var isTruncated = false
+        if stream.membershipVersion == request.membershipVersion, isThere ?? true {
+            let end = stream.membership.members.isEmpty ? max(request.through, stream.newestEvent) : request.through
+            let wanted = stream.events.filter { $0.streamID > request.after && $0.streamID <= end }
+            var bytes = 0
+            for event in wanted {
+                if events.count == request.limit || (bytes > request.byteLimit) {
+                    isTruncated = true
+                    break
+                }
+                bytes += event.event.payload.count
+                events.append(event)
+            }
+        }
+        return Snapshot(
+            membership: stream.membership, newestEvent: stream.newestEvent, sequence: stream.sequence,
+            commitNumber: stream.commitNumber, deliveredIsThere: isThere ?? true, events: events,
+            isTruncated: isTruncated)
+    }
+
+    public func reconciliation(of name: StreamName, above minimum: StreamID, limit: Int) -> Reconciliation? {
+        guard let stream = streams[name] else { return nil }
+        var finished = FinishedRanges()
+        for id in stream.rows.keys.sorted().filter({ $0 > minimum }).prefix(limit) { finished.insert(id...id) }
+        return Reconciliation(
+            membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
+            finished: finished.ranges)
+    }
+
+    public func event(withID id: String, in name: StreamName) -> PersistedEvent? {
+        guard let stream = streams[name], let streamID = stream.ids[Array(id.utf8)],
+            case .event(let event) = stream.rows[streamID]
+        else { return nil }
+        return event
+    }
+
+    public func status(of name: StreamName) -> StreamStatus? {
+        guard let stream = streams[name] else { return nil }
+        var finished = FinishedRanges()
+        for id in stream.rows.keys { finished.insert(id...id) }
+        let least = stream.writers.values.filter(\.isMember).map(\.position).min()
+        return StreamStatus(
+            stream: name, sequence: stream.sequence, newestEvent: stream.newestEvent,
+            minimumPersisted: least.map(finished.endOfRun(after:)) ?? stream.newestRow,
+            writers: stream.writers.map { name, row in
+                StreamStatus.WriterStatus(
+                    writer: Writer(name, epoch: row.epoch), isMember: row.isMember, position: row.position,
+                    isClosed: row.isClosed, inFlight: row.inFlight, lowestInFlight: row.lowestInFlight,
+                    inFlightMilliseconds: row.lowestInFlight == nil ? nil : row.inFlightMilliseconds,
+                    heartbeatAgeMilliseconds: 0, processID: nil)
+            },
+            consumers: stream.consumers.map { .init(name: $0.key, position: $0.value.position) })
+    }
+}

@@ -1,0 +1,153 @@
+import Tidemark
+
+/// The state of a database that keeps the rules of ``EventStore``, as a value: a snapshot is a copy, and a transaction
+/// that fails is one whose copy is thrown away.
+public struct InMemoryDatabase: Sendable {
+    public struct WriterRow: Hashable, Sendable {
+        public var epoch = 0
+        public var isMember = false
+        public var position: StreamID = 0
+        public var isClosed = false
+        public var heartbeat = 0
+        public var inFlight = 0
+        public var lowestInFlight: StreamID?
+        public var inFlightMilliseconds: Int64 = 0
+    }
+
+    public enum Row: Hashable, Sendable {
+        case event(PersistedEvent)
+        case tombstone(commitNumber: Int64)
+    }
+
+    public struct ConsumerRow: Hashable, Sendable {
+        public var generation = 0
+        public var position: StreamID = 0
+        public var commitNumber: Int64 = 0
+    }
+
+    public struct Stream: Sendable {
+        public internal(set) var sequence: StreamID = 0
+        public internal(set) var membershipVersion = 1
+        public internal(set) var commitNumber: Int64 = 0
+        public internal(set) var writers: [InstanceName: WriterRow] = [:]
+        public internal(set) var rows: [StreamID: Row] = [:]
+        public internal(set) var ids: [[UInt8]: StreamID] = [:]
+        public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
+
+        public var membership: Membership {
+            var members: [Writer: StreamID] = [:]
+            for (name, row) in writers where row.isMember { members[Writer(name, epoch: row.epoch)] = row.position }
+            return Membership(members: members, version: membershipVersion)
+        }
+
+        public var newestRow: StreamID { rows.keys.max() ?? 0 }
+        public var newestEvent: StreamID { events.last?.streamID ?? 0 }
+
+        /// Ascending.
+        public var events: [PersistedEvent] {
+            rows.values.compactMap { row in
+                if case .event(let event) = row { event } else { nil }
+            }.sorted { $0.streamID < $1.streamID }
+        }
+    }
+
+    public internal(set) var streams: [StreamName: Stream] = [:]
+
+    public init() {}
+
+    // MARK: Membership
+
+    public mutating func join(_ name: StreamName, as instance: InstanceName) -> Joined {
+        var stream = streams[name] ?? Stream()
+        let highest = stream.writers.values.map(\.position).max() ?? 0
+        stream.sequence = max(stream.sequence, stream.newestRow, highest)
+        var row = stream.writers[instance] ?? WriterRow()
+        row.epoch += 1
+        row.isMember = true
+        row.isClosed = false
+        row.position = stream.sequence
+        row.heartbeat += 1
+        stream.writers[instance] = row
+        stream.membershipVersion += 1
+        streams[name] = stream
+        return Joined(
+            writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence)
+    }
+
+    public mutating func leave(_ name: StreamName, as writer: Writer) {
+        guard let row = streams[name]?.writers[writer.instance], row.isMember, row.epoch == writer.epoch else { return }
+        endEpoch(of: writer.instance, in: name)
+    }
+
+    public mutating func retire(_ name: StreamName, instance: InstanceName) throws(TidemarkError) {
+        guard let row = streams[name]?.writers[instance] else {
+            throw .unknownInstance(stream: name, instance: instance)
+        }
+        if row.isMember { endEpoch(of: instance, in: name) }
+    }
+
+    public mutating func close(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> StreamID {
+        guard var stream = streams[name], var row = stream.writers[instance] else {
+            throw .unknownInstance(stream: name, instance: instance)
+        }
+        row.position = max(row.position, stream.sequence)
+        row.isClosed = true
+        stream.writers[instance] = row
+        streams[name] = stream
+        return row.position
+    }
+
+    public mutating func heartbeat(_ beat: Heartbeat) throws(TidemarkError) -> HeartbeatAnswer {
+        guard var stream = streams[beat.stream], var row = stream.writers[beat.writer.instance] else {
+            throw .unknownInstance(stream: beat.stream, instance: beat.writer.instance)
+        }
+        guard row.epoch == beat.writer.epoch, row.isMember else {
+            return row.isMember ? .taken(by: Writer(beat.writer.instance, epoch: row.epoch)) : .retired
+        }
+        guard beat.position <= stream.sequence else {
+            throw .databaseWentBackwards(
+                stream: beat.stream, id: beat.position, problem: "the sequence is at \(stream.sequence)")
+        }
+        row.isClosed = row.isClosed && row.position > beat.position
+        row.position = max(row.position, beat.position)
+        row.heartbeat += 1
+        row.inFlight = beat.inFlight
+        row.lowestInFlight = beat.lowestInFlight
+        row.inFlightMilliseconds = beat.inFlightMilliseconds
+        stream.writers[beat.writer.instance] = row
+        streams[beat.stream] = stream
+        return .alive(newestCommitted: stream.newestRow, durablePosition: row.position)
+    }
+
+    private mutating func endEpoch(of instance: InstanceName, in name: StreamName) {
+        streams[name]?.writers[instance]?.epoch += 1
+        streams[name]?.writers[instance]?.isMember = false
+        streams[name]?.membershipVersion += 1
+    }
+
+    // MARK: Consumers
+
+    public mutating func claim(_ consumer: ConsumerName, in name: StreamName) throws(TidemarkError) -> ConsumerClaim {
+        guard streams[name] != nil else { throw .unknownStream(stream: name, store: "memory") }
+        var row = streams[name]?.consumers[consumer] ?? ConsumerRow()
+        row.generation += 1
+        streams[name]?.consumers[consumer] = row
+        return ConsumerClaim(stream: name, name: consumer, generation: row.generation, position: row.position)
+    }
+
+    public func verify(_ claim: ConsumerClaim) throws(TidemarkError) {
+        guard streams[claim.stream]?.consumers[claim.name]?.generation == claim.generation else {
+            throw .consumerTaken(stream: claim.stream, consumer: claim.name)
+        }
+    }
+
+    public mutating func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64
+    ) throws(TidemarkError) {
+        try verify(claim)
+        guard var row = streams[claim.stream]?.consumers[claim.name] else { return }
+        row.position = max(row.position, position)
+        row.commitNumber = max(row.commitNumber, commitNumber)
+        streams[claim.stream]?.consumers[claim.name] = row
+    }
+}

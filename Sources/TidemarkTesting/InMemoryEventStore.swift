@@ -1,0 +1,127 @@
+import Synchronization
+import Tidemark
+
+/// A store in memory, for tests: it keeps the rules that databases keep, and lets a test step in before and after each
+/// call, to force an interleaving or to fail it.
+public final class InMemoryEventStore: EventStore {
+    /// What is about to be done, or was done.
+    public enum Operation: Hashable, Sendable {
+        case join, leave, close, retire, heartbeat
+        case allocate(Int)
+        case abandon([StreamID])
+        case persist
+        case persistAs(StreamID)
+        case snapshot, reconciliation, lookUp, status
+        case claim, verify, checkpoint
+    }
+
+    /// When a hook is called.
+    public enum Moment: Hashable, Sendable {
+        /// Nothing was done yet; throwing prevents it.
+        case before
+        /// It is done; throwing loses the answer, as a broken connection does.
+        case after
+    }
+
+    public typealias Hook = @Sendable (_ operation: Operation, _ moment: Moment) async throws -> Void
+
+    public let description = "memory"
+    private let state = Mutex(InMemoryDatabase())
+    private let hook = Mutex<Hook?>(nil)
+
+    public init() {}
+
+    /// What is in the store now.
+    public var database: InMemoryDatabase { state.withLock { $0 } }
+
+    /// Puts a database back, as restoring a backup does.
+    public func restore(_ database: InMemoryDatabase) { state.withLock { $0 = database } }
+
+    /// Called before and after each operation from now on.
+    public func setHook(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
+
+    private func run<Value: Sendable>(
+        _ operation: Operation, _ body: (inout InMemoryDatabase) throws -> Value
+    ) async throws -> Value {
+        let hook = hook.withLock { $0 }
+        try await hook?(operation, .before)
+        let value = try state.withLock { state in
+            var copy = state
+            let value = try body(&copy)
+            state = copy
+            return value
+        }
+        try await hook?(operation, .after)
+        return value
+    }
+
+    public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
+        try await run(.join) { $0.join(stream, as: instance) }
+    }
+
+    public func leave(_ stream: StreamName, as writer: Writer) async throws {
+        try await run(.leave) { $0.leave(stream, as: writer) }
+    }
+
+    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+        try await run(.close) { try $0.close(stream, instance: instance) }
+    }
+
+    public func retire(_ stream: StreamName, instance: InstanceName) async throws {
+        try await run(.retire) { try $0.retire(stream, instance: instance) }
+    }
+
+    public func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
+        try await run(.heartbeat) { database in try beats.map { try database.heartbeat($0) } }
+    }
+
+    public func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID] {
+        try await run(.allocate(count)) { try $0.allocate(count, in: stream, for: writer) }
+    }
+
+    public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
+        try await run(.abandon(ids)) { try $0.abandon(ids, in: stream) }
+    }
+
+    public func persist(
+        _ events: [Event], in stream: StreamName, by writer: Writer
+    ) async throws -> [PersistOutcome] {
+        try await run(.persist) { try $0.persist(events, in: stream, by: writer) }
+    }
+
+    public func persist(
+        _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
+    ) async throws -> PersistOutcome {
+        try await run(.persistAs(id)) { try $0.persist(event, as: id, in: stream, by: writer) }
+    }
+
+    public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
+        try await run(.snapshot) { $0.snapshot(of: stream, request) }
+    }
+
+    public func reconciliation(
+        of stream: StreamName, above minimum: StreamID, limit: Int
+    ) async throws -> Reconciliation? {
+        try await run(.reconciliation) { $0.reconciliation(of: stream, above: minimum, limit: limit) }
+    }
+
+    public func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent? {
+        try await run(.lookUp) { $0.event(withID: id, in: stream) }
+    }
+
+    public func status(of stream: StreamName) async throws -> StreamStatus? {
+        try await run(.status) { $0.status(of: stream) }
+    }
+
+    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
+        try await run(.claim) { try $0.claim(name, in: stream) }
+    }
+
+    public func verify(_ claim: ConsumerClaim) async throws {
+        try await run(.verify) { try $0.verify(claim) }
+    }
+
+    public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
+        try await run(.checkpoint) { try $0.checkpoint(claim, at: position, commitNumber: commitNumber) }
+    }
+}
