@@ -59,3 +59,12 @@ extension EventLog {
         return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
     }
 }
+
+extension EventLog {
+    /// Makes this instance agree with the database now, instead of when it hears of something or within a second.
+    ///
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, or what the store throws.
+    public func reconcile() async throws {
+        try await reconciler.reconcile()
+    }
+}

@@ -1,0 +1,63 @@
+import Synchronization
+import Tidemark
+
+/// A transport within one process that a test can make lose, repeat and delay what is sent.
+public final class LocalTransport: ReplicationTransport {
+    /// What becomes of a command: each element of the answer is delivered, in order. An empty answer loses it.
+    public typealias Filter = @Sendable (_ command: ReplicationCommand) -> [ReplicationCommand]
+
+    private struct State {
+        var lastNumber = 0
+        var participants: [Int: @Sendable (ReplicationEvent) -> Void] = [:]
+        var filter: Filter?
+        var sent: [ReplicationCommand] = []
+    }
+
+    private let state = Mutex(State())
+
+    public init() {}
+
+    /// Everything that was sent so far, delivered or not.
+    public var sent: [ReplicationCommand] { state.withLock { $0.sent } }
+
+    public func setFilter(_ filter: Filter?) { state.withLock { $0.filter = filter } }
+
+    /// Delivers a command to everyone, as if a process outside of the test had sent it.
+    public func inject(_ command: ReplicationCommand) {
+        for receive in state.withLock({ Array($0.participants.values) }) { receive(.command(command)) }
+    }
+
+    public func connect(
+        as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+    ) async throws -> any ReplicationConnection {
+        let number = state.withLock { state in
+            state.lastNumber += 1
+            state.participants[state.lastNumber] = receive
+            return state.lastNumber
+        }
+        receive(.connected)
+        return Connection(transport: self, number: number)
+    }
+
+    private func send(_ commands: [ReplicationCommand], from number: Int) {
+        let (receivers, delivered) = state.withLock { state in
+            state.sent += commands
+            let filter = state.filter
+            return (
+                state.participants.filter { $0.key != number }.map(\.value),
+                filter.map { filter in commands.flatMap(filter) } ?? commands
+            )
+        }
+        for command in delivered {
+            for receive in receivers { receive(.command(command)) }
+        }
+    }
+
+    private struct Connection: ReplicationConnection {
+        let transport: LocalTransport
+        let number: Int
+
+        func send(_ commands: [ReplicationCommand]) { transport.send(commands, from: number) }
+        func close() async { transport.state.withLock { _ = $0.participants.removeValue(forKey: number) } }
+    }
+}
