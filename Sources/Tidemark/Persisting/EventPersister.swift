@@ -73,6 +73,9 @@ public final class EventPersister: Sendable {
         if !isEmpty { await drained.value() }
     }
 
+    /// How many calls wait to be taken into a group.
+    var waitingCount: Int { state.withLock { $0.queue.waiting.count } }
+
     private func enter(_ request: PersistQueue.Request) async throws {
         var hasWaited = false
         while true {

@@ -1,0 +1,118 @@
+import Logging
+import Testing
+import Tidemark
+import TidemarkTesting
+
+@Suite struct ReadingTests {
+    let store = InMemoryEventStore()
+
+    func open(_ instance: InstanceName?, time: TimeSource = .continuous) async throws -> EventLog {
+        try await EventLog.open(
+            store, instance: instance, time: time, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    func event(_ id: String) -> Event { Event(id: id, type: "test") }
+
+    @Test func aConsumerGoesOnFromItsCheckpoint() async throws {
+        let log = try await open("p1")
+        try await log.persist([event("a"), event("b")])
+        let first = try await log.consumer("mailer")
+        for try await batch in first.events {
+            try await first.checkpoint(batch)
+            break
+        }
+        try await log.persist(event("c"))
+        let second = try await log.consumer("mailer")
+        #expect(second.claim.position == 2)
+        for try await batch in second.events {
+            #expect(batch.events.map(\.event.id) == ["c"])
+            break
+        }
+        await log.shutDown()
+    }
+
+    @Test func aSecondReaderTakesAConsumerOver() async throws {
+        let log = try await open("p1")
+        try await log.persist([event("a"), event("b")])
+        let first = try await log.consumer("mailer")
+        var batches = first.events.makeAsyncIterator()
+        let batch = try #require(try await batches.next())
+        let second = try await log.consumer("mailer")
+        await #expect(throws: TidemarkError.consumerTaken(stream: "events", consumer: "mailer")) {
+            try await first.checkpoint(batch)
+        }
+        // Idle, it notices too.
+        await #expect(throws: TidemarkError.consumerTaken(stream: "events", consumer: "mailer")) {
+            try await batches.next()
+        }
+        try await second.checkpoint(batch)
+        try await second.checkpoint(EventBatch(events: batch.events, through: 1, commitNumber: 1))
+        #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 2)
+        await log.shutDown()
+    }
+
+    @Test func aDatabaseThatWasPutBackIsAnError() async throws {
+        let log = try await open("p1")
+        try await log.persist(event("a"))
+        let backup = store.database
+        try await log.persist(event("b"))
+        var batches = log.events().makeAsyncIterator()
+        _ = try await batches.next()
+        store.restore(backup)
+        let other = try await open("p2")
+        try await other.persist(event("c"))
+        log.generator.recordFinished([3])
+        await #expect(throws: TidemarkError.self) { try await batches.next() }
+        for log in [log, other] { await log.shutDown() }
+    }
+
+    @Test func waitingEndsWhenASnapshotHasConfirmedTheMinimum() async throws {
+        let log = try await open("p1")
+        let id = try await log.persist(event("a"))
+        #expect(try await log.waitUntilPersisted(id, timeout: .seconds(10)) == .reached)
+        await log.shutDown()
+    }
+
+    @Test func waitingNamesWhoHoldsItBack() async throws {
+        let clock = ManualClock()
+        let log = try await open("p1", time: TimeSource(clock))
+        let gate = Gate()
+        let scope = Task { try await log.withNextID { _ in await gate.pass() } }
+        await gate.arrivals()
+        try await log.persist(event("a"))
+        let waiting = Task { try await log.waitUntilPersisted(2, timeout: .milliseconds(500)) }
+        // The scope's limit, and the one who waits.
+        await clock.waitForSleepers(2)
+        clock.advance(by: .milliseconds(500))
+        let expected = HeldBack(instance: "p1", reason: .inFlight(1), since: .milliseconds(500))
+        #expect(try await waiting.value == .timedOut(heldBackBy: expected))
+        #expect(try await log.explain().heldBackBy == expected)
+        gate.open()
+        try await scope.value
+        #expect(try await log.waitUntilPersisted(2, timeout: .zero) == .reached)
+        #expect(try await log.explain().heldBackBy == nil)
+        await log.shutDown()
+    }
+
+    @Test func whoReadsAStreamThatIsNotThereWaitsForIt() async throws {
+        let reader = try await open(nil)
+        let reading = Task {
+            var batches = reader.events().makeAsyncIterator()
+            return try await batches.next()?.events.map(\.event.id)
+        }
+        let log = try await open("p1")
+        try await log.persist(event("a"))
+        #expect(try await reading.value == ["a"])
+        for log in [log, reader] { await log.shutDown() }
+    }
+
+    @Test func aReaderEndsWithItsLog() async throws {
+        let log = try await open("p1")
+        let reading = Task {
+            var batches = log.events().makeAsyncIterator()
+            return try await batches.next()
+        }
+        await log.shutDown()
+        await #expect(throws: TidemarkError.stopped(stream: "events", instance: "p1")) { try await reading.value }
+    }
+}
