@@ -1,33 +1,47 @@
 import GRDB
-import GRDBSQLite
 import Tidemark
 
-/// Reads rows of events into values, quickly: what most rows have in common is made once.
+/// Makes events from the rows of one snapshot, quickly: what most rows have in common is made once.
 struct EventBatch {
+    private let db: Database
     private var type = ""
-    private var instance: InstanceName?
+    private var latest: (writer: Int64, instance: InstanceName)?
+    private var instances: [Int64: InstanceName] = [:]
 
-    /// The event of a row that has been selected with the columns stream_id, event_id, type, key, payload,
-    /// persisted_at, commit_number and instance.
+    init(_ db: Database) { self.db = db }
+
+    /// The event of a row that was selected with the columns stream_id, event_id, type, key, payload, writer,
+    /// persisted_at and commit_number.
     mutating func event(_ row: Query) throws -> PersistedEvent {
-        Self.reuse(&type, for: row.textBytes(2))
+        reuseType(row.textBytes(2))
+        let instance = try instance(ofWriter: row.number(5))
         return PersistedEvent(
             event: Event(
                 id: row.text(1), type: type, key: row.isNull(3) ? nil : row.text(3), payload: row.bytes(4)),
-            streamID: row.streamID(0), instance: try instance(row), persistedAtMilliseconds: row.number(5),
-            commitNumber: row.number(6))
-    }
-
-    private mutating func instance(_ row: Query) throws -> InstanceName {
-        let bytes = row.textBytes(7)
-        if let instance, instance.rawValue.utf8.elementsEqual(bytes) { return instance }
-        let name = try InstanceName(validating: String(decoding: bytes, as: UTF8.self))
-        instance = name
-        return name
+            streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
+            commitNumber: row.number(7))
     }
 
     /// Compared as bytes: Swift's `==` equates texts of different bytes.
-    private static func reuse(_ text: inout String, for bytes: UnsafeBufferPointer<UInt8>) {
-        if !text.utf8.elementsEqual(bytes) { text = String(decoding: bytes, as: UTF8.self) }
+    private mutating func reuseType(_ bytes: UnsafeBufferPointer<UInt8>) {
+        let isSame = type.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(UnsafeRawBufferPointer(bytes)) }
+        if !isSame { type = String(decoding: bytes, as: UTF8.self) }
+    }
+
+    /// A query for each writer of the batch costs less than a join for each row.
+    private mutating func instance(ofWriter row: Int64) throws -> InstanceName {
+        if let latest, latest.writer == row { return latest.instance }
+        let instance = try instances[row] ?? name(ofWriter: row)
+        instances[row] = instance
+        latest = (row, instance)
+        return instance
+    }
+
+    private func name(ofWriter row: Int64) throws -> InstanceName {
+        let name = try Query.first(db, "SELECT instance FROM tidemark_writers WHERE writer = ?", row) { $0.text(0) }
+        guard let name else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an event names a writer that is not there")
+        }
+        return try InstanceName(validating: name)
     }
 }

@@ -37,13 +37,13 @@ extension SQLiteEventStore {
             try Query.first(
                 db,
                 """
-                SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.persisted_at, e.commit_number, w.instance
+                SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.writer, e.persisted_at,
+                    e.commit_number
                 FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
-                    JOIN tidemark_writers w ON w.writer = e.writer
                 WHERE s.name = ? AND e.event_id = ?
                 """, stream, id
             ) { row in
-                var batch = EventBatch()
+                var batch = EventBatch(db)
                 return try batch.event(row)
             }
         }
@@ -66,16 +66,16 @@ extension SQLiteEventStore {
         let query = try Query(
             db,
             """
-            SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.persisted_at, e.commit_number, w.instance
-            FROM tidemark_events e JOIN tidemark_writers w ON w.writer = e.writer
-            WHERE e.stream = ?1 AND e.stream_id > ?2 AND e.stream_id <= ?3 AND e.kind = 0
-            ORDER BY e.stream_id
+            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number
+            FROM tidemark_events
+            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind = 0
+            ORDER BY stream_id
             """)
         defer { query.reset() }
         try query.bind(row.row, at: 1)
         try query.bind(request.after.rawValue, at: 2)
         try query.bind(through.rawValue, at: 3)
-        var batch = EventBatch()
+        var batch = EventBatch(db)
         var events: [PersistedEvent] = []
         var payloadBytes = 0
         while try query.step() {
