@@ -1,0 +1,96 @@
+import NIOCore
+import Testing
+
+@testable import TidemarkReplication
+
+@Suite struct ElectionTests {
+    private var election = Election(seed: 1)
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    private static func socket(_ inode: UInt64) -> SocketIdentity {
+        SocketIdentity(device: 1, inode: inode, madeSeconds: 1, madeNanoseconds: 1)
+    }
+    private let mine = socket(1)
+    private let theirs = socket(2)
+    private let other = socket(3)
+
+    private func delay(_ action: Election.Action) -> TimeAmount? {
+        if case .wait(let delay) = action { delay } else { nil }
+    }
+
+    @Test mutating func itConnectsFirstAndServesWhereNobodyDoes() {
+        #expect(election.waited() == .connect(avoiding: nil))
+        #expect(election.nobodyServes(at: nil, now: start) == .takeOver(replacing: nil, ignoringLock: false))
+        election.tookOver(as: mine, now: start)
+        #expect(election.isServing)
+    }
+
+    @Test mutating func itReplacesTheSocketOfACrashedServerAndNoOther() {
+        #expect(election.nobodyServes(at: theirs, now: start) == .takeOver(replacing: theirs, ignoringLock: false))
+        #expect(delay(election.replacedMeanwhile()) ?? .hours(1) <= .milliseconds(1))
+        #expect(election.waited() == .connect(avoiding: nil))
+    }
+
+    @Test mutating func whoDoesNotGetTheLockConnectsAgainAfterAShortDelay() {
+        let delay = delay(election.lockIsHeld(now: start)) ?? .hours(1)
+        #expect(delay <= .milliseconds(5))
+        #expect(election.waited() == .connect(avoiding: nil))
+    }
+
+    @Test mutating func aLockThatIsHeldForASecondIsIgnored() {
+        _ = election.lockIsHeld(now: start)
+        let early = start + .milliseconds(999)
+        #expect(election.nobodyServes(at: nil, now: early) == .takeOver(replacing: nil, ignoringLock: false))
+        _ = election.lockIsHeld(now: early)
+        let late = start + .seconds(1)
+        #expect(election.nobodyServes(at: nil, now: late) == .takeOver(replacing: nil, ignoringLock: true))
+    }
+
+    @Test mutating func aLinkThatCameUpEndsTheWaitForTheLock() {
+        _ = election.lockIsHeld(now: start)
+        election.greeted(by: theirs, now: start)
+        let later = start + .minutes(1)
+        _ = election.lostServer(at: theirs, wasSilent: false, now: later)
+        #expect(election.nobodyServes(at: nil, now: later) == .takeOver(replacing: nil, ignoringLock: false))
+    }
+
+    @Test mutating func aSilentServerIsNotConnectedToAgain() {
+        election.greeted(by: theirs, now: start)
+        let later = start + .seconds(10)
+        #expect(delay(election.lostServer(at: theirs, wasSilent: true, now: later)) ?? .hours(1) <= .milliseconds(5))
+        #expect(election.waited() == .connect(avoiding: theirs))
+        election.greeted(by: other, now: later)
+        _ = election.lostServer(at: other, wasSilent: false, now: later)
+        #expect(election.waited() == .connect(avoiding: nil))
+    }
+
+    @Test mutating func aServerThatEndedMayBeReplacedAtOnce() {
+        election.greeted(by: theirs, now: start)
+        let later = start + .seconds(10)
+        #expect(delay(election.lostServer(at: theirs, wasSilent: false, now: later)) ?? .hours(1) <= .milliseconds(5))
+        #expect(election.waited() == .connect(avoiding: nil))
+    }
+
+    @Test mutating func aServerWhoseSocketWasReplacedStepsDown() {
+        election.tookOver(as: mine, now: start)
+        #expect(election.looked(found: mine, now: start) == .nothing)
+        guard case .stepDown = election.looked(found: theirs, now: start) else {
+            Issue.record("it goes on serving")
+            return
+        }
+        #expect(!election.isServing)
+        #expect(election.looked(found: theirs, now: start) == .nothing)
+    }
+
+    @Test mutating func aServerWhoseSocketIsGoneStepsDown() {
+        election.tookOver(as: mine, now: start)
+        #expect(election.looked(found: nil, now: start) != .nothing)
+    }
+
+    @Test mutating func failuresAreRetriedAtMostOnceASecondInTheEnd() {
+        var delays: [TimeAmount] = []
+        for _ in 0..<12 { delays.append(delay(election.failed(now: start)) ?? .hours(1)) }
+        #expect(delays.allSatisfy { $0 <= .seconds(1) })
+        #expect(delays.suffix(3).allSatisfy { $0 >= .milliseconds(500) })
+    }
+}

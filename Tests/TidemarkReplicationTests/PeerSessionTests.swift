@@ -1,0 +1,45 @@
+import TidemarkCore
+import Testing
+
+@testable import TidemarkReplication
+
+@Suite struct PeerSessionTests {
+    private var server = PeerSession(side: .server(named: "tidemark"))
+    private var client = PeerSession(side: .client)
+
+    private func command(_ line: String) throws -> ReplicationCommand { try ReplicationCommand(parsing: line) }
+
+    @Test mutating func aServerIsGreetedByItsName() throws {
+        #expect(server.meaning(of: try command("SERVER tidemark")) == .greeted)
+        #expect(server.meaning(of: try command("POSITION events p1#1 1 1")) == .command)
+    }
+
+    @Test mutating func aServerOfAnotherNameIsRefused() throws {
+        let meaning = server.meaning(of: try command("SERVER other"))
+        #expect(meaning == .refuse(reason: "the server is called \"other\", not \"tidemark\""))
+    }
+
+    @Test mutating func aServerThatSpeaksBeforeItsNameIsRefused() throws {
+        let meaning = server.meaning(of: try command("POSITION events p1#1 1 1"))
+        #expect(meaning == .refuse(reason: "the server spoke before it gave its name"))
+    }
+
+    @Test mutating func aClientNeedsNoName() throws {
+        #expect(client.meaning(of: .replicate) == .command)
+        #expect(client.meaning(of: try command("NAME p1")) == .named("p1"))
+    }
+
+    @Test mutating func eachSideSaysOnlyWhatIsItsToSay() throws {
+        #expect(client.meaning(of: try command("SERVER tidemark")) == .outOfPlace)
+        _ = server.meaning(of: try command("SERVER tidemark"))
+        #expect(server.meaning(of: try command("SERVER tidemark")) == .outOfPlace)
+        #expect(server.meaning(of: try command("NAME p1")) == .outOfPlace)
+    }
+
+    @Test mutating func pingsAndErrorsAreForTheConnectionItself() throws {
+        for var session in [server, client] {
+            #expect(session.meaning(of: try command("PING 17")) == .ping)
+            #expect(session.meaning(of: try command("ERROR too slow")) == .complaint("too slow"))
+        }
+    }
+}

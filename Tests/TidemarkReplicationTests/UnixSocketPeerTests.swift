@@ -1,0 +1,152 @@
+import Foundation
+import Testing
+import Tidemark
+
+@testable import TidemarkReplication
+
+/// How a transport gets along with peers that are slow, silent, wrong or typed by hand.
+@Suite(.timeLimit(.minutes(1))) struct UnixSocketPeerTests {
+    private let temporary: TemporaryFolder
+    private let folder: String
+
+    init() throws {
+        temporary = try TemporaryFolder()
+        folder = temporary.exchange
+    }
+
+    private func server(_ configuration: UnixSocketConfiguration = UnixSocketConfiguration()) async throws
+        -> TestInstance
+    {
+        let instance = try await TestInstance("p1", in: folder, configuration: configuration)
+        await instance.waitUntilConnected()
+        return instance
+    }
+
+    @Test func aServerSaysWhoItIsFirst() async throws {
+        let server = try await server()
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        #expect(peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
+        await server.connection.close()
+    }
+
+    @Test func linesTypedByHandAreHeard() async throws {
+        let server = try await server()
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write("\nPOSITION events p9#1 4 4\n")
+        #expect(await server.nextCommand() == position("p9", 4))
+        await server.connection.close()
+    }
+
+    @Test func malformedAndUnknownLinesAreCountedAndSkipped() async throws {
+        let server = try await server()
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write("POSITION events p9#1 007 7\nHELLO\n\u{0}\nSERVER tidemark\nPOSITION events p9#1 4 4\n")
+        #expect(await server.nextCommand() == position("p9", 4))
+        #expect(server.transport.counts.skippedLines == 4)
+        await server.connection.close()
+    }
+
+    @Test func malformedLinesAreNotRelayed() async throws {
+        let server = try await server()
+        let listener = try #require(try HandMadePeer.client(in: folder))
+        _ = listener.read(until: "PING")
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write("HELLO\nNAME p9\nPOSITION events p9#1 4 4\n")
+        let heard = listener.read(until: "POSITION events p9#1 4 4\n")
+        #expect(!heard.contains("HELLO"))
+        #expect(!heard.contains("NAME"))
+        await server.connection.close()
+    }
+
+    @Test func aLineThatIsTooLongEndsTheConnectionWithAReason() async throws {
+        let server = try await server()
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write(String(repeating: "x", count: 17 * 1024))
+        #expect(peer.read().hasSuffix("ERROR a line is longer than 16384 bytes\n"))
+        await server.connection.close()
+    }
+
+    @Test func aRowThatIsTooLongIsLeftOutAndTheNextOneArrives() async throws {
+        let server = try await server()
+        let client = try await TestInstance("p2", in: folder)
+        await client.waitUntilConnected()
+        client.send(try row(7, bytes: 20_000), try row(8))
+        #expect(await server.nextCommand() == (try row(8)))
+        #expect(client.transport.counts.leftOutCommands == 1)
+        await client.connection.close()
+        await server.connection.close()
+    }
+
+    @Test func aPeerThatReadsTooSlowlyIsCutOff() async throws {
+        var configuration = UnixSocketConfiguration()
+        configuration.unsentLimit = 256 * 1024
+        let server = try await server(configuration)
+        let slow = try #require(try HandMadePeer.client(in: folder))
+        let client = try await TestInstance("p2", in: folder)
+        await client.waitUntilConnected()
+
+        var sent: Int64 = 0
+        while server.transport.counts.slowPeers == 0, sent < 10_000 {
+            sent += 1
+            client.send(try row(StreamID(rawValue: sent), bytes: 8000))
+            // Heard before the next one is sent: the sender does not outrun the server.
+            _ = await server.nextCommand()
+        }
+        #expect(server.transport.counts.slowPeers == 1)
+        server.send(position("p1", 1))
+        #expect(await client.nextCommand() == position("p1", 1))
+        #expect(slow.read().contains("ERROR a peer without a name reads too slowly"))
+        await client.connection.close()
+        await server.connection.close()
+    }
+
+    @Test func aServerThatFallsSilentIsReplacedWithin2Seconds() async throws {
+        let silent = try HandMadeServer(in: folder)
+        let client = try await TestInstance("p1", in: folder)
+        let connection = silent.accept(saying: "SERVER tidemark\nPING 1\n")
+        let start = ContinuousClock.now
+        await client.waitUntilConnected()
+        #expect(await client.waitUntilDisconnected()?.contains("has said nothing") == true)
+        await client.waitUntilConnected()
+        // 1.5 seconds of silence, and what it takes to take over on a machine that may be busy.
+        #expect(ContinuousClock.now - start < .seconds(4))
+        let newcomer = try await TestInstance("p2", in: folder)
+        await newcomer.waitUntilConnected()
+        newcomer.send(position("p2", 1))
+        #expect(await client.nextCommand() == position("p2", 1))
+        close(connection)
+        for instance in [client, newcomer] { await instance.connection.close() }
+    }
+
+    @Test func aServerThatNeverSaysWhoItIsIsReplaced() async throws {
+        var configuration = UnixSocketConfiguration()
+        configuration.silenceLimit = .milliseconds(100)
+        let silent = try HandMadeServer(in: folder)
+        let client = try await TestInstance("p1", in: folder, configuration: configuration)
+        let connection = silent.accept(saying: "")
+        await client.waitUntilConnected()
+        close(connection)
+        await client.connection.close()
+    }
+
+    @Test func aServerOfAnotherNameIsLeft() async throws {
+        let wrong = try HandMadeServer(in: folder)
+        let client = try await TestInstance("p1", in: folder)
+        for _ in 0..<3 { close(wrong.accept(saying: "SERVER other\n")) }
+        await client.connection.close()
+    }
+
+    @Test func aServerThatWasReplacedStepsDownAndFollows() async throws {
+        let server = try await server()
+        let client = try await TestInstance("p2", in: folder)
+        await client.waitUntilConnected()
+        let usurper = try HandMadeServer(in: folder)
+        #expect(await server.waitUntilDisconnected() == "another process serves the socket now")
+        #expect(await client.waitUntilDisconnected() != nil)
+        let connections = [usurper.accept(saying: "SERVER tidemark\n"), usurper.accept(saying: "SERVER tidemark\n")]
+        await server.waitUntilConnected()
+        await client.waitUntilConnected()
+        connections.forEach { close($0) }
+        for instance in [client, server] { await instance.connection.close() }
+    }
+}
