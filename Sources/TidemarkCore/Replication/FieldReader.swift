@@ -9,8 +9,7 @@ struct FieldReader {
     /// The next field; it may be empty. Nil when there is none.
     mutating func range(_ line: Span<UInt8>) -> Range<Int>? {
         guard let start = next else { return nil }
-        var end = start
-        while end < line.count && line[end] != UInt8(ascii: " ") { end += 1 }
+        let end = ByteScan.first(UInt8(ascii: " "), line, from: start, to: line.count)
         next = end < line.count ? end + 1 : nil
         return start..<end
     }
@@ -33,15 +32,16 @@ struct FieldReader {
     }
 
     mutating func stream(_ line: Span<UInt8>) throws(Problem) -> StreamName {
-        let text = try Self.text(line, field(line, "stream"), "stream")
-        do { return try StreamName(validating: text) } catch { throw .name("stream", error) }
+        let range = try field(line, "stream")
+        do { return try StreamName(validating: line.extracting(range)) } catch {
+            throw .invalidName(field: "stream", error)
+        }
     }
 
     /// An instance with its epoch, `p1#3`, or a name alone, which has epoch 0. `p1#0` is not how that is written.
     mutating func writer(_ line: Span<UInt8>) throws(Problem) -> Writer {
         let range = try field(line, "instance")
-        var mark = range.lowerBound
-        while mark < range.upperBound && line[mark] != UInt8(ascii: "#") { mark += 1 }
+        let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
         var epoch = 0
         if mark < range.upperBound {
             guard let number = Self.number(line, mark + 1..<range.upperBound), number > 0,
@@ -49,8 +49,9 @@ struct FieldReader {
             else { throw .invalidEpoch }
             epoch = exact
         }
-        let text = try Self.text(line, range.lowerBound..<mark, "instance")
-        do { return Writer(try InstanceName(validating: text), epoch: epoch) } catch { throw .name("instance", error) }
+        do {
+            return Writer(try InstanceName(validating: line.extracting(range.lowerBound..<mark)), epoch: epoch)
+        } catch { throw .invalidName(field: "instance", error) }
     }
 
     mutating func number(_ line: Span<UInt8>, _ name: StaticString) throws(Problem) -> Int64 {
@@ -74,41 +75,27 @@ struct FieldReader {
 
     /// Throws unless the bytes are UTF-8.
     static func text(_ line: Span<UInt8>, _ range: Range<Int>, _ name: StaticString) throws(Problem) -> String {
-        let text = line.extracting(range).withUnsafeBufferPointer { String(validating: $0, as: UTF8.self) }
-        guard let text else { throw .notUTF8(field: name.description) }
+        guard let text = String(exactly: line.extracting(range)) else { throw .notUTF8(field: name.description) }
         return text
     }
 
     /// A number of 64 bits in its shortest form, or nil.
     static func number(_ line: Span<UInt8>, _ range: Range<Int>) -> Int64? {
-        var offset = range.lowerBound
-        let isNegative = !range.isEmpty && line[offset] == UInt8(ascii: "-")
-        if isNegative { offset += 1 }
-        let first = offset
-        // Counted downwards, because the least number has no positive counterpart.
-        var number: Int64 = 0
-        while offset < range.upperBound {
-            guard line[offset].isDigit else { return nil }
-            let (shifted, isTooLarge) = number.multipliedReportingOverflow(by: 10)
-            let digit = Int64(line[offset] - UInt8(ascii: "0"))
-            let (sum, isTooLow) = shifted.subtractingReportingOverflow(digit)
-            if isTooLarge || isTooLow { return nil }
-            number = sum
-            offset += 1
+        guard let first = range.first else { return nil }
+        let isNegative = line[first] == UInt8(ascii: "-")
+        let digits = (isNegative ? first + 1 : first)..<range.upperBound
+        guard let leading = digits.first, digits.count <= 19 else { return nil }
+        if line[leading] == UInt8(ascii: "0") && (digits.count > 1 || isNegative) { return nil }
+        // 19 digits always fit: 10^19 is less than 2^64.
+        var magnitude: UInt64 = 0
+        for offset in digits {
+            let digit = line[offset] &- UInt8(ascii: "0")
+            if digit > 9 { return nil }
+            magnitude = magnitude &* 10 &+ UInt64(digit)
         }
-        let count = offset - first
-        guard count > 0, line[first] != UInt8(ascii: "0") || (count == 1 && !isNegative) else { return nil }
-        if isNegative { return number }
-        return number == .min ? nil : -number
-    }
-}
-
-extension InvalidReplicationCommand.Problem {
-    /// What a name's `init(validating:)` threw.
-    fileprivate static func name(_ field: String, _ error: any Error) -> Self {
-        guard let error = error as? InvalidName else {
-            preconditionFailure("validating a name throws InvalidName only, not \(error)")
-        }
-        return .invalidName(field: field, error)
+        // The least number has no positive counterpart.
+        let limit = isNegative ? Int64.min.magnitude : Int64.max.magnitude
+        if magnitude > limit { return nil }
+        return Int64(truncatingIfNeeded: isNegative ? 0 &- magnitude : magnitude)
     }
 }

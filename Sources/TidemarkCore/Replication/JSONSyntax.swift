@@ -115,8 +115,8 @@ struct JSONSyntax {
         }
     }
 
-    private mutating func word(_ bytes: Span<UInt8>, _ word: StaticString) throws(InvalidJSONText) {
-        for byte in String(describing: word).utf8 { try expect(bytes, byte) }
+    private mutating func word(_ bytes: Span<UInt8>, _ word: String) throws(InvalidJSONText) {
+        for byte in word.utf8 { try expect(bytes, byte) }
     }
 
     private mutating func expect(_ bytes: Span<UInt8>, _ byte: UInt8) throws(InvalidJSONText) {
@@ -127,18 +127,18 @@ struct JSONSyntax {
 
     private mutating func string(_ bytes: Span<UInt8>) throws(InvalidJSONText) {
         offset += 1
-        while offset < end {
+        while true {
+            offset = ByteScan.firstSpecialInString(bytes, from: offset, to: end)
+            guard offset < end else { throw .incomplete }
             switch bytes[offset] {
             case UInt8(ascii: "\""):
                 offset += 1
                 return
             case UInt8(ascii: "\\"): try escape(bytes)
             case UInt8(ascii: "\n"), UInt8(ascii: "\r"): throw .lineBreak(at: offset - start)
-            case 0..<0x20: throw unexpected
-            default: offset += 1
+            default: throw unexpected
             }
         }
-        throw .incomplete
     }
 
     private mutating func escape(_ bytes: Span<UInt8>) throws(InvalidJSONText) {

@@ -41,14 +41,6 @@ extension ReplicationCommand {
     }
 }
 
-extension ReplicationCommand.Kind {
-    fileprivate init?(_ line: Span<UInt8>, _ range: Range<Int>) {
-        let name = line.extracting(range).withUnsafeBufferPointer { String(validating: $0, as: UTF8.self) }
-        guard let name, let kind = Self(rawValue: name) else { return nil }
-        self = kind
-    }
-}
-
 extension FieldReader {
     fileprivate mutating func command(
         _ kind: ReplicationCommand.Kind, _ line: Span<UInt8>

@@ -9,7 +9,7 @@ extension ReplicationCommand {
 
     /// Appends what goes on the wire, as UTF-8 and without the line break.
     public func append(to output: inout [UInt8]) {
-        output.append(contentsOf: kind.rawValue.utf8)
+        output.append(utf8: kind.rawValue)
         switch self {
         case .server(let text), .name(let text), .ping(let text), .error(let text), .remoteServerUp(let text),
             .newActiveTask(let text), .cancelTask(let text):
@@ -61,7 +61,7 @@ extension [UInt8] {
 
     fileprivate mutating func append(field text: String) {
         append(UInt8(ascii: " "))
-        append(contentsOf: text.utf8)
+        append(utf8: text)
     }
 
     fileprivate mutating func append(field number: Int64) {

@@ -20,7 +20,7 @@ extension Writer {
 extension [UInt8] {
     mutating func append(wireName writer: Writer) {
         precondition(writer.epoch >= 0, "\(writer): an epoch is never negative, no peer could read it")
-        append(contentsOf: writer.instance.rawValue.utf8)
+        append(utf8: writer.instance.rawValue)
         if writer.epoch != 0 {
             append(UInt8(ascii: "#"))
             append(decimal: Int64(writer.epoch))
@@ -31,11 +31,25 @@ extension [UInt8] {
     mutating func append(decimal number: Int64) {
         if number < 0 { append(UInt8(ascii: "-")) }
         var rest = number.magnitude
-        let start = count
-        repeat {
-            append(UInt8(ascii: "0") + UInt8(rest % 10))
+        var power: UInt64 = 10
+        var digits = 1
+        // The largest number has 19 digits; the next power of ten after that would not fit.
+        while digits < 19 && rest >= power {
+            power *= 10
+            digits += 1
+        }
+        append(contentsOf: repeatElement(UInt8(ascii: "0"), count: digits))
+        var offset = count
+        var bytes = mutableSpan
+        while rest > 0 {
+            offset -= 1
+            bytes[offset] += UInt8(truncatingIfNeeded: rest % 10)
             rest /= 10
-        } while rest > 0
-        self[start...].reverse()
+        }
+    }
+
+    mutating func append(utf8 text: String) {
+        var text = text
+        text.withUTF8 { append(contentsOf: $0) }
     }
 }
