@@ -154,13 +154,14 @@ import TidemarkTesting
         let log = try await open()
         let gate = Gate()
         _ = hold(gate)
-        let callers = (0..<10).map { number in Task { try await log.persist(event("e\(number)")) } }
+        let first = Task { try await log.persist(event("first")) }
         await gate.arrivals()
+        let callers = (0..<9).map { number in Task { try await log.persist(event("e\(number)")) } }
         await waiting(9, in: log)
         let running = Task { try await log.run() }
         running.cancel()
         gate.open()
-        for caller in callers { _ = try await caller.value }
+        for caller in [first] + callers { _ = try await caller.value }
         try await running.value
         #expect(store.database.streams["events"]?.membership.members.isEmpty == true)
         await #expect(throws: TidemarkError.stopped(stream: "events", instance: "p1")) {

@@ -79,7 +79,7 @@ extension MultiWriterIDGenerator {
 
     func described(_ failure: AllocationFailure) -> TidemarkError {
         switch failure {
-        case .notAMember: .notAMember(stream: stream, instance: instance)
+        case .notAMember: notAMember
         case .late: .invalidSequenceAnswer(stream: stream, instance: instance, problem: "the fetch was over")
         case .wentBackwards(let id, let floor):
             .sequenceWentBackwards(stream: stream, instance: instance, id: outward(id), known: outward(floor))
@@ -90,6 +90,15 @@ extension MultiWriterIDGenerator {
             .invalidSequenceAnswer(stream: stream, instance: instance, problem: "\(id) is out of order")
         case .handedOutTwice(let id):
             .invalidSequenceAnswer(stream: stream, instance: instance, problem: "\(id) is in flight already")
+        }
+    }
+
+    private var notAMember: TidemarkError {
+        let (standing, writer) = change { ($0.standing, $0.pinned) }
+        return switch (standing, writer) {
+        case (.taken(let holder), let writer?): .instanceTaken(stream: stream, writer: writer, by: holder)
+        case (.retired, let writer?): .retired(stream: stream, writer: writer)
+        default: .notAMember(stream: stream, instance: instance)
         }
     }
 }

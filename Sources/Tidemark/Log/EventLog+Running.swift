@@ -113,6 +113,7 @@ extension EventLog {
                 last = now
                 do {
                     try await reconciler.reconcile()
+                    if membership.lastWriter != nil { try await checkStanding() }
                 } catch let error as TidemarkError where error.isFinal {
                     membership.nameWasTaken(error)
                     return error

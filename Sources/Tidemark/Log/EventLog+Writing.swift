@@ -36,7 +36,7 @@ extension EventLog {
         _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: ([StreamID]) async throws -> R
     ) async throws -> R {
-        try checkWriting()
+        try await checkStanding()
         return try await generator.withReservation(
             count, timeLimit: timeLimit, acknowledged: { id in isAcknowledged(id) }
         ) { ids in
@@ -79,8 +79,19 @@ extension EventLog {
         }
     }
 
-    private func checkWriting() throws {
-        _ = try membership.currentWriter()
+    /// Joins again when the members say that this writer was retired.
+    ///
+    /// - Throws: why this instance does not write.
+    func checkStanding() async throws {
+        let writer = try membership.currentWriter()
+        switch generator.change({ $0.standing }) {
+        case .member, .reader: break
+        case .retired: _ = try await membership.rejoin(after: writer)
+        case .taken(let holder):
+            let error = TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+            membership.nameWasTaken(error)
+            throw error
+        }
     }
 
     /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.

@@ -64,6 +64,24 @@ extension PositionTracker {
         }
     }
 
+    /// What the members say of the writer that this instance is.
+    public var standing: Standing {
+        if own != nil { return .member }
+        guard let pinned else { return .reader }
+        if let epoch = others.epoch(of: instance) { return .taken(by: Writer(instance, epoch: epoch)) }
+        return .retired(pinned)
+    }
+
+    public enum Standing: Hashable, Sendable {
+        case member
+        /// It has never been a member.
+        case reader
+        /// It was a member, and nobody has its name now.
+        case retired(Writer)
+        /// Another process has its name.
+        case taken(by: Writer)
+    }
+
     /// Whether exactly this epoch is a member.
     public func isMember(_ writer: Writer) -> Bool {
         writer == own || others.position(of: writer) != nil

@@ -28,7 +28,7 @@ public struct PositionTracker: Sendable {
     /// This instance's position in its epoch, and never below what the database has.
     var ownPosition: StreamID
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
-    var pinned: Writer?
+    public internal(set) var pinned: Writer?
 
     /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
     ///   newest ID of the sequence that it knew when it joined.
