@@ -90,6 +90,8 @@ let package = Package(
             dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
         .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
+        // What the README and the style of the code promise.
+        .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(name: "TidemarkCLITests", dependencies: ["TidemarkCLI"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

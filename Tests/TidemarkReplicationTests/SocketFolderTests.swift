@@ -33,7 +33,9 @@ import Testing
     @Test func aFolderThatOthersCanEnterIsRefused() throws {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
-        #expect(throws: SocketFolderError.openToOthers(path: folder, mode: 0o750)) { _ = try SocketFolder(path: folder) }
+        #expect(throws: SocketFolderError.openToOthers(path: folder, mode: 0o750)) {
+            _ = try SocketFolder(path: folder)
+        }
     }
 
     @Test func onlyTheLastComponentIsMade() throws {

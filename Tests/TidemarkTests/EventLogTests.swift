@@ -75,7 +75,11 @@ import TidemarkTesting
         let isFirst = Mutex(true)
         store.setHook { operation, moment in
             guard operation == .snapshot, moment == .before else { return }
-            if isFirst.withLock({ value in defer { value = false }; return value }) { await gate.pass() }
+            if isFirst.withLock({ value in
+                defer { value = false }; return value
+            }) {
+                await gate.pass()
+            }
         }
         let reading = Task { try await read(4, from: reader.events()) }
         await gate.arrivals()

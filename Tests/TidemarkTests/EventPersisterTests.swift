@@ -35,7 +35,11 @@ import TidemarkTesting
     private final class Transactions: Sendable {
         private let value = Mutex(0)
         var count: Int { value.withLock { $0 } }
-        func increment() -> Int { value.withLock { $0 += 1; return $0 } }
+        func increment() -> Int {
+            value.withLock {
+                $0 += 1; return $0
+            }
+        }
     }
 
     /// The number of requests that wait, once it is so.

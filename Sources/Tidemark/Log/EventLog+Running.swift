@@ -40,7 +40,8 @@ extension EventLog {
             do {
                 try await store.leave(stream, as: writer)
             } catch {
-                logger.error("could not leave: readers wait until the writer is closed", metadata: ["error": "\(error)"])
+                logger.error(
+                    "could not leave: readers wait until the writer is closed", metadata: ["error": "\(error)"])
             }
         }
         if let connection = connection.withLock({ $0.take() }) { await connection.close() }

@@ -46,7 +46,6 @@ public struct StreamStatus: Hashable, Sendable {
     public let newestEvent: StreamID
     /// What can be said from the durable positions and the rows alone; a running reader may know of a higher one.
     public let minimumPersisted: StreamID
-    /// When a row was last committed above the minimum or at it; nil when the stream is empty.
     public let writers: [WriterStatus]
     public let consumers: [ConsumerStatus]
 

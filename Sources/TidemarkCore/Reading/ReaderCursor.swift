@@ -71,7 +71,8 @@ public struct ReaderCursor: Sendable {
     public mutating func received(_ view: View, for request: SnapshotRequest) -> Outcome {
         if let delivered, !view.deliveredIsThere {
             return .wentBackwards(
-                at: delivered.streamID, problem: "event \"\(delivered.eventID)\" was delivered there and is not there now")
+                at: delivered.streamID,
+                problem: "event \"\(delivered.eventID)\" was delivered there and is not there now")
         }
         if let reached, view.sequence < reached {
             return .wentBackwards(at: reached, problem: "the sequence is at \(view.sequence) now")

@@ -69,11 +69,13 @@ import TidemarkCore
         }
     }
 
-    @Test(arguments: [
-        ([7], AllocationFailure.wentBackwards(id: 7, floor: 7)), ([3], .wentBackwards(id: 3, floor: 7)),
-        ([8, 8], .notAscending(id: 8)), ([9, 8], .notAscending(id: 8)), ([8, 9, 10], .wrongCount(asked: 2, got: 3)),
-        ([8], .wrongCount(asked: 2, got: 1)),
-    ] as [([StreamID], AllocationFailure)])
+    @Test(
+        arguments: [
+            ([7], AllocationFailure.wentBackwards(id: 7, floor: 7)), ([3], .wentBackwards(id: 3, floor: 7)),
+            ([8, 8], .notAscending(id: 8)), ([9, 8], .notAscending(id: 8)),
+            ([8, 9, 10], .wrongCount(asked: 2, got: 3)),
+            ([8], .wrongCount(asked: 2, got: 1)),
+        ] as [([StreamID], AllocationFailure)])
     func anAnswerThatCannotBeRightIsAnError(ids: [StreamID], failure: AllocationFailure) throws {
         var tracker = tracker([p1: 7])
         let fetch = try tracker.beginFetch()
