@@ -2,6 +2,7 @@ import Testing
 import TidemarkCore
 
 @Suite struct ReplicationCommandTests {
+    // Each `try!` is of a literal that is valid: a wrong one ends the test run at once.
     static let commands: [(String, ReplicationCommand)] = [
         ("SERVER s", .server(try! SimpleText(validating: "s"))),
         (
@@ -13,10 +14,10 @@ import TidemarkCore
             .rdata(
                 .init(
                     stream: "caches", writer: Writer("master", epoch: 0), token: .batch,
-                    row: try! JSONText(validating: " {\"a\": [1, \"x\"]} ")))
+                    row: try! JSONText(validating: " {\"a\": [1, \"x\"]} ")))  // a valid literal
         ),
         ("REPLICATE", .replicate),
-        ("PING", .ping(try! SimpleText(validating: ""))),
+        ("PING", .ping(try! SimpleText(validating: ""))),  // a valid literal
     ]
 
     @Test(arguments: commands)
