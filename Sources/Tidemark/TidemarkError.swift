@@ -60,6 +60,14 @@ public enum TidemarkError: Error, Hashable, Sendable {
 }
 
 extension TidemarkError {
+    /// Whether the writer's epoch is over: it was retired, or another process has its name.
+    var endsEpoch: Bool {
+        switch self {
+        case .instanceTaken, .retired: true
+        default: false
+        }
+    }
+
     /// Whether it ends a log for good: trying again cannot help.
     var isFinal: Bool {
         switch self {

@@ -8,30 +8,42 @@ import Tidemark
 
 extension SQLiteEventStore {
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        let now = configuration.wallClockMilliseconds()
-        return try await write { db in
-            try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
-            let row = try self.existing(stream, in: db)
-            let position = try Self.consistentSequence(row, in: db)
-            try Query.run(
-                db,
-                """
-                INSERT INTO tidemark_writers (stream, instance, epoch, is_member, position, heartbeat_at, process_id)
-                VALUES (?1, ?2, 1, 1, ?3, ?4, ?5)
-                ON CONFLICT (stream, instance) DO UPDATE SET
-                    epoch = epoch + 1, is_member = 1, position = excluded.position, is_closed = 0,
-                    heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
-                    lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id
-                """, row.row, instance, position, now, Int(getpid()))
-            try Query.run(
-                db,
-                """
-                UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 WHERE stream = ?
-                """, position, row.row)
-            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
-            let membership = try self.existing(stream, in: db).membership(db)
-            return Joined(writer: state.newest, membership: membership, position: position)
+        try await write { db in try self.join(stream, as: instance, in: db) }
+    }
+
+    public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
+        try await write { db in
+            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+            if state.isMember, state.newest.epoch > writer.epoch {
+                throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: state.newest)
+            }
+            return try self.join(stream, as: writer.instance, in: db)
         }
+    }
+
+    private func join(_ stream: StreamName, as instance: InstanceName, in db: Database) throws -> Joined {
+        let now = configuration.wallClockMilliseconds()
+        try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
+        let row = try self.existing(stream, in: db)
+        let position = try Self.consistentSequence(row, in: db)
+        try Query.run(
+            db,
+            """
+            INSERT INTO tidemark_writers (stream, instance, epoch, is_member, position, heartbeat_at, process_id)
+            VALUES (?1, ?2, 1, 1, ?3, ?4, ?5)
+            ON CONFLICT (stream, instance) DO UPDATE SET
+                epoch = epoch + 1, is_member = 1, position = excluded.position, is_closed = 0,
+                heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
+                lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id
+            """, row.row, instance, position, now, Int(getpid()))
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 WHERE stream = ?
+            """, position, row.row)
+        let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
+        let membership = try self.existing(stream, in: db).membership(db)
+        return Joined(writer: state.newest, membership: membership, position: position)
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
@@ -55,7 +67,7 @@ extension SQLiteEventStore {
             let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
             try Query.run(
                 db,
-                "UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = ?2 WHERE writer = ?1",
+                "UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = max(position, ?2) WHERE writer = ?1",
                 state.writerRow, state.sequence)
             return state.sequence
         }

@@ -74,6 +74,13 @@ public struct InMemoryDatabase: Sendable {
             writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence)
     }
 
+    public mutating func rejoin(_ name: StreamName, after writer: Writer) throws(TidemarkError) -> Joined {
+        if let row = streams[name]?.writers[writer.instance], row.isMember, row.epoch > writer.epoch {
+            throw .instanceTaken(stream: name, writer: writer, by: Writer(writer.instance, epoch: row.epoch))
+        }
+        return join(name, as: writer.instance)
+    }
+
     public mutating func leave(_ name: StreamName, as writer: Writer) {
         guard let row = streams[name]?.writers[writer.instance], row.isMember, row.epoch == writer.epoch else { return }
         endEpoch(of: writer.instance, in: name)

@@ -59,6 +59,10 @@ public final class InMemoryEventStore: EventStore {
         try await run(.join) { $0.join(stream, as: instance) }
     }
 
+    public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
+        try await run(.join) { try $0.rejoin(stream, after: writer) }
+    }
+
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
         try await run(.leave) { $0.leave(stream, as: writer) }
     }

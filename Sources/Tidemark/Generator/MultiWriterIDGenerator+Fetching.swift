@@ -94,11 +94,8 @@ extension MultiWriterIDGenerator {
     }
 
     private var notAMember: TidemarkError {
-        let (standing, writer) = change { ($0.standing, $0.pinned) }
-        return switch (standing, writer) {
-        case (.taken(let holder), let writer?): .instanceTaken(stream: stream, writer: writer, by: holder)
-        case (.retired, let writer?): .retired(stream: stream, writer: writer)
-        default: .notAMember(stream: stream, instance: instance)
-        }
+        // Whether another process has the name, or nobody, only the database can tell: who joins again is told.
+        if let writer = change({ $0.pinned }) { return .retired(stream: stream, writer: writer) }
+        return .notAMember(stream: stream, instance: instance)
     }
 }

@@ -65,7 +65,7 @@ extension EventLog {
             do {
                 try await beat(as: writer)
             } catch let error as TidemarkError where error.isFinal {
-                membership.nameWasTaken(error)
+                membership.fail(error)
                 return error
             } catch {
                 logger.warning("a heartbeat could not be written", metadata: ["error": "\(error)"])
@@ -91,10 +91,8 @@ extension EventLog {
                 tracker.recordKnown(newestCommitted)
                 tracker.close(writer, through: durablePosition)
             }
-        case .retired:
+        case .retired, .taken:
             _ = try await membership.rejoin(after: writer)
-        case .taken(let holder):
-            throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
         }
     }
 
@@ -116,7 +114,7 @@ extension EventLog {
                     try await reconciler.reconcile()
                     if membership.lastWriter != nil { try await checkStanding() }
                 } catch let error as TidemarkError where error.isFinal {
-                    membership.nameWasTaken(error)
+                    membership.fail(error)
                     return error
                 } catch {
                     if warnings.isDue(now: now) {

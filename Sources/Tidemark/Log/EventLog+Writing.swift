@@ -66,17 +66,19 @@ extension EventLog {
         guard scopes.withLock({ $0[id] == false }), generator.holds(id) else {
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
+        let outcome: PersistOutcome
         do {
-            let outcome = try await store.persist(event, as: id, in: stream, by: writer)
-            scopes.withLock { scopes in
-                if scopes[id] != nil { scopes[id] = true }
-            }
-            metrics.committed([outcome])
-            return outcome.streamID
-        } catch let error as TidemarkError {
-            if case .instanceTaken = error { membership.nameWasTaken(error) }
-            throw error
+            outcome = try await store.persist(event, as: id, in: stream, by: writer)
+        } catch let error as TidemarkError where error.endsEpoch {
+            // The ID went with its epoch. The next one is of the epoch that this begins, unless the name was taken.
+            _ = try await membership.rejoin(after: writer)
+            throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
+        scopes.withLock { scopes in
+            if scopes[id] != nil { scopes[id] = true }
+        }
+        metrics.committed([outcome])
+        return outcome.streamID
     }
 
     /// Joins again when the members say that this writer was retired.
@@ -84,14 +86,7 @@ extension EventLog {
     /// - Throws: why this instance does not write.
     func checkStanding() async throws {
         let writer = try membership.currentWriter()
-        switch generator.change({ $0.standing }) {
-        case .member, .reader: break
-        case .retired: _ = try await membership.rejoin(after: writer)
-        case .taken(let holder):
-            let error = TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
-            membership.nameWasTaken(error)
-            throw error
-        }
+        if generator.change({ $0.hasLostMembership }) { _ = try await membership.rejoin(after: writer) }
     }
 
     /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.

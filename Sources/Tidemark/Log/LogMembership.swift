@@ -2,7 +2,7 @@ import Synchronization
 
 /// The epoch that a log writes in, and why it does not when it does not.
 final class LogMembership: WriterMembership {
-    typealias Joined = @Sendable (_ writer: Writer, _ position: StreamID) -> Void
+    typealias HasJoined = @Sendable (_ writer: Writer, _ position: StreamID) -> Void
 
     private let stream: StreamName
     private let instance: InstanceName
@@ -16,7 +16,7 @@ final class LogMembership: WriterMembership {
         var isStopped = false
         var rejoining: Task<Writer, any Error>?
         var generator: MultiWriterIDGenerator?
-        var hasJoined: Joined?
+        var hasJoined: HasJoined?
         /// Told when the log fails.
         var failureWaiters: [Waiter<TidemarkError?>] = []
     }
@@ -29,7 +29,7 @@ final class LogMembership: WriterMembership {
     }
 
     /// - Parameter hasJoined: called after each join but the first.
-    func attach(generator: MultiWriterIDGenerator, hasJoined: @escaping Joined) {
+    func attach(generator: MultiWriterIDGenerator, hasJoined: @escaping HasJoined) {
         let writer = state.withLock { state in
             state.generator = generator
             state.hasJoined = hasJoined
@@ -63,16 +63,22 @@ final class LogMembership: WriterMembership {
             if state.isStopped { throw .stopped(stream: stream, instance: instance) }
             if let rejoining = state.rejoining { return rejoining }
             if let current = state.writer, current.epoch > writer.epoch { return Task { current } }
-            let task = Task { try await self.join() }
+            let task = Task { try await self.join(after: writer) }
             state.rejoining = task
             return task
         }
         return try await task.value
     }
 
-    private func join() async throws -> Writer {
+    private func join(after writer: Writer) async throws -> Writer {
         defer { state.withLock { $0.rejoining = nil } }
-        let joined = try await store.join(stream, as: instance)
+        let joined: Joined
+        do {
+            joined = try await store.rejoin(stream, after: writer)
+        } catch let error as TidemarkError where error.isFinal {
+            fail(error)
+            throw error
+        }
         let (generator, hasJoined) = state.withLock { ($0.generator, $0.hasJoined) }
         // The generator first: nothing is persisted in the new epoch before its position counts for it.
         generator?.change { tracker in
@@ -84,7 +90,8 @@ final class LogMembership: WriterMembership {
         return joined.writer
     }
 
-    func nameWasTaken(_ error: TidemarkError) {
+    /// Ends the log's writing for good, for this reason.
+    func fail(_ error: TidemarkError) {
         let waiters = state.withLock { state in
             state.failure = state.failure ?? error
             defer { state.failureWaiters = [] }
@@ -127,12 +134,9 @@ struct StoreSequence: StreamIDSequence {
         let writer = try membership.currentWriter()
         do {
             return try await store.allocate(count, in: stream, for: writer)
-        } catch TidemarkError.retired {
+        } catch let error as TidemarkError where error.endsEpoch {
             let writer = try await membership.rejoin(after: writer)
             return try await store.allocate(count, in: stream, for: writer)
-        } catch let error as TidemarkError {
-            if case .instanceTaken = error { membership.nameWasTaken(error) }
-            throw error
         }
     }
 

@@ -31,11 +31,8 @@ extension EventPersister {
                 return try await transaction(events, as: writer)
             } catch TidemarkError.closed where attempt < Self.attempts {
                 // The group's IDs were closed while it was under way: again under new ones.
-            } catch TidemarkError.retired where attempt < Self.attempts {
+            } catch let error as TidemarkError where error.endsEpoch && attempt < Self.attempts {
                 _ = try await membership.rejoin(after: writer)
-            } catch let error as TidemarkError {
-                if case .instanceTaken = error { membership.nameWasTaken(error) }
-                throw error
             }
             attempt += 1
         }

@@ -2,9 +2,9 @@
 protocol WriterMembership: AnyObject, Sendable {
     /// - Throws: why the instance does not write: it only reads, was stopped, or its name was taken.
     func currentWriter() throws -> Writer
-    /// The writer was retired, and nobody took its name: joins again and returns the new epoch. Does nothing when that
-    /// has happened already.
+    /// The writer's epoch is over: joins again and returns the new epoch, or the one that it has already.
+    ///
+    /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process has the name; from then on
+    ///   nothing is written.
     func rejoin(after writer: Writer) async throws -> Writer
-    /// Another process took the name: from now on nothing is written.
-    func nameWasTaken(_ error: TidemarkError)
 }

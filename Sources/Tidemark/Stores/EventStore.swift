@@ -15,6 +15,10 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Makes the stream where it is missing, and the instance a member with the next epoch, whose durable position is
     /// the sequence's newest ID.
     func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined
+    /// The same for a writer whose epoch is over, and only if no newer epoch of its name is a member.
+    ///
+    /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when one is.
+    func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined
     /// The orderly end of an epoch: raises the epoch and takes the writer off the members. Does nothing when the epoch
     /// is over already.
     func leave(_ stream: StreamName, as writer: Writer) async throws

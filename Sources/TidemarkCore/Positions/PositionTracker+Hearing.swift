@@ -46,6 +46,14 @@ extension PositionTracker {
     public mutating func pin(to writer: Writer) {
         precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
         pinned = writer
+        // The members may have been read after it joined, and before it knew.
+        guard own != writer, let position = others.position(of: writer) else { return }
+        own = writer
+        ownPosition = position
+        others = PositionHeap(
+            Dictionary(uniqueKeysWithValues: others.all.filter { $0.writer != writer }.map { ($0.writer, $0.position) })
+        )
+        update()
     }
 
     private mutating func replaceMembers(_ members: [Writer: StreamID], version: Int) {
@@ -64,23 +72,8 @@ extension PositionTracker {
         }
     }
 
-    /// What the members say of the writer that this instance is.
-    public var standing: Standing {
-        if own != nil { return .member }
-        guard let pinned else { return .reader }
-        if let epoch = others.epoch(of: instance) { return .taken(by: Writer(instance, epoch: epoch)) }
-        return .retired(pinned)
-    }
-
-    public enum Standing: Hashable, Sendable {
-        case member
-        /// It has never been a member.
-        case reader
-        /// It was a member, and nobody has its name now.
-        case retired(Writer)
-        /// Another process has its name.
-        case taken(by: Writer)
-    }
+    /// Whether this instance was a member, and the newest members do not have it: it was retired, or its name taken.
+    public var hasLostMembership: Bool { own == nil && pinned != nil }
 
     /// Whether exactly this epoch is a member.
     public func isMember(_ writer: Writer) -> Bool {
