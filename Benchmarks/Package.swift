@@ -1,0 +1,33 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "tidemark-benchmarks",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        // Named, so that the folder's name does not matter.
+        .package(name: "tidemark", path: ".."),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        // Percentiles without averages of averages.
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "tidemark-bench",
+            dependencies: [
+                .product(name: "Tidemark", package: "tidemark"),
+                .product(name: "TidemarkReplication", package: "tidemark"),
+                .product(name: "TidemarkSQLite", package: "tidemark"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Sources/TidemarkBench",
+            swiftSettings: settings)
+    ],
+    swiftLanguageModes: [.v6]
+)

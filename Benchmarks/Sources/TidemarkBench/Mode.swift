@@ -1,0 +1,28 @@
+import ArgumentParser
+import Tidemark
+
+/// What instances say to each other.
+enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
+    /// Nothing: no rows, no positions, no reconciling, no durable positions but those of joining. The bare idea of a
+    /// minimum over positions.
+    case off
+    /// Their positions once a second, and nothing else.
+    case periodic
+    /// What the library does by default.
+    case `default`
+
+    var configuration: EventLogConfiguration {
+        var configuration = EventLogConfiguration()
+        switch self {
+        case .off:
+            configuration.announcements = .none
+        case .periodic:
+            configuration.announcements = .periodic(.seconds(1))
+        case .default:
+            return configuration
+        }
+        configuration.heartbeatInterval = nil
+        configuration.reconcileInterval = nil
+        return configuration
+    }
+}

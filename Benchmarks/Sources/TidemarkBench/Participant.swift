@@ -1,0 +1,37 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkReplication
+import TidemarkSQLite
+
+/// What a writer's and a reader's process have in common.
+struct Participant: ParsableArguments {
+    @Option var database: String
+    @Option var mode: Mode
+    @Option var data: String
+
+    func open(as instance: InstanceName?) async throws -> EventLog {
+        try await EventLog.open(
+            SQLiteEventStore.open(path: database), instance: instance,
+            transport: UnixSocketTransport(besideDatabase: database), configuration: mode.configuration)
+    }
+
+    /// The commands on standard input, until it ends.
+    static var commands: AsyncStream<[String]> {
+        let (stream, continuation) = AsyncStream<[String]>.makeStream()
+        // Blocks until there is input, so it has a thread of its own.
+        Thread {
+            while let line = readLine() {
+                continuation.yield(line.split(separator: " ").map(String.init))
+            }
+            continuation.finish()
+        }.start()
+        return stream
+    }
+
+    static func say(_ lines: some Sequence<String>) {
+        var text = ""
+        for line in lines { text += line + "\n" }
+        FileHandle.standardOutput.write(Data(text.utf8))
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Synchronization
+import Tidemark
+
+/// The background reader's process.
+struct ReaderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "reader", shouldDisplay: false)
+
+    @OptionGroup var participant: Participant
+
+    private final class Arrivals: Sendable {
+        let lines = Mutex<[String]>([])
+    }
+
+    func run() async throws {
+        let log = try await participant.open(as: nil)
+        // In every mode it knows who has joined; in the first two that is all it is ever told.
+        try await log.reconcile()
+        let service = Task { try await log.run() }
+        let arrivals = Arrivals()
+        let reading = Task {
+            for try await batch in log.events() {
+                let now = MonotonicTime.now
+                let lines = batch.events.map { "\($0.event.id) \($0.streamID) \(now)" }
+                arrivals.lines.withLock { $0 += lines }
+            }
+        }
+        Participant.say(["ready"])
+        for await command in Participant.commands {
+            switch command[0] {
+            case "count":
+                Participant.say(["\(arrivals.lines.withLock { $0.count })", "done"])
+            case "arrivals":
+                Participant.say(arrivals.lines.withLock { $0 })
+                Participant.say(["done"])
+            default:
+                throw Failure("a reader does not know \(command[0])")
+            }
+        }
+        reading.cancel()
+        service.cancel()
+        try await service.value
+    }
+}
