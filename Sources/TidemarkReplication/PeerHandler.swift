@@ -32,7 +32,7 @@ final class PeerHandler: ChannelInboundHandler {
     private var isGone = false
 
     /// What the peer calls itself, for logs.
-    private(set) var name = "a peer without a name"
+    private(set) var name: String
     /// Whether the log says already that lines of this peer are skipped.
     var hasSentSkippedLines = false
 
@@ -46,6 +46,7 @@ final class PeerHandler: ChannelInboundHandler {
         self.configuration = configuration
         framing = LineFraming(limit: configuration.lineLimit)
         session = PeerSession(side: side)
+        name = side == .client ? "a client without a name" : "the server"
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -77,9 +78,19 @@ final class PeerHandler: ChannelInboundHandler {
         gone(reason: "\(name) closed the connection")
     }
 
+    /// The context and this handler hold each other until here.
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        gone(reason: "the connection to \(name) failed: \(error)")
+        failed(error)
         context.close(promise: nil)
+    }
+
+    /// The connection was lost, or could not be set up.
+    func failed(_ error: any Error) {
+        gone(reason: "the connection to \(name) failed: \(error)")
     }
 
     /// Sends lines at once. A peer that leaves too much unread is disconnected.

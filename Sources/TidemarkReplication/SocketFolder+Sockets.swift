@@ -97,14 +97,16 @@ extension SocketFolder {
     /// Calls `body` with the address of a name in this folder.
     ///
     /// An address has room for 107 bytes, and a folder's path may be longer. On Linux the address leads through this
-    /// process's descriptor of the folder, which is short, and which is the very folder that was checked.
+    /// process's descriptor of the folder, which is short, and which is the very folder that was checked. Where there is
+    /// no `/proc`, a short path will do.
     private func withAddress(
         ofName name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
     ) throws(SocketFolderError) -> CInt {
         #if canImport(Darwin)
         let reached = "\(path)/\(name)"
         #else
-        let reached = "/proc/self/fd/\(descriptor)/\(name)"
+        let link = "/proc/self/fd/\(descriptor)"
+        let reached = (access(link, F_OK) == 0 ? link : path) + "/\(name)"
         #endif
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)

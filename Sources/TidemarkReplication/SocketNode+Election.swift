@@ -18,7 +18,7 @@ extension SocketNode {
         case .wait(let delay):
             schedule(after: delay) { [self] in perform(election.waited()) }
         case .stepDown(let delay):
-            stepDown()
+            stepDown(because: "another process serves the socket now")
             schedule(after: delay) { [self] in perform(election.waited()) }
         }
     }
@@ -57,8 +57,12 @@ extension SocketNode {
             .withConnectedSocket(descriptor)
             .assumeIsolated()
             .whenFailure { error in
-                // With a handler in place it was the handler that told of it.
-                if case .seeking = node.value.role { node.value.failed(error) }
+                // The handler, once it is there, tells of a failure in its own way, and only once.
+                if case .client(let server, _) = node.value.role {
+                    server.failed(error)
+                } else {
+                    node.value.failed(error)
+                }
             }
     }
 
@@ -101,6 +105,8 @@ extension SocketNode {
         role = .server(channel)
         election.tookOver(as: identity, now: .now())
         logger.debug("serving the replication socket", metadata: ["folder": "\(path)"])
+        let node = NIOLoopBound(self, eventLoop: loop)
+        channel.closeFuture.assumeIsolated().whenComplete { _ in node.value.isClosed(channel) }
         linkIsUp()
         lookAfterOwnSocket()
     }
@@ -122,11 +128,19 @@ extension SocketNode {
         }
     }
 
-    private func stepDown() {
+    /// The listening socket failed while this process served.
+    private func isClosed(_ channel: any Channel) {
+        guard case .server(let own) = role, own === channel, !isStopped else { return }
+        stepDown(because: "the listening socket failed")
+        perform(election.failed(now: .now()))
+    }
+
+    private func stepDown(because reason: String) {
         guard case .server(let channel) = role else { return }
+        // Before the channel is closed, which would lead here again.
+        role = .seeking
         channel.close(promise: nil)
-        let reason = "another process serves the socket now"
-        logger.debug("stepping down", metadata: ["reason": "\(reason)"])
+        logger.info("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
         for client in Array(clients.values) { client.leave(reason: reason) }
         clients = [:]
         linkIsDown(reason: reason)

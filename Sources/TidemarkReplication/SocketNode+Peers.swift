@@ -43,7 +43,8 @@ extension SocketNode: PeerOwner {
 
     func peerIsGone(_ peer: PeerHandler, reason: String, wasSilent: Bool) {
         if isStopped { return }
-        logger.debug("a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(reason)"])
+        let level: Logger.Level = wasSilent ? .info : .debug
+        logger.log(level: level, "a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(reason)"])
         if clients.removeValue(forKey: ObjectIdentifier(peer)) != nil { return }
         guard case .client(let server, let socket) = role, server === peer else { return }
         linkIsDown(reason: reason)

@@ -43,6 +43,7 @@ final class SocketNode {
     var participants: [Int: Participant] = [:]
     /// Lines of the peer that is being read, for the others; sent when what it sent together has been read.
     var relayed = ByteBuffer()
+    var hasStarted = false
     var isLinked = false
     var isStopped = false
     var timer: Scheduled<Void>?
@@ -66,9 +67,9 @@ final class SocketNode {
     // MARK: Participants of this process
 
     func add(_ participant: Participant, as id: Int) {
-        let isFirst = participants.isEmpty
         participants[id] = participant
-        if isFirst {
+        if !hasStarted {
+            hasStarted = true
             perform(election.waited())
         } else if isLinked {
             participant.receive(.connected)

@@ -95,7 +95,7 @@ import Tidemark
         #expect(server.transport.counts.slowPeers == 1)
         server.send(position("p1", 1))
         #expect(await client.nextCommand() == position("p1", 1))
-        #expect(slow.read().contains("ERROR a peer without a name reads too slowly"))
+        #expect(slow.read().contains("ERROR a client without a name reads too slowly"))
         await client.connection.close()
         await server.connection.close()
     }

@@ -152,6 +152,24 @@ import Tidemark
         }
     }
 
+    /// Guards against a link that is on its way out, and is started a second time by who comes then.
+    @Test func whoComesWhileTheLastOneLeavesIsLinked() async throws {
+        let transport = UnixSocketTransport.quiet(folder)
+        var current = try await TestInstance("p1", on: transport)
+        for _ in 0..<50 {
+            let leaving = current.connection
+            async let left: Void = leaving.close()
+            current = try await TestInstance("p1", on: transport)
+            await current.waitUntilConnected()
+            await left
+        }
+        let other = try await TestInstance("p2", in: folder)
+        await other.waitUntilConnected()
+        other.send(position("p2", 1))
+        #expect(await current.nextCommand() == position("p2", 1))
+        await close([current, other])
+    }
+
     @Test func aFolderThatOthersCanEnterIsAnErrorAtOnce() async throws {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
