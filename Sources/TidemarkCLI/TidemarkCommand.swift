@@ -1,1 +1,85 @@
-@main enum TidemarkCommand { static func main() {} }
+import ArgumentParser
+import Foundation
+import Logging
+
+/// The program `tidemark`.
+@main
+struct TidemarkCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tidemark",
+        abstract: "Writes events into ordered streams, and reads them in order.",
+        discussion: """
+            Several writers may persist into one stream at the same time; readers get every event once, in order, and \
+            wait for no writer that has nothing to say.
+
+            EXAMPLE:
+              tidemark ingest --database events.db --instance p1 < events.ndjson
+              tidemark tail --database events.db --follow
+            """,
+        version: "0.1.0",
+        subcommands: [
+            IngestCommand.self, TailCommand.self,
+        ])
+
+    /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.
+    static func main() async {
+        StandardStreams.prepare()
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let status = await run(arguments)
+        Foundation.exit(status.rawValue)
+    }
+
+    private static func run(_ arguments: [String]) async -> ExitStatus {
+        do {
+            let command: any ParsableCommand
+            do {
+                command = try await asyncParseAsRoot(arguments)
+            } catch {
+                return try await answer(toParsing: error)
+            }
+            return try await run(command)
+        } catch {
+            StandardStreams.writeError(errorLine(error))
+            return ExitStatus(of: error)
+        }
+    }
+
+    private static func run(_ command: any ParsableCommand) async throws -> ExitStatus {
+        do {
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                var command = command
+                try command.run()
+            }
+        } catch let error as CleanExit {
+            return try await answer(toParsing: error)
+        }
+        return .success
+    }
+
+    /// Help and the version are asked for; everything else is a wrong call.
+    private static func answer(toParsing error: any Error) async throws -> ExitStatus {
+        guard exitCode(for: error) == .success else { throw UsageFailure(problem: message(for: error)) }
+        try await Output(interruption: Interruption()).write(fullMessage(for: error) + "\n")
+        return .success
+    }
+}
+
+/// The program was called in a way that it does not know.
+struct UsageFailure: ProgramError {
+    let problem: String
+
+    var status: ExitStatus { .usage }
+    var description: String { "\(problem) (tidemark --help shows how)" }
+}
+
+/// What the library logs: nothing, since an error line stands alone; or its warnings, on standard error.
+func setUpLogging(verbose: Bool) {
+    LoggingSystem.bootstrap { label in
+        if !verbose { return SwiftLogNoOpLogHandler() }
+        var handler = StreamLogHandler.standardError(label: label)
+        handler.logLevel = .warning
+        return handler
+    }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkSQLite
+
+/// Where the database is.
+enum DatabaseLocation: Hashable, Sendable {
+    case sqlite(path: String)
+
+    /// - Throws: `ValidationError`.
+    init(parsing text: String) throws {
+        if text.hasPrefix("postgres://") || text.hasPrefix("postgresql://") {
+            throw ValidationError("this build has no PostgreSQL store")
+        }
+        let path = text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text
+        if path.isEmpty { throw ValidationError("give the path of a file") }
+        self = .sqlite(path: path)
+    }
+}
+
+/// Which stream of which database, the same for all commands.
+struct DatabaseOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The database: a path, or sqlite:PATH.", valueName: "DB"),
+        transform: DatabaseLocation.init(parsing:))
+    var database: DatabaseLocation
+
+    @Option(
+        help: ArgumentHelp("The stream in the database.", valueName: "NAME"),
+        transform: StreamName.init(validating:))
+    var stream: StreamName = "events"
+
+    @Flag(help: "Show warnings of the library on standard error.")
+    var verbose = false
+
+    /// The path of the database file.
+    var path: String {
+        switch database {
+        case .sqlite(let path): path
+        }
+    }
+
+    /// Opens the database for a writer, and makes it where that is wanted.
+    func openForWriting(creating: Bool) async throws -> SQLiteEventStore {
+        try await SQLiteEventStore.open(path: path, configuration: SQLiteConfiguration(createsDatabase: creating))
+    }
+
+    /// Opens a database that is there. One that this process may not write is opened all the same, only for reading.
+    func openForReading() async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
+        if mayWrite {
+            do {
+                return (try await openForWriting(creating: false), false)
+            } catch TidemarkError.readOnly {
+                // A file system that is mounted read-only says so only now.
+            }
+        }
+        let configuration = SQLiteConfiguration(createsDatabase: false, readOnly: true)
+        return (try await SQLiteEventStore.open(path: path, configuration: configuration), true)
+    }
+
+    /// Whether it would be possible to write: SQLite makes files beside the database for that.
+    private var mayWrite: Bool {
+        guard access(path, F_OK) == 0 else { return true }
+        let folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().deletingLastPathComponent().path
+        return access(path, W_OK) == 0 && access(folder, W_OK) == 0
+    }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkSQLite
+
+/// `tidemark ingest`: a writer whose events come on standard input.
+struct IngestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ingest",
+        abstract: "Persists the events that come on standard input.",
+        discussion: """
+            One JSON object a line, with a string "id", a string "type" and perhaps a string "key"; the payload is the \
+            line itself. An event whose id is in the stream already is not written again. Joins as a writer under the \
+            name of the instance, makes the database when it is not there, and leaves at the end of the input, or on \
+            SIGINT or SIGTERM after what was read is persisted.
+
+            EXAMPLE:
+              tidemark ingest --database events.db --instance p1 < events.ndjson
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var replication: ReplicationOptions
+
+    @Option(
+        help: ArgumentHelp("The name to write under. Whoever has it already stops writing.", valueName: "NAME"),
+        transform: InstanceName.init(validating:))
+    var instance: InstanceName
+
+    @Option(help: ArgumentHelp("The most events in one transaction.", valueName: "N"))
+    var batch = 500
+
+    @Option(help: ArgumentHelp("The most bytes in a line.", valueName: "BYTES"))
+    var maxPayload = 1 << 20
+
+    @Flag(help: "Write STREAM_ID<TAB>EVENT_ID for each event once it is durable.")
+    var print = false
+
+    @Flag(help: "Leave out lines that are no events, and say at the end how many.")
+    var skipInvalid = false
+
+    mutating func validate() throws {
+        guard (1...10_000).contains(batch) else { throw ValidationError("--batch takes 1 to 10000") }
+        guard (1...(256 << 20)).contains(maxPayload) else {
+            throw ValidationError("--max-payload takes 1 to \(256 << 20)")
+        }
+    }
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let interruption = try Interruption()
+        interruption.listen()
+        let store = try await database.openForWriting(creating: true)
+        var configuration = EventLogConfiguration()
+        configuration.limits.payloadBytes = maxPayload
+        let log = try await EventLog.open(
+            store, stream: database.stream, instance: instance,
+            transport: try replication.replication.transport(databasePath: store.path), configuration: configuration)
+        let input = EventInput(
+            parser: EventLineParser(stream: database.stream, limits: configuration.limits), skipsInvalid: skipInvalid,
+            batch: batch, interruption: interruption)
+        let output = Output(interruption: interruption)
+        let progress = Progress(label: "persisted")
+        defer { reportSkipped(input.skippedLines) }
+        try await progress.shown {
+            try await log.running {
+                input.start()
+                while let events = try await input.next(upTo: batch) {
+                    try await persist(events, in: log, output: output)
+                    progress.add(events.count)
+                }
+            }
+        }
+    }
+
+    /// One group after the other: their IDs ascend as the input does, and where one fails none after it is written.
+    /// Reading and parsing go on meanwhile.
+    private func persist(_ events: [Event], in log: EventLog, output: Output) async throws {
+        let ids = try await log.persist(events)
+        guard print else { return }
+        var lines: [UInt8] = []
+        for (id, event) in zip(ids, events) {
+            lines += "\(id)\t\(event.id)\n".utf8
+        }
+        try await output.write(lines)
+    }
+
+    private func reportSkipped(_ count: Int) {
+        guard count > 0 else { return }
+        StandardStreams.writeError("tidemark: \(count) invalid line\(count == 1 ? " was" : "s were") skipped")
+    }
+}

@@ -1,0 +1,89 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// SIGINT and SIGTERM: from the first of them on the program ends in order.
+///
+/// Tasks are told by a handler; threads that wait for a descriptor wait for this one's too, which can be read from then
+/// on.
+final class Interruption: Sendable {
+    private struct State {
+        var isRequested = false
+        var handlers: [@Sendable () -> Void] = []
+        /// They live as long as the program does.
+        var sources: [any DispatchSourceSignal] = []
+    }
+
+    /// Can be read from once the program has to end; nothing is ever read from it.
+    let descriptor: Int32
+    private let writeEnd: Int32
+    private let state = Mutex(State())
+
+    init() throws {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw SystemCallFailure("pipe") }
+        descriptor = ends[0]
+        writeEnd = ends[1]
+    }
+
+    /// Takes the two signals over for as long as the program runs.
+    func listen() {
+        for number in [SIGINT, SIGTERM] {
+            signal(number, SIG_IGN)
+            state.withLock { state in
+                let source = DispatchSource.makeSignalSource(signal: number)
+                source.setEventHandler { [self] in request() }
+                source.activate()
+                state.sources.append(source)
+            }
+        }
+    }
+
+    var isRequested: Bool { state.withLock { $0.isRequested } }
+
+    func request() {
+        let handlers: [@Sendable () -> Void] = state.withLock { state in
+            if state.isRequested { return [] }
+            state.isRequested = true
+            close(writeEnd)
+            defer { state.handlers = [] }
+            return state.handlers
+        }
+        for handler in handlers { handler() }
+    }
+
+    /// Calls the handler once: on the first signal, or now when that has come.
+    func onRequest(_ handler: @escaping @Sendable () -> Void) {
+        let isRequested = state.withLock { state in
+            if !state.isRequested { state.handlers.append(handler) }
+            return state.isRequested
+        }
+        if isRequested { handler() }
+    }
+
+    /// Runs `body` and cancels it on the first signal: then its cancellation is the end in order, and no error.
+    func cancelling(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        let task = Task { try await body() }
+        onRequest { task.cancel() }
+        do {
+            try await task.value
+        } catch is CancellationError where isRequested {
+            return
+        }
+    }
+}
+
+/// A call of the system that failed where nobody expects it to.
+struct SystemCallFailure: ProgramError {
+    let name: String
+    let number: Int32
+
+    /// The error of the call that has just failed.
+    init(_ name: String) {
+        self.name = name
+        number = errno
+    }
+
+    var status: ExitStatus { .unavailable }
+    var description: String { "\(name) failed: \(String(cString: strerror(number)))" }
+}

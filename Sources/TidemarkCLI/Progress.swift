@@ -1,0 +1,67 @@
+import Foundation
+import Synchronization
+
+/// A line on standard error, when that is a terminal, that says how far the program is. Rewritten in place, at most
+/// five times a second.
+final class Progress: Sendable {
+    private struct State {
+        var count = 0
+        var note: String?
+    }
+
+    private let label: String
+    private let isShown: Bool
+    private let state = Mutex(State())
+
+    /// Whether somebody sees standard error.
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    init(label: String, isShown: Bool = Progress.isTerminal) {
+        self.label = label
+        self.isShown = isShown
+    }
+
+    func add(_ count: Int) {
+        state.withLock { state in
+            state.count += count
+            state.note = nil
+        }
+    }
+
+    /// Says what is waited for, until something is counted.
+    func say(_ note: String) {
+        state.withLock { $0.note = note }
+    }
+
+    /// Shows the line while `body` runs, and clears it at the end.
+    func shown<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        if !isShown { return try await body() }
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask {
+                await self.keepShowing()
+                return nil
+            }
+            defer {
+                group.cancelAll()
+                StandardStreams.writeError(Array("\r\u{1B}[K".utf8))
+            }
+            return try await body()
+        }
+    }
+
+    private func keepShowing() async {
+        let clock = ContinuousClock()
+        let start = clock.now
+        while true {
+            do { try await clock.sleep(for: .milliseconds(200)) } catch { return }
+            let (count, note) = state.withLock { ($0.count, $0.note) }
+            let text = note ?? Self.text(count: count, label: label, elapsed: clock.now - start)
+            StandardStreams.writeError(Array("\r\(text.onOneLine)\u{1B}[K".utf8))
+        }
+    }
+
+    static func text(count: Int, label: String, elapsed: Duration) -> String {
+        let perSecond = Double(count) / max(elapsed / .seconds(1), 0.001)
+        return "\(count) events \(label), \(Int(perSecond)) a second"
+    }
+}

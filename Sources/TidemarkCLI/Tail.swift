@@ -1,0 +1,98 @@
+import Tidemark
+
+/// Writes what a reader delivers to the output.
+struct Tail: Sendable {
+    let log: EventLog
+    let output: Output
+    let progress: Progress
+    /// The last event to be written; nil goes on for ever.
+    let end: StreamID?
+    /// How long at most a batch is waited for when there is an end.
+    let timeout: Duration
+
+    func run(after position: StreamID) async throws {
+        try await write(log.events(after: position), after: position) { _ in }
+    }
+
+    /// Begins at the consumer's place, which moves on after the lines were written out.
+    func run(as name: ConsumerName) async throws {
+        let consumer = try await claim(name)
+        try await write(consumer.events, after: consumer.claim.position) { try await consumer.checkpoint($0) }
+    }
+
+    /// A stream without writers so far has no consumers either: they come with it.
+    private func claim(_ name: ConsumerName) async throws -> DurableConsumer {
+        while true {
+            do {
+                return try await log.consumer(name)
+            } catch TidemarkError.unknownStream where end == nil {
+                try await Task.sleep(for: .milliseconds(200))
+            }
+        }
+    }
+
+    private func write(
+        _ batches: EventBatches, after position: StreamID,
+        written: @escaping @Sendable (EventBatch) async throws -> Void
+    ) async throws {
+        if let end, position >= end { return }
+        let wait = WaitLimit()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            if end != nil {
+                group.addTask { try await giveUp(after: wait) }
+            }
+            group.addTask { try await write(batches, wait, written) }
+            try await group.next()
+        }
+    }
+
+    private func write(
+        _ batches: EventBatches, _ wait: WaitLimit, _ written: @Sendable (EventBatch) async throws -> Void
+    ) async throws {
+        var iterator = batches.makeAsyncIterator()
+        wait.begin()
+        while let batch = try await iterator.next() {
+            wait.end()
+            let wanted = batch.ending(at: end)
+            var lines: [UInt8] = []
+            for event in wanted.events { OutputLine.append(event, to: &lines) }
+            try await output.write(lines)
+            try await written(wanted)
+            progress.add(wanted.events.count)
+            if let end, batch.through >= end { return }
+            wait.begin()
+        }
+    }
+
+    /// Throws when a batch takes too long, and says who holds it back.
+    private func giveUp(after wait: WaitLimit) async throws {
+        try await wait.expiry(of: timeout)
+        let heldBackBy = try await log.explain().heldBackBy
+        throw HeldBackTooLong(stream: log.stream, end: end ?? 0, timeout: timeout, heldBackBy: heldBackBy)
+    }
+}
+
+extension EventBatch {
+    /// The batch without what comes after `end`.
+    func ending(at end: StreamID?) -> EventBatch {
+        guard let end, through > end else { return self }
+        return EventBatch(
+            events: events.filter { $0.streamID <= end }, through: end, commitNumber: commitNumber)
+    }
+}
+
+/// The event that `tail` was to end at did not come in time.
+struct HeldBackTooLong: ProgramError {
+    let stream: StreamName
+    let end: StreamID
+    let timeout: Duration
+    let heldBackBy: HeldBack?
+
+    var status: ExitStatus { .tryLater }
+
+    var description: String {
+        let holder = heldBackBy.map { "held back by \($0)" } ?? "nobody in particular holds it back"
+        return "event \(end) of stream \(stream) could not be read within \(timeout): \(holder)"
+    }
+}

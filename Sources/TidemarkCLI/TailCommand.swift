@@ -1,0 +1,105 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkReplication
+import TidemarkSQLite
+
+/// `tidemark tail`: a background reader.
+struct TailCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tail",
+        abstract: "Writes the events of a stream to standard output, in order.",
+        discussion: """
+            One JSON object a line, each event once, as far as all writers have promised: \
+            {"stream_id":12,"instance":"p1","persisted_at":"...Z","event":{...the line as it was...}}. Ends at the event \
+            that was the highest when it began; with --follow it goes on, and waits for a database that is not there \
+            yet.
+
+            EXAMPLE:
+              tidemark tail --database events.db --after 1200 --follow
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var replication: ReplicationOptions
+
+    @Option(help: ArgumentHelp("Begin after this stream ID.", valueName: "ID"))
+    var after: Int64?
+
+    @Flag(help: "Go on with the events that come.")
+    var follow = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Without --follow: the longest wait for a writer that holds the next event back, in seconds.",
+            valueName: "S"))
+    var timeout = 10.0
+
+    @Option(
+        help: ArgumentHelp("Keep the place in the database under this name, and begin there.", valueName: "NAME"),
+        transform: ConsumerName.init(validating:))
+    var consumer: ConsumerName?
+
+    mutating func validate() throws {
+        if after != nil, consumer != nil {
+            throw ValidationError("--after does not go with --consumer, which begins at its place")
+        }
+        if let after, after < 0 { throw ValidationError("--after takes a stream ID, which is not below 0") }
+        guard timeout >= 0, timeout <= 1_000_000 else { throw ValidationError("--timeout takes seconds, from 0 on") }
+    }
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let interruption = try Interruption()
+        interruption.listen()
+        let output = Output(interruption: interruption)
+        let progress = Progress(label: "read", isShown: follow && Progress.isTerminal && !Output.isTerminal)
+        let command = self
+        try await interruption.cancelling {
+            try await progress.shown { try await command.tail(output, progress) }
+        }
+    }
+
+    private func tail(_ output: Output, _ progress: Progress) async throws {
+        let (store, isReadOnly) = try await openStore(progress)
+        let end = follow ? nil : try await store.status(of: database.stream)?.newestEvent ?? 0
+        if end == 0 { return }
+        let log = try await openLog(store, isReadOnly: isReadOnly)
+        let tail = Tail(log: log, output: output, progress: progress, end: end, timeout: .seconds(timeout))
+        let (after, consumer) = (after ?? 0, consumer)
+        try await log.running {
+            if let consumer {
+                try await tail.run(as: consumer)
+            } else {
+                try await tail.run(after: StreamID(after))
+            }
+        }
+    }
+
+    /// The database; with `--follow`, once it is there with its schema.
+    private func openStore(_ progress: Progress) async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
+        while true {
+            do {
+                let opened = try await database.openForReading()
+                if consumer != nil, opened.isReadOnly { throw TidemarkError.readOnly(store: opened.store.path) }
+                return opened
+            } catch let error as TidemarkError {
+                guard follow, case .storeUnavailable = error, mayComeYet else { throw error }
+                progress.say("waiting: \(error)")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// Whether a database that cannot be opened may only be new: not there yet, or without its schema.
+    private var mayComeYet: Bool {
+        access(database.path, R_OK) == 0 || errno == ENOENT
+    }
+
+    private func openLog(_ store: SQLiteEventStore, isReadOnly: Bool) async throws -> EventLog {
+        // Only who may write can connect to the socket beside the database; the others ask the database.
+        let isWithoutSocket = isReadOnly && replication.replication == .automatic
+        return try await EventLog.open(
+            store, stream: database.stream,
+            transport: isWithoutSocket ? nil : try replication.replication.transport(databasePath: store.path))
+    }
+}
