@@ -26,7 +26,7 @@ struct DatabaseOptions: ParsableArguments {
     var database: DatabaseLocation
 
     @Option(
-        help: ArgumentHelp("The stream in the database.", valueName: "NAME"),
+        help: ArgumentHelp("The stream in the database (default: events).", valueName: "NAME"),
         transform: StreamName.init(validating:))
     var stream: StreamName = "events"
 

@@ -4,8 +4,9 @@ import Tidemark
 /// What is wrong with a line of the input.
 enum InvalidEventLine: Error, Equatable, CustomStringConvertible {
     case tooLong(limit: Int)
+    case empty
     case notUTF8
-    case notJSON(String)
+    case notJSON(InvalidJSONText)
     case notAnObject
     case missing(member: String)
     case notAString(member: String)
@@ -19,6 +20,11 @@ enum InvalidEventLine: Error, Equatable, CustomStringConvertible {
         switch self {
         case .tooLong(let limit): "the line is longer than a payload may be, \(limit) bytes"
         case .notUTF8: "the line is not UTF-8"
+        case .empty: "the line is empty"
+        case .notJSON(.unexpected(let offset)): "the line is not JSON from byte \(offset + 1) on"
+        case .notJSON(.incomplete): "the line ends in the middle of a JSON value"
+        case .notJSON(.lineBreak(let offset)): "the line has a carriage return inside, at byte \(offset + 1)"
+        case .notJSON(.tooDeep): "the line is nested more than \(JSONText.maximumDepth) deep"
         case .notJSON(let problem): "the line is not JSON: \(problem)"
         case .notAnObject: "the line is not a JSON object"
         case .missing(let member): "the event has no \"\(member)\""
@@ -44,6 +50,7 @@ struct EventLineParser: Sendable {
     func event(_ bytes: [UInt8]) throws(InvalidEventLine) -> Event {
         // A carriage return at the end is part of the line, and space to JSON.
         let json = bytes.last == UInt8(ascii: "\r") ? bytes.dropLast() : bytes[...]
+        if json.isEmpty { throw .empty }
         try Self.check(json)
         var members = EventMembers()
         try members.find(in: json)
@@ -65,7 +72,7 @@ struct EventLineParser: Sendable {
         do {
             _ = try JSONText(validating: text)
         } catch {
-            throw .notJSON("\(error)")
+            throw .notJSON(error)
         }
     }
 }

@@ -20,6 +20,7 @@ enum Replication: Hashable, Sendable {
         case _ where text.hasPrefix("unix:"):
             var path = text.dropFirst("unix:".count)
             // The transport takes the folder that the socket is in.
+            if path == "socket" { path = "." }
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
             if path.isEmpty { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
@@ -44,7 +45,7 @@ enum Replication: Hashable, Sendable {
 struct ReplicationOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "How processes hear each other: auto (a socket beside the database), unix:PATH, or none.",
+            "How processes hear each other: auto (a socket beside the database, the default), unix:PATH or none.",
             valueName: "WAY"),
         transform: Replication.init(parsing:))
     var replication: Replication = .automatic

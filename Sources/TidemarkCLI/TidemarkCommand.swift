@@ -18,7 +18,7 @@ struct TidemarkCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            IngestCommand.self, TailCommand.self,
+            IngestCommand.self, TailCommand.self, StatusCommand.self, CloseCommand.self, RetireCommand.self,
         ])
 
     /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.
@@ -52,7 +52,8 @@ struct TidemarkCommand: AsyncParsableCommand {
                 var command = command
                 try command.run()
             }
-        } catch let error as CleanExit {
+        } catch where exitCode(for: error) == .success {
+            // Help about a command is a command too.
             return try await answer(toParsing: error)
         }
         return .success

@@ -1,0 +1,55 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkSQLite
+
+/// `tidemark status`: how far readers may read, who holds them back, and what the writers and consumers do.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Shows how far a stream can be read, and who holds readers back.",
+        discussion: """
+            It shows what the database says; a running reader may have heard of more already.
+
+            EXAMPLE:
+              tidemark status --database events.db --watch
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+
+    @Flag(help: "Write one JSON object on one line.")
+    var json = false
+
+    @Flag(help: "Show it again every second, until interrupted.")
+    var watch = false
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let interruption = try Interruption()
+        interruption.listen()
+        let output = Output(interruption: interruption)
+        let command = self
+        try await interruption.cancelling {
+            let store = try await command.database.openForReading().store
+            try await command.show(store, output)
+        }
+    }
+
+    private func show(_ store: SQLiteEventStore, _ output: Output) async throws {
+        let clock = ContinuousClock()
+        var next = clock.now
+        // The cursor to the upper left corner, and everything cleared.
+        let beginning = watch && !json && Output.isTerminal ? "\u{1B}[H\u{1B}[2J" : ""
+        while true {
+            guard let status = try await store.status(of: database.stream) else {
+                throw TidemarkError.unknownStream(stream: database.stream, store: store.path)
+            }
+            let report = StatusReport(status: status)
+            try await output.write(beginning + (json ? report.json + "\n" : report.text))
+            if !watch { return }
+            if beginning.isEmpty, !json { try await output.write("\n") }
+            next = max(next + .seconds(1), clock.now)
+            try await clock.sleep(until: next)
+        }
+    }
+}

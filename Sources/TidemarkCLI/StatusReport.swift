@@ -1,0 +1,102 @@
+import Tidemark
+
+/// What `status` shows, for programs and for people.
+struct StatusReport {
+    let status: StreamStatus
+
+    /// One JSON object without a newline, its members always in this order.
+    var json: String {
+        let writers = sortedWriters.map { writer in
+            "{\"instance\":\(JSONString.quoted(writer.writer.instance.rawValue)),\"epoch\":\(writer.writer.epoch)"
+                + ",\"position\":\(writer.position),\"state\":\"\(Self.state(of: writer))\""
+                + ",\"in_flight\":\(writer.inFlight),\"heartbeat_age_ms\":\(writer.heartbeatAgeMilliseconds)}"
+        }
+        let consumers = status.consumers.map { consumer in
+            "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
+                + ",\"lag\":\(lag(of: consumer))}"
+        }
+        return "{\"stream\":\(JSONString.quoted(status.stream.rawValue)),\"sequence\":\(status.sequence)"
+            + ",\"minimum_persisted\":\(status.minimumPersisted),\"held_back_by\":\(heldBackJSON)"
+            + ",\"writers\":[\(writers.joined(separator: ","))],\"consumers\":[\(consumers.joined(separator: ","))]}"
+    }
+
+    /// Aligned tables, with a newline at the end.
+    var text: String {
+        var text = Self.table([
+            ["stream", "\(status.stream)"], ["sequence", "\(status.sequence)"],
+            ["minimum persisted", "\(status.minimumPersisted)"],
+            ["held back by", status.heldBack().map(\.description) ?? "nobody"],
+        ])
+        if !status.writers.isEmpty {
+            text += "\n"
+            text += Self.table(
+                [["WRITER", "EPOCH", "POSITION", "STATE", "IN FLIGHT", "HEARTBEAT"]]
+                    + sortedWriters.map { writer in
+                        [
+                            "\(writer.writer.instance)", "\(writer.writer.epoch)", "\(writer.position)",
+                            Self.state(of: writer), "\(writer.inFlight)",
+                            Self.age(milliseconds: writer.heartbeatAgeMilliseconds),
+                        ]
+                    })
+        }
+        if !status.consumers.isEmpty {
+            text += "\n"
+            text += Self.table(
+                [["CONSUMER", "POSITION", "LAG"]]
+                    + status.consumers.map { ["\($0.name)", "\($0.position)", "\(lag(of: $0))"] })
+        }
+        return text
+    }
+
+    /// One word for what a writer does.
+    static func state(of writer: StreamStatus.WriterStatus) -> String {
+        if !writer.isMember { return "left" }
+        if writer.isClosed { return "closed" }
+        let age = Duration.milliseconds(writer.heartbeatAgeMilliseconds)
+        return age > StreamStatus.silence ? "silent" : "active"
+    }
+
+    /// How long ago, in the largest unit that tells something.
+    static func age(milliseconds: Int64) -> String {
+        switch milliseconds {
+        case ..<10_000: "\(milliseconds) ms ago"
+        case ..<600_000: "\(milliseconds / 1000) s ago"
+        case ..<36_000_000: "\(milliseconds / 60_000) min ago"
+        default: "\(milliseconds / 3_600_000) h ago"
+        }
+    }
+
+    /// Rows with their columns aligned, two spaces apart.
+    static func table(_ rows: [[String]]) -> String {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, text) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], text.count)
+            }
+        }
+        return rows.map { row in
+            let cells = row.enumerated().map { column, text in
+                column == row.count - 1
+                    ? text : text + String(repeating: " ", count: widths[column] - text.count)
+            }
+            return cells.joined(separator: "  ") + "\n"
+        }.joined()
+    }
+
+    private var sortedWriters: [StreamStatus.WriterStatus] {
+        status.writers.sorted { $0.writer.instance < $1.writer.instance }
+    }
+
+    /// How many IDs a consumer is behind the newest event.
+    private func lag(of consumer: StreamStatus.ConsumerStatus) -> Int64 {
+        max(0, status.newestEvent.rawValue - consumer.position.rawValue)
+    }
+
+    private var heldBackJSON: String {
+        guard let heldBack = status.heldBack() else { return "null" }
+        let milliseconds = Int64(heldBack.since / .milliseconds(1))
+        return "{\"instance\":\(JSONString.quoted(heldBack.instance.rawValue))"
+            + ",\"reason\":\"\(heldBack.reason.name)\",\"since_ms\":\(milliseconds)}"
+    }
+}
