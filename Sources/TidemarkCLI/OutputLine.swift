@@ -7,7 +7,8 @@ enum OutputLine {
     /// payload, which another program may have written, the bytes are in base64.
     static func append(_ persisted: PersistedEvent, to line: inout [UInt8]) {
         let event = persisted.event
-        line += "{\"stream_id\":\(persisted.streamID),\"instance\":\(JSONString.quoted(persisted.instance.rawValue))".utf8
+        let instance = JSONString.quoted(persisted.instance.rawValue)
+        line += "{\"stream_id\":\(persisted.streamID),\"instance\":\(instance)".utf8
         line += ",\"persisted_at\":\"\(Timestamp.text(persisted.persistedAtMilliseconds))\",\"event\":".utf8
         if isOneLineJSON(event.payload) {
             line += event.payload

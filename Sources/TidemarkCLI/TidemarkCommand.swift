@@ -52,8 +52,9 @@ struct TidemarkCommand: AsyncParsableCommand {
                 var command = command
                 try command.run()
             }
-        } catch where exitCode(for: error) == .success {
+        } catch {
             // Help about a command is a command too.
+            guard exitCode(for: error) == .success else { throw error }
             return try await answer(toParsing: error)
         }
         return .success

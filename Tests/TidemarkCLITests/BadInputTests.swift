@@ -1,0 +1,105 @@
+import Foundation
+import Testing
+
+@testable import TidemarkCLI
+
+@Suite struct BadInputTests {
+    @Test func `a bad line ends the writer after everything before it is durable`() async throws {
+        let folder = try TemporaryFolder()
+        let good = generatedLines(0..<16)
+        let outcome = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1",
+            input: bytes(good + ["no JSON"] + generatedLines(16..<18)))
+        #expect(outcome.status == 65)
+        #expect(outcome.errorLines == ["standard input:17: the line is not JSON from byte 2 on"])
+        let tail = try await Program.run("tail", "--database", folder.database)
+        #expect(try tail.lines.map(parsed).map(\.event) == good)
+        #expect(tail.status == 0)
+    }
+
+    @Test(arguments: [
+        Array("{\"type\":\"t\"}\n".utf8), Array("{\"id\":\"e\"}\n".utf8), Array("{\"id\":1,\"type\":\"t\"}\n".utf8),
+        Array("\n".utf8), Array("{\"id\":\"e\",\"type\":\"t".utf8), [0x22, 0xFF, 0x22, 0x0A],
+        Array("{\"id\":\"\(String(repeating: "x", count: 256))\",\"type\":\"t\"}\n".utf8),
+        Array("{\"id\":\"e\",\"type\":\"t\",\"x\":\"\(String(repeating: "x", count: 1 << 20))\"}\n".utf8),
+    ])
+    func `each kind of bad line is one line on standard error, or is skipped`(line: [UInt8]) async throws {
+        let folder = try TemporaryFolder()
+        let call = ["ingest", "--database", folder.database, "--instance", "p1"]
+        let strict = try Program(call)
+        strict.write(line)
+        strict.endInput()
+        let outcome = try await strict.outcome()
+        #expect(outcome.status == 65)
+        #expect(outcome.errorLines.count == 1 && outcome.errors.hasPrefix("standard input:1: "))
+
+        let skipping = try Program(call + ["--skip-invalid", "--print"])
+        let end = line.last == 0x0A ? [] : Array("\n".utf8)
+        skipping.write(line + end + bytes(generatedLines(0..<1)))
+        skipping.endInput()
+        let skipped = try await skipping.outcome()
+        #expect(skipped.status == 0)
+        #expect(skipped.lines == ["1\tevent-0"])
+        #expect(skipped.errorLines == ["tidemark: 1 invalid line was skipped"])
+    }
+
+    @Test(arguments: [
+        ["ingest", "--instance", "p 1"], ["ingest", "--instance", ""], ["ingest"],
+        ["ingest", "--instance", "p1", "--batch", "0"], ["ingest", "--instance", "p1", "--replication", "tcp://a:1"],
+        ["ingest", "--instance", "p1", "--replication", "redis://a:1/b"],
+        ["ingest", "--instance", "p1", "--replication", "smoke"], ["ingest", "--instance", "p1", "--stream", "a/b"],
+        ["tail", "--after", "x"], ["tail", "--after=-1"], ["tail", "--consumer", "c", "--after", "1"],
+        ["status", "--bogus"],
+        ["close"], ["mend"],
+    ])
+    func `a wrong call is one line and 64`(arguments: [String]) async throws {
+        let folder = try TemporaryFolder()
+        let program = try Program(arguments + ["--database", folder.database])
+        let outcome = try await program.outcome()
+        #expect(outcome.status == 64)
+        #expect(outcome.errorLines.count == 1 && outcome.errors.hasPrefix("tidemark: "))
+        #expect(!FileManager.default.fileExists(atPath: folder.database))
+    }
+
+    @Test(arguments: [["--help"], ["ingest", "--help"], ["help", "tail"], ["--version"], []])
+    func `help and the version go to standard output`(arguments: [String]) async throws {
+        let outcome = try await Program(arguments).outcome()
+        #expect(outcome.status == 0 && outcome.errors.isEmpty && !outcome.output.isEmpty)
+    }
+
+    @Test(arguments: [
+        ["tail"], ["tail", "--consumer", "c"], ["status"], ["status", "--watch"], ["close", "--instance", "p"],
+        ["retire", "--instance", "p"],
+    ])
+    func `a database that is not there is 69, and is not made`(arguments: [String]) async throws {
+        let folder = try TemporaryFolder()
+        let outcome = try await Program(arguments + ["--database", folder.database]).outcome()
+        #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+
+    @Test func `a missing folder, and a file that is no database, are 69`() async throws {
+        let folder = try TemporaryFolder()
+        let missing = try await Program.run("ingest", "--database", folder.path + "/no/events.db", "--instance", "p1")
+        #expect(missing.status == 69 && missing.errorLines.count == 1)
+        let text = Data(String(repeating: "This is a text. ", count: 100).utf8)
+        try text.write(to: URL(fileURLWithPath: folder.database))
+        for arguments in [["ingest", "--instance", "p1"], ["tail"], ["tail", "--follow"], ["status"]] {
+            let outcome = try await Program(arguments + ["--database", folder.database]).outcome()
+            #expect(outcome.status == 69 && outcome.errorLines.count == 1, "\(arguments): \(outcome.errors)")
+        }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: folder.database)) == text)
+    }
+
+    @Test(arguments: ["close", "retire"])
+    func `an instance, or a stream, that is not there is 69`(command: String) async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
+        let instance = try await Program.run(command, "--database", folder.database, "--instance", "p2")
+        #expect(instance.status == 69)
+        #expect(instance.errorLines == ["tidemark: stream events has no writer named p2"])
+        let stream = try await Program.run(
+            command, "--database", folder.database, "--instance", "p1", "--stream", "other")
+        #expect(stream.status == 69 && stream.errorLines.count == 1)
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Testing
+
+@testable import TidemarkCLI
+
+@Suite struct EndingTests {
+    @Test(arguments: [SIGTERM, SIGINT])
+    func `a signal ends a writer in order, after what was read is persisted`(signal: Int32) async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try Program(["ingest", "--database", folder.database, "--instance", "p1", "--print"])
+        ingest.write(bytes(generatedLines(0..<5)))
+        try await ingest.waitForLines(5)
+        ingest.send(signal)
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 0 && outcome.errors.isEmpty)
+        let status = try await Program.run("status", "--database", folder.database, "--json")
+        #expect(String(decoding: status.output, as: UTF8.self).contains("\"state\":\"left\""))
+    }
+
+    @Test func `the newer of two processes with one name goes on, the older says so and ends`() async throws {
+        let folder = try TemporaryFolder()
+        let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]
+        let older = try Program(call)
+        older.write(generatedLines(0..<1)[0])
+        try await older.waitForLines(1)
+        let newer = try Program(call)
+        newer.write(generatedLines(1..<2)[0])
+        try await newer.waitForLines(1)
+        // Its input is open and quiet.
+        let outcome = try await older.outcome()
+        #expect(outcome.status == 75)
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("p1#1 in stream events"))
+        newer.endInput()
+        #expect(try await newer.outcome().status == 0)
+    }
+
+    @Test func `a second reader of a consumer's name takes it over`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<10)))
+        let call = ["tail", "--database", folder.database, "--follow", "--consumer", "c1"]
+        let first = try Program(call)
+        try await first.waitForLines(10)
+        try await eventually {
+            let status = try await Program.run("status", "--database", folder.database, "--json")
+            return String(decoding: status.output, as: UTF8.self).contains("\"name\":\"c1\",\"position\":10,\"lag\":0")
+        }
+        let second = try Program(call)
+        let outcome = try await first.outcome()
+        #expect(outcome.status == 75)
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("consumer c1"))
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(10..<12)))
+        try await second.waitForLines(2)
+        second.terminate()
+        #expect(try await second.outcome().lines.map { try parsed($0).streamID } == [11, 12])
+    }
+
+    @Test func `a consumer's place does not move past what nobody read`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<10)))
+        let tail = try Program(["tail", "--database", folder.database, "--consumer", "c1"], closesOutput: true)
+        let outcome = try await tail.outcome()
+        #expect(outcome.status == 69)
+        #expect(outcome.errorLines.count == 1 && outcome.errors.hasPrefix("tidemark: standard output"))
+        let again = try await Program.run("tail", "--database", folder.database, "--consumer", "c1")
+        #expect(again.lines.count == 10)
+        let rest = try await Program.run("tail", "--database", folder.database, "--consumer", "c1")
+        #expect(rest.status == 0 && rest.output.isEmpty)
+    }
+
+    @Test func `a writer whose output nobody reads ends with an error, and what it persisted stays`() async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try Program(
+            ["ingest", "--database", folder.database, "--instance", "p1", "--print"], closesOutput: true)
+        ingest.write(bytes(generatedLines(0..<3)))
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+        let tail = try await Program.run("tail", "--database", folder.database)
+        #expect(tail.lines.count == 3 && tail.status == 0)
+    }
+
+    @Test func `a tail with follow waits for a database, and for its schema`() async throws {
+        let folder = try TemporaryFolder()
+        let tail = try Program(["tail", "--database", folder.database, "--follow"])
+        #expect(FileManager.default.createFile(atPath: folder.database, contents: Data()))
+        let once = try await Program.run("tail", "--database", folder.database)
+        #expect(once.status == 69 && once.errorLines.count == 1)
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<1)))
+        try await tail.waitForLines(1)
+        tail.terminate()
+        #expect(try await tail.outcome().status == 0)
+    }
+}
