@@ -77,6 +77,13 @@ bool isVoid[3];                        /* the database started again: IDs that t
 #endif
 #define MAY_COMMIT(p, i, e) (IS_NEWEST(p, e) && IS_OPEN(p, i) && IS_FREE(i))
 
+/* A run is over when nothing can be committed any more: every ID has its row, or nobody is a member nor can become one. */
+#if defined(WITHOUT_4_EPOCH) || defined(WITHOUT_4_TOMBSTONE) || defined(WITHOUT_4_EXCLUSION) || defined(WITHOUT_7_ORDER)
+#define GOES_ON true
+#else
+#define GOES_ON (ROWS != THROUGH(IDS) && (version < CHANGES || isMember[0] || isMember[1]))
+#endif
+
 inline write(i) {
   assert(i > cursor);
   events = events | BIT(i);
@@ -160,7 +167,7 @@ inline lookUp(p) {
 
 #define HEARD_HIGHEST MAX(announced[0], MAX(announced[1], announced[2]))
 
-proctype writer(byte p) {
+proctype writer(byte p) provided (GOES_ON) {
   byte mine = 0;                       /* its epoch */
   byte known = 0;                      /* the highest ID that is durably allocated, as far as it can tell */
   byte held = 0;                       /* in flight */
@@ -240,7 +247,7 @@ end: do
 #define RETIRE(n) \
   :: d_step { isMember[n] && version < CHANGES -> epoch[n]++; isMember[n] = false; version++; durable = sequence }
 
-active proctype database() {
+active proctype database() provided (GOES_ON) {
 end: do
   SETTLE(0)
   SETTLE(1)
@@ -321,7 +328,7 @@ inline deliver(rows) {
   :: else -> break \
   od
 
-active proctype reader() {
+active proctype reader() provided (GOES_ON) {
   byte seen = 0; bool isCounted[2]; byte memberEpoch[2]; byte heard[2];
   byte minimum = 0;
   byte before;
