@@ -55,7 +55,7 @@ struct Report {
         func pad(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }
-        return pad(head, 10) + cells.map { pad($0, $0.count > 11 ? 21 : 12) }.joined()
+        return pad(head, 10) + cells.enumerated().map { pad($1, $0 < 5 ? 13 : 21) }.joined()
     }
 
     private func formatted(_ value: Double, decimals: Int) -> String {

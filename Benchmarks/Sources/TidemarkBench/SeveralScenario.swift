@@ -1,3 +1,5 @@
+import Tidemark
+
 /// The events split among four of the eight writers by a hash of their key, as fast as they go; what the reader sees is
 /// checked.
 struct SeveralScenario {
