@@ -93,7 +93,9 @@ let package = Package(
         .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
-        .testTarget(name: "TidemarkCLITests", dependencies: ["TidemarkCLI"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkCLITests", dependencies: ["TidemarkCLI", "Tidemark", "TidemarkSQLite"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

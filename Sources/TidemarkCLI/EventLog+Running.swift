@@ -21,7 +21,12 @@ extension EventLog {
         }
         // What ended the log is why the body could not go on.
         for case .log(let result) in results { try result.get() }
-        for case .body(let result) in results { try result.get() }
+        do {
+            for case .body(let result) in results { try result.get() }
+        } catch TidemarkError.stopped {
+            // Both were cancelled, and the log was the faster one to end.
+            throw CancellationError()
+        }
     }
 }
 

@@ -64,24 +64,31 @@ struct IngestCommand: AsyncParsableCommand {
         try await progress.shown {
             try await log.running {
                 input.start()
+                var prints = print
+                // One group after the other: their IDs ascend as the input does, and where one fails none after it is
+                // written. Reading and parsing go on meanwhile.
                 while let events = try await input.next(upTo: batch) {
-                    try await persist(events, in: log, output: output)
+                    let ids = try await log.persist(events)
                     progress.add(events.count)
+                    guard prints else { continue }
+                    do {
+                        try await output.write(Self.lines(ids, events))
+                    } catch is CancellationError where interruption.isRequested {
+                        // Nobody takes the lines: what was read is persisted all the same.
+                        prints = false
+                    }
                 }
             }
         }
     }
 
-    /// One group after the other: their IDs ascend as the input does, and where one fails none after it is written.
-    /// Reading and parsing go on meanwhile.
-    private func persist(_ events: [Event], in log: EventLog, output: Output) async throws {
-        let ids = try await log.persist(events)
-        guard print else { return }
+    /// A line for each event: its stream ID and its own.
+    private static func lines(_ ids: [StreamID], _ events: [Event]) -> [UInt8] {
         var lines: [UInt8] = []
         for (id, event) in zip(ids, events) {
-            lines += "\(id)\t\(event.id)\n".utf8
+            lines += "\(id)\t\(event.id.onOneLine)\n".utf8
         }
-        try await output.write(lines)
+        return lines
     }
 
     private func reportSkipped(_ count: Int) {
