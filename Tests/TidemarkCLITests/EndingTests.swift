@@ -60,7 +60,7 @@ import Testing
         let folder = try TemporaryFolder()
         _ = try await Program.run(
             "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<10)))
-        let tail = try Program(["tail", "--database", folder.database, "--consumer", "c1"], closesOutput: true)
+        let tail = try Program(["tail", "--database", folder.database, "--consumer", "c1"], reader: .gone)
         let outcome = try await tail.outcome()
         #expect(outcome.status == 69)
         #expect(outcome.errorLines.count == 1 && outcome.errors.hasPrefix("tidemark: standard output"))
@@ -73,12 +73,36 @@ import Testing
     @Test func `a writer whose output nobody reads ends with an error, and what it persisted stays`() async throws {
         let folder = try TemporaryFolder()
         let ingest = try Program(
-            ["ingest", "--database", folder.database, "--instance", "p1", "--print"], closesOutput: true)
+            ["ingest", "--database", folder.database, "--instance", "p1", "--print"], reader: .gone)
         ingest.write(bytes(generatedLines(0..<3)))
         let outcome = try await ingest.outcome()
         #expect(outcome.status == 69 && outcome.errorLines.count == 1)
         let tail = try await Program.run("tail", "--database", folder.database)
         #expect(tail.lines.count == 3 && tail.status == 0)
+    }
+
+    @Test func `output that nobody takes keeps no signal from ending the program, nor events from being kept`()
+        async throws
+    {
+        let folder = try TemporaryFolder()
+        let lines = generatedLines(0..<6000)
+        let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]
+        let ingest = try Program(call, reader: .asleep)
+        let writing = Thread { ingest.write(bytes(lines)) }
+        writing.start()
+        // More than a pipe holds, 64 KiB, and what is read ahead of it.
+        try await eventually {
+            let status = try await Program.run("status", "--database", folder.database, "--json")
+            return String(decoding: status.output, as: UTF8.self).contains("\"minimum_persisted\":4")
+        }
+        ingest.terminate()
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 0 && outcome.errors.isEmpty)
+        let tail = try Program(["tail", "--database", folder.database], reader: .asleep)
+        tail.terminate()
+        #expect(try await tail.outcome().status == 0)
+        let read = try await Program.run("tail", "--database", folder.database).lines.map { try parsed($0).event }
+        #expect(read == Array(lines.prefix(read.count)))
     }
 
     @Test func `a tail with follow waits for a database, and for its schema`() async throws {

@@ -47,11 +47,21 @@ final class Program: @unchecked Sendable {
     private let process = Process()
     private let input = Pipe()
     private let collected = Mutex(Collected())
+    /// Kept open.
+    private let unread = Mutex<Pipe?>(nil)
     private let readers = DispatchGroup()
     private let exited = DispatchGroup()
 
-    /// - Parameter closesOutput: nobody reads what it writes.
-    init(_ arguments: [String], closesOutput: Bool = false) throws {
+    /// Who is at the other end of its standard output.
+    enum Reader {
+        case attentive
+        /// Closed at once.
+        case gone
+        /// Open, and never read.
+        case asleep
+    }
+
+    init(_ arguments: [String], reader: Reader = .attentive) throws {
         // To write to a program that has ended is an error, and not the end of the tests.
         signal(SIGPIPE, SIG_IGN)
         let output = Pipe()
@@ -64,10 +74,10 @@ final class Program: @unchecked Sendable {
         exited.enter()
         process.terminationHandler = { [exited] _ in exited.leave() }
         try process.run()
-        if closesOutput {
-            try output.fileHandleForReading.close()
-        } else {
-            collect(output) { $0.output += $1 }
+        switch reader {
+        case .attentive: collect(output) { $0.output += $1 }
+        case .gone: try output.fileHandleForReading.close()
+        case .asleep: unread.withLock { $0 = output }
         }
         collect(errors) { $0.errors += $1 }
     }
