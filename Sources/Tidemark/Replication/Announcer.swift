@@ -121,18 +121,18 @@ final class Announcer: GeneratorObserver {
         guard let announced = state.withLock({ $0.connection == nil ? nil : $0.schedule.announced }) else { return }
         let look = generator.look(announced: announced)
         guard let position = look.position, let timing = timing(writers: look.writers) else { return }
-        let isNeeded = if case .periodic = announcements { false } else { look.isNeeded }
+        let need = if case .periodic = announcements { AnnouncementSchedule.Need.none } else { look.need }
         let now = time.now
         let (connection, command): ((any ReplicationConnection)?, ReplicationPosition?) = state.withLock { state in
             guard let writer = state.writer, let connection = state.connection else { return (nil, nil) }
             var command: ReplicationPosition?
             var action = state.schedule.next(
-                position: max(position, state.schedule.announced), isNeeded: isNeeded, isAsked: isAsked,
+                position: max(position, state.schedule.announced), need: need, isAsked: isAsked,
                 timing: timing, now: now)
             if case .announce(let previous, let new) = action {
                 command = ReplicationPosition(stream: stream, writer: writer, previous: previous, new: new)
                 state.counts.positions += 1
-                action = state.schedule.next(position: new, isNeeded: false, timing: timing, now: now)
+                action = state.schedule.next(position: new, need: .none, timing: timing, now: now)
             }
             if case .wait(let until) = action { schedule(&state, at: until) }
             return (connection, command)
@@ -168,8 +168,7 @@ extension MultiWriterIDGenerator {
     struct AnnouncerView {
         /// Nil when this instance only reads.
         let position: StreamID?
-        /// Whether others' minimum would be held back by the position announced last, if they heard all else.
-        let isNeeded: Bool
+        let need: AnnouncementSchedule.Need
         let writers: Int
     }
 
@@ -177,7 +176,7 @@ extension MultiWriterIDGenerator {
         state.withLock { state in
             AnnouncerView(
                 position: state.tracker.position,
-                isNeeded: state.tracker.minimumAsHeard(announced: announced) < state.tracker.minimum,
+                need: state.tracker.announcementNeed(announced: announced),
                 writers: state.tracker.memberCount)
         }
     }

@@ -24,6 +24,16 @@ public struct AnnouncementSchedule: Sendable {
         }
     }
 
+    /// What readers need of this instance.
+    public enum Need: Hashable, Sendable {
+        /// Its position says nothing that runs of finished IDs do not.
+        case none
+        /// Readers stand at a gap, where this instance's announced position holds them as others' do.
+        case mayHoldBack
+        /// This instance's announced position alone holds readers back.
+        case holdsBack
+    }
+
     public enum Action: Hashable, Sendable {
         /// Say that no row of this writer lies between the two (or that it cannot say, where they are equal), and ask
         /// again.
@@ -57,15 +67,17 @@ public struct AnnouncementSchedule: Sendable {
 
     /// - Parameters:
     ///   - position: this instance's position.
-    ///   - isNeeded: whether the position announced last holds somebody's minimum back.
+    ///   - need: whether the position announced last holds somebody's minimum back. Where it only may, it is announced
+    ///     ten times less often: a gap is mostly an ID that is in flight.
     ///   - isAsked: somebody asked for the position: it is announced whatever the timing says.
     public mutating func next(
-        position: StreamID, isNeeded: Bool, isAsked: Bool = false, timing: Timing, now: Duration
+        position: StreamID, need: Need, isAsked: Bool = false, timing: Timing, now: Duration
     ) -> Action {
         guard let announcedAt, !isAsked else { return announce(position, now: now) }
         let repeatAt = announcedAt + timing.repetition
-        if position > announced && isNeeded {
-            let changeAt = min(announcedAt + timing.interval, repeatAt)
+        if position > announced && need != .none {
+            let interval = need == .holdsBack ? timing.interval : timing.interval * 10
+            let changeAt = min(announcedAt + interval, repeatAt)
             return now >= changeAt ? announce(position, now: now) : .wait(until: changeAt)
         }
         return now >= repeatAt ? announce(position, now: now) : .wait(until: repeatAt)

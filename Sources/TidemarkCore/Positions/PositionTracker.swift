@@ -80,11 +80,15 @@ public struct PositionTracker: Sendable {
     /// The highest ID heard of or read, finished or not passed by the minimum yet.
     public var highestKnown: StreamID { max(known, finished.highest ?? known) }
 
-    /// Where the minimum would be for someone who has heard of this instance only that it is at `announced`.
-    public func minimumAsHeard(announced: StreamID) -> StreamID {
-        guard own != nil else { return minimum }
-        let least = others.least.map { min($0, announced) } ?? announced
-        return min(finished.endOfRun(after: least), minimum)
+    /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear where
+    /// it is now.
+    public func announcementNeed(announced: StreamID) -> AnnouncementSchedule.Need {
+        guard own != nil, ownPosition > announced else { return .none }
+        let asHeard = finished.endOfRun(after: announced)
+        if asHeard < minimum { return .holdsBack }
+        // At a gap: where a writer was lost, every idle one waits there for the others, and each has to begin. While
+        // an ID is in flight there it changes nothing, which nobody but its writer can tell.
+        return asHeard == minimum && finished.endOfRun(after: ownPosition) > minimum ? .mayHoldBack : .none
     }
 
     // MARK: What follows from a change

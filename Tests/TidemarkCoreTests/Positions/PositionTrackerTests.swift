@@ -197,7 +197,7 @@ import TidemarkCore
         var tracker = tracker([p1: 7, p2: 7])
         tracker.recordFinished(8...20)
         #expect(tracker.minimum == 20)
-        #expect(tracker.minimumAsHeard(announced: 7) == 20)
+        #expect(tracker.announcementNeed(announced: 7) == .none)
     }
 
     @Test func anIdleWriterMustSpeakWhenAnIDWasLost() {
@@ -206,8 +206,19 @@ import TidemarkCore
         tracker.advance(p2, to: 8)
         tracker.recordFinished(9...20)
         #expect(tracker.minimum == 20)
-        #expect(tracker.minimumAsHeard(announced: 7) == 7)
-        #expect(tracker.minimumAsHeard(announced: 20) == 20)
+        #expect(tracker.announcementNeed(announced: 7) == .holdsBack)
+        #expect(tracker.announcementNeed(announced: 20) == .none)
+    }
+
+    /// Guards against every idle writer waiting for the others to speak first.
+    @Test func idleWritersThatWaitAtTheSameGapAllSpeak() {
+        var tracker = tracker([p1: 7, p2: 7])
+        tracker.recordFinished(9...20)
+        #expect(tracker.minimum == 7 && tracker.position == 20)
+        #expect(tracker.announcementNeed(announced: 7) == .mayHoldBack)
+        tracker.advance(p2, to: 20)
+        #expect(tracker.minimum == 20)
+        #expect(tracker.announcementNeed(announced: 7) == .holdsBack)
     }
 
     @Test func theTokenHasTheWritersThatAreAhead() {

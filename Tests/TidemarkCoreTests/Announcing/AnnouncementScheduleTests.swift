@@ -1,0 +1,68 @@
+import Testing
+import TidemarkCore
+
+@Suite struct AnnouncementScheduleTests {
+    private let timing = AnnouncementSchedule.Timing(interval: .milliseconds(5), repetition: .seconds(1))
+
+    /// One that has announced 7 at time zero.
+    private func schedule() -> AnnouncementSchedule {
+        var schedule = AnnouncementSchedule(announced: 7)
+        _ = schedule.next(position: 7, need: .none, timing: timing, now: .zero)
+        return schedule
+    }
+
+    @Test func theFirstWordIsSpokenAtOnce() {
+        var schedule = AnnouncementSchedule(announced: 7)
+        let action = schedule.next(position: 7, need: .none, timing: timing, now: .zero)
+        #expect(action == .announce(previous: 7, new: 7))
+    }
+
+    @Test func afterAQuietTimeAChangeIsAnnouncedAtOnce() {
+        var schedule = schedule()
+        let action = schedule.next(position: 9, need: .holdsBack, timing: timing, now: .milliseconds(5))
+        #expect(action == .announce(previous: 7, new: 9))
+    }
+
+    @Test func otherwiseAtMostOncePerInterval() {
+        var schedule = schedule()
+        let early = schedule.next(position: 9, need: .holdsBack, timing: timing, now: .milliseconds(2))
+        let late = schedule.next(position: 9, need: .mayHoldBack, timing: timing, now: .milliseconds(20))
+        #expect(early == .wait(until: .milliseconds(5)) && late == .wait(until: .milliseconds(50)))
+    }
+
+    @Test func whatNobodyNeedsIsRepeatedAtASlowBeat() {
+        var schedule = schedule()
+        let before = schedule.next(position: 9, need: .none, timing: timing, now: .milliseconds(999))
+        let after = schedule.next(position: 9, need: .none, timing: timing, now: .seconds(1))
+        #expect(before == .wait(until: .seconds(1)) && after == .announce(previous: 7, new: 9))
+    }
+
+    @Test func whoIsAskedAnswersAtOnce() {
+        var schedule = schedule()
+        let action = schedule.next(position: 7, need: .none, isAsked: true, timing: timing, now: .zero)
+        #expect(action == .announce(previous: 7, new: 7))
+    }
+
+    @Test func rowsThatWereToldNeedNoCatchingUp() {
+        var schedule = schedule()
+        schedule.told(rowAt: 8)
+        schedule.told(rowAt: 9)
+        let action = schedule.next(position: 12, need: .holdsBack, timing: timing, now: .seconds(1))
+        #expect(action == .announce(previous: 9, new: 12))
+    }
+
+    @Test func rowsThatWereNotToldLeaveThePreviousPositionOpen() {
+        var schedule = schedule()
+        schedule.wroteUntoldRows()
+        let first = schedule.next(position: 12, need: .holdsBack, timing: timing, now: .seconds(1))
+        let second = schedule.next(position: 14, need: .holdsBack, timing: timing, now: .seconds(2))
+        #expect(first == .announce(previous: 12, new: 12) && second == .announce(previous: 12, new: 14))
+    }
+
+    @Test(arguments: [1, 2, 8, 64, 1_024])
+    func allWritersTogetherStayBelowTheBound(writers: Int) {
+        let timing = AnnouncementSchedule.Timing.forWriters(writers)
+        #expect(Double(writers) / (timing.interval / .seconds(1)) <= 2_000)
+        #expect(Double(writers) / (timing.repetition / .seconds(1)) <= 500 || writers == 1)
+    }
+}

@@ -1,0 +1,73 @@
+import Testing
+import TidemarkCore
+
+@Suite struct ReaderCursorTests {
+    private func request(_ cursor: ReaderCursor, minimum: StreamID, version: Int = 3) throws -> SnapshotRequest {
+        let step = cursor.nextStep(
+            watermark: Watermark(minimum: minimum, membershipVersion: version), limit: 10, byteLimit: 1000)
+        guard case .read(let request) = step else {
+            Issue.record("nothing is read")
+            throw CancellationError()
+        }
+        return request
+    }
+
+    private func view(
+        version: Int = 3, sequence: StreamID = 100, isThere: Bool = true, last: StreamID? = nil,
+        isTruncated: Bool = false
+    ) -> ReaderCursor.View {
+        ReaderCursor.View(
+            membershipVersion: version, sequence: sequence, deliveredIsThere: isThere,
+            last: last.map { Delivered(streamID: $0, commitNumber: 1, eventID: "e\($0)") }, isTruncated: isTruncated)
+    }
+
+    @Test func nothingIsReadBeforeTheWatermarkMoves() {
+        let cursor = ReaderCursor(after: 5)
+        for minimum in [4, 5] as [StreamID] {
+            let watermark = Watermark(minimum: minimum, membershipVersion: 1)
+            #expect(cursor.nextStep(watermark: watermark, limit: 10, byteLimit: 10) == .wait)
+        }
+    }
+
+    @Test func theCursorGoesToTheWatermarkOfTheRequest() throws {
+        var cursor = ReaderCursor(after: 5)
+        let request = try request(cursor, minimum: 9)
+        #expect(request.after == 5 && request.through == 9 && request.delivered == nil)
+        let outcome = cursor.received(view(last: 7), for: request)
+        #expect(outcome == .deliver && cursor.position == 9)
+        #expect(try self.request(cursor, minimum: 10).delivered?.streamID == 7)
+    }
+
+    @Test func aBatchThatWasCutOffEndsAtItsLastEvent() throws {
+        var cursor = ReaderCursor(after: 5)
+        let outcome = cursor.received(view(last: 7, isTruncated: true), for: try request(cursor, minimum: 9))
+        #expect(outcome == .deliver && cursor.position == 7)
+    }
+
+    /// Rule 7: whoever joined between the watermark and the snapshot may commit below the watermark.
+    @Test func withOtherMembersNothingIsDelivered() throws {
+        var cursor = ReaderCursor(after: 5)
+        let outcome = cursor.received(view(version: 4, last: 7), for: try request(cursor, minimum: 9))
+        #expect(outcome == .reloadMembers && cursor.position == 5)
+    }
+
+    @Test func aDatabaseThatWasPutBackIsNoticed() throws {
+        var cursor = ReaderCursor(after: 5)
+        _ = cursor.received(view(last: 7), for: try request(cursor, minimum: 9))
+        for view in [view(isThere: false), view(sequence: 8), view(version: 2)] {
+            var cursor = cursor
+            let outcome = cursor.received(view, for: try request(cursor, minimum: 12))
+            guard case .wentBackwards = outcome else {
+                Issue.record("\(outcome)")
+                continue
+            }
+            #expect(cursor.position == 9)
+        }
+    }
+
+    @Test func whereReadingBeginsMayLieBeyondTheEnd() throws {
+        var cursor = ReaderCursor(after: 500)
+        let outcome = cursor.received(view(sequence: 3), for: try request(cursor, minimum: 501))
+        #expect(outcome == .deliver && cursor.position == 501)
+    }
+}
