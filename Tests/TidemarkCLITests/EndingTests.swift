@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import TidemarkCLI
@@ -85,20 +86,30 @@ import Testing
         async throws
     {
         let folder = try TemporaryFolder()
-        let lines = generatedLines(0..<6000)
+        let lines = generatedLines(0..<20_000)
         let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]
         let ingest = try Program(call, reader: .asleep)
         let writing = Thread { ingest.write(bytes(lines)) }
         writing.start()
-        // More than a pipe holds, 64 KiB, and what is read ahead of it.
+        // As much as a pipe holds was printed; then nothing more is persisted.
+        let last = Mutex("")
         try await eventually {
             let status = try await Program.run("status", "--database", folder.database, "--json")
-            return String(decoding: status.output, as: UTF8.self).contains("\"minimum_persisted\":4")
+            let minimum = status.lines.first?.split(separator: ",").first { $0.contains("minimum_persisted") } ?? ""
+            return last.withLock { last in
+                defer { last = String(minimum) }
+                // Thousands.
+                return minimum == last && minimum.hasPrefix("\"minimum_persisted\":") && minimum.utf8.count >= 24
+            }
         }
         ingest.terminate()
         let outcome = try await ingest.outcome()
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
-        let tail = try Program(["tail", "--database", folder.database], reader: .asleep)
+        let tail = try Program(["tail", "--database", folder.database, "--consumer", "c1"], reader: .asleep)
+        try await eventually {
+            let status = try await Program.run("status", "--database", folder.database, "--json")
+            return String(decoding: status.output, as: UTF8.self).contains("\"name\":\"c1\"")
+        }
         tail.terminate()
         #expect(try await tail.outcome().status == 0)
         let read = try await Program.run("tail", "--database", folder.database).lines.map { try parsed($0).event }
