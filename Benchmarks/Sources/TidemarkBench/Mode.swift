@@ -10,6 +10,8 @@ enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
     case periodic
     /// What the library does by default.
     case `default`
+    /// The same without any replication: through the database alone.
+    case none
 
     var configuration: EventLogConfiguration {
         var configuration = EventLogConfiguration()
@@ -18,7 +20,7 @@ enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
             configuration.announcements = .none
         case .periodic:
             configuration.announcements = .periodic(.seconds(1))
-        case .default:
+        case .default, .none:
             return configuration
         }
         configuration.heartbeatInterval = nil

@@ -13,7 +13,8 @@ struct Participant: ParsableArguments {
     func open(as instance: InstanceName?) async throws -> EventLog {
         try await EventLog.open(
             SQLiteEventStore.open(path: database), instance: instance,
-            transport: UnixSocketTransport(besideDatabase: database), configuration: mode.configuration)
+            transport: mode == .none ? nil : UnixSocketTransport(besideDatabase: database),
+            configuration: mode.configuration)
     }
 
     /// The commands on standard input, until it ends.
@@ -27,6 +28,12 @@ struct Participant: ParsableArguments {
             continuation.finish()
         }.start()
         return stream
+    }
+
+    /// Ends the process with a line on standard error, so that the run fails with it.
+    static func fail(_ error: any Error) -> Never {
+        FileHandle.standardError.write(Data("tidemark-bench: \(error)\n".utf8))
+        Foundation.exit(70)
     }
 
     static func say(_ lines: some Sequence<String>) {

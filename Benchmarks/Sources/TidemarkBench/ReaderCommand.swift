@@ -16,13 +16,19 @@ struct ReaderCommand: AsyncParsableCommand {
         let log = try await participant.open(as: nil)
         // In every mode it knows who has joined; in the first two that is all it is ever told.
         try await log.reconcile()
-        let service = Task { try await log.run() }
+        let service = Task {
+            do { try await log.run() } catch { Participant.fail(error) }
+        }
         let arrivals = Arrivals()
         let reading = Task {
-            for try await batch in log.events() {
-                let now = MonotonicTime.now
-                let lines = batch.events.map { "\($0.event.id) \($0.streamID) \(now)" }
-                arrivals.lines.withLock { $0 += lines }
+            do {
+                for try await batch in log.events() {
+                    let now = MonotonicTime.now
+                    let lines = batch.events.map { "\($0.event.id) \($0.streamID) \(now)" }
+                    arrivals.lines.withLock { $0 += lines }
+                }
+            } catch {
+                if !Task.isCancelled { Participant.fail(error) }
             }
         }
         Participant.say(["ready"])
@@ -39,6 +45,6 @@ struct ReaderCommand: AsyncParsableCommand {
         }
         reading.cancel()
         service.cancel()
-        try await service.value
+        await service.value
     }
 }

@@ -27,7 +27,7 @@ struct Report {
     var table: String {
         var lines = ["Lag with a single writer: 1 of 8 writes \(LagScenario.rate) events a second, 7 are idle", ""]
         lines.append(row("mode", ["p50 ms", "p99 ms", "max ms", "delivered", "of", "announcements/event"]))
-        for mode in ["off", "periodic", "default", "lost"] where self["lag.\(mode).sent"] != nil {
+        for mode in ["off", "periodic", "default", "none", "lost"] where self["lag.\(mode).sent"] != nil {
             let names = ["p50_ms", "p99_ms", "max_ms", "delivered", "sent", "announcements_per_event"]
             let cells = names.map { name -> String in
                 let isCount = name == "delivered" || name == "sent"
@@ -47,6 +47,12 @@ struct Report {
             let names = ["events", "missing", "repeated", "out_of_order"]
             lines.append(
                 row(formatted(rate, decimals: 0), names.map { formatted(self["several.\($0)"] ?? -1, decimals: 0) }))
+        }
+        if let rate = self["processes4.commits_per_s"], let share = self["processes4.min_share"] {
+            let waits = ["p99_ms", "max_ms"].map { formatted(self["processes4.\($0)"] ?? -1, decimals: 2) }
+            lines += ["", "Four writers without a pause, one event a commit", ""]
+            lines.append(row("commits/s", ["least share", "p99 ms", "max ms"]))
+            lines.append(row(formatted(rate, decimals: 0), [formatted(share, decimals: 2)] + waits))
         }
         return lines.joined(separator: "\n")
     }

@@ -14,8 +14,13 @@ struct Thresholds {
         atMost("lag.default.p99_ms", 10 * slack)
         atMost("lag.default.announcements_per_event", 3)
         for name in ["several.missing", "several.repeated", "several.out_of_order"] { atMost(name, 0) }
-        for mode in ["default", "periodic", "lost"] where report["lag.\(mode).delivered"] != report["lag.\(mode).sent"]
-        {
+        atMost("lag.none.max_ms", 1_500 * slack)
+        atMost("processes4.max_ms", 100 * slack)
+        if let share = report["processes4.min_share"], share < 0.2 {
+            missed.append("one of four processes got only \(share) of the commits")
+        }
+        for mode in ["default", "periodic", "none", "lost"]
+        where report["lag.\(mode).delivered"] != report["lag.\(mode).sent"] {
             missed.append("in mode \(mode) not every event arrived")
         }
         if let off = report["lag.off.delivered"], let sent = report["lag.off.sent"], off > sent / 10 {

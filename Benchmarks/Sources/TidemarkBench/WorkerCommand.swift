@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Histogram
 import Tidemark
 
 /// A writer's process.
@@ -12,7 +13,9 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         let workload = try Workload(file: participant.data)
         let log = try await participant.open(as: InstanceName(validating: instance))
-        let service = Task { try await log.run() }
+        let service = Task {
+            do { try await log.run() } catch { Participant.fail(error) }
+        }
         Participant.say(["ready"])
         for await command in Participant.commands {
             switch command[0] {
@@ -29,6 +32,9 @@ struct WorkerCommand: AsyncParsableCommand {
                 let start = try await Self.flood(
                     log, workload, count: numbers[0], shard: numbers[1], of: numbers[2], callers: numbers[3])
                 Participant.say(["\(start)", "done"])
+            case "saturate":
+                let waits = try await Self.saturate(log, name: instance, seconds: Int(command[1]) ?? 1)
+                Participant.say(["\(waits.totalCount) \(waits.valueAtPercentile(99)) \(waits.max)", "done"])
             case "hang":
                 try await Self.hang(log, scopes: 3)
                 Participant.say(["done"])
@@ -39,7 +45,7 @@ struct WorkerCommand: AsyncParsableCommand {
             }
         }
         service.cancel()
-        try await service.value
+        await service.value
     }
 
     /// Events at a fixed rate, each under an ID that was allocated before; every tenth ID is abandoned by a scope that
@@ -83,6 +89,22 @@ struct WorkerCommand: AsyncParsableCommand {
             try await group.waitForAll()
         }
         return start
+    }
+
+    /// One event after the other, without a pause, each in a transaction of its own; how long each took.
+    private static func saturate(_ log: EventLog, name: String, seconds: Int) async throws -> Histogram<UInt64> {
+        var waits = Histogram<UInt64>(highestTrackableValue: 60_000_000_000)
+        let end = MonotonicTime.now + Int64(seconds) * 1_000_000_000
+        var number = 0
+        var now = MonotonicTime.now
+        while now < end {
+            number += 1
+            try await log.persist(Event(id: "\(name)-\(number)", type: "saturate", payload: []))
+            let after = MonotonicTime.now
+            _ = waits.record(UInt64(after - now))
+            now = after
+        }
+        return waits
     }
 
     /// Scopes that hold their IDs for as long as the process lives.
