@@ -73,10 +73,12 @@ final class Program: @unchecked Sendable {
         process.standardError = errors
         exited.enter()
         process.terminationHandler = { [exited] _ in exited.leave() }
+        // Before the program can write anything.
+        if case .gone = reader { try output.fileHandleForReading.close() }
         try process.run()
         switch reader {
         case .attentive: collect(output) { $0.output += $1 }
-        case .gone: try output.fileHandleForReading.close()
+        case .gone: break
         case .asleep: unread.withLock { $0 = output }
         }
         collect(errors) { $0.errors += $1 }
