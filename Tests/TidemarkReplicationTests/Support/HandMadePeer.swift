@@ -1,5 +1,7 @@
 import Foundation
 
+import Testing
+
 @testable import TidemarkReplication
 
 /// A peer that says what a test tells it to: somebody with a plain socket.
@@ -61,6 +63,11 @@ final class HandMadeServer: Sendable {
 
     /// Takes the next client and says something to it. The caller keeps the client's descriptor open or closes it.
     func accept(saying greeting: String) -> CInt {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, 60_000) == 1 else {
+            Issue.record("no client came within a minute")
+            return -1
+        }
         #if canImport(Glibc)
         let client = Glibc.accept(descriptor, nil, nil)
         #else
