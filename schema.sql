@@ -42,6 +42,9 @@ CREATE TABLE tidemark_writers (
     in_flight_since INTEGER,
     -- The process that joined, on the machine that has the file.
     process_id INTEGER,
+    -- The file, in the folder `processes` beside the database, that this process keeps locked for as long as it lives:
+    -- nobody lives who has left its file unlocked. Null where it could not be made.
+    process_file TEXT,
     UNIQUE (stream, instance)
 ) STRICT;
 

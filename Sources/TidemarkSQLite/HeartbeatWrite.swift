@@ -5,6 +5,8 @@ import Tidemark
 struct HeartbeatWrite {
     let store: String
     let now: Int64
+    /// Of the store that writes: a file that was removed has been made again.
+    let processFile: String?
 
     /// Either all beats of a request are looked at and written, or, when one of them cannot be true, none is, and the
     /// request has an error of its own. Errors of the database are thrown: they end the transaction.
@@ -35,9 +37,10 @@ struct HeartbeatWrite {
             """
             UPDATE tidemark_writers SET
                 is_closed = is_closed AND position > ?2, position = max(position, ?2), heartbeat = heartbeat + 1,
-                heartbeat_at = ?3, in_flight = ?4, lowest_in_flight = ?5, in_flight_since = ?6
+                heartbeat_at = ?3, in_flight = ?4, lowest_in_flight = ?5, in_flight_since = ?6,
+                process_file = ?7
             WHERE writer = ?1
-            """, state.writerRow, beat.position, now, beat.inFlight, beat.lowestInFlight, inFlightSince)
+            """, state.writerRow, beat.position, now, beat.inFlight, beat.lowestInFlight, inFlightSince, processFile)
         return .alive(
             newestCommitted: try StreamRow.newestCommitted(db, state.streamRow),
             durablePosition: max(state.position, beat.position))

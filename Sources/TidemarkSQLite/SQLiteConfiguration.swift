@@ -22,18 +22,30 @@ public struct SQLiteConfiguration: Sendable {
     public var fairnessTimeout: Duration
     /// Milliseconds since 1970-01-01 UTC, for the times that people are shown. Nothing is decided by it.
     public var wallClockMilliseconds: @Sendable () -> Int64
+    /// Time that stands still while the machine is suspended, from any start: tells when a conditional close or
+    /// retirement comes too late.
+    public var awakeTime: @Sendable () -> Duration
 
     public init(
         createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
         fairnessTimeout: Duration = .seconds(1),
-        wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds
+        wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds,
+        awakeTime: @escaping @Sendable () -> Duration = Self.systemAwakeTime
     ) {
         self.createsDatabase = createsDatabase
         self.readOnly = readOnly
         self.busyTimeout = busyTimeout
         self.fairnessTimeout = fairnessTimeout
         self.wallClockMilliseconds = wallClockMilliseconds
+        self.awakeTime = awakeTime
     }
+
+    /// The system's clock that stands still while the machine is suspended.
+    @Sendable public static func systemAwakeTime() -> Duration {
+        start.duration(to: .now)
+    }
+
+    private static let start = SuspendingClock.now
 
     /// The system's wall clock.
     @Sendable public static func systemMilliseconds() -> Int64 {

@@ -29,13 +29,15 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            INSERT INTO tidemark_writers (stream, instance, epoch, is_member, position, heartbeat_at, process_id)
-            VALUES (?1, ?2, 1, 1, ?3, ?4, ?5)
+            INSERT INTO tidemark_writers
+                (stream, instance, epoch, is_member, position, heartbeat_at, process_id, process_file)
+            VALUES (?1, ?2, 1, 1, ?3, ?4, ?5, ?6)
             ON CONFLICT (stream, instance) DO UPDATE SET
                 epoch = epoch + 1, is_member = 1, position = excluded.position, is_closed = 0,
                 heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
-                lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id
-            """, row.row, instance, position, now, Int(getpid()))
+                lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id,
+                process_file = excluded.process_file
+            """, row.row, instance, position, now, Int(getpid()), processFile.name())
         try Query.run(
             db,
             """
@@ -51,25 +53,6 @@ extension SQLiteEventStore {
             let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
             guard case .member = try state.standing(of: writer) else { return }
             try Self.endEpoch(state, in: db)
-        }
-    }
-
-    public func retire(_ stream: StreamName, instance: InstanceName) async throws {
-        try await write { db in
-            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
-            // Without membership nobody can commit under the name already.
-            if state.isMember { try Self.endEpoch(state, in: db) }
-        }
-    }
-
-    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
-        try await write { db in
-            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
-            try Query.run(
-                db,
-                "UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = max(position, ?2) WHERE writer = ?1",
-                state.writerRow, state.sequence)
-            return state.sequence
         }
     }
 
@@ -91,19 +74,5 @@ extension SQLiteEventStore {
             db, "SELECT max(position) FROM tidemark_writers WHERE stream = ?", row.row
         ) { $0.streamID(0) }
         return max(row.sequence, try row.newestCommitted(db), highestPosition ?? 0)
-    }
-
-    /// Nothing can be committed under the epoch from now on, so nothing of it is in flight either.
-    private static func endEpoch(_ state: WriterState, in db: Database) throws {
-        try Query.run(
-            db,
-            """
-            UPDATE tidemark_writers SET
-                epoch = epoch + 1, is_member = 0, in_flight = 0, lowest_in_flight = NULL, in_flight_since = NULL
-            WHERE writer = ?
-            """, state.writerRow)
-        try Query.run(
-            db, "UPDATE tidemark_streams SET membership_version = membership_version + 1 WHERE stream = ?",
-            state.streamRow)
     }
 }

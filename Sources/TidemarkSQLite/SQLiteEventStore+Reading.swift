@@ -23,12 +23,14 @@ extension SQLiteEventStore {
     public func reconciliation(
         of stream: StreamName, above minimum: StreamID, limit: Int
     ) async throws -> Reconciliation? {
-        try await read { db in
+        let readAt = configuration.awakeTime()
+        return try await read { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
             return Reconciliation(
                 membership: try row.membership(db), sequence: row.sequence,
                 newestCommitted: try row.newestCommitted(db),
-                finished: try FinishedIDs.ranges(of: row, above: minimum, limit: limit, db))
+                finished: try FinishedIDs.ranges(of: row, above: minimum, limit: limit, db),
+                observations: self.observations(of: try WriterLife.members(of: row, db), readAt: readAt))
         }
     }
 

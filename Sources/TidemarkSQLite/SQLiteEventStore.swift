@@ -25,6 +25,7 @@ public final class SQLiteEventStore: EventStore {
     /// Nil in a store that only reads.
     private let turn: WriteTurn?
     private let heartbeats = HeartbeatQueue()
+    let processFile: ProcessFile
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
     ///
@@ -54,6 +55,7 @@ public final class SQLiteEventStore: EventStore {
         errors = opening.errors
         self.pool = pool
         self.turn = turn
+        processFile = ProcessFile(directory: opening.file.directory)
     }
 
     /// Closes the file after what is under way; everything that is asked later throws
@@ -62,6 +64,7 @@ public final class SQLiteEventStore: EventStore {
         // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
         // fails all the same, the connections go with the store.
         try? await blocking { [pool] in try pool.close() }
+        processFile.release()
     }
 
     // MARK: Access
@@ -92,7 +95,9 @@ public final class SQLiteEventStore: EventStore {
         try await withCheckedThrowingContinuation { continuation in
             guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
             pool.asyncWriteWithoutTransaction { db in
-                let write = HeartbeatWrite(store: self.path, now: self.configuration.wallClockMilliseconds())
+                let write = HeartbeatWrite(
+                    store: self.path, now: self.configuration.wallClockMilliseconds(),
+                    processFile: self.processFile.name())
                 self.heartbeats.write(write) { body in try self.transaction(db, body) }
             }
         }

@@ -12,6 +12,7 @@ struct WriterState {
     let newest: Writer
     let isMember: Bool
     let position: StreamID
+    let heartbeat: Int
     private let stream: StreamName
 
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``,
@@ -20,7 +21,7 @@ struct WriterState {
         let state = try Query.first(
             db,
             """
-            SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position
+            SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat
             FROM tidemark_streams s LEFT JOIN tidemark_writers w ON w.stream = s.stream AND w.instance = ?2
             WHERE s.name = ?1
             """, stream, instance
@@ -45,6 +46,7 @@ struct WriterState {
         newest = Writer(instance, epoch: Int(row.number(4)))
         isMember = row.number(5) == 1
         position = row.streamID(6)
+        heartbeat = Int(row.number(7))
         self.stream = stream
     }
 

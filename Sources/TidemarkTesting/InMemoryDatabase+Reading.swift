@@ -34,7 +34,7 @@ extension InMemoryDatabase {
         for id in stream.rows.keys.sorted().filter({ $0 > minimum }).prefix(limit) { finished.insert(id...id) }
         return Reconciliation(
             membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
-            finished: finished.ranges)
+            finished: finished.ranges, observations: stream.observations)
     }
 
     public func event(withID id: String, in name: StreamName) -> PersistedEvent? {

@@ -9,6 +9,8 @@ public struct InMemoryDatabase: Sendable {
         public var position: StreamID = 0
         public var isClosed = false
         public var heartbeat = 0
+        /// What the operating system would say of the process that joined.
+        public var isProcessGone = false
         public var inFlight = 0
         public var lowestInFlight: StreamID?
         public var inFlightMilliseconds: Int64 = 0
@@ -67,6 +69,7 @@ public struct InMemoryDatabase: Sendable {
         row.isClosed = false
         row.position = stream.sequence
         row.heartbeat += 1
+        row.isProcessGone = false
         stream.writers[instance] = row
         stream.membershipVersion += 1
         streams[name] = stream
@@ -126,7 +129,7 @@ public struct InMemoryDatabase: Sendable {
         return .alive(newestCommitted: stream.newestRow, durablePosition: row.position)
     }
 
-    private mutating func endEpoch(of instance: InstanceName, in name: StreamName) {
+    mutating func endEpoch(of instance: InstanceName, in name: StreamName) {
         streams[name]?.writers[instance]?.epoch += 1
         streams[name]?.writers[instance]?.isMember = false
         streams[name]?.membershipVersion += 1

@@ -6,7 +6,7 @@ import Tidemark
 public final class InMemoryEventStore: EventStore {
     /// What is about to be done, or was done.
     public enum Operation: Hashable, Sendable {
-        case join, leave, close, retire, heartbeat
+        case join, leave, close, retire, heartbeat, checkWritable
         case allocate(Int)
         case abandon([StreamID])
         case persist
@@ -33,6 +33,11 @@ public final class InMemoryEventStore: EventStore {
 
     /// What is in the store now.
     public var database: InMemoryDatabase { state.withLock { $0 } }
+
+    /// Lets a process of which an instance is part be gone, as the operating system tells everyone.
+    public func endProcess(of instance: InstanceName, in stream: StreamName) {
+        state.withLock { $0.endProcess(of: instance, in: stream) }
+    }
 
     /// Puts a database back, as restoring a backup does.
     public func restore(_ database: InMemoryDatabase) { state.withLock { $0 = database } }
@@ -73,6 +78,18 @@ public final class InMemoryEventStore: EventStore {
 
     public func retire(_ stream: StreamName, instance: InstanceName) async throws {
         try await run(.retire) { try $0.retire(stream, instance: instance) }
+    }
+
+    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+        try await run(.close) { try $0.close(stream, observed: observed) }
+    }
+
+    public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
+        try await run(.retire) { $0.retire(stream, observed: observed) }
+    }
+
+    public func checkWritable() async throws {
+        try await run(.checkWritable) { _ in }
     }
 
     public func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {

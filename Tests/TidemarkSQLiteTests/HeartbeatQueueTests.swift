@@ -22,7 +22,7 @@ import Tidemark
                 }
             }
             while queue.count < 3 { await Task.yield() }
-            queue.write(HeartbeatWrite(store: "x.db", now: 0)) { body in
+            queue.write(HeartbeatWrite(store: "x.db", now: 0, processFile: nil)) { body in
                 transactions.add()
                 return try database.write { try body($0) }
             }
@@ -38,7 +38,7 @@ import Tidemark
             await #expect(throws: TidemarkError.readOnly(store: "x.db")) {
                 try await withCheckedThrowingContinuation { continuation in
                     #expect(queue.add(.init(beats: [], continuation: continuation)))
-                    queue.write(HeartbeatWrite(store: "x.db", now: 0)) { _ in
+                    queue.write(HeartbeatWrite(store: "x.db", now: 0, processFile: nil)) { _ in
                         throw TidemarkError.readOnly(store: "x.db")
                     }
                 }

@@ -51,7 +51,12 @@ import Tidemark
         for lock in ["open", "next", "turn"] {
             #expect(try Self.permissions(store.directory + "/\(lock).lock") == 0o600)
         }
-        #expect(try FileManager.default.contentsOfDirectory(atPath: store.directory).count == 3)
+        let processes = store.directory + "/processes"
+        #expect(try Self.permissions(processes) == 0o700)
+        for file in try FileManager.default.contentsOfDirectory(atPath: processes) {
+            #expect(try Self.permissions(processes + "/" + file) == 0o600)
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: store.directory).count == 4)
     }
 
     private static func permissions(_ path: String) throws -> Int? {

@@ -84,7 +84,13 @@ extension EventLog {
                 lowestInFlight: lowest?.id,
                 inFlightMilliseconds: lowest.map { Int64((now - $0.since) / .milliseconds(1)) } ?? 0)
         }
-        guard let answer = try await store.heartbeat([beat]).first else { return }
+        let answers =
+            if let closer {
+                try await closer.recordWrite { try await store.heartbeat([beat]) }
+            } else {
+                try await store.heartbeat([beat])
+            }
+        guard let answer = answers.first else { return }
         switch answer {
         case .alive(let newestCommitted, let durablePosition):
             generator.change { tracker in
@@ -99,25 +105,32 @@ extension EventLog {
     // MARK: Reconciling
 
     private func reconcileInBackground() async -> TidemarkError? {
-        guard let interval = configuration.reconcileInterval else { return await membership.failure() }
+        guard let configured = configuration.reconcileInterval else { return await membership.failure() }
+        let interval = min(configured, closer?.longestInterval ?? configured)
         var stall = StallWatch(limit: configuration.stallInterval)
         var warnings = RareLog(interval: .seconds(60))
+        var standstills = RareLog(interval: .seconds(60))
         var last: Duration?
         while !Task.isCancelled {
             let now = time.now
             let (minimum, known) = generator.change { ($0.minimum, $0.highestKnown) }
             let isStalled = stall.isStalled(minimum: minimum, known: known, now: now)
-            metrics.observed(minimum: minimum, newest: known, heldBackFor: stall.duration(now: now))
+            let heldBackFor = stall.duration(now: now)
+            metrics.observed(minimum: minimum, newest: known, heldBackFor: heldBackFor)
             if isStalled || now - (last ?? (now - interval)) >= interval {
                 last = now
                 do {
+                    let began = time.awake
                     try await reconciler.reconcile()
+                    closer?.reconciled(since: began)
                     if membership.lastWriter != nil { try await checkStanding() }
+                    if heldBackFor > configuration.silenceTimeout { try await tellStandstill(&standstills, now: now) }
                 } catch let error as TidemarkError where error.isFinal {
                     membership.fail(error)
                     return error
                 } catch {
                     if warnings.isDue(now: now) {
+                        warnings.logged(now: now)
                         logger.warning("could not reconcile with the database", metadata: ["error": "\(error)"])
                     }
                 }
@@ -125,6 +138,20 @@ extension EventLog {
             do { try await time.sleep(for: configuration.stallInterval / 2) } catch { return nil }
         }
         return nil
+    }
+
+    /// Says who holds the minimum back while events wait.
+    private func tellStandstill(_ standstills: inout RareLog, now: Duration) async throws {
+        guard standstills.isDue(now: now) else { return }
+        let explanation = try await explain()
+        guard let heldBackBy = explanation.heldBackBy else { return }
+        standstills.logged(now: now)
+        logger.warning(
+            "events wait: the minimum has stood still",
+            metadata: [
+                "minimum": "\(explanation.minimum)", "newest_event": "\(explanation.newestEvent)",
+                "held_back_by": "\(heldBackBy)",
+            ])
     }
 
     /// Reconciles in a moment; what asks for it in the meantime shares it.

@@ -27,6 +27,8 @@ public final class EventLog: Service {
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
     let scopes = Mutex<[StreamID: Bool]>([:])
     let isReconcilingSoon = Mutex(false)
+    /// Nil when this log closes nobody.
+    let closer: WriterCloser?
 
     /// Joins the stream as a writer, when an instance name is given, and connects to the others.
     ///
@@ -83,6 +85,14 @@ public final class EventLog: Service {
         self.announcer = announcer
         let metrics = LogMetrics(stream: stream, instance: instance)
         self.metrics = metrics
+        closer =
+            configuration.closesSilentWriters
+            ? WriterCloser(
+                stream: stream, store: store, generator: generator, reconciler: reconciler,
+                watch: SilenceWatch(
+                    timeout: configuration.silenceTimeout, retirement: configuration.retirementTimeout),
+                time: time, logger: logger, metrics: metrics)
+            : nil
         persister = EventPersister(
             stream: stream, store: store, generator: generator, limits: configuration.limits,
             queue: PersistQueue.Limits(configuration), membership: membership

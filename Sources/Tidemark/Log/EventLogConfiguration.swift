@@ -20,6 +20,14 @@ public struct EventLogConfiguration: Sendable {
     public var reconcileInterval: Duration? = .seconds(1)
     /// The database is asked sooner when the minimum has stood still for so long while something above it is known.
     public var stallInterval: Duration = .milliseconds(250)
+    /// Whether this log closes and retires other writers that are silent, or whose process is gone, where its store can
+    /// write. It takes what the database says, so that it needs ``reconcileInterval``.
+    public var closesSilentWriters = true
+    /// A writer whose heartbeat has not changed for so long is closed while it holds the minimum back; at least four
+    /// times what lies between two heartbeats of the slowest writer.
+    public var silenceTimeout: Duration = .seconds(5)
+    /// A writer whose heartbeat has not changed for so long is no member any more; it joins again by itself.
+    public var retirementTimeout: Duration = .seconds(600)
     /// Events and bytes of payload that may wait to be persisted; callers wait beyond that.
     public var waitingEvents = 10_000
     public var waitingBytes = 64 << 20

@@ -4,6 +4,8 @@ import Metrics
 struct LogMetrics: Sendable {
     private let persisted: Counter
     private let alreadyPersisted: Counter
+    private let writersClosed: Counter
+    private let writersRetired: Counter
     private let minimum: Gauge
     private let newest: Gauge
     private let heldBackMilliseconds: Gauge
@@ -12,6 +14,8 @@ struct LogMetrics: Sendable {
         let labels = [("stream", stream.rawValue), ("instance", instance.rawValue)]
         persisted = Counter(label: "tidemark_events_persisted", dimensions: labels)
         alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels)
+        writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels)
+        writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels)
         minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels)
         newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels)
         heldBackMilliseconds = Gauge(label: "tidemark_minimum_held_back_milliseconds", dimensions: labels)
@@ -24,6 +28,10 @@ struct LogMetrics: Sendable {
         persisted.increment(by: new)
         alreadyPersisted.increment(by: outcomes.count - new)
     }
+
+    /// By this log.
+    func closedWriter() { writersClosed.increment() }
+    func retiredWriter() { writersRetired.increment() }
 
     func observed(minimum position: StreamID, newest known: StreamID, heldBackFor duration: Duration) {
         minimum.record(position.rawValue)

@@ -17,6 +17,7 @@ final class Reconciler: Sendable {
         var running: Task<Int, any Error>?
         var lastEnded: Duration?
         var confirmed: StreamID = 0
+        var observations: [WriterObservation] = []
     }
 
     init(stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, time: TimeSource) {
@@ -29,6 +30,9 @@ final class Reconciler: Sendable {
     /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
     /// minimum was computed with.
     var confirmed: StreamID { state.withLock { $0.confirmed } }
+
+    /// The members' signs of life, as they were read last.
+    var observations: [WriterObservation] { state.withLock { $0.observations } }
 
     /// Reconciles in a snapshot that is opened after the call. Concurrent callers share one.
     func reconcile() async throws {
@@ -78,8 +82,11 @@ final class Reconciler: Sendable {
                 problem: "its sequence is at \(found.sequence), membership version \(found.membership.version)")
         }
         generator.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
-        if found.membership.version == before.membershipVersion {
-            state.withLock { $0.confirmed = max($0.confirmed, before.minimum) }
+        state.withLock { state in
+            state.observations = found.observations
+            if found.membership.version == before.membershipVersion {
+                state.confirmed = max(state.confirmed, before.minimum)
+            }
         }
     }
 }

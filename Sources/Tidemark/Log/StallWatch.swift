@@ -37,9 +37,9 @@ struct RareLog {
         self.interval = interval
     }
 
-    mutating func isDue(now: Duration) -> Bool {
-        if let last, now - last < interval { return false }
-        last = now
-        return true
+    func isDue(now: Duration) -> Bool {
+        last.map { now - $0 >= interval } ?? true
     }
+
+    mutating func logged(now: Duration) { last = now }
 }

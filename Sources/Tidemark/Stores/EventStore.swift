@@ -27,6 +27,17 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID
     /// Raises the epoch of the instance and takes it off the members, whatever its heartbeat says.
     func retire(_ stream: StreamName, instance: InstanceName) async throws
+    /// Raises the durable position of a member to the sequence's newest ID, and returns that position, if in the same
+    /// transaction the member still is what was observed; nil where it is not, and then nothing was done.
+    ///
+    /// What has to be the same is the epoch, the position (others close too) and, unless the process is gone, the
+    /// heartbeat. Unless the process is gone, nothing is done either when the transaction begins much later than the
+    /// observation was read: whoever waited for the same lock to write a heartbeat comes first.
+    func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID?
+    /// Raises the epoch of a member and takes it off the members, under the same condition; whether it did.
+    func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool
+    /// Waits for its turn to write, and writes nothing: what shows that everyone could write just now.
+    func checkWritable() async throws
     /// Writes down what writers promise. One call for all writers of a process, in one transaction; the answers come
     /// in the order of the beats.
     func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer]
@@ -171,14 +182,18 @@ public struct Reconciliation: Hashable, Sendable {
     public let newestCommitted: StreamID
     /// The IDs with a row above the minimum asked for, as ranges, ascending; at most as many IDs as the limit allowed.
     public let finished: [ClosedRange<StreamID>]
+    /// The members' signs of life.
+    public let observations: [WriterObservation]
 
     public init(
-        membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>]
+        membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>],
+        observations: [WriterObservation]
     ) {
         self.membership = membership
         self.sequence = sequence
         self.newestCommitted = newestCommitted
         self.finished = finished
+        self.observations = observations
     }
 }
 

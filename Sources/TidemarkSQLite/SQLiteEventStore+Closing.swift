@@ -1,0 +1,125 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    /// After the observation; whoever waited longer for SQLite's write lock writes nothing.
+    static let closingDelay: Duration = .seconds(1)
+
+    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+        try await write { db in
+            try Self.close(WriterState(db, stream: stream, instance: instance, store: self.path), in: db)
+        }
+    }
+
+    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+        try await write { db in
+            try self.unchanged(observed, of: stream, in: db).map { try Self.close($0, in: db) }
+        }
+    }
+
+    public func retire(_ stream: StreamName, instance: InstanceName) async throws {
+        try await write { db in
+            let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
+            // Without membership nobody can commit under the name already.
+            if state.isMember { try Self.endEpoch(state, in: db) }
+        }
+    }
+
+    public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
+        try await write { db in
+            guard let state = try self.unchanged(observed, of: stream, in: db) else { return false }
+            try Self.endEpoch(state, in: db)
+            return true
+        }
+    }
+
+    public func checkWritable() async throws {
+        try await write { _ in }
+    }
+
+    /// The members' signs of life, with what the operating system says of their processes.
+    ///
+    /// - Parameter rows: as they were read at `readAt`.
+    func observations(of rows: [WriterLife], readAt: Duration) -> [WriterObservation] {
+        // Many writers share a process.
+        var gone: [String: Bool] = [:]
+        return rows.map { row in
+            let isGone = row.processFile.map { file in
+                if let known = gone[file] { return known }
+                let isGone = processFile.isGone(file, removes: !configuration.readOnly)
+                gone[file] = isGone
+                return isGone
+            }
+            return WriterObservation(
+                writer: row.writer, heartbeat: row.heartbeat, position: row.position, isProcessGone: isGone ?? false,
+                readAt: readAt)
+        }
+    }
+
+    /// The member, if it still is what was observed, and this is not too late.
+    private func unchanged(
+        _ observed: WriterObservation, of stream: StreamName, in db: Database
+    ) throws -> WriterState? {
+        let state = try WriterState(db, stream: stream, instance: observed.writer.instance, store: path)
+        guard state.isMember, state.newest == observed.writer, state.position == observed.position else { return nil }
+        if observed.isProcessGone { return try isStillGone(state, in: db) ? state : nil }
+        let isLate = configuration.awakeTime() - observed.readAt > Self.closingDelay
+        return isLate || state.heartbeat != observed.heartbeat ? nil : state
+    }
+
+    /// Its row may name another file by now.
+    private func isStillGone(_ state: WriterState, in db: Database) throws -> Bool {
+        let isGone = try Query.first(
+            db, "SELECT process_file FROM tidemark_writers WHERE writer = ? AND process_file IS NOT NULL",
+            state.writerRow
+        ) { processFile.isGone($0.text(0), removes: true) }
+        return isGone ?? false
+    }
+
+    private static func close(_ state: WriterState, in db: Database) throws -> StreamID {
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = max(position, ?2)
+            WHERE writer = ?1
+            """, state.writerRow, state.sequence)
+        return state.sequence
+    }
+
+    /// Nothing can be committed under the epoch from now on, so nothing of it is in flight either.
+    static func endEpoch(_ state: WriterState, in db: Database) throws {
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_writers SET
+                epoch = epoch + 1, is_member = 0, in_flight = 0, lowest_in_flight = NULL, in_flight_since = NULL
+            WHERE writer = ?
+            """, state.writerRow)
+        try Query.run(
+            db, "UPDATE tidemark_streams SET membership_version = membership_version + 1 WHERE stream = ?",
+            state.streamRow)
+    }
+}
+
+/// A member's row, for whoever watches it.
+struct WriterLife: Sendable {
+    let writer: Writer
+    let heartbeat: Int
+    let position: StreamID
+    let processFile: String?
+
+    static func members(of stream: StreamRow, _ db: Database) throws -> [WriterLife] {
+        try Query.all(
+            db,
+            """
+            SELECT instance, epoch, heartbeat, position, process_file FROM tidemark_writers
+            WHERE stream = ? AND is_member = 1
+            """, stream.row
+        ) { row in
+            WriterLife(
+                writer: Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))),
+                heartbeat: Int(row.number(2)), position: row.streamID(3),
+                processFile: row.isNull(4) ? nil : row.text(4))
+        }
+    }
+}
