@@ -83,11 +83,13 @@ public final class MultiWriterIDGenerator: Sendable {
 extension MultiWriterIDGenerator {
     /// What the database says: the members with their durable positions. An older version changes nothing.
     public func updateMembers(_ members: [Writer: StreamID], version: Int) {
-        let closed = change { $0.updateMembers(members.mapValues(direction.counted), version: version) }
-        if !closed.isEmpty {
-            logger.notice(
-                "IDs in flight were closed", metadata: ["count": "\(closed.count)", "lowest": "\(outward(closed[0]))"])
-        }
+        logClosed(change { $0.updateMembers(members.mapValues(direction.counted), version: version) })
+    }
+
+    func logClosed(_ closed: [StreamID]) {
+        guard let lowest = closed.first else { return }
+        logger.notice(
+            "IDs in flight were closed", metadata: ["count": "\(closed.count)", "lowest": "\(outward(lowest))"])
     }
 
     /// A position was heard. Dropped unless exactly this epoch is a member.

@@ -94,16 +94,6 @@ final class Reconciler: Sendable {
 extension MultiWriterIDGenerator {
     /// What one snapshot of the database says.
     func take(_ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []) {
-        updateMembers(membership.members, version: membership.version)
-        change { tracker in
-            for range in finished { tracker.recordFinished(range) }
-            tracker.recordKnown(newestCommitted)
-            // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
-            if membership.members.isEmpty, newestCommitted > tracker.minimum,
-                membership.version == tracker.membershipVersion
-            {
-                tracker.recordFinished(StreamID(tracker.minimum.rawValue + 1)...newestCommitted)
-            }
-        }
+        logClosed(change { $0.take(membership, newestCommitted: newestCommitted, finished: finished) })
     }
 }

@@ -42,6 +42,23 @@ extension PositionTracker {
         return closed
     }
 
+    /// What one snapshot of the database says: its members, the newest committed ID, and IDs that are finished.
+    ///
+    /// - Returns: the IDs of this instance that were closed.
+    @discardableResult
+    public mutating func take(
+        _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
+    ) -> [StreamID] {
+        let closed = updateMembers(membership.members, version: membership.version)
+        for range in finished { recordFinished(range) }
+        recordKnown(newestCommitted)
+        // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
+        if membership.members.isEmpty, newestCommitted > minimum, membership.version == membershipVersion {
+            recordFinished(StreamID(minimum.rawValue + 1)...newestCommitted)
+        }
+        return closed
+    }
+
     /// From now on this instance is this writer: another epoch of its name in the members is another process.
     public mutating func pin(to writer: Writer) {
         precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
