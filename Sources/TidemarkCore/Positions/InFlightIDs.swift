@@ -72,11 +72,7 @@ public struct InFlightIDs: Sendable {
         guard let index = index(of: id), entries[index].phase != .finished else { return false }
         entries[index].phase = .finished
         finishedCount += 1
-        while let first = entries.first, first.phase == .finished {
-            entries.removeFirst()
-            finishedCount -= 1
-            passed(first.id)
-        }
+        dropFinished(passed: passed)
         // Amortised: as many IDs have finished since the last time as there are entries to look at.
         if finishedCount > 512, finishedCount > entries.count / 2 {
             for entry in entries where entry.phase == .finished { passed(entry.id) }
@@ -84,6 +80,23 @@ public struct InFlightIDs: Sendable {
             finishedCount = 0
         }
         return true
+    }
+
+    /// Takes the ID out without its being finished: it is void, and may be handed out again. False when it was not in
+    /// flight. `passed` is called as by ``finish(_:passed:)``.
+    public mutating func discard(_ id: StreamID, passed: (StreamID) -> Void) -> Bool {
+        guard let index = index(of: id), entries[index].phase != .finished else { return false }
+        entries.remove(at: index)
+        dropFinished(passed: passed)
+        return true
+    }
+
+    private mutating func dropFinished(passed: (StreamID) -> Void) {
+        while let first = entries.first, first.phase == .finished {
+            entries.removeFirst()
+            finishedCount -= 1
+            passed(first.id)
+        }
     }
 
     /// The IDs at or below a position that was closed.

@@ -7,7 +7,7 @@ public enum AllocationFailure: Error, Hashable, Sendable {
     case wentBackwards(id: StreamID, floor: StreamID)
     case wrongCount(asked: Int, got: Int)
     case notAscending(id: StreamID)
-    /// The ID is in flight already.
+    /// The ID is in flight already, or has been, above one that still is.
     case handedOutTwice(id: StreamID)
 }
 
@@ -51,6 +51,15 @@ extension PositionTracker {
         return finishOwn(id)
     }
 
+    /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this
+    /// instance will appear under it; but the sequence may hand it out once more, to anybody, so it is neither known
+    /// nor finished. False when it was not in flight.
+    @discardableResult
+    public mutating func discard(_ id: StreamID) -> Bool {
+        defer { update() }
+        return withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
+    }
+
     /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
     public mutating func giveUp(_ id: StreamID) -> Bool {
         inFlight.giveUp(id)
@@ -61,13 +70,19 @@ extension PositionTracker {
     public var earliestDeadline: Duration? { inFlight.earliestDeadline }
 
     mutating func finishOwn(_ id: StreamID) -> Bool {
+        let wasInFlight = withPassed { inFlight, passed in inFlight.finish(id, passed: passed) }
+        if wasInFlight { known = max(known, id) }
+        return wasInFlight
+    }
+
+    /// What has nothing of this instance in flight below it is what others' gaps may be waiting for. What is passed in
+    /// one go ascends, so that runs of it are inserted as ranges.
+    private mutating func withPassed(_ body: (inout InFlightIDs, (StreamID) -> Void) -> Bool) -> Bool {
         var passed: (first: StreamID, last: StreamID)?
-        // What has nothing of this instance in flight below it is what others' gaps may be waiting for. What is passed
-        // in one go ascends, so that runs of it are inserted as ranges.
         var finished = finished
         self.finished = FinishedRanges(maximumCount: 1)
         defer { self.finished = finished }
-        let wasInFlight = inFlight.finish(id) { id in
+        let result = body(&inFlight) { id in
             if let run = passed, run.last.rawValue + 1 == id.rawValue {
                 passed = (run.first, id)
             } else {
@@ -76,8 +91,7 @@ extension PositionTracker {
             }
         }
         if let run = passed { finished.insert(run.first...run.last) }
-        if wasInFlight { known = max(known, id) }
-        return wasInFlight
+        return result
     }
 
     private mutating func recordOwnFinished(_ id: StreamID) {
@@ -97,7 +111,7 @@ extension PositionTracker {
             guard id > previous else {
                 throw id <= floor ? .wentBackwards(id: id, floor: floor) : .notAscending(id: id)
             }
-            guard !inFlight.contains(id) else { throw .handedOutTwice(id: id) }
+            guard inFlight.phase(of: id) == nil else { throw .handedOutTwice(id: id) }
             previous = id
         }
     }

@@ -46,6 +46,48 @@ import TidemarkCore
         #expect(tracker.known == 8 && tracker.position == 8)
     }
 
+    /// Rule 3: the database has started again, and hands 8 out once more, to p2, which holds it when p1 hears that its
+    /// own 8 is void. Were that one finished, readers would pass p2's.
+    @Test func aVoidIDIsNeitherKnownNorFinished() throws {
+        var tracker = tracker([p1: 7, p2: 7])
+        try allocate(8, in: &tracker)
+        let wasInFlight = [tracker.discard(8), tracker.discard(8)]
+        #expect(wasInFlight == [true, false])
+        #expect(tracker.known == 7 && tracker.position == 7 && tracker.minimum == 7)
+        #expect(tracker.inFlightCount == 0)
+        tracker.recordKnown(9)
+        #expect(tracker.position == 9 && tracker.minimum == 7)
+    }
+
+    @Test func whatIsFinishedAboveAVoidIDCountsOnceThatIsGone() throws {
+        var tracker = tracker([p1: 7])
+        try allocate(8, 9, in: &tracker)
+        tracker.finish(9)
+        #expect(tracker.position == 7)
+        tracker.discard(8)
+        #expect(tracker.position == 9 && tracker.minimum == 9)
+    }
+
+    /// An answer from before the database started again comes after a second one with the same ID, which is finished
+    /// already, and kept because 8 is in flight: that is an error, and must not end the process.
+    @Test func anIDThatWasFinishedAboveOneInFlightIsNotTakenAgain() throws {
+        var tracker = tracker([p1: 7])
+        let late = try tracker.beginFetch()
+        try allocate(8, 9, in: &tracker)
+        tracker.finish(9)
+        #expect(throws: AllocationFailure.handedOutTwice(id: 9)) {
+            try tracker.endFetch(late, with: [9], asked: 1, scope: 2, since: .zero, deadline: .seconds(30))
+        }
+        #expect(tracker.position == 7)
+    }
+
+    /// Without members nobody can commit: what the snapshot holds is all there is, gaps and all.
+    @Test func aSnapshotWithoutMembersFinishesAllThatItHolds() {
+        var tracker = tracker([p2: 7])
+        tracker.take(Membership(members: [:], version: 2), newestCommitted: 12)
+        #expect(tracker.minimum == 12)
+    }
+
     /// Rule 3: p2 commits 9 while 8 is on its way to p1.
     @Test func aPositionStaysAtTheFloorOfAFetchInProgress() throws {
         var tracker = tracker([p1: 7, p2: 7])
