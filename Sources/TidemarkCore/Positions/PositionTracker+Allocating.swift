@@ -57,7 +57,7 @@ extension PositionTracker {
     @discardableResult
     public mutating func discard(_ id: StreamID) -> Bool {
         defer { update() }
-        return withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
+        return discardOwn(id)
     }
 
     /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
@@ -68,6 +68,10 @@ extension PositionTracker {
     public func phase(of id: StreamID) -> InFlightIDs.Phase? { inFlight.phase(of: id) }
     public func expired(at now: Duration) -> [Int: [StreamID]] { inFlight.expired(at: now) }
     public var earliestDeadline: Duration? { inFlight.earliestDeadline }
+
+    mutating func discardOwn(_ id: StreamID) -> Bool {
+        withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
+    }
 
     mutating func finishOwn(_ id: StreamID) -> Bool {
         let wasInFlight = withPassed { inFlight, passed in inFlight.finish(id, passed: passed) }

@@ -27,7 +27,7 @@ extension PositionTracker {
     ///
     /// With a newer version the minimum follows the members, down too: a writer of a new epoch is at exactly its
     /// durable position; one of the same epoch keeps the higher one that was heard. IDs of this instance at or below
-    /// its own new durable position are finished: the database refuses them from now on.
+    /// its own new durable position are in flight no more: the database refuses them from now on.
     ///
     /// - Returns: the IDs of this instance that were closed.
     @discardableResult
@@ -112,7 +112,9 @@ extension PositionTracker {
 
     private mutating func close(through durable: StreamID) -> [StreamID] {
         let closed = inFlight.idsInFlight(through: durable)
-        for id in closed { _ = finishOwn(id) }
+        // Nothing of this instance will appear under them, and its position says so. They are not finished for anybody
+        // else: where the database has started again since, another writer may hold the same ID by now.
+        for id in closed { _ = discardOwn(id) }
         ownPosition = max(ownPosition, durable)
         return closed
     }

@@ -199,12 +199,23 @@ import TidemarkCore
         #expect(tracker.minimum == 8)
     }
 
-    @Test func whatWasClosedIsFinished() throws {
+    @Test func whatWasClosedIsInFlightNoMore() throws {
         var tracker = tracker([p1: 7, p2: 7])
         try allocate(8, 9, in: &tracker)
         let closed = tracker.updateMembers([p1: 8, p2: 7], version: 1)
         #expect(closed == [8])
         #expect(tracker.position == 8 && tracker.inFlightCount == 1)
+    }
+
+    /// The database has started again, and p2 holds 8 now: that p1 may not commit under it says nothing about p2.
+    @Test func whatWasClosedIsNotFinishedForOthers() throws {
+        var tracker = tracker([p1: 7, p2: 7])
+        try allocate(8, in: &tracker)
+        tracker.close(p1, through: 8)
+        #expect(tracker.inFlightCount == 0 && tracker.position == 8)
+        #expect(tracker.minimum == 7)
+        tracker.advance(p2, to: 8)
+        #expect(tracker.minimum == 8)
     }
 
     @Test func aMinimumThatRanOnStaysWhenMembersLeave() {
