@@ -90,6 +90,17 @@ let package = Package(
             name: "TidemarkSQLiteTests",
             dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate"],
+            swiftSettings: settings),
+        // The simulator over fresh seeds for as long as one likes: scripts/simulate.
+        .executableTarget(
+            name: "Simulate",
+            dependencies: [
+                "Tidemark", "TidemarkTesting", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/Simulate",
+            swiftSettings: settings),
         .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),

@@ -1,0 +1,183 @@
+import Tidemark
+
+/// The database of a simulation: the in-memory one, with what its crashes lose, and with rules that can be taken away.
+struct SimulatedDatabase: Sendable {
+    static let stream: StreamName = "events"
+
+    private(set) var contents = InMemoryDatabase()
+    /// What a crash takes the sequence back to.
+    private(set) var durableSequence: StreamID = 0
+    /// How often the database has started.
+    private(set) var incarnation = 1
+    /// What became of groups, by the number of their request.
+    private(set) var groups: [Int: [PersistOutcome]] = [:]
+    let kind: SimulationConfiguration.Database
+    let withoutRule: SimulationConfiguration.Rule?
+
+    /// An event that was just committed.
+    struct Commit {
+        let id: StreamID
+        let writer: Writer
+    }
+
+    init(kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?) {
+        self.kind = kind
+        self.withoutRule = withoutRule
+        contents.streams[Self.stream] = InMemoryDatabase.Stream()
+    }
+
+    var stream: InMemoryDatabase.Stream { contents.streams[Self.stream] ?? InMemoryDatabase.Stream() }
+
+    // MARK: Transactions
+
+    /// A commit makes the log durable up to itself, and with it the sequence.
+    private mutating func madeDurable() {
+        durableSequence = stream.sequence
+    }
+
+    /// Runs a transaction as if the rule that is switched off did not exist.
+    private mutating func transaction<Value>(
+        by writer: Writer, ids: [StreamID],
+        _ body: (inout InMemoryDatabase) throws(TidemarkError) -> Value
+    ) throws(TidemarkError) -> Value {
+        var copy = contents
+        let row = stream.writers[writer.instance]
+        switch withoutRule {
+        case .epochCheck:
+            copy.streams[Self.stream]?.writers[writer.instance]?.epoch = writer.epoch
+            copy.streams[Self.stream]?.writers[writer.instance]?.isMember = true
+        case .durablePositionCheck:
+            copy.streams[Self.stream]?.writers[writer.instance]?.position = 0
+        case .tombstoneCheck:
+            for id in ids {
+                if case .tombstone = copy.streams[Self.stream]?.rows[id] { copy.streams[Self.stream]?.rows[id] = nil }
+            }
+        default: break
+        }
+        let value = try body(&copy)
+        contents = copy
+        if withoutRule != nil { contents.streams[Self.stream]?.writers[writer.instance] = row }
+        return value
+    }
+
+    mutating func allocate(_ count: Int, for writer: Writer) throws(TidemarkError) -> [StreamID] {
+        let ids = try transaction(by: writer, ids: []) { database throws(TidemarkError) in
+            try database.allocate(count, in: Self.stream, for: writer)
+        }
+        if kind == .durableSequence { madeDurable() }
+        return ids
+    }
+
+    /// All of the events, or none.
+    mutating func commit(
+        _ events: [Event], as ids: [StreamID], by writer: Writer, group: Int?
+    ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
+        let outcomes = try transaction(by: writer, ids: ids) { database throws(TidemarkError) in
+            var outcomes: [PersistOutcome] = []
+            for (event, id) in zip(events, ids) {
+                outcomes.append(try database.persist(event, as: id, in: Self.stream, by: writer))
+            }
+            return outcomes
+        }
+        madeDurable()
+        if let group { groups[group] = outcomes }
+        return (outcomes, commits(of: outcomes, by: writer))
+    }
+
+    mutating func persistGroup(
+        _ events: [Event], by writer: Writer, group: Int
+    ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
+        let outcomes = try transaction(by: writer, ids: []) { database throws(TidemarkError) in
+            try database.persist(events, in: Self.stream, by: writer)
+        }
+        madeDurable()
+        groups[group] = outcomes
+        return (outcomes, commits(of: outcomes, by: writer))
+    }
+
+    private func commits(of outcomes: [PersistOutcome], by writer: Writer) -> [Commit] {
+        outcomes.compactMap { outcome in
+            if case .persisted(let id) = outcome { Commit(id: id, writer: writer) } else { nil }
+        }
+    }
+
+    /// IDs of an earlier incarnation get no tombstone: their rows are only looked up.
+    mutating func abandon(
+        _ ids: [StreamID], incarnation: Int
+    ) throws(TidemarkError) -> (committed: [StreamID], void: [StreamID]) {
+        if incarnation == self.incarnation {
+            let committed = try contents.abandon(ids, in: Self.stream)
+            madeDurable()
+            return (committed, [])
+        }
+        let rows = stream.rows
+        return (
+            ids.filter { if case .event = rows[$0] { true } else { false } },
+            ids.filter { rows[$0] == nil }
+        )
+    }
+
+    // MARK: Membership
+
+    mutating func join(_ instance: InstanceName, after writer: Writer?) throws(TidemarkError) -> Joined {
+        let joined: Joined
+        if let writer {
+            joined = try contents.rejoin(Self.stream, after: writer)
+        } else {
+            joined = contents.join(Self.stream, as: instance)
+        }
+        madeDurable()
+        return joined
+    }
+
+    mutating func leave(_ writer: Writer) {
+        contents.leave(Self.stream, as: writer)
+        madeDurable()
+    }
+
+    mutating func heartbeat(_ beat: Heartbeat) throws(TidemarkError) -> HeartbeatAnswer {
+        let answer = try contents.heartbeat(beat)
+        madeDurable()
+        return answer
+    }
+
+    mutating func close(_ observed: WriterObservation) throws(TidemarkError) {
+        if try contents.close(Self.stream, observed: observed) != nil { madeDurable() }
+    }
+
+    mutating func retire(_ observed: WriterObservation) {
+        if contents.retire(Self.stream, observed: observed) { madeDurable() }
+    }
+
+    mutating func close(_ instance: InstanceName) throws(TidemarkError) {
+        _ = try contents.close(Self.stream, instance: instance)
+        madeDurable()
+    }
+
+    /// The operating system can say of this writer that its process is gone.
+    mutating func endProcess(of writer: Writer) {
+        guard let row = stream.writers[writer.instance], row.epoch == writer.epoch else { return }
+        contents.endProcess(of: writer.instance, in: Self.stream)
+    }
+
+    // MARK: Consumers
+
+    mutating func claim(_ consumer: ConsumerName) throws(TidemarkError) -> ConsumerClaim {
+        try contents.claim(consumer, in: Self.stream)
+    }
+
+    mutating func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64
+    ) throws(TidemarkError) {
+        try contents.checkpoint(claim, at: position, commitNumber: commitNumber)
+        madeDurable()
+    }
+
+    // MARK: Crashes
+
+    /// What was not durable is lost. Who has open transactions is the simulation's to know.
+    mutating func crash() {
+        contents.streams[Self.stream]?.sequence = durableSequence
+        incarnation += 1
+    }
+}

@@ -1,0 +1,70 @@
+import Tidemark
+
+/// What a process asks of the database: on its way there, or done and the answer on its way back.
+struct SimulatedRequest: Sendable {
+    enum Body: Sendable {
+        case join(InstanceName, after: Writer?)
+        case leave(Writer)
+        case heartbeat(Heartbeat)
+        case reconcile(above: Watermark, known: StreamID)
+        case allocate(Int, Writer)
+        case commit(ids: [StreamID], events: [Event], Writer, incarnation: Int)
+        /// A group whose IDs the transaction allocates.
+        case group([Event], Writer)
+        /// Such a transaction, with its IDs, before it commits.
+        case openGroup(ids: [StreamID], events: [Event], Writer, incarnation: Int)
+        case abandon(ids: [StreamID], Writer, incarnation: Int)
+        /// Ends the group's transaction, when it is under way, and says what became of it.
+        case settle(group: Int)
+        case close(WriterObservation)
+        case retire(WriterObservation)
+        /// Whatever its heartbeat says.
+        case closeByHand(InstanceName)
+        case checkWritable
+    }
+
+    let number: Int
+    let process: Int
+    /// Which life of the process asked; answers to an earlier one are for nobody.
+    let run: Int
+    /// When it was asked, on the clock of the simulation.
+    let asked: Duration
+    var body: Body
+    /// The connection is lost: it may still be done, and nobody gets the answer.
+    var isOrphan = false
+}
+
+struct SimulatedAnswer: Sendable {
+    enum Body: Sendable {
+        case done
+        case joined(Joined)
+        case heartbeat(HeartbeatAnswer)
+        case reconciled(Reconciliation)
+        case allocated([StreamID], incarnation: Int)
+        case persisted([PersistOutcome])
+        /// Of the IDs asked about, those that hold an event, and those of an earlier incarnation that hold nothing.
+        case abandoned(committed: [StreamID], void: [StreamID])
+        /// What became of a group; nil when its transaction ended without a commit.
+        case settled([PersistOutcome]?)
+        case refused(TidemarkError)
+        /// The IDs are of an earlier incarnation.
+        case void
+        /// The connection was lost: what was asked was done, or will be, or not.
+        case lost
+    }
+
+    let request: SimulatedRequest
+    var body: Body
+}
+
+/// What one instance tells another over replication.
+struct SimulatedAnnouncement: Sendable {
+    enum Body: Sendable {
+        case position(previous: StreamID, new: StreamID)
+        case row(StreamID)
+    }
+
+    let to: Int
+    let writer: Writer
+    let body: Body
+}

@@ -1,0 +1,107 @@
+import Tidemark
+
+extension Simulation {
+    mutating func performFault(_ action: SimulationAction) -> Bool {
+        switch action {
+        case .loseConnection: return loseConnection()
+        case .loseAnnouncement:
+            guard let index = anyIndex(of: announcements.count) else { return false }
+            announcements.remove(at: index)
+        case .repeatAnnouncement:
+            guard let index = anyIndex(of: announcements.count), processes[announcements[index].to].isActive
+            else { return false }
+            hear(announcements[index])
+        case .crash:
+            guard let number = anyProcess(where: { $0.phase != .down }) else { return false }
+            note(number, 30, "crashes")
+            crash(number, losingRequests: false)
+        case .stop:
+            guard let number = anyProcess(where: \.isActive) else { return false }
+            note(number, 31, "is stopped")
+            processes[number].isStopped = true
+        case .resume:
+            guard let number = anyProcess(where: \.isStopped) else { return false }
+            note(number, 32, "goes on")
+            processes[number].isStopped = false
+        case .leave:
+            guard let number = anyProcess(where: \.mayWrite), let writer = processes[number].memory.writer else {
+                return false
+            }
+            note(number, 33, "leaves as \(writer)")
+            crash(number, losingRequests: false)
+            send(number, .leave(writer))
+        default: crashDatabase()
+        }
+        return true
+    }
+
+    /// Of a request that is on its way, or of an answer. Who asked does not know which.
+    private mutating func loseConnection() -> Bool {
+        if random.chance(50) {
+            guard let index = anyIndex(of: answers.count) else { return false }
+            answers[index].body = .lost
+            let request = answers[index].request
+            note(request.process, 34, "loses the answer to \(request.body)")
+            return true
+        }
+        guard let index = anyIndex(of: requests.count), !requests[index].isOrphan else { return false }
+        let request = requests[index]
+        note(request.process, 35, "loses the connection during \(request.body)")
+        answers.append(SimulatedAnswer(request: request, body: .lost))
+        if random.chance(60) {
+            requests[index].isOrphan = true
+        } else {
+            requests.remove(at: index)
+        }
+        return true
+    }
+
+    /// Every open transaction is cut off, and what was not durable is lost. Where the database is a file, its crash is
+    /// that of the machine.
+    private mutating func crashDatabase() {
+        let durable = database.durableSequence
+        note(processes.count, 36, "crashes; the sequence goes back to \(durable)")
+        switch database.kind {
+        case .durableSequence:
+            for number in processes.indices where processes[number].phase != .down {
+                crash(number, losingRequests: true)
+            }
+            requests.removeAll()
+        case .sequenceMadeDurableByCommits:
+            for request in requests where !request.isOrphan {
+                answers.append(SimulatedAnswer(request: request, body: .lost))
+            }
+            requests.removeAll()
+            for index in answers.indices where random.chance(50) { answers[index].body = .lost }
+            database.crash()
+        }
+    }
+
+    // MARK: Closing
+
+    /// Whatever was seen at any time may be what somebody closes by: that is the database's to judge.
+    mutating func performAsCloser(_ action: SimulationAction, _ number: Int) -> Bool {
+        if action == .observe { return observe(number) }
+        guard let index = anyIndex(of: processes[number].memory.observations.count) else { return false }
+        let observed = processes[number].memory.observations.remove(at: index)
+        note(number, 37, "\(action) \(observed)")
+        if action == .retire {
+            send(number, .retire(observed))
+        } else if random.chance(20) {
+            send(number, .closeByHand(observed.writer.instance))
+        } else {
+            send(number, .close(observed))
+        }
+        return true
+    }
+
+    private mutating func observe(_ number: Int) -> Bool {
+        let all = database.stream.observations
+        guard let index = anyIndex(of: all.count), all[index].writer != processes[number].memory.writer else {
+            return false
+        }
+        processes[number].memory.observations.append(all[index])
+        if processes[number].memory.observations.count > 4 { processes[number].memory.observations.removeFirst() }
+        return true
+    }
+}

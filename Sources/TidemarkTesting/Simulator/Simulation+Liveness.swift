@@ -1,0 +1,122 @@
+import Tidemark
+
+/// What a process does by the clock once the faults have stopped.
+private struct Routine {
+    var nextBeat: Duration
+    var nextReconcile: Duration
+    /// The minimum, and since when it has stood still while something above it was known.
+    var minimum: StreamID?
+    var stalledSince: Duration?
+
+    /// Spread over the interval, as those of processes are that began at different times.
+    init(from now: Duration, number: Int, of count: Int) {
+        nextBeat = now + SimulationConfiguration.Timing.heartbeat / count * (number + 1)
+        nextReconcile = now + SimulationConfiguration.Timing.reconcile / count * (number + 1)
+    }
+}
+
+extension Simulation {
+    private typealias Timing = SimulationConfiguration.Timing
+    private static var tick: Duration { .milliseconds(50) }
+
+    /// From now on every message arrives, who is stopped or crashed stays so, and nobody begins anything new: the
+    /// minimum reaches the newest event in time, for everybody who runs.
+    mutating func runWithoutFaults() throws(SimulationFailure) {
+        history.add("the faults stop")
+        endWhatWasBegun()
+        endTheReplaced()
+        let newest = database.stream.newestEvent
+        let start = now
+        let count = processes.count
+        var routines = (0..<count).map { Routine(from: start, number: $0, of: count) }
+        while let behind = processes.first(where: { $0.isActive && !$0.hasReached(newest) }) {
+            if now - start > Timing.bound {
+                let minimum = behind.memory.tracker.minimum
+                fail(
+                    .stuck,
+                    """
+                    \(Timing.bound) after the last fault the minimum of \(behind.instance)(\(behind.number)) is at \
+                    \(minimum), its reader at \(behind.memory.cursor.position), and the newest event at \(newest); \
+                    members \(database.stream.membership)
+                    """)
+            }
+            try throwFailure()
+            now += Self.tick
+            for number in processes.indices where processes[number].isActive {
+                act(number, &routines[number])
+            }
+            deliverEverything()
+            endTheReplaced()
+            for number in processes.indices where processes[number].isActive {
+                for _ in 0..<64 where read(number) { stepCount += 1 }
+            }
+        }
+        try throwFailure()
+        history.add("all have reached \(newest) after \(now - start)")
+    }
+
+    /// The reader runs, so that somebody does, and callers commit what they hold.
+    private mutating func endWhatWasBegun() {
+        let reader = processes.count - 1
+        if processes[reader].phase == .down { start(reader) }
+        processes[reader].isStopped = false
+        for _ in 0..<2 {
+            for number in processes.indices where processes[number].isActive {
+                while processes[number].memory.scopes.contains(where: { $0.phase == .held }) { commitScope(of: number) }
+            }
+            deliverEverything()
+        }
+    }
+
+    /// A process whose name another one took ends.
+    private mutating func endTheReplaced() {
+        for number in processes.indices where processes[number].isActive && processes[number].memory.isFailed {
+            crash(number, losingRequests: false)
+        }
+    }
+
+    /// In the order in which it was sent; what is for somebody who is stopped stays.
+    private mutating func deliverEverything() {
+        for _ in 0..<10_000 {
+            stepCount += 1
+            if !requests.isEmpty {
+                serve(requests.removeFirst())
+            } else if let index = answers.firstIndex(where: { !processes[$0.request.process].isStopped }) {
+                receive(answers.remove(at: index))
+            } else if let index = announcements.firstIndex(where: { processes[$0.to].isActive }) {
+                hear(announcements.remove(at: index))
+            } else {
+                return
+            }
+        }
+        fail(.stuck, "messages go to and fro without end")
+    }
+
+    /// What is due: a heartbeat, an announcement, reconciling; whom to close follows from that.
+    private mutating func act(_ number: Int, _ routine: inout Routine) {
+        _ = expire(number)
+        if processes[number].mayWrite {
+            if now >= routine.nextBeat {
+                routine.nextBeat += Timing.heartbeat
+                _ = beat(number)
+            }
+            _ = speak(number, isAsked: false)
+        }
+        let tracker = processes[number].memory.tracker
+        if tracker.minimum != routine.minimum || tracker.highestKnown <= tracker.minimum {
+            routine.minimum = tracker.minimum
+            routine.stalledSince = now
+        }
+        let isStalled = routine.stalledSince.map { now - $0 >= Timing.stall } ?? false
+        guard isStalled || now >= routine.nextReconcile else { return }
+        routine.stalledSince = now
+        routine.nextReconcile = now + Timing.reconcile
+        reconcile(number)
+    }
+}
+
+extension SimulatedProcess {
+    fileprivate func hasReached(_ newest: StreamID) -> Bool {
+        memory.tracker.minimum >= newest && memory.cursor.position >= newest
+    }
+}

@@ -1,0 +1,89 @@
+import Tidemark
+
+extension Simulation {
+    /// The next part of reading a batch: the watermark, then the snapshot, then what the cursor makes of it. Whatever
+    /// else happens may come in between. False when there is nothing to read.
+    mutating func read(_ number: Int) -> Bool {
+        let rule = configuration.withoutRule
+        switch processes[number].memory.reading {
+        case .idle where rule == .watermarkBeforeSnapshot:
+            processes[number].memory.reading = .opened(database.contents)
+        case .idle:
+            guard let request = nextRequest(number) else { return false }
+            processes[number].memory.reading = .asked(request)
+            note(number, 20, "is about to read through \(request.through)")
+        case .asked(var request):
+            if rule == .membershipVersion { request.membershipVersion = database.stream.membershipVersion }
+            guard let snapshot = database.contents.snapshot(of: SimulatedDatabase.stream, request) else { return false }
+            processes[number].memory.reading = .seen(request, snapshot)
+            note(number, 21, "opens a snapshot with \(snapshot.events.map(\.streamID))")
+        case .seen(let request, let snapshot):
+            processes[number].memory.reading = .idle
+            take(snapshot, for: request, number)
+        case .opened(let contents):
+            processes[number].memory.reading = .idle
+            guard let request = nextRequest(number),
+                let snapshot = contents.snapshot(of: SimulatedDatabase.stream, request)
+            else { return false }
+            take(snapshot, for: request, number)
+        }
+        return true
+    }
+
+    private mutating func nextRequest(_ number: Int) -> SnapshotRequest? {
+        let step = processes[number].memory.cursor.nextStep(
+            watermark: processes[number].memory.tracker.watermark, limit: 1 + random.below(4), byteLimit: .max)
+        guard case .read(let request) = step else { return nil }
+        return request
+    }
+
+    private mutating func take(_ snapshot: Snapshot, for request: SnapshotRequest, _ number: Int) {
+        let view = ReaderCursor.View(
+            membershipVersion: snapshot.membership.version, sequence: snapshot.sequence,
+            deliveredIsThere: snapshot.deliveredIsThere,
+            last: snapshot.events.last.map {
+                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+            },
+            isTruncated: snapshot.isTruncated)
+        let before = processes[number].memory.cursor.position
+        switch processes[number].memory.cursor.received(view, for: request) {
+        case .deliver:
+            deliver(snapshot, after: before, number)
+        case .reloadMembers:
+            note(number, 22, "reloads the members: \(snapshot.membership)")
+            processes[number].memory.tracker.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
+        case .wentBackwards(let id, let problem):
+            fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
+        }
+        check(number)
+    }
+
+    private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {
+        let position = processes[number].memory.cursor.position
+        history.add(Int(position.rawValue))
+        note(number, 23, "has read \(snapshot.events.map(\.streamID)) and is at \(position)")
+        checkBatch(snapshot.events, after: before, through: position, number)
+        guard failure == nil, !snapshot.events.isEmpty else { return }
+        let batch = EventBatch(events: snapshot.events, through: position, commitNumber: snapshot.commitNumber)
+        processes[number].memory.batch = batch
+        do {
+            try processes[number].consumer?.receive(batch)
+        } catch {
+            fail(.consumer, "\(error)")
+        }
+    }
+
+    mutating func checkpoint(_ number: Int) -> Bool {
+        guard let claim = processes[number].memory.claim, let batch = processes[number].memory.batch else {
+            return false
+        }
+        processes[number].memory.batch = nil
+        do throws(TidemarkError) {
+            try database.checkpoint(claim, at: batch.through, commitNumber: batch.commitNumber)
+        } catch {
+            fail(.falseAlarm, "\(error)")
+        }
+        note(number, 24, "writes its checkpoint at \(batch.through)")
+        return true
+    }
+}

@@ -1,0 +1,97 @@
+import Tidemark
+
+extension Simulation {
+    /// The database does what was asked, in one transaction, and the answer goes on its way.
+    mutating func serve(_ request: SimulatedRequest) {
+        var commits: [SimulatedDatabase.Commit] = []
+        let body: SimulatedAnswer.Body
+        do throws(TidemarkError) {
+            guard let done = try transact(request, &commits) else { return }
+            body = done
+        } catch {
+            body = .refused(error)
+        }
+        history.add(request.number)
+        note(request.process, 2, "has done by the database: \(request.body) -> \(body)")
+        check(commits)
+        if !request.isOrphan { answers.append(SimulatedAnswer(request: request, body: body)) }
+    }
+
+    /// Nil when the transaction is not over yet.
+    private mutating func transact(
+        _ request: SimulatedRequest, _ commits: inout [SimulatedDatabase.Commit]
+    ) throws(TidemarkError) -> SimulatedAnswer.Body? {
+        switch request.body {
+        case .join(let instance, let writer):
+            return .joined(try database.join(instance, after: writer))
+        case .leave(let writer):
+            database.leave(writer)
+            return .done
+        case .heartbeat(let beat):
+            return .heartbeat(try database.heartbeat(beat))
+        case .reconcile(let watermark, _):
+            let found = database.contents.reconciliation(
+                of: SimulatedDatabase.stream, above: watermark.minimum, limit: 1000)
+            return found.map { .reconciled($0) } ?? .done
+        case .allocate(let count, let writer):
+            let ids = try database.allocate(count, for: writer)
+            checkAllocated(ids)
+            return .allocated(ids, incarnation: database.incarnation)
+        case .commit(let ids, let events, let writer, let incarnation):
+            return try commit(events, as: ids, by: writer, of: incarnation, group: nil, &commits)
+        case .group(let events, let writer):
+            return try persistGroup(events, by: writer, request, &commits)
+        case .openGroup(let ids, let events, let writer, let incarnation):
+            return try commit(events, as: ids, by: writer, of: incarnation, group: request.number, &commits)
+        case .abandon(let ids, _, let incarnation):
+            let (committed, void) = try database.abandon(ids, incarnation: incarnation)
+            return .abandoned(committed: committed, void: void)
+        case .settle(let group):
+            requests.removeAll { $0.number == group }
+            return .settled(database.groups[group])
+        case .close(let observed):
+            try database.close(observed)
+            return .done
+        case .retire(let observed):
+            database.retire(observed)
+            return .done
+        case .closeByHand(let instance):
+            try database.close(instance)
+            return .done
+        case .checkWritable:
+            return .done
+        }
+    }
+
+    private mutating func commit(
+        _ events: [Event], as ids: [StreamID], by writer: Writer, of incarnation: Int, group: Int?,
+        _ commits: inout [SimulatedDatabase.Commit]
+    ) throws(TidemarkError) -> SimulatedAnswer.Body {
+        guard incarnation == database.incarnation else { return .void }
+        let outcomes: [PersistOutcome]
+        (outcomes, commits) = try database.commit(events, as: ids, by: writer, group: group)
+        return .persisted(outcomes)
+    }
+
+    /// Where the sequence is part of the transaction the group is allocated and committed at once; elsewhere others may
+    /// come in between.
+    private mutating func persistGroup(
+        _ events: [Event], by writer: Writer, _ request: SimulatedRequest,
+        _ commits: inout [SimulatedDatabase.Commit]
+    ) throws(TidemarkError) -> SimulatedAnswer.Body? {
+        switch database.kind {
+        case .durableSequence:
+            let outcomes: [PersistOutcome]
+            (outcomes, commits) = try database.persistGroup(events, by: writer, group: request.number)
+            return .persisted(outcomes)
+        case .sequenceMadeDurableByCommits:
+            let ids = try database.allocate(events.count, for: writer)
+            checkAllocated(ids)
+            var open = request
+            open.body = .openGroup(ids: ids, events: events, writer, incarnation: database.incarnation)
+            requests.append(open)
+            note(request.process, 3, "has \(ids) in a transaction")
+            return nil
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Tidemark
+
+/// Writers, readers, closers, a network and a database in one thread, with the real state machines, deterministic to
+/// the last bit: the same seed gives the same history.
+///
+/// Each step does one thing that could happen next, chosen by the seed: a process fetches, commits, announces, reads,
+/// crashes; a message arrives, is lost, repeated or late; the database crashes. After it, everything that the design
+/// promises is checked. What is simulated is what lies around ``PositionTracker``, ``ReaderCursor`` and
+/// ``AnnouncementSchedule``; these are the ones that run in production.
+///
+/// ```swift
+/// var simulation = Simulation(seed: 42)
+/// try simulation.run()
+/// ```
+public struct Simulation: Sendable {
+    public let seed: UInt64
+    public let configuration: SimulationConfiguration
+    /// Steps taken so far.
+    public internal(set) var stepCount = 0
+
+    var random: SimulationRandom
+    var history: SimulationHistory
+    var database: SimulatedDatabase
+    var processes: [SimulatedProcess] = []
+    var requests: [SimulatedRequest] = []
+    var answers: [SimulatedAnswer] = []
+    var announcements: [SimulatedAnnouncement] = []
+    /// The clock of the simulation.
+    var now = Duration.zero
+    var lastRequest = 0
+    var lastEvent = 0
+    /// Events that nobody could persist so far.
+    var retries: [Event] = []
+    /// Where events are that were acknowledged to those who wrote them, in the order of the acknowledgements.
+    var acknowledged: [(event: String, id: StreamID)] = []
+    /// The highest position that each writer has announced, or has in the database.
+    var promises: [Writer: StreamID] = [:]
+    /// The first thing that went wrong.
+    var failure: SimulationFailure?
+    let choices: SimulationChoices
+    let hasReplication: Bool
+
+    public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
+        self.seed = seed
+        self.configuration = configuration
+        var random = SimulationRandom(seed: seed)
+        history = SimulationHistory(isKept: configuration.recordsHistory)
+        let kinds = SimulationConfiguration.Database.allCases
+        let drawn = kinds[random.below(kinds.count)]
+        database = SimulatedDatabase(kind: configuration.database ?? drawn, withoutRule: configuration.withoutRule)
+        choices = SimulationChoices(random: &random)
+        hasReplication = !random.chance(10)
+        let names: [InstanceName] = ["p1", "p2", "p3"]
+        let nameCount = [1, 2, 2, 3][random.below(4)]
+        let writerCount = max(nameCount, 2 + random.below(3))
+        for number in 0..<writerCount {
+            processes.append(
+                SimulatedProcess(
+                    number: number, instance: names[number % nameCount], isWriter: true,
+                    consumer: configuration.consumer))
+        }
+        processes.append(
+            SimulatedProcess(
+                number: writerCount, instance: "reader", isWriter: false, consumer: configuration.consumer))
+        self.random = random
+    }
+
+    /// A hash over everything that has happened: the same for the same seed, in every process and on every machine.
+    public var historyHash: UInt64 { history.hash }
+
+    /// One line for each thing that happened, when the configuration asked for it.
+    public var historyLines: [String] { history.lines }
+
+    /// The IDs and ids of the events in the database, in order.
+    public var events: [PersistedEvent] { database.stream.events }
+
+    /// Takes as many steps as the configuration says; in liveness mode the faults then stop, and time goes on until the
+    /// minimum must have reached the newest event.
+    ///
+    /// - Throws: ``SimulationFailure``, for the first thing that went wrong.
+    public mutating func run() throws(SimulationFailure) {
+        try run(steps: configuration.steps)
+        if configuration.mode == .liveness { try runWithoutFaults() }
+        checkAcknowledged()
+        try throwFailure()
+    }
+
+    /// - Throws: ``SimulationFailure``, for the first thing that went wrong.
+    public mutating func run(steps: Int) throws(SimulationFailure) {
+        for _ in 0..<steps { try step() }
+    }
+
+    /// One thing that could happen next.
+    ///
+    /// - Throws: ``SimulationFailure``, when a check fails after it.
+    public mutating func step() throws(SimulationFailure) {
+        stepCount += 1
+        now += .milliseconds(random.below(30))
+        // What was chosen may not be possible now; then something else is.
+        for _ in 0..<64 {
+            if perform(choices.next(&random)) { break }
+        }
+        try throwFailure()
+    }
+
+    func throwFailure() throws(SimulationFailure) {
+        if let failure { throw failure }
+    }
+
+    /// Remembers the first failure. Where a rule is switched off nothing but a skipped event ends the simulation: what
+    /// comes before is only how it gets there.
+    mutating func fail(_ kind: SimulationFailure.Kind, _ problem: String) {
+        guard failure == nil else { return }
+        if configuration.withoutRule != nil, kind != .skippedEvent, kind != .consumer { return }
+        history.add("FAILED: \(kind.rawValue): \(problem)")
+        failure = SimulationFailure(
+            kind: kind, seed: seed, step: stepCount, problem: problem, mode: configuration.mode,
+            withoutRule: configuration.withoutRule, history: history.lines)
+    }
+}

@@ -1,0 +1,107 @@
+/// What can happen in a step.
+enum SimulationAction: Int, CaseIterable, Sendable {
+    // Messages arrive.
+    case serveRequest, deliverAnswer, deliverAnnouncement
+    // Writers.
+    case start, fetch, commit, persistGroup, giveUp, expire, announce, beat, reconcile
+    // Readers.
+    case read, checkpoint
+    // Everybody, about others.
+    case observe, close, retire
+    // Faults.
+    case loseConnection, loseAnnouncement, repeatAnnouncement
+    case crash, stop, resume, leave, crashDatabase
+
+    /// What a seed has more of, less of, or nothing of.
+    enum Group: CaseIterable {
+        case always, writing, groups, givingUp, news, replication, lostMessages, churn, stops, closing, databaseCrashes
+
+        var factors: [Int] {
+            switch self {
+            case .always, .writing: [2]
+            case .replication: [1, 2, 4, 8]
+            case .news: [0, 1, 4]
+            case .churn: [0, 1, 4]
+            case .groups, .givingUp: [0, 1, 4]
+            case .lostMessages, .stops, .closing: [0, 2, 8]
+            case .databaseCrashes: [0, 2, 8, 16]
+            }
+        }
+    }
+
+    var group: Group {
+        switch self {
+        case .serveRequest, .deliverAnswer, .read, .checkpoint, .start, .resume: .always
+        case .fetch, .commit: .writing
+        case .persistGroup: .groups
+        case .giveUp, .expire: .givingUp
+        case .beat, .reconcile: .news
+        case .announce, .deliverAnnouncement: .replication
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
+        case .crash, .leave: .churn
+        case .stop: .stops
+        case .observe, .close, .retire: .closing
+        case .crashDatabase: .databaseCrashes
+        }
+    }
+
+    /// How likely it is, before the seed has its say.
+    var weight: Int {
+        switch self {
+        case .serveRequest, .deliverAnswer: 160
+        case .deliverAnnouncement: 140
+        case .start: 60
+        case .fetch, .commit: 70
+        case .persistGroup: 30
+        case .giveUp, .expire: 14
+        case .announce: 60
+        case .beat, .reconcile: 24
+        case .read: 160
+        case .checkpoint: 8
+        case .observe: 12
+        case .close: 12
+        case .retire: 3
+        case .loseConnection: 12
+        case .loseAnnouncement, .repeatAnnouncement: 14
+        case .crash, .stop: 3
+        case .leave: 5
+        case .resume: 20
+        case .crashDatabase: 2
+        }
+    }
+}
+
+/// How likely each action is in one simulation.
+///
+/// Each seed draws its own weights, and leaves some actions out (swarm testing: Groce and others, "Swarm Testing",
+/// ISSTA 2012): what is common in one history hides what another needs.
+struct SimulationChoices: Sendable {
+    /// The actions, each as often as it weighs, in a table of cumulative weights.
+    private var limits: [Int] = []
+    private let total: Int
+
+    init(random: inout SimulationRandom) {
+        var factors: [SimulationAction.Group: Int] = [:]
+        for group in SimulationAction.Group.allCases {
+            factors[group] = group.factors[random.below(group.factors.count)]
+        }
+        var total = 0
+        for action in SimulationAction.allCases {
+            let factor = factors[action.group] ?? 1
+            total += action.weight * factor * [1, 2, 4][random.below(3)]
+            limits.append(total)
+        }
+        self.total = total
+    }
+
+    func next(_ random: inout SimulationRandom) -> SimulationAction {
+        let drawn = random.below(total)
+        var low = 0
+        var high = limits.count - 1
+        while low < high {
+            let middle = (low + high) / 2
+            if limits[middle] > drawn { high = middle } else { low = middle + 1 }
+        }
+        return SimulationAction(rawValue: low) ?? .serveRequest
+    }
+}

@@ -1,0 +1,79 @@
+/// What a simulation simulates. Everything that is not set here follows from the seed.
+public struct SimulationConfiguration: Sendable {
+    /// A rule of the design that can be switched off, to see that the simulator finds what then goes wrong.
+    public enum Rule: String, CaseIterable, Hashable, Sendable {
+        /// Rule 1: announcements bind the epoch that made them. Off: they count for whoever has the name now.
+        case epochOfAnnouncements
+        /// Rule 2: only durably allocated IDs are known. Off: an ID is known as soon as it was handed out.
+        case durableBeforeKnown
+        /// Rule 3: a fetch in progress counts as in flight. Off: it does not.
+        case floor
+        /// Rule 3: an ID of an earlier incarnation is void. Off: it is finished like any other that was abandoned.
+        case incarnation
+        /// Rule 4: only the newest epoch of a member commits.
+        case epochCheck
+        /// Rule 4: nothing commits at or below its writer's durable position.
+        case durablePositionCheck
+        /// Rule 4: nothing commits where a tombstone is.
+        case tombstoneCheck
+        /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
+        case onlyTheDatabaseKnows
+        /// Rule 7: a batch is of the membership version that its watermark was computed with.
+        case membershipVersion
+        /// Rule 7: the watermark is computed before the snapshot is opened. Off: after it.
+        case watermarkBeforeSnapshot
+        /// Rule 8: a position says nothing about the ID that it names. Off: it says that the ID is finished.
+        case positionsAreNotRows
+    }
+
+    /// What allocates IDs.
+    public enum Database: String, CaseIterable, Hashable, Sendable {
+        /// An ID is durable once it was handed out, and a group's are allocated by the transaction that commits it.
+        case durableSequence
+        /// An ID becomes durable with the next commit of anybody, so that a crash takes the sequence back over it; it
+        /// is gone from the sequence at once, whatever becomes of the transaction.
+        case sequenceMadeDurableByCommits
+    }
+
+    public enum Mode: String, CaseIterable, Hashable, Sendable {
+        /// Faults until the end: nothing bad ever happens.
+        case safety
+        /// Then the faults stop: what is good happens in time.
+        case liveness
+    }
+
+    public var mode: Mode
+    /// The kind of database; nil leaves it to the seed.
+    public var database: Database?
+    public var withoutRule: Rule?
+    /// Each reader has its own copy of this consumer, which gets the reader's batches.
+    public var consumer: (any SimulationConsumer)?
+    /// Whether the history is kept as text, too, for people.
+    public var recordsHistory: Bool
+    /// Steps of a seed, before the faults stop.
+    public var steps: Int
+    /// No more IDs than about this many are handed out, so that steps stay cheap.
+    public var maximumIDs: Int
+
+    public init(mode: Mode = .safety, database: Database? = nil, withoutRule: Rule? = nil) {
+        self.mode = mode
+        self.database = database
+        self.withoutRule = withoutRule
+        recordsHistory = false
+        steps = 400
+        maximumIDs = 40
+    }
+
+    /// How long the writers and readers of the simulation wait, on its own clock.
+    enum Timing {
+        static let heartbeat = Duration.seconds(1)
+        static let timeout = Duration.seconds(5)
+        static let retirement = Duration.seconds(600)
+        static let reconcile = Duration.seconds(1)
+        static let stall = Duration.milliseconds(250)
+        /// Of a scope or a fetch.
+        static let limit = Duration.milliseconds(400)
+        /// Within which the minimum reaches the newest event once the faults have stopped.
+        static let bound = timeout + heartbeat + reconcile
+    }
+}

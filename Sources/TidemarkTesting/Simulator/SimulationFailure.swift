@@ -1,0 +1,51 @@
+import Tidemark
+
+/// What went wrong in a simulation, with the command that replays it.
+public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Kind: String, Hashable, Sendable {
+        /// An event was committed at or below a reader's cursor.
+        case skippedEvent
+        /// An event was committed at or below a minimum that a reader could have read by.
+        case committedBelowMinimum
+        /// A writer committed at or below a position that it had promised.
+        case brokenPromise
+        case cursorWentBack
+        case positionWentBack
+        /// An ID was handed out that was visible before.
+        case handedOutAgain
+        /// Somebody took an ID as known that a crash of the database can take back.
+        case knownButNotDurable
+        /// A reader was not given exactly the events between its old and its new cursor, in order.
+        case wrongBatch
+        /// An event that was acknowledged is not there, or elsewhere.
+        case acknowledgedEventLost
+        /// The faults stopped, and the minimum or a reader did not get to the newest event in time.
+        case stuck
+        /// The database was said to have gone backwards, and it had not.
+        case falseAlarm
+        /// The consumer that was put into the simulation threw.
+        case consumer
+    }
+
+    public let kind: Kind
+    public let seed: UInt64
+    /// How many steps it took.
+    public let step: Int
+    public let problem: String
+    public let mode: SimulationConfiguration.Mode
+    public let withoutRule: SimulationConfiguration.Rule?
+    /// One line a step, when the configuration asked for it.
+    public let history: [String]
+
+    /// What repeats the failure, with the history, from the top of the package.
+    public var replayCommand: String {
+        var command = "scripts/simulate --seed \(seed)"
+        if mode != .safety { command += " --mode \(mode.rawValue)" }
+        if let withoutRule { command += " --without \(withoutRule.rawValue)" }
+        return command
+    }
+
+    public var description: String {
+        "\(kind.rawValue) after \(step) steps of seed \(seed): \(problem). To replay it: \(replayCommand)"
+    }
+}
