@@ -88,9 +88,10 @@ let package = Package(
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication",
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TidemarkRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -121,12 +122,19 @@ let package = Package(
         .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkRedisTests",
-            dependencies: ["TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
+            dependencies: [
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
-            name: "TidemarkCLITests", dependencies: ["TidemarkCLI", "Tidemark", "TidemarkSQLite"],
+            name: "TidemarkCLITests",
+            dependencies: ["TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
