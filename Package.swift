@@ -4,6 +4,8 @@ import PackageDescription
 let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    // For `@_lifetime`: events that are borrowed from a row cannot outlive it.
+    .enableExperimentalFeature("Lifetimes"),
 ]
 
 let package = Package(
