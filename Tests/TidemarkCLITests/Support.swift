@@ -111,6 +111,9 @@ final class Program: @unchecked Sendable {
         }
     }
 
+    /// What it has written to standard error so far.
+    var errors: String { collected.withLock { String(decoding: $0.errors, as: UTF8.self) } }
+
     /// Waits until the program has written so many lines.
     func waitForLines(_ count: Int) async throws {
         try await wait { self.lines.count >= count }
