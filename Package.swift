@@ -101,17 +101,18 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
             path: "Examples/QuickStart",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
             dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
-            dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["TidemarkSQLite", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
         .testTarget(
-            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate"],
+            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
             swiftSettings: settings),
         // The simulator over fresh seeds for as long as one likes: scripts/simulate.
         .executableTarget(
@@ -121,7 +122,6 @@ let package = Package(
             ],
             path: "Tests/Simulate",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkRedisTests",
             dependencies: [
@@ -132,12 +132,34 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication", "TestSupport"],
+            swiftSettings: settings),
+        // Real processes that are killed and stopped: scripts/crash, and what tests of processes start.
+        .executableTarget(
+            name: "CrashTest",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            path: "Tests/Crash",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport", "CrashTest",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
             name: "TidemarkCLITests",
-            dependencies: ["TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
+            dependencies: ["TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport"],
             swiftSettings: settings),
+        // What several test targets share: programs that are started and sent signals, folders, seeds.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )
