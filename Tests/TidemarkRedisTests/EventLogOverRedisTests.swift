@@ -1,6 +1,6 @@
-import Foundation
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkSQLite
@@ -10,14 +10,9 @@ import TidemarkTesting
 
 /// Writers and readers of one database that hear each other over Redis alone, as on several machines.
 @Suite(.timeLimit(.minutes(1))) struct EventLogOverRedisTests {
-    private let folder: URL
-    private let database: String
+    private let folder: TemporaryFolder
 
-    init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "tidemark-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        database = folder.appending(path: "events.db").path
-    }
+    init() throws { folder = try TemporaryFolder() }
 
     /// A log with a store and a transport of its own, as in a process of its own, and the task that runs it.
     private struct Running {
@@ -34,7 +29,7 @@ import TidemarkTesting
     private func open(_ instance: InstanceName?, at server: RedisServerProcess) async throws -> Running {
         let transport = try RedisTransport.quiet("redis://127.0.0.1:\(server.port)/c")
         let log = try await EventLog.open(
-            SQLiteEventStore.open(path: database), instance: instance, transport: transport,
+            SQLiteEventStore.open(path: folder.database), instance: instance, transport: transport,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         return Running(log: log, transport: transport, service: Task { try await log.run() })
     }
@@ -62,6 +57,12 @@ import TidemarkTesting
                 try await Task.sleep(for: .milliseconds(1))
             }
         }
+    }
+
+    private final class Flag: Sendable {
+        private let state = Atomic(false)
+        var isSet: Bool { state.load(ordering: .acquiring) }
+        func set() { state.store(true, ordering: .releasing) }
     }
 
     private func connected(_ logs: [Running]) async throws {
@@ -103,13 +104,13 @@ import TidemarkTesting
         let reader = try await open(nil, at: server)
         let arrivals = Arrivals()
         let reading = arrivals.read(reader.log)
-        let isOver = Mutex(false)
+        let isOver = Flag()
         let writing = Task {
             try await withThrowingTaskGroup(of: [String].self) { group in
                 for (index, writer) in writers.enumerated() {
                     group.addTask {
                         var ids: [String] = []
-                        while !isOver.withLock({ $0 }) {
+                        while !isOver.isSet {
                             let id = "\(index)-\(ids.count)"
                             try await writer.log.withNextID {
                                 try await writer.log.persist(Event(id: id, type: "noted"), as: $0)
@@ -138,12 +139,11 @@ import TidemarkTesting
             }
             #expect(ContinuousClock.now - restarted < .seconds(1))
         }
-        isOver.withLock { $0 = true }
+        isOver.set()
         let written = try await writing.value
         while arrivals.ids.count < written.count { try await Task.sleep(for: .milliseconds(2)) }
         #expect(Set(arrivals.ids) == Set(written) && arrivals.ids.count == written.count)
         reading.cancel()
         for log in writers + [reader] { try await log.stop() }
-        try? FileManager.default.removeItem(at: folder)
     }
 }
