@@ -90,9 +90,10 @@ let package = Package(
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication",
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TidemarkRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -123,7 +124,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkRedisTests",
-            dependencies: ["TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
+            dependencies: [
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication", "TestSupport"],
@@ -148,7 +155,10 @@ let package = Package(
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
-            name: "TidemarkCLITests", dependencies: ["TidemarkCLI", "Tidemark", "TidemarkSQLite", "TestSupport"],
+            name: "TidemarkCLITests",
+            dependencies: [
+                "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+            ],
             swiftSettings: settings),
         // What several test targets share: programs that are started and sent signals, folders, seeds.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
