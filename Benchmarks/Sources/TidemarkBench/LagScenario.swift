@@ -13,12 +13,12 @@ struct LagScenario {
         let seconds = mode == .off ? options.seconds / 2 : options.seconds
         let count = Self.rate * max(1, seconds)
         let idle = fleet.writers.dropFirst()
-        let before = try await fleet.announcements(of: idle)
+        let before = try await idle.sum("announced")
         try fleet.writers[0].send("paced 0 \(count) \(Self.rate)")
         let commits = try await Commit.all(in: fleet.writers[0].lines(until: "done"))
-        let announcements = try await fleet.announcements(of: idle) - before
-        try await fleet.waitForArrivals(count, atMost: mode == .off ? .milliseconds(500) : .seconds(5))
-        let arrivals = try await fleet.arrivals()
+        let announcements = try await idle.sum("announced") - before
+        try await fleet.reader.waitForArrivals(count, atMost: mode == .off ? .milliseconds(500) : .seconds(5))
+        let arrivals = try await fleet.reader.arrivals()
 
         let prefix = "lag.\(mode.rawValue)"
         report.set("\(prefix).sent", Double(count))

@@ -36,10 +36,12 @@ struct WorkerCommand: AsyncParsableCommand {
                 let waits = try await Self.saturate(log, name: instance, seconds: Int(command[1]) ?? 1)
                 Participant.say(["\(waits.totalCount) \(waits.valueAtPercentile(99)) \(waits.max)", "done"])
             case "hang":
-                try await Self.hang(log, scopes: 3)
-                Participant.say(["done"])
+                let ids = try await Self.hang(log, scopes: command.dropFirst().first.flatMap { Int($0) } ?? 3)
+                Participant.say(ids.map { "\($0)" } + ["done"])
             case "announced":
                 Participant.say(["\(log.announced.positions)", "done"])
+            case "messages":
+                Participant.say(["\(log.announced.positions + log.announced.rows)", "done"])
             default:
                 throw Failure("a worker does not know \(command[0])")
             }
@@ -107,18 +109,17 @@ struct WorkerCommand: AsyncParsableCommand {
         return waits
     }
 
-    /// Scopes that hold their IDs for as long as the process lives.
-    private static func hang(_ log: EventLog, scopes: Int) async throws {
-        let (held, continuation) = AsyncStream<Void>.makeStream()
+    /// Scopes that hold their IDs, which are returned, for as long as the process lives.
+    private static func hang(_ log: EventLog, scopes: Int) async throws -> [StreamID] {
+        let (held, continuation) = AsyncStream<StreamID>.makeStream()
         for _ in 0..<scopes {
             Task {
-                try await log.withNextID(timeLimit: .seconds(600)) { _ in
-                    continuation.yield()
+                try await log.withNextID(timeLimit: .seconds(600)) { id in
+                    continuation.yield(id)
                     try await Task.sleep(for: .seconds(600))
                 }
             }
         }
-        var iterator = held.makeAsyncIterator()
-        for _ in 0..<scopes { await iterator.next() }
+        return await held.prefix(scopes).reduce(into: []) { $0.append($1) }
     }
 }
