@@ -10,7 +10,7 @@ struct BenchCommand: AsyncParsableCommand {
             feeds them the commits of a public repository. Lag is the time from the return of an event's commit in its \
             writer to the event's arrival in the reader's process.
             """,
-        subcommands: [RunCommand.self, WorkerCommand.self, ReaderCommand.self, CrowdCommand.self],
+        subcommands: [RunCommand.self, WorkerCommand.self, ReaderCommand.self, PlainCommand.self, CrowdCommand.self],
         defaultSubcommand: RunCommand.self)
 }
 
