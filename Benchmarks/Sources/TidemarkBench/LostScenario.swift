@@ -33,8 +33,7 @@ struct LostScenario {
         try await fleet.reader.waitForArrivals(all, atMost: .seconds(5))
         let arrivals = try await fleet.reader.arrivals()
 
-        report.set("lag.lost.sent", Double(all))
-        report.set("lag.lost.delivered", Double(arrivals.count))
+        report.setArrived("lag.lost", arrivals.count, of: all)
         report.set("lag.lost.announcements_per_event", Double(announcements) / Double(count))
         report.setLag("lag.lost", Lag.histogram(commits: commits, arrivals: arrivals))
         let held = Set(waiting.map(\.id))

@@ -1,11 +1,26 @@
+import BenchReport
 import Foundation
 
 extension Report {
-    /// One object: each figure under its flat name, and beside them `facts` (words) and `series` (rows of numbers).
-    var json: String {
+    /// The same as a page.
+    func page(bars: [Bar]) -> String {
+        let figures = Dictionary(figures.map { ($0.name, $0.value) }) { _, last in last }
+        return BenchmarkPage(BenchmarkRun(figures: figures, facts: facts, series: series, bars: bars)).html
+    }
+
+    /// One object: each figure under its flat name, and beside them `facts` (words), `bars` and `series` (rows of
+    /// numbers).
+    func json(bars: [Bar]) -> String {
         var members = figures.sorted { $0.name < $1.name }.map { "\(Self.quoted($0.name)): \($0.value)" }
         let facts = facts.map { "    \(Self.quoted($0.name)): \(Self.quoted($0.value))" }
         members.append(Self.object("facts", facts))
+        members.append(
+            Self.object(
+                "bars",
+                bars.map { bar in
+                    let limit = "\"relation\": \(Self.quoted(bar.relation.rawValue)), \"limit\": \(bar.limit)"
+                    return "    \(Self.quoted(bar.figure)): {\(limit), \"met\": \(bar.isMet)}"
+                }))
         let series = series.sorted { $0.key < $1.key }.map { name, rows in
             let rows = rows.map { "[" + $0.map { "\($0)" }.joined(separator: ", ") + "]" }
             return "    \(Self.quoted(name)): [\(rows.joined(separator: ", "))]"

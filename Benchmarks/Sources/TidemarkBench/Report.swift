@@ -14,6 +14,13 @@ struct Report {
         figures.append((name, value))
     }
 
+    /// How much of what was sent has arrived; and of all, the two numbers.
+    mutating func setArrived(_ prefix: String, _ count: Int, of sent: Int) {
+        set("\(prefix).sent", Double(sent))
+        set("\(prefix).delivered", Double(count))
+        set("\(prefix).arrived", sent == 0 ? 0 : Double(count) / Double(sent))
+    }
+
     mutating func setFact(_ name: String, _ value: String) {
         facts.append((name, value))
     }

@@ -10,6 +10,14 @@ struct AnnounceScenario {
 
     func run(into report: inout Report) async throws {
         for size in Self.sizes { try await measure(size, into: &report) }
+        // How much faster messages grow than idle writers do, at most.
+        let growths = zip(Self.sizes, Self.sizes.dropFirst()).compactMap { less, more -> Double? in
+            guard let few = report["announce.n\(less).messages_per_s"],
+                let many = report["announce.n\(more).messages_per_s"]
+            else { return nil }
+            return many / few * Double(less) / Double(more)
+        }
+        if let growth = growths.max() { report.set("announce.growth", growth) }
         report.setFact(
             "idle writers",
             "simulated in at most \(Self.processes) processes; each has its own row, heartbeat and schedule")
@@ -56,8 +64,7 @@ struct AnnounceScenario {
         let prefix = "announce.n\(size)"
         let timing = AnnouncementSchedule.Timing.forWriters(size + 1)
         report.set("\(prefix).messages_per_s", Double(sent) / elapsed)
-        report.set("\(prefix).sent", Double(count))
-        report.set("\(prefix).delivered", Double(arrivals.count))
+        report.setArrived(prefix, arrivals.count, of: count)
         report.set("\(prefix).interval_ms", timing.interval / .milliseconds(1))
         report.set("\(prefix).repetition_ms", timing.repetition / .milliseconds(1))
         report.setLag(prefix, Lag.histogram(commits: commits, arrivals: arrivals))
