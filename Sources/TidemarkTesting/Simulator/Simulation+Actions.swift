@@ -18,7 +18,7 @@ extension Simulation {
         case .start, .fetch, .commit, .commitLate, .persistGroup, .giveUp, .expire, .announce, .beat, .reconcile:
             return performAsWriter(action)
         case .read:
-            guard let number = anyProcess(where: \.isActive) else { return false }
+            guard let number = anyProcess(where: { $0.isActive && $0.hasReader }) else { return false }
             return read(number)
         case .checkpoint:
             guard let number = anyProcess(where: \.isActive) else { return false }
@@ -36,7 +36,7 @@ extension Simulation {
         let number: Int? =
             switch action {
             case .start: anyProcess { $0.phase == .down }
-            case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle }
+            case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle && !$0.isBusy }
             case .announce, .beat: anyProcess(where: \.mayWrite)
             case .commit, .giveUp: anyProcess { $0.isActive && $0.memory.scopes.contains { $0.phase == .held } }
             case .commitLate: anyProcess { $0.isActive && !$0.memory.lateBodies.isEmpty }
@@ -89,7 +89,7 @@ extension Simulation {
     mutating func start(_ number: Int) {
         processes[number].run += 1
         processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance)
-        processes[number].isIdle = random.chance(30)
+        processes[number].isIdle = random.chance(40)
         note(number, 1, "starts")
         if processes[number].isWriter {
             processes[number].phase = .joining
