@@ -33,12 +33,16 @@ struct RunCommand: AsyncParsableCommand {
     var only: [Scenario] = []
     @Option(help: "With --check: by what factor times may be longer.") var slack = 1.0
 
+    func validate() throws {
+        if check, !only.isEmpty { throw ValidationError("--check needs all scenarios, so not --only.") }
+    }
+
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let options = BenchOptions(
             folder: directory.map { URL(filePath: $0) } ?? FileManager.default.temporaryDirectory, data: data,
             seconds: short ? 3 : 12)
-        endLate(after: .seconds(short ? 240 : 600))
+        endLate(after: .seconds(short ? 300 : 900))
         var report = Report()
         for scenario in Scenario.allCases where only.isEmpty || only.contains(scenario) {
             progress(scenario.explanation)

@@ -16,9 +16,7 @@ struct Thresholds {
         for name in ["several.missing", "several.repeated", "several.out_of_order"] { atMost(name, 0) }
         atMost("lag.none.max_ms", 1_500 * slack)
         atMost("processes4.max_ms", 100 * slack)
-        if let share = report["processes4.min_share"], share < 0.2 {
-            missed.append("one of four processes got only \(share) of the commits")
-        }
+        missed += missedSpeed(by: report)
         for mode in ["default", "periodic", "none", "lost"]
         where report["lag.\(mode).delivered"] != report["lag.\(mode).sent"] {
             missed.append("in mode \(mode) not every event arrived")
