@@ -36,6 +36,10 @@ struct RunCommand: AsyncParsableCommand {
     var only: [Scenario] = []
     @Option(help: "With --check: by what factor times may be longer.") var slack = 1.0
 
+    func validate() throws {
+        if check, !only.isEmpty { throw ValidationError("--check needs all scenarios, so not --only.") }
+    }
+
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         Leftovers.ofThisProcess.clearOnSignals()
