@@ -44,7 +44,7 @@ extension BenchmarkPage {
                     BarPlot.Bar(
                         name: "Tidemark", value: rate.ratio,
                         text: "Tidemark \(NumberText.percent(rate.ratio))"),
-                    BarPlot.Bar(name: "plain C", value: 1, text: "plain C, the limit", style: 5),
+                    BarPlot.Bar(name: "plain C", value: 1, text: "plain C", style: 5),
                 ]
             )
         }

@@ -51,7 +51,7 @@ public struct DotPlot: Sendable {
                     x: drawing.x(value / 1_000, on: axis), y: top + 24 + row * 6, class: "dot s\(index + 1)")
             }
         }
-        drawing.drawBottom(axis) { $0 == 0 ? "0" : NumberText.duration(milliseconds: $0 * 1_000) }
+        drawing.drawBottom(axis) { NumberText.seconds($0) }
         return Plot(id: id, title: title, summary: summary, height: bottom + 24, marks: drawing.marks)
     }
 }

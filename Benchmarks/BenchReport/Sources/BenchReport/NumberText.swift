@@ -22,6 +22,11 @@ public enum NumberText {
         return value.magnitude >= 1_000 ? short(value / 1_000) + space + "s" : short(value) + space + "ms"
     }
 
+    /// For the marks of an axis.
+    static func seconds(_ value: Double) -> String {
+        value == 0 ? "0" : duration(milliseconds: value * 1_000)
+    }
+
     public static func percent(_ fraction: Double?) -> String {
         guard let fraction, fraction.isFinite else { return none }
         return short(fraction * 100) + space + "%"

@@ -52,7 +52,7 @@ public struct PanelPlot: Sendable {
                 panel.points.map { (drawing.x($0.x, on: times), drawing.y($0.median, on: values)) },
                 class: "curve s\(index + 1)")
             let isLast = index == panels.count - 1
-            drawing.drawBottom(times) { isLast ? NumberText.duration(milliseconds: $0 * 1_000) : "" }
+            drawing.drawBottom(times) { isLast ? NumberText.seconds($0) : "" }
             marks.append(.element("g", [:], drawing.marks))
         }
         let height = 22 + Double(panels.count) * Self.panelHeight - 6

@@ -58,6 +58,7 @@ enum StyleSheet {
         caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
         th, td { text-align: right; padding: .32rem .4rem; border-bottom: 1px solid var(--rule); font-weight: 400; }
         td { white-space: nowrap; }
+        td.bad { white-space: normal; }
         th:first-child { text-align: left; padding-left: 0; overflow-wrap: break-word; }
         td:last-child, th:last-child { padding-right: 0; }
         thead th { color: var(--soft); vertical-align: bottom; }
