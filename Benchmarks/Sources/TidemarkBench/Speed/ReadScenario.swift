@@ -25,7 +25,10 @@ struct ReadScenario {
             [
                 { try await readEvents(log, count) },
                 { try plain.readAll() },
+                { try await readRaw(log, count) },
             ])
+        report.set("read.raw.ratio", result.ratio(of: 2, to: 1))
+        report.set("read.raw_events_per_s", result.rate(of: 2))
         report.set("read.events.ratio", result.ratio(of: 0, to: 1))
         report.set("read.events_per_s", result.rate(of: 0))
         report.set("read.plain_events_per_s", result.rate(of: 1))
@@ -44,6 +47,24 @@ struct ReadScenario {
             if seen >= count { break }
         }
         guard seen == count, sum > 0 else { throw Failure("a reader saw \(seen) of \(count) events") }
+        return seen
+    }
+
+    /// Looks at all events where they lie, at as much of them as the plain loop.
+    private func readRaw(_ log: EventLog, _ count: Int) async throws -> Int {
+        var seen = 0
+        var sum: Int64 = 0
+        var events = log.reader.rawEvents()
+        while seen < count {
+            let batch = try await events.next(into: Int64(0)) { sum, event in
+                sum &+= Int64(event.id.count + event.type.count + (event.key?.count ?? 0) + event.payload.count)
+                sum &+= Int64(event.id[0]) + Int64(event.type[0]) + Int64(event.key?[0] ?? 0) + Int64(event.payload[0])
+                sum &+= event.streamID.rawValue + event.persistedAtMilliseconds + event.commitNumber
+            }
+            sum &+= batch.result
+            seen += batch.count
+        }
+        guard seen == count, sum != 0 else { throw Failure("a raw reader saw \(seen) of \(count) events") }
         return seen
     }
 }
