@@ -49,8 +49,8 @@ struct RunCommand: AsyncParsableCommand {
             seconds: short ? 3 : 12)
         endLate(after: .seconds(short ? 400 : 1_500))
         var report = Report()
-        try Machine(folder: options.folder).note(in: &report)
         origin.note(in: &report, isShort: short, slack: slack)
+        try Machine(folder: options.folder).note(in: &report)
         let scenarios = Scenario.allCases.filter { only.isEmpty || only.contains($0) }
         for scenario in scenarios {
             progress(scenario.explanation)
