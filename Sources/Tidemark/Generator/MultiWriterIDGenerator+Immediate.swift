@@ -47,7 +47,7 @@ extension MultiWriterIDGenerator {
                 state.lastScope += 1
                 try state.tracker.endFetch(
                     fetch, with: id, scope: state.lastScope, since: since, deadline: deadline)
-                watch(deadline: deadline, &state)
+                watch(deadline: deadline, now: since, &state)
                 return (id, state.lastScope)
             }
         } catch let failure as AllocationFailure {

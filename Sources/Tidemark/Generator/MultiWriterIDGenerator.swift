@@ -77,10 +77,6 @@ public final class MultiWriterIDGenerator: Sendable {
                 tracker: PositionTracker(
                     instance: instance, members: members.mapValues(direction.counted), version: version)))
     }
-
-    deinit {
-        state.withLock { $0.expiry?.task.cancel() }
-    }
 }
 
 extension MultiWriterIDGenerator {
@@ -150,16 +146,16 @@ extension MultiWriterIDGenerator {
     ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
         typealias Effect = (hasMoved: Bool, waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
         let (result, effect): (Result<R, E>, Effect) = state.withLock { state in
-            let before = Marks(state.tracker)
+            let before = state.tracker.marks()
             let result: Result<R, E>
             do throws(E) {
                 result = .success(try body(&state.tracker))
             } catch {
                 result = .failure(error)
             }
-            let after = Marks(state.tracker)
+            let after = state.tracker.marks()
             guard after != before else { return (result, (false, [], state.observer)) }
-            let moved = after.minimum != before.minimum || after.version != before.version
+            let moved = after.watermark != before.watermark
             var waiters: [Waiter<Void>] = []
             if moved, !state.waiters.isEmpty {
                 waiters = Array(state.waiters.values)
@@ -170,20 +166,6 @@ extension MultiWriterIDGenerator {
         for waiter in effect.waiters { waiter.resolve(()) }
         if effect.hasMoved { effect.observer?.positionsChanged() }
         return (result, effect.observer)
-    }
-
-    /// What others want to hear of. Field by field: a computed property of the tracker would have all of it copied.
-    private struct Marks: Equatable {
-        let minimum: StreamID
-        let version: Int
-        let position: StreamID
-
-        @inline(__always)
-        init(_ tracker: borrowing PositionTracker) {
-            minimum = tracker.minimum
-            version = tracker.membershipVersion
-            position = tracker.ownPosition
-        }
     }
 
     func outward(_ id: StreamID) -> StreamID {
