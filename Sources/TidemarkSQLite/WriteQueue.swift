@@ -42,9 +42,13 @@ final class WriteQueue: Sendable {
             pending.begin()
             let hasTurn = turn?.take(within: fairnessTimeout) ?? false
             let tell = measured { transaction(db) }
-            let wait = hasTurn ? turn?.release() : nil
+            guard hasTurn, let turn, let wait = turn.release() else {
+                // Before the callers hear of it: what they write next may run on their own threads.
+                pending.end()
+                return tell()
+            }
             tell()
-            if let wait, !pending.wait(atMost: wait) { turn?.releaseKept() }
+            if !pending.wait(atMost: wait) { turn.releaseKept() }
             pending.end()
         }
     }
