@@ -156,7 +156,9 @@ let package = Package(
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
             name: "TidemarkCLITests",
-            dependencies: ["TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport"],
+            dependencies: [
+                "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+            ],
             swiftSettings: settings),
         // What several test targets share: programs that are started and sent signals, folders, seeds.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),

@@ -3,11 +3,30 @@ import Histogram
 /// The figures of a run, under flat names.
 struct Report {
     private(set) var figures: [(name: String, value: Double)] = []
+    /// What the figures depend on, in words.
+    private(set) var facts: [(name: String, value: String)] = []
+    /// What plots are drawn from, in rows of numbers.
+    private(set) var series: [String: [[Double]]] = [:]
 
     subscript(name: String) -> Double? { figures.first { $0.name == name }?.value }
 
     mutating func set(_ name: String, _ value: Double) {
         figures.append((name, value))
+    }
+
+    /// How much of what was sent has arrived; and of all, the two numbers.
+    mutating func setArrived(_ prefix: String, _ count: Int, of sent: Int) {
+        set("\(prefix).sent", Double(sent))
+        set("\(prefix).delivered", Double(count))
+        set("\(prefix).arrived", sent == 0 ? 0 : Double(count) / Double(sent))
+    }
+
+    mutating func setFact(_ name: String, _ value: String) {
+        facts.append((name, value))
+    }
+
+    mutating func setSeries(_ name: String, _ rows: [[Double]]) {
+        series[name] = rows
     }
 
     /// Percentiles in milliseconds; none where nothing was delivered.
@@ -21,11 +40,6 @@ struct Report {
         set("\(prefix).p50_ms", Double(histogram.valueAtPercentile(50)) / 1e6)
         set("\(prefix).p99_ms", Double(histogram.valueAtPercentile(99)) / 1e6)
         set("\(prefix).max_ms", Double(histogram.max) / 1e6)
-    }
-
-    var json: String {
-        let lines = figures.sorted { $0.name < $1.name }.map { "  \"\($0.name)\": \($0.value)" }
-        return "{\n" + lines.joined(separator: ",\n") + "\n}\n"
     }
 
     /// For people.
@@ -53,11 +67,11 @@ struct Report {
             lines.append(
                 row(formatted(rate, decimals: 0), names.map { formatted(self["several.\($0)"] ?? -1, decimals: 0) }))
         }
-        lines += speedLines
+        lines += speedLines + idleLines
         return lines.joined(separator: "\n")
     }
 
-    private func row(_ head: String, _ cells: [String]) -> String {
+    func row(_ head: String, _ cells: [String]) -> String {
         func pad(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }

@@ -9,6 +9,8 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
     case processes
     case read
     case bookkeeping
+    case announce
+    case dead
 
     var explanation: String {
         switch self {
@@ -19,6 +21,8 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .processes: "four writers without a pause"
         case .read: "reading, beside plain C"
         case .bookkeeping: "bookkeeping of IDs"
+        case .announce: "one busy and many idle writers"
+        case .dead: "writers that are killed or stopped"
         }
     }
 
@@ -32,6 +36,8 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .processes: try await ProcessesScenario(options: options).run(into: &report)
         case .read: try await ReadScenario(options: options).run(into: &report)
         case .bookkeeping: try await BookkeepingScenario(options: options).run(into: &report)
+        case .announce: try await AnnounceScenario(options: options).run(into: &report)
+        case .dead: try await DeadScenario(options: options).run(into: &report)
         }
     }
 }
