@@ -70,7 +70,8 @@ import TidemarkCore
         var users = SyncingUsers()
         _ = try users.heard(sync("r1", "@alice:b"), at: .zero)
         _ = try users.heard(sync("r1", "@bob:b", nil, .end), at: .seconds(200))
-        #expect(try users.look(at: .seconds(499)).isEmpty && users.isSyncing(try user("@alice:b")))
+        let alice = try user("@alice:b")
+        #expect(users.look(at: .seconds(499)).isEmpty && users.isSyncing(alice))
         #expect(users.look(at: .seconds(500)).count == 1)
     }
 
