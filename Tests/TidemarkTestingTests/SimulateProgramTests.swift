@@ -23,7 +23,9 @@ import TidemarkTesting
         #expect(result.status == 1)
         let last = try #require(result.output.split(separator: "\n").last)
         let failure = try #require(
-            firstFailure(SimulationConfiguration(withoutRule: .watermarkBeforeSnapshot), modes: SimulationConfiguration.Mode.allCases, seeds: 1000))
+            firstFailure(
+                SimulationConfiguration(withoutRule: .watermarkBeforeSnapshot),
+                modes: SimulationConfiguration.Mode.allCases, seeds: 1000))
         #expect(last.hasSuffix(failure.replayCommand))
         let arguments = failure.replayCommand.split(separator: " ").dropFirst().map(String.init)
         let replayed = try SimulateProgram.run(arguments)

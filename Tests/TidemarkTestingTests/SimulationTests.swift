@@ -10,7 +10,8 @@ import TidemarkTesting
     func nothingFailsInFreshSeeds(mode: SimulationConfiguration.Mode) throws {
         let first = UInt64.random(in: 0 ... .max)
         let count = 1250 as UInt64
-        print("\(count) seeds in \(mode.rawValue) mode: scripts/simulate --mode \(mode) --from \(first) --seeds \(count)")
+        print(
+            "\(count) seeds in \(mode.rawValue) mode: scripts/simulate --mode \(mode) --from \(first) --seeds \(count)")
         let failure = firstFailure(SimulationConfiguration(mode: mode), from: first, seeds: count)
         #expect(failure == nil, "\(failure?.description ?? "")")
     }

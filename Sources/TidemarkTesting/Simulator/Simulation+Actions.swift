@@ -26,7 +26,8 @@ extension Simulation {
         case .observe, .close, .retire:
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
-        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .crash, .stop, .resume, .leave, .crashDatabase:
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .crash, .stop, .resume, .leave,
+            .crashDatabase:
             return performFault(action)
         }
         return true
