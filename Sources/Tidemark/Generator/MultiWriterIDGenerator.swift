@@ -150,16 +150,16 @@ extension MultiWriterIDGenerator {
     ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
         typealias Effect = (hasMoved: Bool, waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
         let (result, effect): (Result<R, E>, Effect) = state.withLock { state in
-            let watermark = state.tracker.watermark
-            let position = state.tracker.position
+            let before = Marks(state.tracker)
             let result: Result<R, E>
             do throws(E) {
                 result = .success(try body(&state.tracker))
             } catch {
                 result = .failure(error)
             }
-            let moved = state.tracker.watermark != watermark
-            guard moved || state.tracker.position != position else { return (result, (false, [], state.observer)) }
+            let after = Marks(state.tracker)
+            guard after != before else { return (result, (false, [], state.observer)) }
+            let moved = after.minimum != before.minimum || after.version != before.version
             var waiters: [Waiter<Void>] = []
             if moved, !state.waiters.isEmpty {
                 waiters = Array(state.waiters.values)
@@ -170,6 +170,20 @@ extension MultiWriterIDGenerator {
         for waiter in effect.waiters { waiter.resolve(()) }
         if effect.hasMoved { effect.observer?.positionsChanged() }
         return (result, effect.observer)
+    }
+
+    /// What others want to hear of. Field by field: a computed property of the tracker would have all of it copied.
+    private struct Marks: Equatable {
+        let minimum: StreamID
+        let version: Int
+        let position: StreamID
+
+        @inline(__always)
+        init(_ tracker: borrowing PositionTracker) {
+            minimum = tracker.minimum
+            version = tracker.membershipVersion
+            position = tracker.ownPosition
+        }
     }
 
     func outward(_ id: StreamID) -> StreamID {

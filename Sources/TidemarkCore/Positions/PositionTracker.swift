@@ -25,8 +25,9 @@ public struct PositionTracker: Sendable {
     var inFlight = InFlightIDs()
     var floors = FetchFloors()
     var finished: FinishedRanges
-    /// This instance's position in its epoch, and never below what the database has.
-    var ownPosition: StreamID
+    /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
+    /// reads. (Like the minimum, a plain field: reading it copies nothing else.)
+    public internal(set) var ownPosition: StreamID
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
     public internal(set) var pinned: Writer?
 
