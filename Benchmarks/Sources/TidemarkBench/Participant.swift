@@ -26,7 +26,8 @@ struct Participant: ParsableArguments {
         }
     }
 
-    /// The commands on standard input, until it ends.
+    /// The commands on standard input, until it ends. Then the process does too: in order, or after five seconds in the
+    /// middle of what it does. So it does not outlive a run that was killed.
     static var commands: AsyncStream<[String]> {
         let (stream, continuation) = AsyncStream<[String]>.makeStream()
         // Blocks until there is input, so it has a thread of its own.
@@ -35,6 +36,8 @@ struct Participant: ParsableArguments {
                 continuation.yield(line.split(separator: " ").map(String.init))
             }
             continuation.finish()
+            Thread.sleep(forTimeInterval: 5)
+            Foundation.exit(0)
         }.start()
         return stream
     }
