@@ -41,8 +41,9 @@ final class WriteQueue: Sendable {
         pool.asyncWriteWithoutTransaction { [self] db in
             pending.begin()
             let hasTurn = turn?.take(within: fairnessTimeout) ?? false
+            let before = Self.changedRows(db)
             let tell = measured { transaction(db) }
-            guard hasTurn, let turn, let wait = turn.release() else {
+            guard hasTurn, let turn, let wait = turn.release(rows: Self.changedRows(db) - before) else {
                 // Before the callers hear of it: what they write next may run on their own threads.
                 pending.end()
                 return tell()
@@ -77,6 +78,11 @@ final class WriteQueue: Sendable {
             body(db)
             pending.end()
         }
+    }
+
+    /// Since the connection was opened; 0 when it is closed.
+    private static func changedRows(_ db: Database) -> Int {
+        db.sqliteConnection == nil ? 0 : db.totalChangesCount
     }
 
     private static let quickNanoseconds = Int64(quickTransaction / .nanoseconds(1))
