@@ -24,10 +24,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        // Spans around what is done in the background, for whoever follows a row from process to process.
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Sockets. Only TidemarkReplication uses it.
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        // TLS, without which TCP is for one machine only. Only TidemarkReplication uses it.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         // The arguments of the program `tidemark`. No library uses it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
@@ -47,6 +51,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings),
         .target(
@@ -65,6 +70,7 @@ let package = Package(
                 "Tidemark",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
@@ -84,7 +90,11 @@ let package = Package(
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
-            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
@@ -101,7 +111,12 @@ let package = Package(
             ],
             path: "Tests/Simulate",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkReplicationTests",
+            dependencies: [
+                "TidemarkReplication", "TidemarkTesting", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(

@@ -33,6 +33,8 @@ extension ExitStatus {
         case let error as any ProgramError: self = error.status
         case let error as TidemarkError: self.init(of: error)
         case is SocketFolderError: self = .unavailable
+        case TCPTransportError.unusableTLS: self = .unavailable
+        case is TCPTransportError: self = .usage
         default: self = .internalError
         }
     }

@@ -8,6 +8,7 @@ enum Replication: Hashable, Sendable {
     case automatic
     /// A socket in this folder.
     case unix(directory: String)
+    case tcp(TCPOption)
     case none
 
     /// - Throws: `ValidationError`.
@@ -24,18 +25,21 @@ enum Replication: Hashable, Sendable {
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
             if path.isEmpty { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
-        case _ where text.hasPrefix("tcp://") || text.hasPrefix("redis://"):
+        case _ where text.hasPrefix("tcp://"):
+            self = .tcp(try TCPOption(parsing: text.dropFirst("tcp://".count)))
+        case _ where text.hasPrefix("redis://"):
             throw ValidationError("replication over \(text.prefix { $0 != ":" }) is not in this version yet")
         default:
-            throw ValidationError("give auto, unix:PATH or none")
+            throw ValidationError("give auto, unix:PATH, tcp://host:port or none")
         }
     }
 
-    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered.
+    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered, or `TCPTransportError`.
     func transport(databasePath: String) throws -> (any ReplicationTransport)? {
         switch self {
         case .automatic: try UnixSocketTransport(besideDatabase: databasePath)
         case .unix(let directory): UnixSocketTransport(directory: directory)
+        case .tcp(let option): try option.transport()
         case .none: nil
         }
     }
@@ -45,7 +49,10 @@ enum Replication: Hashable, Sendable {
 struct ReplicationOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "How processes hear each other: auto (a socket beside the database, the default), unix:PATH or none.",
+            """
+            How processes hear each other: auto (a socket beside the database, the default), unix:PATH, \
+            tcp://host:port or none.
+            """,
             valueName: "WAY"),
         transform: Replication.init(parsing:))
     var replication: Replication = .automatic

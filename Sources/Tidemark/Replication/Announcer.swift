@@ -89,12 +89,13 @@ final class Announcer: GeneratorObserver {
         guard case .asNeeded = announcements, !rows.isEmpty else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
             guard let writer = state.writer, let connection = state.connection else { return (nil, []) }
+            let highest = rows.reduce(rows[0].id) { max($0, $1.id) }
             if rows.count > announcedRows {
-                state.schedule.wroteUntoldRows()
+                state.schedule.wroteUntoldRows(through: highest)
                 return (nil, [])
             }
             state.counts.rows += rows.count
-            if let highest = rows.map(\.id).max() { state.schedule.told(rowAt: highest) }
+            state.schedule.told(rowAt: highest)
             return (
                 connection,
                 rows.map { .rdata(ReplicationRow(stream: stream, writer: writer, token: .id($0.id), row: $0.row)) }

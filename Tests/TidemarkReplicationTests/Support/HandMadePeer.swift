@@ -8,7 +8,7 @@ import Testing
 final class HandMadePeer: Sendable {
     private let descriptor: CInt
 
-    private init(_ descriptor: CInt) {
+    init(_ descriptor: CInt) {
         self.descriptor = descriptor
         // Plain blocking calls, with a bound.
         _ = fcntl(descriptor, F_SETFL, 0)
@@ -31,6 +31,9 @@ final class HandMadePeer: Sendable {
             bytes = bytes.dropFirst(written)
         }
     }
+
+    /// Ends the connection in both directions.
+    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// What comes until the text is in it, or until the end.
     func read(until text: String? = nil) -> String {
