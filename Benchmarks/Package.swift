@@ -15,19 +15,28 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         // Percentiles without averages of averages.
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        // To name the version of SQLite in the report.
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
+        // The figures of a run as a page.
+        .target(name: "BenchReport", swiftSettings: settings),
+        .testTarget(name: "BenchReportTests", dependencies: ["BenchReport"], swiftSettings: settings),
+        // The loops in C that the limits are measured with.
+        .target(name: "PlainSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
         .executableTarget(
             name: "tidemark-bench",
             dependencies: [
+                "BenchReport", "PlainSQLite",
                 .product(name: "Tidemark", package: "tidemark"),
                 .product(name: "TidemarkReplication", package: "tidemark"),
                 .product(name: "TidemarkSQLite", package: "tidemark"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Sources/TidemarkBench",
-            swiftSettings: settings)
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 
 /// How the program ends, as in sysexits.h.
@@ -35,6 +36,7 @@ extension ExitStatus {
         case is SocketFolderError: self = .unavailable
         case TCPTransportError.unusableTLS: self = .unavailable
         case is TCPTransportError: self = .usage
+        case is RedisError: self = .unavailable
         default: self = .internalError
         }
     }

@@ -22,8 +22,7 @@ public final class SQLiteEventStore: EventStore {
     let configuration: SQLiteConfiguration
     private let errors: SQLiteErrors
     private let pool: DatabasePool
-    /// Nil in a store that only reads.
-    private let turn: WriteTurn?
+    private let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
     let processFile: ProcessFile
 
@@ -54,7 +53,7 @@ public final class SQLiteEventStore: EventStore {
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
-        self.turn = turn
+        writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
         processFile = ProcessFile(directory: opening.file.directory)
     }
 
@@ -84,8 +83,9 @@ public final class SQLiteEventStore: EventStore {
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try self.transaction(db, body) })
+            writes.run { db in
+                let result = Result { try self.transaction(db, body) }
+                return { continuation.resume(with: result) }
             }
         }
     }
@@ -94,11 +94,12 @@ public final class SQLiteEventStore: EventStore {
     func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
         try await withCheckedThrowingContinuation { continuation in
             guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
-            pool.asyncWriteWithoutTransaction { db in
+            writes.run { db in
                 let write = HeartbeatWrite(
                     store: self.path, now: self.configuration.wallClockMilliseconds(),
                     processFile: self.processFile.name())
                 self.heartbeats.write(write) { body in try self.transaction(db, body) }
+                return {}
             }
         }
     }
@@ -113,14 +114,13 @@ public final class SQLiteEventStore: EventStore {
     }
 
     private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
-        guard let turn else { throw TidemarkError.readOnly(store: path) }
-        let hasTurn = turn.take(within: configuration.fairnessTimeout)
-        defer { if hasTurn { turn.release() } }
+        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            try db.beginTransaction(.immediate)
+            // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
+            try Query.run(db, "BEGIN IMMEDIATE")
             do {
                 let value = try body(db)
-                try db.commit()
+                try Query.run(db, "COMMIT")
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkTesting
@@ -44,18 +45,18 @@ import TidemarkTesting
         try await running.value
     }
 
-    private func nextClient() throws -> HandMadePeer { try #require(server.accept()) }
+    private func nextClient() async throws -> HandMadePeer { try #require(await server.accept()) }
 
     @Test func aClientGivesItsNameAndAsksForPositions() async throws {
         try await listening {
-            let peer = try nextClient()
-            #expect(peer.read(until: "PING").hasPrefix("NAME me\nREPLICATE\nPING"))
+            let peer = try await nextClient()
+            #expect(await peer.read(until: "PING").hasPrefix("NAME me\nREPLICATE\nPING"))
         }
     }
 
     @Test func ownEchoesAreNotHandledTwice() async throws {
         try await listening {
-            let peer = try nextClient()
+            let peer = try await nextClient()
             peer.write("SERVER tidemark\nPOSITION caches me 7 7\nRDATA caches me 8 [1]\n")
             peer.write("POSITION caches w1 7 7\nRDATA caches w1 8 [2]\n")
             #expect(await next(1) == ["8 [\"[2]\"]"])
@@ -64,13 +65,13 @@ import TidemarkTesting
 
     @Test func aConnectionKilledInTheMiddleOfABatchCostsNoRow() async throws {
         try await listening {
-            let first = try nextClient()
+            let first = try await nextClient()
             first.write("SERVER tidemark\nPOSITION caches w1 7 7\nRDATA caches w1 8 [1]\n")
             #expect(await next(1) == ["8 [\"[1]\"]"])
             first.write("RDATA caches w1 batch [2]\n")
             try keep(9)
             first.end()
-            let second = try nextClient()
+            let second = try await nextClient()
             // The rest of the batch, which this connection did not see the beginning of.
             second.write("SERVER tidemark\nRDATA caches w1 9 [3]\nPOSITION caches w1 9 9\nRDATA caches w1 10 [4]\n")
             #expect(await next(2) == ["9 [\"\\\"kept\\\"\"]", "10 [\"[4]\"]"])
@@ -83,15 +84,15 @@ import TidemarkTesting
         try keep(8)
         try await listening {
             for attempt in 1...4 {
-                let peer = try nextClient()
+                let peer = try await nextClient()
                 // Missed rows: a catch-up begins, and does not end before the connection does.
                 peer.write("SERVER tidemark\nPOSITION caches w1 \(7 + attempt) \(7 + attempt)\n")
                 peer.write("RDATA caches w1 99 \"\(String(repeating: "x", count: 17_000))\"\n")
-                #expect(peer.read().contains("ERROR a line is longer than 16384 bytes\n"))
+                #expect(await peer.read().contains("ERROR a line is longer than 16384 bytes\n"))
                 #expect(transport.counts.connectionAttempts == attempt)
                 #expect(transport.lastProblem == .lineTooLong(limit: 16384))
             }
-            let peer = try nextClient()
+            let peer = try await nextClient()
             gate.finish()
             peer.write("SERVER tidemark\nPOSITION caches w1 12 12\nRDATA caches w1 13 [1]\n")
             var last: [String] = []

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 
@@ -81,7 +82,7 @@ import Tidemark
         ]
         let problem = SocketProblem.wrongServerName(expected: "another", found: "tidemark")
         for client in clients {
-            while client.transport.counts.connectionAttempts < 3 { try await Task.sleep(for: .milliseconds(5)) }
+            try await eventually { client.transport.counts.connectionAttempts >= 3 }
             #expect(client.transport.lastProblem == problem)
         }
         // Those that expect the right one are not bothered.
@@ -95,11 +96,11 @@ import Tidemark
     @Test func linesTypedByHandAreHeardHoweverSilentTheTypistIs() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.silenceLimit = .milliseconds(50) }
         let peer = try HandMadePeer.client(port: port)
-        #expect(peer.read(until: "PING").hasPrefix("SERVER tidemark\n"))
+        #expect(await peer.read(until: "PING").hasPrefix("SERVER tidemark\n"))
         // Another peer says PING, and is dropped for its silence; this one does not, and stays.
         let silent = try HandMadePeer.client(port: port)
         silent.write("PING 1\n")
-        _ = silent.read()
+        _ = await silent.read()
         peer.write("POSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
         await close(server)
@@ -108,7 +109,7 @@ import Tidemark
     @Test func aPeerThatReadsTooSlowlyIsCutOffWithAReason() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.unsentLimit = 256 * 1024 }
         let slow = try HandMadePeer.client(port: port)
-        _ = slow.read(until: "PING")
+        _ = await slow.read(until: "PING")
         var sent: Int64 = 0
         while server.transport.counts.slowPeers == 0, sent < 100_000 {
             sent += 1
@@ -116,7 +117,7 @@ import Tidemark
             await Task.yield()
         }
         #expect(server.transport.counts.slowPeers == 1)
-        #expect(slow.read().contains("ERROR a client without a name reads too slowly"))
+        #expect(await slow.read().contains("ERROR a client without a name reads too slowly"))
         await close(server)
     }
 

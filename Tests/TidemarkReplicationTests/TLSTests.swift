@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 
@@ -40,7 +41,7 @@ import Tidemark
         var strange = try theirs.files(for: "p9")
         strange.trustRoots = files.trustRoots
         let stranger = try await TCPInstance("p9", on: transport(port: port, strange))
-        while stranger.transport.counts.connectionAttempts < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually { stranger.transport.counts.connectionAttempts >= 3 }
         stranger.send(position("p9", 1))
         // Its line would have come first.
         let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
@@ -56,7 +57,7 @@ import Tidemark
         let strange = try theirs.files(for: "p9")
         let (server, port) = try await TCPInstance.server("p9") { $0.tls = strange }
         let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
-        while client.transport.counts.connectionAttempts < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually { client.transport.counts.connectionAttempts >= 3 }
         #expect("\(client.transport.lastProblem, default: "")".contains("CERTIFICATE_VERIFY_FAILED"))
         for instance in [client, server] { await instance.connection.close() }
     }

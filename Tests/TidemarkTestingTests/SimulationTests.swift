@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkTesting
@@ -30,22 +31,14 @@ import TidemarkTesting
     }
 
     /// Swift's dictionaries are in another order in each process; the history is not.
-    @Test func theHistoryIsTheSameInAnotherProcess() throws {
+    @Test func theHistoryIsTheSameInAnotherProcess() async throws {
         var configuration = SimulationConfiguration(mode: .liveness)
         configuration.recordsHistory = true
         var simulation = Simulation(seed: 42, configuration: configuration)
         try simulation.run()
-        let process = Process()
-        process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appending(path: "Simulate")
-        process.arguments = ["--seed", "42", "--mode", "liveness"]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        let outcome = try await Program("Simulate", ["--seed", "42", "--mode", "liveness"]).outcome()
         let hash = String(simulation.historyHash, radix: 16)
-        #expect(text.hasSuffix("the history's hash is \(hash)\n"))
+        #expect(outcome.lines.last?.hasSuffix("the history's hash is \(hash)") == true)
     }
 
     @Test func aFailureIsReplayedByItsSeed() throws {

@@ -3,7 +3,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Messages arrive.
     case serveRequest, deliverAnswer, deliverAnnouncement
     // Writers.
-    case start, fetch, commit, persistGroup, giveUp, expire, announce, beat, reconcile
+    case start, fetch, commit, commitLate, persistGroup, giveUp, expire, announce, beat, reconcile
     // Readers.
     case read, checkpoint
     // Everybody, about others.
@@ -24,7 +24,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .churn: [0, 1, 4]
             case .groups, .givingUp: [0, 1, 4]
             case .lostMessages, .stops, .closing: [0, 2, 8]
-            case .databaseCrashes: [0, 2, 8, 16]
+            case .databaseCrashes: [0, 2, 6, 12]
             }
         }
     }
@@ -34,7 +34,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .serveRequest, .deliverAnswer, .read, .checkpoint, .start, .resume: .always
         case .fetch, .commit: .writing
         case .persistGroup: .groups
-        case .giveUp, .expire: .givingUp
+        case .giveUp, .expire, .commitLate: .givingUp
         case .beat, .reconcile: .news
         case .announce, .deliverAnnouncement: .replication
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
@@ -51,9 +51,12 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .serveRequest, .deliverAnswer: 160
         case .deliverAnnouncement: 140
         case .start: 60
-        case .fetch, .commit: 70
+        case .fetch: 70
+        case .commit: 120
         case .persistGroup: 30
-        case .giveUp, .expire: 14
+        case .giveUp: 14
+        case .expire: 20
+        case .commitLate: 60
         case .announce: 60
         case .beat, .reconcile: 24
         case .read: 160

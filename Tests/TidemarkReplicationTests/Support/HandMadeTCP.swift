@@ -25,7 +25,11 @@ final class HandMadeTCPServer: Sendable {
     deinit { close(descriptor) }
 
     /// The next client; nil where none comes within the limit.
-    func accept(within seconds: Int = 30) -> HandMadePeer? {
+    func accept(within seconds: Int = 30) async -> HandMadePeer? {
+        await onThreadOfItsOwn { self.blockingAccept(within: seconds) }
+    }
+
+    private func blockingAccept(within seconds: Int) -> HandMadePeer? {
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&waiting, 1, Int32(seconds) * 1000) == 1 else { return nil }
         #if canImport(Glibc)
