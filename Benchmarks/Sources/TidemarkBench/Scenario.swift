@@ -11,6 +11,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
     case bookkeeping
     case announce
     case dead
+    case fanout
 
     var explanation: String {
         switch self {
@@ -23,6 +24,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .bookkeeping: "bookkeeping of IDs"
         case .announce: "one busy and many idle writers"
         case .dead: "writers that are killed or stopped"
+        case .fanout: "one server of replication and 32 clients"
         }
     }
 
@@ -38,6 +40,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .bookkeeping: try await BookkeepingScenario(options: options).run(into: &report)
         case .announce: try await AnnounceScenario(options: options).run(into: &report)
         case .dead: try await DeadScenario(options: options).run(into: &report)
+        case .fanout: try await FanoutScenario(options: options).run(into: &report)
         }
     }
 }
