@@ -133,7 +133,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkRedisTests",
             dependencies: [
-                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting",
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

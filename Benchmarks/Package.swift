@@ -12,6 +12,8 @@ let package = Package(
     dependencies: [
         // Named, so that the folder's name does not matter.
         .package(name: "tidemark", path: ".."),
+        // The figures of a run as a page.
+        .package(name: "bench-report", path: "BenchReport"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         // Percentiles without averages of averages.
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -19,15 +21,13 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
-        // The figures of a run as a page.
-        .target(name: "BenchReport", swiftSettings: settings),
-        .testTarget(name: "BenchReportTests", dependencies: ["BenchReport"], swiftSettings: settings),
         // The loops in C that the limits are measured with.
         .target(name: "PlainSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
         .executableTarget(
             name: "tidemark-bench",
             dependencies: [
-                "BenchReport", "PlainSQLite",
+                "PlainSQLite",
+                .product(name: "BenchReport", package: "bench-report"),
                 .product(name: "Tidemark", package: "tidemark"),
                 .product(name: "TidemarkReplication", package: "tidemark"),
                 .product(name: "TidemarkSQLite", package: "tidemark"),

@@ -1,6 +1,5 @@
 import Dispatch
 import GRDB
-import GRDBSQLite
 import Synchronization
 import Tidemark
 
@@ -20,9 +19,9 @@ public final class SQLiteEventStore: EventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
-    private let errors: SQLiteErrors
+    let errors: SQLiteErrors
     private let pool: DatabasePool
-    private let writes: WriteQueue
+    let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
     let processFile: ProcessFile
 
@@ -80,9 +79,19 @@ public final class SQLiteEventStore: EventStore {
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        let here: Result<Value, any Error>? = writes.runHere { db in
+            do {
+                return try .success(self.transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
+        }
+        if let here { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
-        try await withCheckedThrowingContinuation { continuation in
+        return try await withCheckedThrowingContinuation { continuation in
             writes.run { db in
                 let result = Result { try self.transaction(db, body) }
                 return { continuation.resume(with: result) }
@@ -107,41 +116,8 @@ public final class SQLiteEventStore: EventStore {
     /// The writer's connection without a transaction, for tests.
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try body(db) })
-            }
+            writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
         }
-    }
-
-    private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
-        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
-        do {
-            // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
-            try Query.run(db, "BEGIN IMMEDIATE")
-            do {
-                let value = try body(db)
-                try Query.run(db, "COMMIT")
-                return value
-            } catch {
-                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
-                try db.rollback()
-                throw error
-            }
-        } catch {
-            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
-        }
-    }
-
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameWriteLockHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
     }
 }
 

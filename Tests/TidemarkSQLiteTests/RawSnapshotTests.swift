@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkSQLite
@@ -17,7 +18,7 @@ import TidemarkSQLite
             streamID = event.streamID
             id = Self.text(event.id)
             type = Self.text(event.type)
-            key = event.key.map(Self.text)
+            key = if let bytes = event.key { Self.text(bytes) } else { nil }
             payload = event.payload.indices.map { event.payload[$0] }
             instance = event.instance
             commitNumber = event.commitNumber

@@ -36,6 +36,10 @@ struct RunCommand: AsyncParsableCommand {
     var only: [Scenario] = []
     @Option(help: "With --check: by what factor times may be longer.") var slack = 1.0
 
+    func validate() throws {
+        if check, !only.isEmpty { throw ValidationError("--check needs all scenarios, so not --only.") }
+    }
+
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         Leftovers.ofThisProcess.clearOnSignals()
@@ -45,8 +49,8 @@ struct RunCommand: AsyncParsableCommand {
             seconds: short ? 3 : 12)
         endLate(after: .seconds(short ? 400 : 1_500))
         var report = Report()
-        try Machine(folder: options.folder).note(in: &report)
         origin.note(in: &report, isShort: short, slack: slack)
+        try Machine(folder: options.folder).note(in: &report)
         let scenarios = Scenario.allCases.filter { only.isEmpty || only.contains($0) }
         for scenario in scenarios {
             progress(scenario.explanation)

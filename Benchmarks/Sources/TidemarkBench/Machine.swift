@@ -9,7 +9,7 @@ struct Machine {
 
     func note(in report: inout Report) throws {
         report.setFact("processor", "\(processor), \(ProcessInfo.processInfo.activeProcessorCount) cores")
-        report.setFact("memory", "\(ProcessInfo.processInfo.physicalMemory >> 20) MiB")
+        report.setFact("memory", "\((ProcessInfo.processInfo.physicalMemory + (1 << 29)) >> 30) GiB")
         report.setFact("system", "\(system), kernel \(kernel)")
         report.setFact("load at the start", contents("/proc/loadavg").prefix(3, separatedBy: " "))
         report.setFact("file system", fileSystem)
@@ -47,7 +47,7 @@ struct Machine {
             return fields[1] == "/" || path == fields[1] || path.hasPrefix(fields[1] + "/")
         }
         guard let mount = found.max(by: { $0[1].count < $1[1].count }) else { return "unknown" }
-        return "\(mount[2]) (\(mount[3])), mounted at \(mount[1])"
+        return "\(mount[2]), mounted at \(mount[1])"
     }
 
     /// Nanoseconds that a write of one page takes until the disk is said to have it.

@@ -67,11 +67,11 @@ struct Report {
             lines.append(
                 row(formatted(rate, decimals: 0), names.map { formatted(self["several.\($0)"] ?? -1, decimals: 0) }))
         }
-        lines += speedLines
+        lines += speedLines + idleLines
         return lines.joined(separator: "\n")
     }
 
-    private func row(_ head: String, _ cells: [String]) -> String {
+    func row(_ head: String, _ cells: [String]) -> String {
         func pad(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }

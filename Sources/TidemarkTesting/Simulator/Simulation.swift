@@ -64,7 +64,7 @@ public struct Simulation: Sendable {
             processes.append(
                 SimulatedProcess(
                     number: number, instance: isWriter ? names[number % nameCount] : "reader", isWriter: isWriter,
-                    hasReader: !isWriter || random.chance(70), consumer: configuration.consumer))
+                    hasReader: !isWriter || random.chance(60), consumer: configuration.consumer))
         }
         let cutPercent = [0, 0, 20, 50][random.below(4)]
         for link in 0..<processes.count * processes.count where random.chance(cutPercent) { cutLinks.insert(link) }

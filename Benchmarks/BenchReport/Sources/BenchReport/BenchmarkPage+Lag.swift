@@ -31,7 +31,7 @@ extension BenchmarkPage {
             """
             One of eight writers gets 200 events a second, every tenth ID is given up, and a reader in another process \
             follows. Lag is the time from the return of an event's commit in its writer to its arrival in the reader.
-            """, [Page.plots([plot.plot]), lagTable.markup])
+            """, [Page.pairs([plot.plot.markup, lagTable.markup])])
     }
 
     private var lagSentence: String {
@@ -50,7 +50,7 @@ extension BenchmarkPage {
             return DataTable.Row(
                 mode.words,
                 ["p50_ms", "p99_ms", "max_ms"].map { NumberText.duration(milliseconds: figure($0)) }
-                    + ["\(NumberText.short(figure("delivered"))) of \(NumberText.short(figure("sent")))"])
+                    + [NumberText.percent(figure("arrived"))])
         }
         return DataTable(
             caption: "Lag, by what instances tell each other", columns: ["mode", "p50", "p99", "max", "arrived"],
@@ -66,10 +66,10 @@ extension BenchmarkPage {
                 })
         }
         let plot = CurvePlot(
-            id: "distribution", title: "Distribution of lag",
+            id: "distribution", title: "Percentiles of lag, by mode",
             summary: """
                 How much of all events had at most which lag; lag is on a logarithmic axis, and each mark to the right \
-                is ten times rarer. \(lagSentence)
+                is ten times rarer.
                 """, curves: curves)
         let shown = [50.0, 90, 99, 99.9]
         let rows = Self.modes.compactMap { mode -> DataTable.Row? in
@@ -82,13 +82,15 @@ extension BenchmarkPage {
                 })
         }
         return Page.section(
-            "distribution-of-lag", "Distribution of lag", "The same run, by how often.",
+            "distribution-of-lag", "Distribution of lag", "The same events, by how often they were how late.",
             [
-                Page.plots([plot.plot]),
-                DataTable(
-                    caption: "Percentiles of lag", columns: ["mode"] + shown.map { "\(NumberText.short($0)) %" },
-                    rows: rows
-                ).markup,
+                Page.pairs([
+                    plot.plot.markup,
+                    DataTable(
+                        caption: "Percentiles of lag", columns: ["mode"] + shown.map { "\(NumberText.short($0)) %" },
+                        rows: rows
+                    ).markup,
+                ])
             ])
     }
 }

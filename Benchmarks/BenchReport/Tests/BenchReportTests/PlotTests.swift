@@ -41,7 +41,7 @@ import Testing
     func aPlotSaysWhatItShows(plot: Plot) {
         let html = plot.markup.html
         #expect(html.contains("role=\"img\""))
-        #expect(html.contains("aria-labelledby=\"\(plot.id)-title \(plot.id)-text\""))
+        #expect(html.contains("aria-labelledby=\"\(plot.id)-title\" aria-describedby=\"\(plot.id)-text\""))
         #expect(html.contains("<title id=\"\(plot.id)-title\">\(plot.title)</title>"))
         #expect(html.contains("<desc id=\"\(plot.id)-text\">\(plot.summary)</desc>"))
     }
@@ -83,7 +83,7 @@ import Testing
         #expect(html.contains("width=\"208\""))
     }
 
-    @Test func alimitIsDrawnWhereItIs() throws {
+    @Test func aLimitIsDrawnWhereItIs() throws {
         let html = Self.full[2].markup.html
         // The axis goes from 0 to 5: the limit is at its end.
         #expect(html.contains("class=\"limit\""))

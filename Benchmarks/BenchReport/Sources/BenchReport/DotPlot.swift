@@ -51,7 +51,7 @@ public struct DotPlot: Sendable {
                     x: drawing.x(value / 1_000, on: axis), y: top + 24 + row * 6, class: "dot s\(index + 1)")
             }
         }
-        drawing.drawBottom(axis) { "\(NumberText.short($0)) s" }
+        drawing.drawBottom(axis) { NumberText.seconds($0) }
         return Plot(id: id, title: title, summary: summary, height: bottom + 24, marks: drawing.marks)
     }
 }

@@ -33,7 +33,7 @@ enum StyleSheet {
         dl { display: grid; grid-template-columns: minmax(6rem, 12rem) 1fr; gap: .3rem 1rem; margin: 0; }
         dt { color: var(--soft); }
         dd { margin: 0; overflow-wrap: anywhere; }
-        .plots { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.25rem 2.5rem; }
+        .pairs { display: grid; grid-template-columns: minmax(0, 1fr); gap: .5rem 3rem; align-items: start; }
         figure { margin: 0 0 .75rem; min-width: 0; }
         figcaption { font-weight: 600; margin-bottom: .4rem; }
         .summary { color: var(--soft); font-size: .9rem; margin-top: .35rem; }
@@ -54,10 +54,12 @@ enum StyleSheet {
         .curve.s2 { stroke-dasharray: 6 4; } .curve.s3 { stroke-dasharray: 1 4; stroke-width: 2.4; }
         .curve.s4 { stroke-dasharray: 8 3 1 3; }
         .panels .curve { stroke-dasharray: none; stroke-width: 1.6; }
-        table { border-collapse: collapse; width: 100%; max-width: 52rem; margin: .75rem 0 1.25rem; font-size: .92rem; }
+        table { border-collapse: collapse; width: 100%; max-width: 52rem; margin: 0 0 1.25rem; font-size: .92rem; }
         caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
         th, td { text-align: right; padding: .32rem .4rem; border-bottom: 1px solid var(--rule); font-weight: 400; }
-        th:first-child, td:first-child { text-align: left; padding-left: 0; overflow-wrap: anywhere; }
+        td { white-space: nowrap; }
+        td.bad { white-space: normal; }
+        th:first-child { text-align: left; padding-left: 0; overflow-wrap: break-word; }
         td:last-child, th:last-child { padding-right: 0; }
         thead th { color: var(--soft); vertical-align: bottom; }
         tbody tr:hover { background: var(--raised); }
@@ -68,7 +70,7 @@ enum StyleSheet {
           dd { margin-bottom: .5rem; }
         }
         @media (min-width: 48rem) {
-          .plots { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+          .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)); }
           svg text { font-size: 9px; }
         }
         @media print { section { break-inside: avoid; } }

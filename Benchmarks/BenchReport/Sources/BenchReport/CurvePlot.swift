@@ -26,7 +26,7 @@ public struct CurvePlot: Sendable {
     }
 
     /// One in so many is beyond the right end.
-    private static let rarest = 10_000.0
+    private static let rarest = 1_000.0
 
     public var plot: Plot {
         let shown = curves.enumerated().filter { !$0.element.points.isEmpty }
@@ -35,7 +35,7 @@ public struct CurvePlot: Sendable {
         else { return Plot(id: id, title: title, summary: summary, height: 0, marks: nil) }
         var drawing = Drawing(left: 52, top: 12, right: 352, bottom: 212)
         drawing.drawLeft(values) { NumberText.duration(milliseconds: $0) }
-        drawing.drawBottom(rarities) { rarity in NumberText.fixed(100 - 100 / rarity, decimals: 2) + " %" }
+        drawing.drawBottom(rarities) { rarity in NumberText.percent(1 - 1 / rarity) }
         var marks = drawing.marks
         var keyTop = 252.0
         for (index, curve) in shown {

@@ -55,12 +55,10 @@ public struct Axis: Hashable, Sendable {
 }
 
 extension Axis {
-    /// The same with fewer marks, where there is little room: at most about so many, with the first and the last.
+    /// The same with fewer marks, evenly apart, where there is little room: at most so many, beginning with the first.
     func thinned(to count: Int) -> Axis {
-        guard ticks.count > count, let last = ticks.last else { return self }
-        let stride = (ticks.count - 1 + count - 2) / (count - 1)
-        var kept = ticks.enumerated().filter { $0.offset.isMultiple(of: stride) }.map(\.element)
-        if kept.last != last { kept.append(last) }
+        let stride = max(1, (ticks.count + count - 1) / count)
+        let kept = ticks.enumerated().filter { $0.offset.isMultiple(of: stride) }.map(\.element)
         return Axis(scale: scale, lower: lower, upper: upper, ticks: kept)
     }
 }

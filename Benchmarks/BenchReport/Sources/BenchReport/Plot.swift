@@ -28,14 +28,16 @@ public struct Plot: Hashable, Sendable {
                 .element(
                     "svg",
                     [
-                        "viewBox": size, "role": "img", "aria-labelledby": "\(id)-title \(id)-text",
+                        "viewBox": size, "role": "img", "aria-labelledby": "\(id)-title",
+                        "aria-describedby": "\(id)-text",
                         "focusable": "false", "class": hasPanels ? "panels" : "whole",
                     ],
                     [
                         .element("title", ["id": "\(id)-title"], text: title),
                         .element("desc", ["id": "\(id)-text"], text: summary),
                     ] + marks),
-                .element("p", ["class": "summary"], text: summary),
+                // The same for eyes.
+                .element("p", ["class": "summary", "aria-hidden": "true"], text: summary),
             ])
     }
 }

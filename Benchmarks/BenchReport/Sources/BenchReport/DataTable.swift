@@ -35,7 +35,7 @@ public struct DataTable: Sendable {
         let body = rows.map { row in
             Markup.element(
                 "tr", [:],
-                [.element("th", ["scope": "row"], text: row.name)]
+                [.element("th", ["scope": "row"], Self.breakable(row.name))]
                     + row.cells.enumerated().map { index, cell in
                         guard index == row.cells.count - 1, let name = classes[cell] else {
                             return .element("td", text: cell)
@@ -49,5 +49,19 @@ public struct DataTable: Sendable {
                 .element("caption", text: caption), .element("thead", [:], [.element("tr", [:], head)]),
                 .element("tbody", [:], body),
             ])
+    }
+
+    /// Flat names may go on in the next line after a dot or an underscore.
+    private static func breakable(_ name: String) -> [Markup] {
+        var parts: [Markup] = []
+        var part = ""
+        for character in name {
+            part.append(character)
+            if character == "." || character == "_" {
+                parts += [.text(part), .element("wbr")]
+                part = ""
+            }
+        }
+        return parts + [.text(part)]
     }
 }

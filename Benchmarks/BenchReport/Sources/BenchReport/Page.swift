@@ -25,8 +25,8 @@ struct Page {
             [.element("h2", ["id": id], text: title), .element("p", text: text)] + content)
     }
 
-    /// Plots that may stand side by side where there is room.
-    static func plots(_ plots: [Plot]) -> Markup {
-        .element("div", ["class": "plots"], plots.map(\.markup))
+    /// What may stand side by side where there is room, two and two.
+    static func pairs(_ parts: [Markup]) -> Markup {
+        .element("div", ["class": "pairs"], parts)
     }
 }

@@ -78,8 +78,10 @@ struct Drawing {
         for tick in axis.ticks {
             let x = x(tick, on: axis)
             line(x, bottom, x, bottom + 4, class: "axis")
+            let text = label(tick)
+            if text.isEmpty { continue }
             let anchor = x > right - 8 ? "end" : x < left + 8 ? "start" : "middle"
-            self.label(label(tick), x: x, y: bottom + 16, anchor: anchor)
+            self.label(text, x: x, y: bottom + 16, anchor: anchor)
         }
     }
 

@@ -26,7 +26,7 @@ public struct PanelPlot: Sendable {
         self.panels = panels
     }
 
-    private static let panelHeight = 104.0
+    private static let panelHeight = 100.0
 
     public var plot: Plot {
         let points = panels.flatMap(\.points)
@@ -36,7 +36,7 @@ public struct PanelPlot: Sendable {
         var marks: [Markup] = []
         for (index, panel) in panels.enumerated() {
             let top = 22 + Double(index) * Self.panelHeight
-            var drawing = Drawing(left: 52, top: top, right: 352, bottom: top + Self.panelHeight - 38)
+            var drawing = Drawing(left: 52, top: top, right: 352, bottom: top + Self.panelHeight - 30)
             drawing.label(panel.name, x: drawing.left, y: top - 7, class: "label strong")
             drawing.drawLeft(values.thinned(to: 3)) { NumberText.duration(milliseconds: $0) }
             if panel.points.isEmpty {
@@ -51,10 +51,11 @@ public struct PanelPlot: Sendable {
             drawing.path(
                 panel.points.map { (drawing.x($0.x, on: times), drawing.y($0.median, on: values)) },
                 class: "curve s\(index + 1)")
-            drawing.drawBottom(times) { NumberText.short($0) + (index == panels.count - 1 ? " s" : "") }
+            let isLast = index == panels.count - 1
+            drawing.drawBottom(times) { isLast ? NumberText.seconds($0) : "" }
             marks.append(.element("g", [:], drawing.marks))
         }
-        let height = 22 + Double(panels.count) * Self.panelHeight - 12
+        let height = 22 + Double(panels.count) * Self.panelHeight - 6
         return Plot(id: id, title: title, summary: summary, height: height, marks: marks, hasPanels: true)
     }
 }

@@ -32,7 +32,7 @@ public indirect enum Markup: Hashable, Sendable {
         return html
     }
 
-    private static let voidElements: Set<String> = ["meta", "br"]
+    private static let voidElements: Set<String> = ["meta", "wbr"]
 
     private func write(to html: inout String) {
         switch self {

@@ -3,6 +3,9 @@ public enum NumberText {
     /// What stands where there is no number.
     public static let none = "–"
 
+    /// Keeps a number and its unit on one line.
+    private static let space = "\u{00A0}"
+
     /// Three digits that say something, and a narrow space between thousands.
     public static func short(_ value: Double?) -> String {
         guard let value, value.isFinite else { return none }
@@ -16,12 +19,17 @@ public enum NumberText {
     /// A duration of so many milliseconds, in the unit that suits it.
     public static func duration(milliseconds value: Double?) -> String {
         guard let value, value.isFinite else { return none }
-        return value.magnitude >= 1_000 ? "\(short(value / 1_000)) s" : "\(short(value)) ms"
+        return value.magnitude >= 1_000 ? short(value / 1_000) + space + "s" : short(value) + space + "ms"
+    }
+
+    /// For the marks of an axis.
+    static func seconds(_ value: Double) -> String {
+        value == 0 ? "0" : duration(milliseconds: value * 1_000)
     }
 
     public static func percent(_ fraction: Double?) -> String {
         guard let fraction, fraction.isFinite else { return none }
-        return "\(short(fraction * 100)) %"
+        return short(fraction * 100) + space + "%"
     }
 
     /// Exactly so many decimals, without zeros at the end.

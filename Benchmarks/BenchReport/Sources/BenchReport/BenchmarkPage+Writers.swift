@@ -12,7 +12,7 @@ extension BenchmarkPage {
                 let rate = figure(size, "messages_per_s") ?? .nan
                 return (
                     name: "\(NumberText.short(Double(size))) idle",
-                    bars: [BarPlot.Bar(name: "messages", value: rate, text: "\(NumberText.short(rate)) /s")]
+                    bars: [BarPlot.Bar(name: "messages", value: rate, text: "\(NumberText.short(rate)) a second")]
                 )
             }, limit: measured.isEmpty ? nil : (2_000, "limit \(NumberText.short(2_000))"))
         let lag = BarPlot(
@@ -32,13 +32,18 @@ extension BenchmarkPage {
             """
             One writer is busy, n have nothing to say. How often a writer may announce its position follows from how \
             many there are, so that all of them together stay below a bound.
-            """, [Page.plots([traffic.plot, lag.plot]), crowdTable(measured).markup])
+            """,
+            [
+                Page.pairs([
+                    traffic.plot.markup, trafficTable(measured).markup, lag.plot.markup, crowdLagTable(measured).markup,
+                ])
+            ])
     }
 
-    private func crowdTable(_ sizes: [Int]) -> DataTable {
+    private func trafficTable(_ sizes: [Int]) -> DataTable {
         DataTable(
-            caption: "Cost per idle writer",
-            columns: ["idle", "interval", "repeats", "msgs/s", "each", "p50", "p99"],
+            caption: "Messages, and how often one writer may announce its position",
+            columns: ["idle", "interval", "repeats", "a second", "each"],
             rows: sizes.map { size in
                 let figure = { (name: String) in run.figures["announce.n\(size).\(name)"] }
                 let rate = figure("messages_per_s")
@@ -48,9 +53,19 @@ extension BenchmarkPage {
                         NumberText.duration(milliseconds: figure("interval_ms")),
                         NumberText.duration(milliseconds: figure("repetition_ms")), NumberText.short(rate),
                         NumberText.short(rate.map { $0 / Double(size + 1) }),
-                        NumberText.duration(milliseconds: figure("p50_ms")),
-                        NumberText.duration(milliseconds: figure("p99_ms")),
                     ])
+            })
+    }
+
+    private func crowdLagTable(_ sizes: [Int]) -> DataTable {
+        DataTable(
+            caption: "Lag, by how many writers are idle", columns: ["idle", "p50", "p99", "max"],
+            rows: sizes.map { size in
+                DataTable.Row(
+                    NumberText.short(Double(size)),
+                    ["p50_ms", "p99_ms", "max_ms"].map { name in
+                        NumberText.duration(milliseconds: run.figures["announce.n\(size).\(name)"])
+                    })
             })
     }
 
@@ -88,10 +103,12 @@ extension BenchmarkPage {
             the operating system gives away; one that is stopped has to be silent for the timeout.
             """,
             [
-                Page.plots([plot.plot]),
-                DataTable(
-                    caption: "Dead writers", columns: ["how", "times", "p50", "max", "limit"], rows: rows
-                ).markup,
+                Page.pairs([
+                    plot.plot.markup,
+                    DataTable(
+                        caption: "Dead writers", columns: ["how", "times", "p50", "max", "limit"], rows: rows
+                    ).markup,
+                ])
             ])
     }
 

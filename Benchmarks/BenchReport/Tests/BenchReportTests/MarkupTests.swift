@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test func durationsHaveTheUnitThatSuitsThem() {
-        #expect(NumberText.duration(milliseconds: 1.5) == "1.5 ms")
-        #expect(NumberText.duration(milliseconds: 7_000) == "7 s")
+        #expect(NumberText.duration(milliseconds: 1.5) == "1.5\u{00A0}ms")
+        #expect(NumberText.duration(milliseconds: 7_000) == "7\u{00A0}s")
     }
 }

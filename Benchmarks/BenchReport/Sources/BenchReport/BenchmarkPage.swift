@@ -8,7 +8,7 @@ public struct BenchmarkPage: Sendable {
         Page(
             title: "Tidemark: benchmark report",
             content: [
-                header, machine, bars, lagOverTime, lagDistribution, throughput, idleWriters, deadWriters, correctness,
+                header, machine, lagOverTime, lagDistribution, throughput, idleWriters, deadWriters, correctness, bars,
                 everything,
             ]
         ).html
@@ -18,6 +18,7 @@ public struct BenchmarkPage: Sendable {
         let met = run.bars.count(where: \.isMet)
         let verdict =
             run.bars.isEmpty ? "No bars were set." : "\(met) of \(run.bars.count) bars are met."
+        let missed = run.bars.filter { !$0.isMet }.map(\.figure)
         return .element(
             "header", [:],
             [
@@ -30,6 +31,9 @@ public struct BenchmarkPage: Sendable {
                         on one machine; percentiles come from histograms.
                         """),
                 .element("p", ["class": "verdict"], text: verdict),
+                missed.isEmpty
+                    ? .group([])
+                    : .element("p", text: "Missed: \(missed.joined(separator: ", "))."),
             ])
     }
 
@@ -49,7 +53,7 @@ public struct BenchmarkPage: Sendable {
             DataTable.Row(
                 bar.figure,
                 [
-                    NumberText.short(bar.value), "\(bar.relation.symbol) \(NumberText.short(bar.limit))",
+                    NumberText.short(bar.value), "\(bar.relation.symbol)\u{00A0}\(NumberText.short(bar.limit))",
                     bar.isMet ? "met" : bar.value == nil ? "not measured" : "missed",
                 ])
         }
