@@ -34,6 +34,8 @@ extension ExitStatus {
         case let error as any ProgramError: self = error.status
         case let error as TidemarkError: self.init(of: error)
         case is SocketFolderError: self = .unavailable
+        case TCPTransportError.unusableTLS: self = .unavailable
+        case is TCPTransportError: self = .usage
         case is RedisError: self = .unavailable
         default: self = .internalError
         }

@@ -13,6 +13,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
     case announce
     case dead
     case parse
+    case fanout
 
     var explanation: String {
         switch self {
@@ -27,6 +28,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .announce: "one busy and many idle writers"
         case .dead: "writers that are killed or stopped"
         case .parse: "parsing and printing of commands"
+        case .fanout: "one server of replication and 32 clients"
         }
     }
 
@@ -46,6 +48,7 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .announce: try await AnnounceScenario(options: options).run(into: &report)
         case .dead: try await DeadScenario(options: options).run(into: &report)
         case .parse: try ParseScenario(options: options).run(into: &report)
+        case .fanout: try await FanoutScenario(options: options).run(into: &report)
         }
     }
 }

@@ -56,6 +56,11 @@ struct Thresholds {
                 ("dead.killed.max_ms", .atMost, 1_500 * slack),
                 ("dead.stopped.max_ms", .atMost, DeadScenario.stoppedLimit / .milliseconds(1) * slack),
             ]
+        case .fanout:
+            [
+                ("replication.fanout32.lines_per_s", .atLeast, 300_000 / slack),
+                ("replication.fanout32.dropped", .atMost, 0),
+            ]
         }
     }
 }
