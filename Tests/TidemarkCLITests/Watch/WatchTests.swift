@@ -53,7 +53,7 @@ import TidemarkTesting
         try await eventually {
             program.lines.contains(estimate) && program.lines.contains { $0.hasPrefix("USER_IP @a:b") }
         }
-        program.terminate()
+        program.send(SIGTERM)
         let outcome = try await program.outcome()
         #expect(outcome.status == 0)
         #expect(outcome.lines.filter { !$0.hasPrefix("#") && !$0.hasPrefix("USER_IP") } == lines)
@@ -67,7 +67,7 @@ import TidemarkTesting
         let program = try await watching(server, "--json")
         try publish("POSITION events master 4 5", on: "example.org", port: server.port)
         try await program.waitForLines(2)
-        program.terminate()
+        program.send(SIGTERM)
         let outcome = try await program.outcome()
         for line in outcome.lines { _ = try JSONText(validating: line) }
         #expect(outcome.lines.contains { $0.contains("\"estimated_minimum\":5") })
@@ -84,7 +84,7 @@ import TidemarkTesting
         try await eventually { program.lines.contains { $0.hasPrefix("# events: estimated minimum") } }
         ingest.endInput()
         #expect(try await ingest.outcome().status == 0)
-        program.terminate()
+        program.send(SIGTERM)
         let outcome = try await program.outcome()
         #expect(outcome.status == 0 && outcome.lines.contains { $0.hasPrefix("POSITION events p1#1 ") })
     }
@@ -104,7 +104,7 @@ import TidemarkTesting
             "replication", "watch", "--replication", "redis://:hunter2@127.0.0.1:\(server.port)/c",
         ])
         try await eventually { program.errors.contains("WRONGPASS") }
-        program.terminate()
+        program.send(SIGTERM)
         let outcome = try await program.outcome()
         #expect(outcome.status == 0 && !outcome.errors.contains("hunter2"))
     }
@@ -123,7 +123,7 @@ import TidemarkTesting
             writer.endInput()
             #expect(try await writer.outcome().status == 0)
         }
-        tail.terminate()
+        tail.send(SIGTERM)
         #expect(try await tail.outcome().status == 0)
     }
 }
