@@ -66,7 +66,9 @@ import Tidemark
         let folder = try TemporaryFolder()
         let store = try await folder.open()
         let joined = try await store.join(stream, as: "p1")
-        let somebody = try DatabaseQueue(path: folder.database)
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let somebody = try DatabaseQueue(path: folder.database, configuration: configuration)
         for number in 0..<20 {
             _ = try await store.persist(events(number..<number + 1), in: stream, by: joined.writer)
             try await somebody.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
