@@ -81,6 +81,11 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
             path: "Examples/QuickStart",
             swiftSettings: settings),
+        .executableTarget(
+            name: "Outbox",
+            dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Examples/Outbox",
+            swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
@@ -88,7 +93,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
-            dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "TidemarkSQLite", "TidemarkTesting", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate"],
@@ -105,7 +113,10 @@ let package = Package(
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
-            name: "TidemarkCLITests", dependencies: ["TidemarkCLI", "Tidemark", "TidemarkSQLite"],
+            name: "TidemarkCLITests",
+            dependencies: [
+                "TidemarkCLI", "Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -20,11 +20,14 @@ public final class SQLiteEventStore: EventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
-    private let errors: SQLiteErrors
+    let errors: SQLiteErrors
+    /// The file that is open. As long as it is, no other file can be mistaken for it.
+    let identity: FileIdentity
     private let pool: DatabasePool
     /// Nil in a store that only reads.
     private let turn: WriteTurn?
     private let heartbeats = HeartbeatQueue()
+    private let log: WriteAheadLog
     let processFile: ProcessFile
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
@@ -45,15 +48,19 @@ public final class SQLiteEventStore: EventStore {
     ) async throws -> SQLiteEventStore {
         try await blocking {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
-            return SQLiteEventStore(opening: opening, pool: try opening.makePool(), turn: try opening.makeTurn())
+            let (pool, identity) = try opening.makePool()
+            return SQLiteEventStore(
+                opening: opening, pool: pool, identity: identity, turn: try opening.makeTurn())
         }
     }
 
-    private init(opening: Opening, pool: DatabasePool, turn: WriteTurn?) {
+    private init(opening: Opening, pool: DatabasePool, identity: FileIdentity, turn: WriteTurn?) {
         file = opening.file
+        self.identity = identity
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
+        log = WriteAheadLog(ofDatabase: opening.file.path)
         self.turn = turn
         processFile = ProcessFile(directory: opening.file.directory)
     }
@@ -70,17 +77,29 @@ public final class SQLiteEventStore: EventStore {
     // MARK: Access
 
     /// Runs `body` in one snapshot.
-    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    func inSnapshot<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        let value: Value
         do {
-            return try await pool.read(body)
+            value = try await pool.read(body)
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error)
         }
+        // Afterwards: the pool may have opened another connection for it, of whatever has the name now.
+        try requireInPlace()
+        return value
+    }
+
+    /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
+    ///
+    /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
+    private func requireInPlace() throws {
+        guard file.identity == identity else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+    func transact<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         try await withCheckedThrowingContinuation { continuation in
@@ -119,8 +138,12 @@ public final class SQLiteEventStore: EventStore {
         do {
             try db.beginTransaction(.immediate)
             do {
+                try log.requireWhole()
+                let before = db.totalChangesCount
                 let value = try body(db)
+                try requireInPlace()
                 try db.commit()
+                if db.totalChangesCount != before { try log.requireCommitted() }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
@@ -128,6 +151,7 @@ public final class SQLiteEventStore: EventStore {
                 throw error
             }
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
         }
     }

@@ -37,18 +37,47 @@ public final class EventReader: Sendable {
 }
 
 /// Some events in order, read in one snapshot.
+///
+/// There is at least one event in it, Tidemark's or the user's own. Together they are all that the stream will ever hold
+/// between the batch before and `through`: what is committed later has a higher ID.
 public struct EventBatch: Sendable {
-    /// At least one.
+    /// Events in Tidemark's table, ascending.
     public let events: [PersistedEvent]
+    /// Events in tables of the user's own, ascending. Whoever reads those tables takes exactly these IDs: they are
+    /// committed, so every snapshot that is opened from now on holds their rows.
+    public let ownEvents: [OwnEvent]
     /// Everything up to this ID was delivered with this batch: the place to go on from, at or above the last event.
     public let through: StreamID
     /// The number of the newest commit that the batch's snapshot held.
     public let commitNumber: Int64
+    /// What a consumer was given before this batch, from the beginning of the stream; nil where that is not known.
+    var deliveredBefore: DeliveredSum?
 
-    public init(events: [PersistedEvent], through: StreamID, commitNumber: Int64) {
+    public init(
+        events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, commitNumber: Int64
+    ) {
         self.events = events
+        self.ownEvents = ownEvents
         self.through = through
         self.commitNumber = commitNumber
+    }
+
+    /// The batch without what comes after `end`; the batch itself where nothing does.
+    public func ending(at end: StreamID) -> EventBatch {
+        guard through > end else { return self }
+        var batch = EventBatch(
+            events: events.filter { $0.streamID <= end }, ownEvents: ownEvents.filter { $0.streamID <= end },
+            through: end, commitNumber: commitNumber)
+        batch.deliveredBefore = deliveredBefore
+        return batch
+    }
+
+    /// What a consumer was given up to the end of this batch.
+    var delivered: DeliveredSum? {
+        guard var delivered = deliveredBefore else { return nil }
+        for event in events { delivered.add(event.streamID, commitNumber: event.commitNumber) }
+        for event in ownEvents { delivered.add(event.streamID, commitNumber: event.commitNumber) }
+        return delivered
     }
 }
 
@@ -61,13 +90,15 @@ public struct EventBatches: AsyncSequence, Sendable {
     let claim: ConsumerClaim?
 
     public func makeAsyncIterator() -> Iterator {
-        Iterator(reader: reader, claim: claim, cursor: ReaderCursor(after: after))
+        Iterator(reader: reader, claim: claim, cursor: ReaderCursor(after: after), delivered: claim?.delivered)
     }
 
     public struct Iterator: AsyncIteratorProtocol {
         let reader: EventReader
         let claim: ConsumerClaim?
         var cursor: ReaderCursor
+        /// From the beginning of the stream; nil where that is not known.
+        var delivered: DeliveredSum?
         var hasReconciled = false
 
         /// Waits until there are events to deliver.
@@ -105,9 +136,13 @@ public struct EventBatches: AsyncSequence, Sendable {
             }
             switch cursor.received(snapshot.view, for: request) {
             case .deliver:
-                guard !snapshot.events.isEmpty else { return nil }
-                return EventBatch(
-                    events: snapshot.events, through: cursor.position, commitNumber: snapshot.commitNumber)
+                guard snapshot.last != nil else { return nil }
+                var batch = EventBatch(
+                    events: snapshot.events, ownEvents: snapshot.ownEvents, through: cursor.position,
+                    commitNumber: snapshot.commitNumber)
+                batch.deliveredBefore = delivered
+                delivered = batch.delivered
+                return batch
             case .reloadMembers:
                 reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
                 return nil
@@ -133,9 +168,6 @@ extension Snapshot {
     var view: ReaderCursor.View {
         ReaderCursor.View(
             membershipVersion: membership.version, sequence: sequence, deliveredIsThere: deliveredIsThere,
-            last: events.last.map {
-                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
-            },
-            isTruncated: isTruncated)
+            last: last, isTruncated: isTruncated)
     }
 }

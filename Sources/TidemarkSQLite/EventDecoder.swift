@@ -2,7 +2,7 @@ import GRDB
 import Tidemark
 
 /// Makes events from the rows of one snapshot, quickly: what most rows have in common is made once.
-struct EventBatch {
+struct EventDecoder {
     private let db: Database
     private var type = ""
     private var latest: (writer: Int64, instance: InstanceName)?
@@ -20,6 +20,13 @@ struct EventBatch {
                 id: row.text(1), type: type, key: row.isNull(3) ? nil : row.text(3), payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
             commitNumber: row.number(7))
+    }
+
+    /// The same of a row whose event is in a table of the user's own.
+    mutating func ownEvent(_ row: Query) throws -> OwnEvent {
+        OwnEvent(
+            streamID: row.streamID(0), instance: try instance(ofWriter: row.number(5)),
+            persistedAtMilliseconds: row.number(6), commitNumber: row.number(7))
     }
 
     /// Compared as bytes: Swift's `==` equates texts of different bytes.
