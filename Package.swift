@@ -4,6 +4,8 @@ import PackageDescription
 let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    // For `@_lifetime`: events that are borrowed from a row cannot outlive it.
+    .enableExperimentalFeature("Lifetimes"),
 ]
 
 let package = Package(
@@ -14,6 +16,7 @@ let package = Package(
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
         .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
         .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
+        .library(name: "TidemarkRedis", targets: ["TidemarkRedis"]),
         .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
     ],
@@ -26,8 +29,10 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        // Sockets. Only TidemarkReplication uses it.
+        // Sockets. Only TidemarkReplication and TidemarkRedis use it.
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        // TLS to a broker. Only TidemarkRedis uses it.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         // The arguments of the program `tidemark`. No library uses it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
@@ -65,6 +70,20 @@ let package = Package(
                 "Tidemark",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        // hiredis 0.14 or later: reads and formats the protocol of Redis. No `pkgConfig`: the compiler finds it without.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
+        .target(
+            name: "TidemarkRedis",
+            dependencies: [
+                "Tidemark", "CHiredis",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
@@ -110,6 +129,10 @@ let package = Package(
             path: "Tests/Simulate",
             swiftSettings: settings),
         .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkRedisTests",
+            dependencies: ["TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
+            swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(

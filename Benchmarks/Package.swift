@@ -17,9 +17,12 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
+        // The loops in C that the limits are measured with.
+        .target(name: "PlainSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
         .executableTarget(
             name: "tidemark-bench",
             dependencies: [
+                "PlainSQLite",
                 .product(name: "Tidemark", package: "tidemark"),
                 .product(name: "TidemarkReplication", package: "tidemark"),
                 .product(name: "TidemarkSQLite", package: "tidemark"),

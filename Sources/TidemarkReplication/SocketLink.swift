@@ -1,7 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
-import TidemarkCore
+import Tidemark
 
 /// The thread of a transport and the node that lives on it, as seen from other threads.
 final class SocketLink: Sendable {

@@ -29,6 +29,21 @@ struct EventDecoder {
             persistedAtMilliseconds: row.number(6), commitNumber: row.number(7))
     }
 
+    /// Shows the same row where it lies; how many bytes its payload has.
+    ///
+    /// - Parameter isOwn: whether its event is in a table of the user's own, so that nothing else is here.
+    mutating func withRawEvent(_ row: Query, isOwn: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
+        let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytes(3), row.blob(4))
+        // What is borrowed is valid until the next step, which comes after `body`.
+        try body(
+            RawEvent(
+                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span,
+                key: row.isNull(3) ? nil : key.span, payload: payload.span,
+                instance: try instance(ofWriter: row.number(5)), persistedAtMilliseconds: row.number(6),
+                commitNumber: row.number(7)))
+        return payload.count
+    }
+
     /// Compared as bytes: Swift's `==` equates texts of different bytes.
     private mutating func reuseType(_ bytes: UnsafeBufferPointer<UInt8>) {
         let isSame = type.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(UnsafeRawBufferPointer(bytes)) }

@@ -4,20 +4,47 @@ import Tidemark
 extension SQLiteEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
         try await inSnapshot { db in
-            guard let row = try StreamRow.named(stream, in: db) else { return nil }
-            let membership = try row.membership(db)
-            let newest = try row.newestEvent(db)
-            let deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
-            var batch = EventRange()
-            if deliveredIsThere && membership.version == request.membershipVersion {
-                // Without members nobody can commit: what is here is all there will ever be up to the newest.
-                let through = membership.members.isEmpty ? newest : request.through
-                batch = try Self.events(of: row, request, through: through, db)
+            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            var decoder = EventDecoder(db)
+            var events: [PersistedEvent] = []
+            var ownEvents: [OwnEvent] = []
+            let isTruncated = try opened.forEachRow { row, isOwn in
+                if isOwn {
+                    ownEvents.append(try decoder.ownEvent(row))
+                    return 0
+                }
+                let event = try decoder.event(row)
+                events.append(event)
+                return event.event.payload.count
             }
-            return Snapshot(
-                membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
-                deliveredIsThere: deliveredIsThere, events: batch.events, ownEvents: batch.ownEvents,
-                isTruncated: batch.isTruncated)
+            return opened.snapshot(events, ownEvents, isTruncated: isTruncated)
+        }
+    }
+
+    public func rawSnapshot<Result: Sendable>(
+        of stream: StreamName, _ request: SnapshotRequest, into initial: Result,
+        accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
+    ) async throws -> RawSnapshot<Result>? {
+        try await inSnapshot { db in
+            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            var result = initial
+            guard accepting(opened.snapshot([], isTruncated: false)) else {
+                return RawSnapshot(
+                    snapshot: opened.snapshot([], isTruncated: false), last: nil, delivered: DeliveredSum(),
+                    result: result)
+            }
+            var decoder = EventDecoder(db)
+            var delivered = DeliveredSum()
+            var last: StreamID?
+            let isTruncated = try opened.forEachRow { row, isOwn in
+                let id = row.streamID(0)
+                last = id
+                delivered.add(id, commitNumber: row.number(7))
+                return try decoder.withRawEvent(row, isOwn: isOwn) { try visit(&result, $0) }
+            }
+            return RawSnapshot(
+                snapshot: opened.snapshot([], isTruncated: isTruncated), last: try last.map(opened.delivered),
+                delivered: delivered, result: result)
         }
     }
 
@@ -51,57 +78,5 @@ extension SQLiteEventStore {
                 return try decoder.event(row)
             }
         }
-    }
-
-    private static func isThere(_ delivered: Delivered, in row: StreamRow, _ db: Database) throws -> Bool {
-        let found = try Query.first(
-            db,
-            """
-            SELECT 1 FROM tidemark_events
-            WHERE stream = ? AND stream_id = ? AND kind <> 1 AND commit_number = ? AND event_id IS ?
-            """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
-        ) { _ in true }
-        return found == true
-    }
-
-    /// The events of a range that a limit may have cut off.
-    private struct EventRange {
-        var events: [PersistedEvent] = []
-        var ownEvents: [OwnEvent] = []
-        var isTruncated = false
-    }
-
-    private static func events(
-        of row: StreamRow, _ request: SnapshotRequest, through: StreamID, _ db: Database
-    ) throws -> EventRange {
-        let query = try Query(
-            db,
-            """
-            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, kind
-            FROM tidemark_events
-            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind <> 1
-            ORDER BY stream_id
-            """)
-        defer { query.reset() }
-        try query.bind(row.row, at: 1)
-        try query.bind(request.after.rawValue, at: 2)
-        try query.bind(through.rawValue, at: 3)
-        var decoder = EventDecoder(db)
-        var range = EventRange()
-        var payloadBytes = 0
-        while try query.step() {
-            if range.events.count + range.ownEvents.count >= request.limit || payloadBytes >= request.byteLimit {
-                range.isTruncated = true
-                break
-            }
-            if query.number(8) == 0 {
-                let event = try decoder.event(query)
-                payloadBytes += event.event.payload.count
-                range.events.append(event)
-            } else {
-                range.ownEvents.append(try decoder.ownEvent(query))
-            }
-        }
-        return range
     }
 }

@@ -24,8 +24,7 @@ public final class SQLiteEventStore: EventStore {
     /// The file that is open. As long as it is, no other file can be mistaken for it.
     let identity: FileIdentity
     private let pool: DatabasePool
-    /// Nil in a store that only reads.
-    private let turn: WriteTurn?
+    private let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
     private let log: WriteAheadLog
     let processFile: ProcessFile
@@ -61,7 +60,7 @@ public final class SQLiteEventStore: EventStore {
         errors = opening.errors
         self.pool = pool
         log = WriteAheadLog(ofDatabase: opening.file.path)
-        self.turn = turn
+        writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
         processFile = ProcessFile(directory: opening.file.directory)
     }
 
@@ -99,12 +98,17 @@ public final class SQLiteEventStore: EventStore {
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
-    func transact<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+    ///
+    /// - Parameter isOwn: whether the body is the user's.
+    func transact<Value: Sendable>(
+        isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try self.transaction(db, body) })
+            writes.run { db in
+                let result = Result { try self.transaction(db, isOwn: isOwn, body) }
+                return { continuation.resume(with: result) }
             }
         }
     }
@@ -113,11 +117,12 @@ public final class SQLiteEventStore: EventStore {
     func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
         try await withCheckedThrowingContinuation { continuation in
             guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
-            pool.asyncWriteWithoutTransaction { db in
+            writes.run { db in
                 let write = HeartbeatWrite(
                     store: self.path, now: self.configuration.wallClockMilliseconds(),
                     processFile: self.processFile.name())
                 self.heartbeats.write(write) { body in try self.transaction(db, body) }
+                return {}
             }
         }
     }
@@ -131,18 +136,21 @@ public final class SQLiteEventStore: EventStore {
         }
     }
 
-    private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
-        guard let turn else { throw TidemarkError.readOnly(store: path) }
-        let hasTurn = turn.take(within: configuration.fairnessTimeout)
-        defer { if hasTurn { turn.release() } }
+    /// - Parameter isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for
+    ///   those who observe it.
+    private func transaction<Value>(
+        _ db: Database, isOwn: Bool = false, _ body: (Database) throws -> Value
+    ) throws -> Value {
+        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            try db.beginTransaction(.immediate)
+            // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
+            if isOwn { try db.beginTransaction(.immediate) } else { try Query.run(db, "BEGIN IMMEDIATE") }
             do {
                 try log.requireWhole()
                 let before = db.totalChangesCount
                 let value = try body(db)
                 try requireInPlace()
-                try db.commit()
+                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
                 if db.totalChangesCount != before { try log.requireCommitted() }
                 return value
             } catch {

@@ -10,7 +10,8 @@ struct BenchCommand: AsyncParsableCommand {
             feeds them the commits of a public repository. Lag is the time from the return of an event's commit in its \
             writer to the event's arrival in the reader's process.
             """,
-        subcommands: [RunCommand.self, WorkerCommand.self, ReaderCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [RunCommand.self, WorkerCommand.self, ReaderCommand.self, PlainCommand.self],
+        defaultSubcommand: RunCommand.self)
 }
 
 struct BenchOptions: Sendable {
@@ -28,6 +29,8 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "The events, as lines of JSON.") var data = "Data/commits.ndjson"
     @Flag(help: "A quarter of the time, to see that all is well.") var short = false
     @Flag(help: "Fails when a figure misses its bar.") var check = false
+    @Option(help: "Runs only these scenarios: \(Scenario.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var only: [Scenario] = []
     @Option(help: "With --check: by what factor times may be longer.") var slack = 1.0
 
     func run() async throws {
@@ -37,16 +40,10 @@ struct RunCommand: AsyncParsableCommand {
             seconds: short ? 3 : 12)
         endLate(after: .seconds(short ? 240 : 600))
         var report = Report()
-        for mode in Mode.allCases {
-            progress("lag, mode \(mode.rawValue)")
-            try await LagScenario(mode: mode, options: options).run(into: &report)
+        for scenario in Scenario.allCases where only.isEmpty || only.contains(scenario) {
+            progress(scenario.explanation)
+            try await scenario.run(options, into: &report)
         }
-        progress("lag, a writer is lost")
-        try await LostScenario(options: options).run(into: &report)
-        progress("several writers")
-        try await SeveralScenario(options: options).run(into: &report)
-        progress("four writers without a pause")
-        try await ProcessesScenario(options: options).run(into: &report)
 
         print(report.table)
         if let json { try report.json.write(toFile: json, atomically: true, encoding: .utf8) }

@@ -13,6 +13,11 @@ struct Report {
     /// Percentiles in milliseconds; none where nothing was delivered.
     mutating func setLag(_ prefix: String, _ histogram: Histogram<UInt64>) {
         guard histogram.totalCount > 0 else { return }
+        setPercentiles(prefix, histogram)
+    }
+
+    /// Of how long something took, in nanoseconds.
+    mutating func setPercentiles(_ prefix: String, _ histogram: Histogram<UInt64>) {
         set("\(prefix).p50_ms", Double(histogram.valueAtPercentile(50)) / 1e6)
         set("\(prefix).p99_ms", Double(histogram.valueAtPercentile(99)) / 1e6)
         set("\(prefix).max_ms", Double(histogram.max) / 1e6)
@@ -48,12 +53,7 @@ struct Report {
             lines.append(
                 row(formatted(rate, decimals: 0), names.map { formatted(self["several.\($0)"] ?? -1, decimals: 0) }))
         }
-        if let rate = self["processes4.commits_per_s"], let share = self["processes4.min_share"] {
-            let waits = ["p99_ms", "max_ms"].map { formatted(self["processes4.\($0)"] ?? -1, decimals: 2) }
-            lines += ["", "Four writers without a pause, one event a commit", ""]
-            lines.append(row("commits/s", ["least share", "p99 ms", "max ms"]))
-            lines.append(row(formatted(rate, decimals: 0), [formatted(share, decimals: 2)] + waits))
-        }
+        lines += speedLines
         return lines.joined(separator: "\n")
     }
 

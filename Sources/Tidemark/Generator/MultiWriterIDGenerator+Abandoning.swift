@@ -74,11 +74,9 @@ extension MultiWriterIDGenerator {
 
     /// Makes sure that somebody wakes up at the deadline of a scope. One task for all scopes, which wakes up when the
     /// earliest of them runs over, if it is still there.
-    func watch(deadline: Duration) {
-        state.withLock { state in
-            if let expiry = state.expiry, expiry.wakeAt <= deadline { return }
-            schedule(&state, at: deadline)
-        }
+    func watch(deadline: Duration, _ state: inout State) {
+        if let expiry = state.expiry, expiry.wakeAt <= deadline { return }
+        schedule(&state, at: deadline)
     }
 
     private func schedule(_ state: inout State, at wakeAt: Duration) {
@@ -107,8 +105,9 @@ extension MultiWriterIDGenerator {
             logger.warning("a scope ran over its time limit", metadata: ["ids": "\(ids.count) from \(ids[0])"])
             abandon(ids, scope: scope)
         }
-        if let next = state.withLock({ $0.tracker.earliestDeadline }) {
-            watch(deadline: max(next, now + .milliseconds(1)))
+        state.withLock { state in
+            guard let next = state.tracker.earliestDeadline else { return }
+            watch(deadline: max(next, now + .milliseconds(1)), &state)
         }
     }
 }

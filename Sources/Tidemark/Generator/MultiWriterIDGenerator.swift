@@ -22,6 +22,8 @@ public final class MultiWriterIDGenerator: Sendable {
     public let direction: Direction
 
     let sequence: any StreamIDSequence
+    /// The sequence, where it never waits.
+    let immediateSequence: (any ImmediateStreamIDSequence)?
     let time: TimeSource
     let logger: Logger
     let abandonLimit: Duration
@@ -62,6 +64,7 @@ public final class MultiWriterIDGenerator: Sendable {
         self.stream = stream
         self.instance = instance
         self.sequence = sequence
+        immediateSequence = sequence as? any ImmediateStreamIDSequence
         self.direction = direction
         self.time = time
         self.abandonLimit = abandonLimit
@@ -138,8 +141,15 @@ extension MultiWriterIDGenerator {
     /// Changes the tracker and tells those who wait for the watermark, and the observer, if it had an effect for them.
     @discardableResult
     func change<R: Sendable, E: Error>(_ body: (inout PositionTracker) throws(E) -> R) throws(E) -> R {
-        typealias Told = (waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
-        let (result, told): (Result<R, E>, Told) = state.withLock { state in
+        try changeObserved(body).result.get()
+    }
+
+    /// The same, and who observes: the observer is nil where nobody does.
+    func changeObserved<R: Sendable, E: Error>(
+        _ body: (inout PositionTracker) throws(E) -> R
+    ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
+        typealias Effect = (hasMoved: Bool, waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
+        let (result, effect): (Result<R, E>, Effect) = state.withLock { state in
             let watermark = state.tracker.watermark
             let position = state.tracker.position
             let result: Result<R, E>
@@ -149,17 +159,17 @@ extension MultiWriterIDGenerator {
                 result = .failure(error)
             }
             let moved = state.tracker.watermark != watermark
-            guard moved || state.tracker.position != position else { return (result, ([], nil)) }
+            guard moved || state.tracker.position != position else { return (result, (false, [], state.observer)) }
             var waiters: [Waiter<Void>] = []
             if moved, !state.waiters.isEmpty {
                 waiters = Array(state.waiters.values)
                 state.waiters.removeAll(keepingCapacity: true)
             }
-            return (result, (waiters, state.observer))
+            return (result, (true, waiters, state.observer))
         }
-        for waiter in told.waiters { waiter.resolve(()) }
-        told.observer?.positionsChanged()
-        return try result.get()
+        for waiter in effect.waiters { waiter.resolve(()) }
+        if effect.hasMoved { effect.observer?.positionsChanged() }
+        return (result, effect.observer)
     }
 
     func outward(_ id: StreamID) -> StreamID {

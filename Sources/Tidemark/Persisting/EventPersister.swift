@@ -85,7 +85,8 @@ public final class EventPersister: Sendable {
             }
             switch admission {
             case .admittedFirst:
-                Task { await self.commitGroups() }
+                // Starts on this thread, up to where the store has the group: one switch of threads less.
+                Task.immediate { await self.commitGroups() }
                 return letNextEnter()
             case .admitted:
                 return letNextEnter()
@@ -111,6 +112,7 @@ public final class EventPersister: Sendable {
     }
 
     private func commitGroups() async {
+        var groups = 0
         while true {
             let (group, mayEnter, drained) = state.withLock { state in
                 let (group, mayEnter) = state.queue.nextGroup()
@@ -121,6 +123,9 @@ public final class EventPersister: Sendable {
             mayEnter?.resolve(true)
             for waiter in drained { waiter.resolve(()) }
             if group.isEmpty { return }
+            // A store that answers without a wait would keep the first caller, whose thread this began on.
+            if groups == 1 { await Task.yield() }
+            groups += 1
             await commit(group)
         }
     }

@@ -73,27 +73,32 @@ final class Announcer: GeneratorObserver {
     }
 
     func finished(committed: [StreamID], abandoned: [StreamID]) {
-        announceRows(committed.map { ($0, JSONText.emptyArray) } + abandoned.map { ($0, JSONText.null) })
+        announceRows(committed.count + abandoned.count) {
+            committed.map { ($0, JSONText.emptyArray) } + abandoned.map { ($0, JSONText.null) }
+        }
     }
 
     /// A group of events that the persister committed.
     func committed(_ events: [Event], _ outcomes: [PersistOutcome]) {
-        var rows: [(StreamID, JSONText)] = []
-        for (event, outcome) in zip(events, outcomes) {
-            if case .persisted(let id) = outcome { rows.append((id, .array(of: event.id))) }
+        let count = outcomes.count { if case .persisted = $0 { true } else { false } }
+        announceRows(count) {
+            zip(events, outcomes).compactMap { event, outcome in
+                if case .persisted(let id) = outcome { (id, .array(of: event.id)) } else { nil }
+            }
         }
-        announceRows(rows)
     }
 
-    private func announceRows(_ rows: [(id: StreamID, row: JSONText)]) {
-        guard case .asNeeded = announcements, !rows.isEmpty else { return }
+    /// - Parameter rows: made only where they are told.
+    private func announceRows(_ count: Int, _ rows: () -> [(id: StreamID, row: JSONText)]) {
+        guard case .asNeeded = announcements, count > 0 else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
             guard let writer = state.writer, let connection = state.connection else { return (nil, []) }
-            if rows.count > announcedRows {
+            if count > announcedRows {
                 state.schedule.wroteUntoldRows()
                 return (nil, [])
             }
-            state.counts.rows += rows.count
+            let rows = rows()
+            state.counts.rows += count
             if let highest = rows.map(\.id).max() { state.schedule.told(rowAt: highest) }
             return (
                 connection,

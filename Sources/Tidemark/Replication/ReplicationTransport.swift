@@ -17,8 +17,16 @@ public protocol ReplicationConnection: Sendable {
     /// Hands the commands to the transport and returns at once. What does not fit into the transport's bounded buffers,
     /// or is sent while there is no connection, is dropped: positions that are repeated make up for it.
     func send(_ commands: [ReplicationCommand])
+    /// The participant has caught up with every stream since the last ``ReplicationEvent/connected``: the transport may
+    /// reset its back-off. Without that, a failure during set-up or catching up would become a tight loop.
+    func caughtUp()
     /// Takes part no longer; `receive` is not called after it returns.
     func close() async
+}
+
+extension ReplicationConnection {
+    /// Does nothing, for a transport that never backs off.
+    public func caughtUp() {}
 }
 
 /// What a transport has to tell.

@@ -18,6 +18,12 @@ public struct DeliveredSum: Hashable, Sendable {
         sum &+= Self.mixed(id, commitNumber)
     }
 
+    /// What was delivered after this.
+    public mutating func add(_ next: DeliveredSum) {
+        count += next.count
+        sum &+= next.sum
+    }
+
     /// Whether it would be the other one with one more event.
     public func isSum(_ other: DeliveredSum, without id: StreamID, commitNumber: Int64) -> Bool {
         other.count == count + 1 && other.sum == sum &+ Self.mixed(id, commitNumber)

@@ -54,6 +54,8 @@ struct SimulatedProcess: Sendable {
         /// Another process took the name: it writes no more, and reads on.
         var isFailed = false
         var scopes: [Scope] = []
+        /// Bodies that go on after their scope ran over its limit: nothing can stop a body, and it may commit yet.
+        var lateBodies: [Scope] = []
         var lastScope = 0
         var fetches: [Fetch] = []
         var cursor = ReaderCursor(after: 0)
@@ -68,8 +70,9 @@ struct SimulatedProcess: Sendable {
             timeout: SimulationConfiguration.Timing.timeout, retirement: SimulationConfiguration.Timing.retirement)
         /// What it has seen of others some time ago.
         var observations: [WriterObservation] = []
-        /// For the check that positions only rise within an epoch.
-        var promised: (writer: Writer, position: StreamID)?
+        /// The writers and the cursor as they were last, for the check that they only rise.
+        var positions: [Writer: StreamID] = [:]
+        var lastCursor: StreamID = 0
     }
 
     let number: Int
@@ -83,8 +86,12 @@ struct SimulatedProcess: Sendable {
     /// Which life of the process it is.
     var run = 0
     var memory: Memory
+    /// The highest cursor of its reader, in whichever life.
+    var reached: StreamID = 0
     var consumer: (any SimulationConsumer)?
 
+    /// As the history names it: several processes may have the same instance name.
+    var name: String { "\(instance)(\(number))" }
     var consumerName: ConsumerName { ConsumerName(stringLiteral: "consumer\(number)") }
     var isActive: Bool { phase == .up && !isStopped }
     /// Whether it may begin to write something.

@@ -15,7 +15,7 @@ extension Simulation {
             guard let index = anyIndex(of: announcements.count), processes[announcements[index].to].isActive
             else { return false }
             hear(announcements.remove(at: index))
-        case .start, .fetch, .commit, .persistGroup, .giveUp, .expire, .announce, .beat, .reconcile:
+        case .start, .fetch, .commit, .commitLate, .persistGroup, .giveUp, .expire, .announce, .beat, .reconcile:
             return performAsWriter(action)
         case .read:
             guard let number = anyProcess(where: \.isActive) else { return false }
@@ -39,6 +39,7 @@ extension Simulation {
             case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle }
             case .announce, .beat: anyProcess(where: \.mayWrite)
             case .commit, .giveUp: anyProcess { $0.isActive && $0.memory.scopes.contains { $0.phase == .held } }
+            case .commitLate: anyProcess { $0.isActive && !$0.memory.lateBodies.isEmpty }
             default: anyProcess(where: \.isActive)
             }
         guard let number else { return false }
@@ -48,6 +49,7 @@ extension Simulation {
             guard database.stream.sequence.rawValue < configuration.maximumIDs else { return false }
             return fetch(number, count: 1 + random.below(2), isGroup: action == .persistGroup)
         case .commit: commitScope(of: number)
+        case .commitLate: return commitLate(number)
         case .giveUp: giveUpScope(of: number)
         case .expire: return expire(number)
         case .announce: return speak(number, isAsked: random.chance(10))
@@ -74,9 +76,11 @@ extension Simulation {
     @discardableResult
     mutating func send(_ number: Int, _ body: SimulatedRequest.Body) -> Int {
         lastRequest += 1
-        requests.append(
-            SimulatedRequest(number: lastRequest, process: number, run: processes[number].run, asked: now, body: body))
-        return lastRequest
+        let request = SimulatedRequest(
+            number: lastRequest, process: number, run: processes[number].run, asked: now, body: body)
+        requests.append(request)
+        note(number, 9, "asks with \(request)")
+        return request.number
     }
 
     // MARK: Processes
@@ -101,7 +105,7 @@ extension Simulation {
             let claim = try database.claim(processes[number].consumerName)
             processes[number].memory.claim = claim
             processes[number].memory.cursor = ReaderCursor(after: claim.position)
-            processes[number].consumer?.begin(after: claim.position)
+            begin(number, after: claim.position)
         } catch {
             fail(.falseAlarm, "\(error)")
         }
@@ -112,6 +116,7 @@ extension Simulation {
         if database.kind == .durableSequence, let writer = processes[number].memory.writer {
             database.endProcess(of: writer)
         }
+        processes[number].consumer?.crash()
         processes[number].phase = .down
         processes[number].isStopped = false
         processes[number].run += 1
@@ -130,8 +135,8 @@ extension Simulation {
     mutating func note(_ process: Int, _ code: Int, _ text: @autoclosure () -> String) {
         history.add(process &* 64 &+ code)
         guard history.isKept else { return }
-        let name = processes.indices.contains(process) ? "\(processes[process].instance)(\(process))" : "database"
+        let name = processes.indices.contains(process) ? processes[process].name : "database"
         let text = text()
-        history.add("\(stepCount) \(name) \(text)")
+        history.add("step \(stepCount), \(Int(now / .milliseconds(1))) ms: \(name) \(text)")
     }
 }

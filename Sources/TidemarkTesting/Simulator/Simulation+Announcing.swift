@@ -45,7 +45,7 @@ extension Simulation {
         {
             writer = Writer(writer.instance, epoch: epoch)
         }
-        note(number, 13, "hears from \(announcement.writer): \(announcement.body)")
+        note(number, 13, "hears of \(announcement.writer): \(announcement.body)")
         guard processes[number].memory.tracker.isMember(writer) else {
             let epoch = processes[number].memory.tracker.epoch(of: writer.instance) ?? -1
             if epoch < writer.epoch { reconcile(number) }

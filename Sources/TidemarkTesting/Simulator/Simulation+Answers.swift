@@ -7,7 +7,7 @@ extension Simulation {
     mutating func receive(_ answer: SimulatedAnswer) {
         let number = answer.request.process
         guard processes[number].run == answer.request.run, processes[number].phase != .down else { return }
-        note(number, 10, "hears of \(answer.request.body): \(answer.body)")
+        note(number, 10, "gets the answer to \(answer.request): \(answer.body)")
         watchWrites(answer)
         switch answer.request.body {
         case .join(_, let writer): joined(answer, isFirst: writer == nil)

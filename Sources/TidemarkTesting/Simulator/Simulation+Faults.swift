@@ -41,12 +41,12 @@ extension Simulation {
             guard let index = anyIndex(of: answers.count) else { return false }
             answers[index].body = .lost
             let request = answers[index].request
-            note(request.process, 34, "loses the answer to \(request.body)")
+            note(request.process, 34, "loses the answer to \(request)")
             return true
         }
         guard let index = anyIndex(of: requests.count), !requests[index].isOrphan else { return false }
         let request = requests[index]
-        note(request.process, 35, "loses the connection during \(request.body)")
+        note(request.process, 35, "loses the connection during \(request)")
         answers.append(SimulatedAnswer(request: request, body: .lost))
         if random.chance(60) {
             requests[index].isOrphan = true
@@ -84,7 +84,7 @@ extension Simulation {
         if action == .observe { return observe(number) }
         guard let index = anyIndex(of: processes[number].memory.observations.count) else { return false }
         let observed = processes[number].memory.observations.remove(at: index)
-        note(number, 37, "\(action) \(observed)")
+        note(number, 37, "wants to \(action) \(observed.text)")
         if action == .retire {
             send(number, .retire(observed))
         } else if random.chance(20) {

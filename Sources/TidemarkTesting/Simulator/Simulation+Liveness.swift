@@ -37,7 +37,7 @@ extension Simulation {
                     """
                     \(Timing.bound) after the last fault the minimum of \(behind.instance)(\(behind.number)) is at \
                     \(minimum), its reader at \(behind.memory.cursor.position), and the newest event at \(newest); \
-                    members \(database.stream.membership)
+                    \(database.stream.membership.text)
                     """)
             }
             try throwFailure()

@@ -35,6 +35,9 @@ public struct Simulation: Sendable {
     var acknowledged: [(event: String, id: StreamID)] = []
     /// The highest position that each writer has announced, or has in the database.
     var promises: [Writer: StreamID] = [:]
+    /// What the database had for the membership version, and for each name, when that was checked last.
+    var lastVersion = 0
+    var lastRows: [InstanceName: (epoch: Int, position: StreamID)] = [:]
     /// The first thing that went wrong.
     var failure: SimulationFailure?
     let choices: SimulationChoices
@@ -82,6 +85,7 @@ public struct Simulation: Sendable {
         try run(steps: configuration.steps)
         if configuration.mode == .liveness { try runWithoutFaults() }
         checkAcknowledged()
+        for number in processes.indices { verifyConsumer(number) }
         try throwFailure()
     }
 

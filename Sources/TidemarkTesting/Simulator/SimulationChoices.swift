@@ -3,7 +3,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Messages arrive.
     case serveRequest, deliverAnswer, deliverAnnouncement
     // Writers.
-    case start, fetch, commit, persistGroup, giveUp, expire, announce, beat, reconcile
+    case start, fetch, commit, commitLate, persistGroup, giveUp, expire, announce, beat, reconcile
     // Readers.
     case read, checkpoint
     // Everybody, about others.
@@ -34,7 +34,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .serveRequest, .deliverAnswer, .read, .checkpoint, .start, .resume: .always
         case .fetch, .commit: .writing
         case .persistGroup: .groups
-        case .giveUp, .expire: .givingUp
+        case .giveUp, .expire, .commitLate: .givingUp
         case .beat, .reconcile: .news
         case .announce, .deliverAnnouncement: .replication
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
@@ -53,7 +53,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .start: 60
         case .fetch, .commit: 70
         case .persistGroup: 30
-        case .giveUp, .expire: 14
+        case .giveUp, .expire, .commitLate: 14
         case .announce: 60
         case .beat, .reconcile: 24
         case .read: 160

@@ -16,6 +16,8 @@ public struct SimulationConfiguration: Sendable {
         case durablePositionCheck
         /// Rule 4: nothing commits where a tombstone is.
         case tombstoneCheck
+        /// Rule 4: nothing commits under an ID of an earlier incarnation.
+        case incarnationCheck
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 7: a batch is of the membership version that its watermark was computed with.

@@ -1,14 +1,13 @@
 import Synchronization
-import TidemarkCore
 
-/// What the connections of this process have sent and the transport's thread has not taken yet, with a bound.
-final class Outbox: Sendable {
-    struct Entry: Sendable {
-        let sender: Int
-        let commands: [ReplicationCommand]
+/// What the connections of this process have sent and a transport's thread has not taken yet, with a bound.
+package final class Outbox: Sendable {
+    package struct Entry: Sendable {
+        package let sender: Int
+        package let commands: [ReplicationCommand]
     }
 
-    enum Outcome {
+    package enum Outcome {
         /// The thread has to be woken; it then takes everything that has come until then.
         case wake
         case accepted
@@ -24,9 +23,9 @@ final class Outbox: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter limit: how much may wait, in bytes.
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
-    func append(_ commands: [ReplicationCommand], from sender: Int) -> Outcome {
+    package func append(_ commands: [ReplicationCommand], from sender: Int) -> Outcome {
         let size = commands.reduce(0) { $0 + Self.size(of: $1) }
         return state.withLock { state in
             if state.bytes + size > limit { return .full }
@@ -37,7 +36,7 @@ final class Outbox: Sendable {
         }
     }
 
-    func takeAll() -> [Entry] {
+    package func takeAll() -> [Entry] {
         state.withLock { state in
             defer { state = State() }
             return state.entries

@@ -1,0 +1,30 @@
+import TidemarkCore
+
+/// Turns commands into messages, none of them longer than a limit.
+///
+/// A row that is too long is left out with the other rows of its ID, as is what nobody says through a broker.
+struct MessageEncoding {
+    let channels: RedisChannels
+    /// In bytes, without a line break.
+    let lineLimit: Int
+
+    func messages(of commands: [ReplicationCommand]) -> (messages: [RedisMessage], leftOut: Int) {
+        var messages: [RedisMessage?] = []
+        var tooLong: [Int] = []
+        for (index, command) in commands.enumerated() {
+            let message = message(of: command)
+            if message == nil { tooLong.append(index) }
+            messages.append(message)
+        }
+        let leftOut = commands.leftOut(tooLong: tooLong)
+        for index in leftOut { messages[index] = nil }
+        return (messages.compactMap { $0 }, leftOut.count)
+    }
+
+    private func message(of command: ReplicationCommand) -> RedisMessage? {
+        guard let channel = channels.channel(for: command.kind) else { return nil }
+        var line: [UInt8] = []
+        command.append(to: &line)
+        return line.count > lineLimit ? nil : RedisMessage(channel: channel, line: line)
+    }
+}

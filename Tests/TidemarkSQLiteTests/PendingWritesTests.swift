@@ -1,0 +1,24 @@
+import Dispatch
+import Testing
+@testable import TidemarkSQLite
+
+@Suite struct PendingWritesTests {
+    @Test func `one that waits already is not waited for`() {
+        let pending = PendingWrites()
+        pending.add()
+        #expect(pending.wait(atMost: .zero))
+        pending.remove()
+        #expect(!pending.wait(atMost: .zero))
+    }
+
+    @Test func `the wait ends when one comes, and leaves nothing behind for the next`() async throws {
+        let pending = PendingWrites()
+        for _ in 0..<50 {
+            async let came = blocking { pending.wait(atMost: .seconds(60)) }
+            pending.add()
+            #expect(try await came)
+            pending.remove()
+            #expect(!pending.wait(atMost: .microseconds(1)))
+        }
+    }
+}
