@@ -105,6 +105,11 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
             path: "Examples/QuickStart",
             swiftSettings: settings),
+        .executableTarget(
+            name: "Outbox",
+            dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Examples/Outbox",
+            swiftSettings: settings),
         .testTarget(
             name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -117,7 +122,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
-            dependencies: ["TidemarkSQLite", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "TidemarkSQLite", "TidemarkTesting", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
@@ -170,6 +178,7 @@ let package = Package(
             name: "TidemarkCLITests",
             dependencies: [
                 "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
         // What several test targets share: programs that are started and sent signals, folders, seeds.

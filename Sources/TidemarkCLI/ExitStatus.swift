@@ -48,9 +48,10 @@ extension ExitStatus {
         case .instanceTaken, .consumerTaken, .retired, .closed, .reservationExpired, .sequenceTimedOut, .writeLockHeld:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
-            .databaseWentBackwards, .sequenceWentBackwards:
+            .unknownConsumer,
+            .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced:
             self = .unavailable
-        case .notAMember, .invalidSequenceAnswer, .stopped:
+        case .notAMember, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }
     }

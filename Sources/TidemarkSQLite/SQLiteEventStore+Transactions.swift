@@ -3,23 +3,46 @@ import GRDBSQLite
 import Tidemark
 
 extension SQLiteEventStore {
-    /// - Parameter waiting: whether SQLite's lock is waited for.
+    /// Runs a transaction on this thread where it has nothing to wait for; nil where it did not run.
+    func runHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in
+            do {
+                return try .success(transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for those who
+    ///     observe it.
+    ///   - waiting: whether SQLite's lock is waited for.
     func transaction<Value>(
-        _ db: Database, waiting: Bool = true, _ body: (Database) throws -> Value
+        _ db: Database, isOwn: Bool = false, waiting: Bool = true, _ body: (Database) throws -> Value
     ) throws -> Value {
         if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            try begin(db, waiting: waiting)
+            try begin(db, isOwn: isOwn, waiting: waiting)
             do {
+                try log.requireWhole()
+                let before = db.totalChangesCount
                 let value = try body(db)
-                try Query.run(db, "COMMIT")
+                try requireInPlace()
+                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                if db.totalChangesCount != before { try log.requireCommitted() }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
                 try db.rollback()
                 throw error
             }
+        } catch let error as LockNotFree {
+            throw error
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
         }
     }
@@ -28,7 +51,8 @@ extension SQLiteEventStore {
     struct LockNotFree: Error {}
 
     /// - Throws: ``LockNotFree`` where it is not to be waited for.
-    private func begin(_ db: Database, waiting: Bool) throws {
+    private func begin(_ db: Database, isOwn: Bool, waiting: Bool) throws {
+        if isOwn { return try db.beginTransaction(.immediate) }
         // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
         if waiting {
             try Query.run(db, "BEGIN IMMEDIATE")

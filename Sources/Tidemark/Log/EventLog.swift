@@ -120,14 +120,23 @@ public final class EventLog: Service {
 
     private func start(joined: Joined?) async throws {
         generator.observe(announcer)
-        membership.attach(generator: generator) { [weak self] writer, position in
-            self?.startAnnouncing(as: writer, at: position)
+        membership.attach(generator: generator) { [weak self] joined in
+            self?.warnOfSequence(joined)
+            self?.startAnnouncing(as: joined.writer, at: joined.position)
         }
+        if let joined { warnOfSequence(joined) }
         guard let transport else { return }
         let connection = try await transport.connect(as: instance) { [weak self] event in self?.received(event) }
         self.connection.withLock { $0 = connection }
         tellCaughtUp()
         if let joined { startAnnouncing(as: joined.writer, at: joined.position) }
+    }
+
+    private func warnOfSequence(_ joined: Joined) {
+        guard let old = joined.raisedFrom else { return }
+        logger.warning(
+            "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
+            metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
     }
 
     private func startAnnouncing(as writer: Writer, at position: StreamID) {
