@@ -17,9 +17,22 @@ struct EventBatch {
         let instance = try instance(ofWriter: row.number(5))
         return PersistedEvent(
             event: Event(
-                id: row.text(1), type: type, key: row.isNull(3) ? nil : row.text(3), payload: row.bytes(4)),
+                id: row.text(1), type: type, key: row.textBytesIfAny(3).map { String(decoding: $0, as: UTF8.self) },
+                payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
             commitNumber: row.number(7))
+    }
+
+    /// Shows the same row where it lies; how many bytes its payload has.
+    mutating func withRawEvent(_ row: Query, _ body: (RawEvent) throws -> Void) throws -> Int {
+        let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
+        // What is borrowed is valid until the next step, which comes after `body`.
+        try body(
+            RawEvent(
+                streamID: row.streamID(0), id: id.span, type: type.span, key: key?.span,
+                payload: payload.span, instance: try instance(ofWriter: row.number(5)),
+                persistedAtMilliseconds: row.number(6), commitNumber: row.number(7)))
+        return payload.count
     }
 
     /// Compared as bytes: Swift's `==` equates texts of different bytes.

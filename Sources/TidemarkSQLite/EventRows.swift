@@ -42,16 +42,25 @@ struct EventRows {
         }
     }
 
-    /// Whether it was inserted.
+    /// Whether it was inserted. Nothing of the event is copied but by SQLite, into the page.
     private func insert(_ event: Event, as id: StreamID, with query: Query) throws -> Bool {
         try query.bind(id.rawValue, at: 2)
-        try query.bind(event.id, at: 3)
-        try query.bind(event.type, at: 4)
-        if let key = event.key { try query.bind(key, at: 5) } else { try query.bindNull(at: 5) }
-        return try event.payload.withUnsafeBytes { payload in
+        return try query.withStatic(event.id, at: 3) {
+            try query.withStatic(event.type, at: 4) {
+                guard let key = event.key else {
+                    try query.bindNull(at: 5)
+                    return try insert(payload: event.payload, with: query)
+                }
+                return try query.withStatic(key, at: 5) { try insert(payload: event.payload, with: query) }
+            }
+        }
+    }
+
+    private func insert(payload: [UInt8], with query: Query) throws -> Bool {
+        try payload.withUnsafeBytes { payload in
             try query.bindStatic(payload, at: 6)
-            // Before the bytes go, the statement lets go of them.
-            defer { query.rewind(clearing: 6) }
+            // Before the bytes go, the statement lets go of them, and of the texts.
+            defer { query.rewind(clearing: 3...6) }
             _ = try query.step()
             return query.changes == 1
         }

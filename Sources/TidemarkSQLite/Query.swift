@@ -12,8 +12,8 @@ struct Query {
     let pointer: OpaquePointer
     private let connection: OpaquePointer?
 
-    init(_ db: Database, _ sql: StaticString) throws {
-        statement = try db.cachedStatement(sql: sql.description)
+    init(_ db: Database, _ sql: StatementText) throws {
+        statement = try db.cachedStatement(sql: sql.text)
         pointer = statement.sqliteStatement
         connection = db.sqliteConnection
         reset()
@@ -21,7 +21,7 @@ struct Query {
 
     /// Runs a statement that returns nothing; how many rows it changed.
     @discardableResult
-    static func run(_ db: Database, _ sql: StaticString, _ values: (any SQLValue)?...) throws -> Int {
+    static func run(_ db: Database, _ sql: StatementText, _ values: (any SQLValue)?...) throws -> Int {
         let query = try Query(db, sql)
         defer { query.reset() }
         try query.bind(values)
@@ -31,7 +31,7 @@ struct Query {
 
     /// The first row, or nil.
     static func first<Row>(
-        _ db: Database, _ sql: StaticString, _ values: (any SQLValue)?..., row: (Query) throws -> Row
+        _ db: Database, _ sql: StatementText, _ values: (any SQLValue)?..., row: (Query) throws -> Row
     ) throws -> Row? {
         let query = try Query(db, sql)
         defer { query.reset() }
@@ -41,7 +41,7 @@ struct Query {
 
     /// All rows.
     static func all<Row>(
-        _ db: Database, _ sql: StaticString, _ values: (any SQLValue)?..., row: (Query) throws -> Row
+        _ db: Database, _ sql: StatementText, _ values: (any SQLValue)?..., row: (Query) throws -> Row
     ) throws -> [Row] {
         let query = try Query(db, sql)
         defer { query.reset() }
@@ -89,6 +89,21 @@ struct Query {
         try check(sqlite3_bind_blob(pointer, index, start, Int32(bytes.count), nil))
     }
 
+    /// Binds text without copying it: the query is stepped and reset inside `body`.
+    func withStatic<R>(_ text: String, at index: Int32, _ body: () throws -> R) throws -> R {
+        if text.isEmpty {
+            try bind(text, at: index)
+            return try body()
+        }
+        var text = text
+        return try text.withUTF8 { bytes in
+            try bytes.withMemoryRebound(to: CChar.self) { characters in
+                try check(sqlite3_bind_text(pointer, index, characters.baseAddress, Int32(characters.count), nil))
+            }
+            return try body()
+        }
+    }
+
     /// SQLite's `SQLITE_TRANSIENT`, a macro that Swift does not import: it copies the text before the call returns.
     private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
@@ -109,10 +124,10 @@ struct Query {
         sqlite3_clear_bindings(pointer)
     }
 
-    /// Makes the statement ready for its next step with the values that it has, but for one.
-    func rewind(clearing index: Int32) {
+    /// Makes the statement ready for its next step with the values that it has, but for these.
+    func rewind(clearing indexes: ClosedRange<Int32>) {
         sqlite3_reset(pointer)
-        sqlite3_bind_null(pointer, index)
+        for index in indexes { sqlite3_bind_null(pointer, index) }
     }
 
     /// How many rows the statement that was stepped last has changed.
@@ -147,10 +162,29 @@ struct Query {
         return UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column)))
     }
 
-    func bytes(_ column: Int32) -> [UInt8] {
-        let start = sqlite3_column_blob(pointer, column)
-        return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column))))
+    /// The same; nil where the column is null. (An empty text has an address.)
+    func textBytesIfAny(_ column: Int32) -> UnsafeBufferPointer<UInt8>? {
+        let bytes = textBytes(column)
+        return bytes.baseAddress == nil ? nil : bytes
     }
+
+    /// Valid until the next step.
+    func blob(_ column: Int32) -> UnsafeBufferPointer<UInt8> {
+        let start = sqlite3_column_blob(pointer, column)
+        let bytes = UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column)))
+        return bytes.assumingMemoryBound(to: UInt8.self)
+    }
+
+    func bytes(_ column: Int32) -> [UInt8] { Array(blob(column)) }
+}
+
+/// SQL that is written out in the source, never put together: so the statements that are kept have a bound.
+///
+/// A literal of a string takes no memory when it is used, unlike the description of a `StaticString`.
+struct StatementText: ExpressibleByStringLiteral {
+    fileprivate let text: String
+
+    init(stringLiteral text: String) { self.text = text }
 }
 
 /// What can be bound to a parameter of a ``Query``.

@@ -4,19 +4,40 @@ import Tidemark
 extension SQLiteEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
         try await read { db in
-            guard let row = try StreamRow.named(stream, in: db) else { return nil }
-            let membership = try row.membership(db)
-            let newest = try row.newestEvent(db)
-            let deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
-            var batch: (events: [PersistedEvent], isTruncated: Bool) = ([], false)
-            if deliveredIsThere && membership.version == request.membershipVersion {
-                // Without members nobody can commit: what is here is all there will ever be up to the newest.
-                let through = membership.members.isEmpty ? newest : request.through
-                batch = try Self.events(of: row, request, through: through, db)
+            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            var batch = EventBatch(db)
+            var events: [PersistedEvent] = []
+            let isTruncated = try opened.forEachRow { row in
+                let event = try batch.event(row)
+                events.append(event)
+                return event.event.payload.count
             }
-            return Snapshot(
-                membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
-                deliveredIsThere: deliveredIsThere, events: batch.events, isTruncated: batch.isTruncated)
+            return opened.snapshot(events, isTruncated: isTruncated)
+        }
+    }
+
+    public func rawSnapshot<Result: Sendable>(
+        of stream: StreamName, _ request: SnapshotRequest, into initial: Result,
+        accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
+    ) async throws -> RawSnapshot<Result>? {
+        try await read { db in
+            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            var result = initial
+            guard accepting(opened.snapshot([], isTruncated: false)) else {
+                return RawSnapshot(
+                    snapshot: opened.snapshot([], isTruncated: false), last: nil, count: 0, result: result)
+            }
+            var batch = EventBatch(db)
+            var count = 0
+            var last: StreamID?
+            let isTruncated = try opened.forEachRow { row in
+                count += 1
+                last = row.streamID(0)
+                return try batch.withRawEvent(row) { try visit(&result, $0) }
+            }
+            return RawSnapshot(
+                snapshot: opened.snapshot([], isTruncated: isTruncated), last: try last.map(opened.delivered),
+                count: count, result: result)
         }
     }
 
@@ -49,43 +70,5 @@ extension SQLiteEventStore {
                 return try batch.event(row)
             }
         }
-    }
-
-    private static func isThere(_ delivered: Delivered, in row: StreamRow, _ db: Database) throws -> Bool {
-        let found = try Query.first(
-            db,
-            """
-            SELECT 1 FROM tidemark_events
-            WHERE stream = ? AND stream_id = ? AND kind = 0 AND commit_number = ? AND event_id = ?
-            """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
-        ) { _ in true }
-        return found == true
-    }
-
-    private static func events(
-        of row: StreamRow, _ request: SnapshotRequest, through: StreamID, _ db: Database
-    ) throws -> (events: [PersistedEvent], isTruncated: Bool) {
-        let query = try Query(
-            db,
-            """
-            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number
-            FROM tidemark_events
-            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind = 0
-            ORDER BY stream_id
-            """)
-        defer { query.reset() }
-        try query.bind(row.row, at: 1)
-        try query.bind(request.after.rawValue, at: 2)
-        try query.bind(through.rawValue, at: 3)
-        var batch = EventBatch(db)
-        var events: [PersistedEvent] = []
-        var payloadBytes = 0
-        while try query.step() {
-            if events.count >= request.limit || payloadBytes >= request.byteLimit { return (events, true) }
-            let event = try batch.event(query)
-            payloadBytes += event.event.payload.count
-            events.append(event)
-        }
-        return (events, false)
     }
 }

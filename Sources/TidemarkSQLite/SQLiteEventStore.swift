@@ -1,6 +1,5 @@
 import Dispatch
 import GRDB
-import GRDBSQLite
 import Synchronization
 import Tidemark
 
@@ -20,10 +19,9 @@ public final class SQLiteEventStore: EventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
-    private let errors: SQLiteErrors
+    let errors: SQLiteErrors
     private let pool: DatabasePool
-    /// Nil in a store that only reads.
-    private let turn: WriteTurn?
+    let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
     let processFile: ProcessFile
 
@@ -54,7 +52,7 @@ public final class SQLiteEventStore: EventStore {
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
-        self.turn = turn
+        writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
         processFile = ProcessFile(directory: opening.file.directory)
     }
 
@@ -81,11 +79,22 @@ public final class SQLiteEventStore: EventStore {
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        let here: Result<Value, any Error>? = writes.runHere { db in
+            do {
+                return try .success(self.transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
+        }
+        if let here { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
-        try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try self.transaction(db, body) })
+        return try await withCheckedThrowingContinuation { continuation in
+            writes.run { db in
+                let result = Result { try self.transaction(db, body) }
+                return { continuation.resume(with: result) }
             }
         }
     }
@@ -94,11 +103,12 @@ public final class SQLiteEventStore: EventStore {
     func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
         try await withCheckedThrowingContinuation { continuation in
             guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
-            pool.asyncWriteWithoutTransaction { db in
+            writes.run { db in
                 let write = HeartbeatWrite(
                     store: self.path, now: self.configuration.wallClockMilliseconds(),
                     processFile: self.processFile.name())
                 self.heartbeats.write(write) { body in try self.transaction(db, body) }
+                return {}
             }
         }
     }
@@ -106,42 +116,8 @@ public final class SQLiteEventStore: EventStore {
     /// The writer's connection without a transaction, for tests.
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try body(db) })
-            }
+            writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
         }
-    }
-
-    private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
-        guard let turn else { throw TidemarkError.readOnly(store: path) }
-        let hasTurn = turn.take(within: configuration.fairnessTimeout)
-        defer { if hasTurn { turn.release() } }
-        do {
-            try db.beginTransaction(.immediate)
-            do {
-                let value = try body(db)
-                try db.commit()
-                return value
-            } catch {
-                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
-                try db.rollback()
-                throw error
-            }
-        } catch {
-            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
-        }
-    }
-
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameWriteLockHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
     }
 }
 

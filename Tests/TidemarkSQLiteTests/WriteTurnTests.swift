@@ -1,4 +1,6 @@
 import Dispatch
+import Synchronization
+import TestSupport
 import Testing
 @testable import TidemarkSQLite
 
@@ -12,7 +14,7 @@ import Testing
         let two = try WriteTurn(directory: folder.path)
         for turn in [one, two, two, one] {
             #expect(turn.take(within: .zero))
-            turn.release()
+            #expect(turn.release() == nil)
         }
     }
 
@@ -23,9 +25,9 @@ import Testing
         #expect(one.take(within: .zero))
         async let taken = try blocking { two.take(within: Self.long) }
         try await Self.untilLocked(folder.path + "/next.lock")
-        one.release()
+        _ = one.release()
         #expect(try await taken)
-        two.release()
+        _ = two.release()
     }
 
     //  one                        two
@@ -42,10 +44,10 @@ import Testing
         #expect(one.take(within: .zero))
         async let waited = try blocking { two.take(within: Self.long) }
         try await Self.untilLocked(folder.path + "/next.lock")
-        one.release()
+        _ = one.release()
         #expect(try await waited)
         #expect(!one.take(within: .milliseconds(1)))
-        two.release()
+        _ = two.release()
     }
 
     @Test func `a turn that does not come in time is done without, and is not kept when it comes`() throws {
@@ -60,7 +62,7 @@ import Testing
         // The thread that still queued releases what it gets.
         let other = try WriteTurn(directory: folder.path)
         #expect(other.take(within: Self.long))
-        other.release()
+        _ = other.release()
     }
 
     @Test func `a turn that was lost to a stopped holder can be taken again after it`() async throws {
@@ -72,7 +74,7 @@ import Testing
         stopped.unlock()
         while !turn.take(within: Self.long) { await Task.yield() }
         #expect(!stopped.tryLock())
-        turn.release()
+        _ = turn.release()
         #expect(stopped.tryLock())
     }
 
@@ -85,7 +87,7 @@ import Testing
                     return try await blocking {
                         (0..<200).count { _ in
                             guard turn.take(within: Self.long) else { return false }
-                            turn.release()
+                            _ = turn.release()
                             return true
                         }
                     }
@@ -96,6 +98,77 @@ import Testing
         #expect(counts == [200, 200, 200, 200])
     }
 
+    //  one                                    two
+    //  take, a large transaction
+    //                                         take: gets "next", waits for the turn
+    //  release: the turn is kept
+    //  take: has it already
+    //  … up to the bound, then release
+    //                                         gets the turn
+    @Test func `after large transactions a turn is kept for the next ones, up to a bound, while others wait`()
+        async throws
+    {
+        let folder = try TemporaryFolder()
+        let time = ManualTime()
+        let one = try WriteTurn(directory: folder.path, now: { time.now })
+        let two = try WriteTurn(directory: folder.path)
+        #expect(one.take(within: .zero))
+        async let waited = try blocking { two.take(within: Self.long) }
+        try await Self.untilLocked(folder.path + "/next.lock")
+        for _ in 1..<TurnLength.maximumTransactions {
+            time.advance(by: .microseconds(400))
+            #expect(one.release(rows: TurnLength.largeTransaction) == .microseconds(400) / TurnLength.waitFraction)
+            #expect(one.take(within: .zero))
+        }
+        time.advance(by: .microseconds(400))
+        #expect(one.release(rows: TurnLength.largeTransaction) == nil)
+        #expect(try await waited)
+        _ = two.release()
+    }
+
+    @Test func `a turn that was kept for nothing goes to who waits`() async throws {
+        let folder = try TemporaryFolder()
+        let time = ManualTime()
+        let one = try WriteTurn(directory: folder.path, now: { time.now })
+        let two = try WriteTurn(directory: folder.path)
+        #expect(one.take(within: .zero))
+        async let waited = try blocking { two.take(within: Self.long) }
+        try await Self.untilLocked(folder.path + "/next.lock")
+        time.advance(by: .microseconds(400))
+        #expect(one.release(rows: TurnLength.largeTransaction) != nil)
+        one.releaseKept()
+        #expect(try await waited)
+        _ = two.release()
+        one.releaseKept()
+        #expect(two.take(within: .zero), "what is not kept is not released")
+        _ = two.release()
+    }
+
+    @Test func `nothing is kept from nobody`() throws {
+        let folder = try TemporaryFolder()
+        let time = ManualTime()
+        let turn = try WriteTurn(directory: folder.path, now: { time.now })
+        #expect(turn.take(within: .zero))
+        time.advance(by: .microseconds(400))
+        #expect(turn.release(rows: TurnLength.largeTransaction) == nil)
+    }
+
+    @Test func `who does not want to wait gets a turn that is free, and leaves nothing behind for one that is not`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let one = try WriteTurn(directory: folder.path)
+        let two = try WriteTurn(directory: folder.path)
+        #expect(one.takeIfFree())
+        #expect(!two.takeIfFree())
+        let next = try FileLock(path: folder.path + "/next.lock")
+        #expect(next.tryLock(), "nobody waits")
+        next.unlock()
+        one.releaseAtOnce()
+        #expect(two.takeIfFree())
+        two.releaseAtOnce()
+    }
+
     /// Returns when somebody else holds the lock.
     private static func untilLocked(_ path: String) async throws {
         let lock = try FileLock(path: path)
@@ -104,4 +177,11 @@ import Testing
             await Task.yield()
         }
     }
+}
+
+private final class ManualTime: Sendable {
+    private let time = Mutex(Duration.zero)
+
+    var now: Duration { time.withLock { $0 } }
+    func advance(by duration: Duration) { time.withLock { $0 += duration } }
 }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Histogram
 import Tidemark
 
 /// A writer's process.
@@ -17,6 +16,7 @@ struct WorkerCommand: AsyncParsableCommand {
             do { try await log.run() } catch { Participant.fail(error) }
         }
         Participant.say(["ready"])
+        var saturated = 0
         for await command in Participant.commands {
             switch command[0] {
             case "members":
@@ -33,13 +33,22 @@ struct WorkerCommand: AsyncParsableCommand {
                     log, workload, count: numbers[0], shard: numbers[1], of: numbers[2], callers: numbers[3])
                 Participant.say(["\(start)", "done"])
             case "saturate":
-                let waits = try await Self.saturate(log, name: instance, seconds: Int(command[1]) ?? 1)
-                Participant.say(["\(waits.totalCount) \(waits.valueAtPercentile(99)) \(waits.max)", "done"])
+                guard let seconds = Double(command[1]), let batch = Int(command[2]) else {
+                    throw Failure("saturate needs seconds and a batch")
+                }
+                // One transaction after the other, without a pause.
+                let saturation = try await Saturation.of(seconds: seconds) { _ in
+                    try await log.persist(PlainEvents.make(saturated..<saturated + batch, prefix: instance))
+                    saturated += batch
+                }
+                Participant.say([saturation.line, "done"])
             case "hang":
-                try await Self.hang(log, scopes: 3)
-                Participant.say(["done"])
+                let ids = try await Self.hang(log, scopes: command.dropFirst().first.flatMap { Int($0) } ?? 3)
+                Participant.say(ids.map { "\($0)" } + ["done"])
             case "announced":
                 Participant.say(["\(log.announced.positions)", "done"])
+            case "messages":
+                Participant.say(["\(log.announced.positions + log.announced.rows)", "done"])
             default:
                 throw Failure("a worker does not know \(command[0])")
             }
@@ -91,34 +100,17 @@ struct WorkerCommand: AsyncParsableCommand {
         return start
     }
 
-    /// One event after the other, without a pause, each in a transaction of its own; how long each took.
-    private static func saturate(_ log: EventLog, name: String, seconds: Int) async throws -> Histogram<UInt64> {
-        var waits = Histogram<UInt64>(highestTrackableValue: 60_000_000_000)
-        let end = MonotonicTime.now + Int64(seconds) * 1_000_000_000
-        var number = 0
-        var now = MonotonicTime.now
-        while now < end {
-            number += 1
-            try await log.persist(Event(id: "\(name)-\(number)", type: "saturate", payload: []))
-            let after = MonotonicTime.now
-            _ = waits.record(UInt64(after - now))
-            now = after
-        }
-        return waits
-    }
-
-    /// Scopes that hold their IDs for as long as the process lives.
-    private static func hang(_ log: EventLog, scopes: Int) async throws {
-        let (held, continuation) = AsyncStream<Void>.makeStream()
+    /// Scopes that hold their IDs, which are returned, for as long as the process lives.
+    private static func hang(_ log: EventLog, scopes: Int) async throws -> [StreamID] {
+        let (held, continuation) = AsyncStream<StreamID>.makeStream()
         for _ in 0..<scopes {
             Task {
-                try await log.withNextID(timeLimit: .seconds(600)) { _ in
-                    continuation.yield()
+                try await log.withNextID(timeLimit: .seconds(600)) { id in
+                    continuation.yield(id)
                     try await Task.sleep(for: .seconds(600))
                 }
             }
         }
-        var iterator = held.makeAsyncIterator()
-        for _ in 0..<scopes { await iterator.next() }
+        return await held.prefix(scopes).reduce(into: []) { $0.append($1) }
     }
 }

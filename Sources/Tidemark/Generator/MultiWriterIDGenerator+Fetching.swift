@@ -17,13 +17,18 @@ extension MultiWriterIDGenerator {
         let deadline = since + limit
         let fetch: Int
         do {
-            fetch = try change { tracker throws(AllocationFailure) in try tracker.beginFetch() }
+            // Nobody has to hear of it: what a fetch does to the position shows when something becomes known meanwhile.
+            fetch = try state.withLock { state throws(AllocationFailure) in try state.tracker.beginFetch() }
         } catch {
             throw described(error)
         }
         let ids: [StreamID]
         do {
-            ids = try await answer(count, until: deadline, limit: limit)
+            if let immediateSequence {
+                ids = try immediateSequence.nextImmediately(count)
+            } else {
+                ids = try await answer(count, until: deadline, limit: limit)
+            }
         } catch {
             change { $0.abortFetch(fetch) }
             throw error
@@ -34,9 +39,9 @@ extension MultiWriterIDGenerator {
                 // Nothing that others wait for changes here: the position is at the floor, or below it.
                 try state.tracker.endFetch(
                     fetch, with: ids, asked: count, scope: state.lastScope, since: since, deadline: deadline)
+                watch(deadline: deadline, now: since, &state)
                 return state.lastScope
             }
-            watch(deadline: deadline)
             return Reservation(scope: scope, ids: ids, limit: limit)
         } catch {
             throw described(error)
@@ -55,12 +60,13 @@ extension MultiWriterIDGenerator {
             case cancelled
         }
         let waiter = Waiter<Answer>()
-        // Runs at once up to where the sequence has to wait, which one in memory never does.
-        let task = Task.immediate { [weak self, sequence] in
+        // Runs at once up to where the sequence has to wait. It holds the generator for as long as the sequence takes: a
+        // weak reference would make every other reference to the generator slower, for good.
+        let task = Task.immediate {
             do {
                 let ids = try await sequence.next(count)
                 // The floor was given up with the fetch: nothing waits for these any more.
-                if !waiter.resolve(.ids(ids)), !ids.isEmpty { self?.abandonLateAnswer(ids) }
+                if !waiter.resolve(.ids(ids)), !ids.isEmpty { abandonLateAnswer(ids) }
             } catch {
                 waiter.resolve(.failure(error))
             }

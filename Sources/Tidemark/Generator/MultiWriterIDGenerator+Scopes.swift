@@ -17,7 +17,10 @@ extension MultiWriterIDGenerator {
         timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
         _ body: (StreamID) async throws -> R
     ) async throws -> R {
-        try await withNextIDs(1, timeLimit: timeLimit) { try await body($0[0]) }
+        if let immediateSequence {
+            return try await withImmediateID(from: immediateSequence, timeLimit: timeLimit, body)
+        }
+        return try await withNextIDs(1, timeLimit: timeLimit) { try await body($0[0]) }
     }
 
     /// The same for several IDs, which ascend (descend in a backward stream) and need not be adjacent.
@@ -50,7 +53,7 @@ extension MultiWriterIDGenerator {
         return result
     }
 
-    private nonisolated(nonsending) func give(up ids: [StreamID], of reservation: Reservation) async {
+    nonisolated(nonsending) func give(up ids: [StreamID], of reservation: Reservation) async {
         if let abandonment = abandon(ids, scope: reservation.scope) {
             _ = await abandonment.outcome(until: time.now + abandonLimit, on: time)
         }
@@ -80,14 +83,14 @@ extension MultiWriterIDGenerator {
         return wereHeld ? nil : takeAbandonment(of: reservation)
     }
 
-    private func takeAbandonment(of reservation: Reservation) -> Abandonment? {
+    func takeAbandonment(of reservation: Reservation) -> Abandonment? {
         state.withLock { state in
             state.abandonments.isEmpty ? nil : state.abandonments.removeValue(forKey: reservation.scope)
         }
     }
 
     /// The body says that it committed, after its IDs were given up: the database knows.
-    private nonisolated(nonsending) func outcomeOfExpired(
+    nonisolated(nonsending) func outcomeOfExpired(
         _ abandonment: Abandonment, _ reservation: Reservation, needed: [StreamID]
     ) async throws {
         if case .settled(let committed) = await abandonment.outcome(until: time.now + abandonLimit, on: time),

@@ -22,6 +22,8 @@ public final class MultiWriterIDGenerator: Sendable {
     public let direction: Direction
 
     let sequence: any StreamIDSequence
+    /// The sequence, where it never waits.
+    let immediateSequence: (any ImmediateStreamIDSequence)?
     let time: TimeSource
     let logger: Logger
     let abandonLimit: Duration
@@ -30,11 +32,31 @@ public final class MultiWriterIDGenerator: Sendable {
     struct State: Sendable {
         var tracker: PositionTracker
         var lastScope = 0
-        var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
+        private(set) var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
+        /// Looked at in every change, which the dictionary itself need not be.
+        private(set) var hasWaiters = false
         var observer: (any GeneratorObserver)?
         /// What is being found out about scopes that have no say any more.
         var abandonments: [Int: Abandonment] = [:]
         var expiry: (wakeAt: Duration, task: Task<Void, Never>)?
+
+        mutating func add(_ waiter: Waiter<Void>) {
+            waiters[ObjectIdentifier(waiter)] = waiter
+            hasWaiters = true
+        }
+
+        mutating func remove(_ waiter: Waiter<Void>) {
+            waiters.removeValue(forKey: ObjectIdentifier(waiter))
+            hasWaiters = !waiters.isEmpty
+        }
+
+        mutating func takeWaiters() -> [Waiter<Void>] {
+            defer {
+                waiters.removeAll(keepingCapacity: true)
+                hasWaiters = false
+            }
+            return Array(waiters.values)
+        }
     }
 
     /// - Parameters:
@@ -62,6 +84,7 @@ public final class MultiWriterIDGenerator: Sendable {
         self.stream = stream
         self.instance = instance
         self.sequence = sequence
+        immediateSequence = sequence as? any ImmediateStreamIDSequence
         self.direction = direction
         self.time = time
         self.abandonLimit = abandonLimit
@@ -73,10 +96,6 @@ public final class MultiWriterIDGenerator: Sendable {
             State(
                 tracker: PositionTracker(
                     instance: instance, members: members.mapValues(direction.counted), version: version)))
-    }
-
-    deinit {
-        state.withLock { $0.expiry?.task.cancel() }
     }
 }
 
@@ -138,28 +157,33 @@ extension MultiWriterIDGenerator {
     /// Changes the tracker and tells those who wait for the watermark, and the observer, if it had an effect for them.
     @discardableResult
     func change<R: Sendable, E: Error>(_ body: (inout PositionTracker) throws(E) -> R) throws(E) -> R {
-        typealias Told = (waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
-        let (result, told): (Result<R, E>, Told) = state.withLock { state in
-            let watermark = state.tracker.watermark
-            let position = state.tracker.position
+        try changeObserved(body).result.get()
+    }
+
+    /// The same, and who observes: the observer is nil where nobody does.
+    func changeObserved<R: Sendable, E: Error>(
+        _ body: (inout PositionTracker) throws(E) -> R
+    ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
+        var hasMoved = false
+        var woken: [Waiter<Void>] = []
+        let (result, observer): (Result<R, E>, (any GeneratorObserver)?) = state.withLock { state in
+            let before = state.tracker.marks()
             let result: Result<R, E>
             do throws(E) {
                 result = .success(try body(&state.tracker))
             } catch {
                 result = .failure(error)
             }
-            let moved = state.tracker.watermark != watermark
-            guard moved || state.tracker.position != position else { return (result, ([], nil)) }
-            var waiters: [Waiter<Void>] = []
-            if moved, !state.waiters.isEmpty {
-                waiters = Array(state.waiters.values)
-                state.waiters.removeAll(keepingCapacity: true)
-            }
-            return (result, (waiters, state.observer))
+            let after = state.tracker.marks()
+            hasMoved = after != before
+            if state.hasWaiters, after.watermark != before.watermark { woken = state.takeWaiters() }
+            return (result, state.observer)
         }
-        for waiter in told.waiters { waiter.resolve(()) }
-        told.observer?.positionsChanged()
-        return try result.get()
+        if hasMoved {
+            for waiter in woken { waiter.resolve(()) }
+            observer?.positionsChanged()
+        }
+        return (result, observer)
     }
 
     func outward(_ id: StreamID) -> StreamID {

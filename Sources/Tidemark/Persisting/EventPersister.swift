@@ -85,7 +85,8 @@ public final class EventPersister: Sendable {
             }
             switch admission {
             case .admittedFirst:
-                Task { await self.commitGroups() }
+                // Starts on this thread, up to where the store has the group: one switch of threads less.
+                Task.immediate { await self.commitGroups() }
                 return letNextEnter()
             case .admitted:
                 return letNextEnter()
@@ -111,6 +112,9 @@ public final class EventPersister: Sendable {
     }
 
     private func commitGroups() async {
+        // Tells the callers of the group before this one.
+        var tell: (@Sendable () -> Void)?
+        var hasYielded = false
         while true {
             let (group, mayEnter, drained) = state.withLock { state in
                 let (group, mayEnter) = state.queue.nextGroup()
@@ -119,9 +123,22 @@ public final class EventPersister: Sendable {
                 return (group, mayEnter, state.drained)
             }
             mayEnter?.resolve(true)
-            for waiter in drained { waiter.resolve(()) }
-            if group.isEmpty { return }
-            await commit(group)
+            guard !group.isEmpty else {
+                tell?()
+                for waiter in drained { waiter.resolve(()) }
+                return
+            }
+            guard let tellFormer = tell else {
+                tell = await commit(group)
+                continue
+            }
+            // The store has the next group before the callers of the last one are told: many of them take a while.
+            let next = Task.immediate { await self.commit(group) }
+            tellFormer()
+            // A store that answers without a wait would keep the first caller, on whose thread this began.
+            if !hasYielded { await Task.yield() }
+            hasYielded = true
+            tell = await next.value
         }
     }
 }

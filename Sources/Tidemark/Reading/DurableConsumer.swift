@@ -3,7 +3,7 @@
 /// At least once: after a crash it goes on from its last checkpoint, and sees again what came after it.
 public final class DurableConsumer: Sendable {
     public let claim: ConsumerClaim
-    private let reader: EventReader
+    let reader: EventReader
 
     init(claim: ConsumerClaim, reader: EventReader) {
         self.claim = claim

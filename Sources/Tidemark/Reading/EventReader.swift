@@ -61,14 +61,11 @@ public struct EventBatches: AsyncSequence, Sendable {
     let claim: ConsumerClaim?
 
     public func makeAsyncIterator() -> Iterator {
-        Iterator(reader: reader, claim: claim, cursor: ReaderCursor(after: after))
+        Iterator(progress: ReadingProgress(reader: reader, claim: claim, after: after))
     }
 
     public struct Iterator: AsyncIteratorProtocol {
-        let reader: EventReader
-        let claim: ConsumerClaim?
-        var cursor: ReaderCursor
-        var hasReconciled = false
+        var progress: ReadingProgress
 
         /// Waits until there are events to deliver.
         public mutating func next() async throws -> EventBatch? {
@@ -77,65 +74,24 @@ public struct EventBatches: AsyncSequence, Sendable {
 
         /// Waits until there are events to deliver.
         public mutating func next(isolation: isolated (any Actor)?) async throws -> EventBatch? {
-            if !hasReconciled, reader.configuration.reconcileInterval != nil {
-                try await reader.reconciler.reconcile(ifOlderThan: reader.configuration.stallInterval)
-                hasReconciled = true
-            }
             while true {
-                try Task.checkCancellation()
-                try reader.checkRunning()
-                let watermark = reader.generator.watermark
-                let step = cursor.nextStep(
-                    watermark: watermark, limit: reader.configuration.batchEvents,
-                    byteLimit: reader.configuration.batchBytes)
-                switch step {
-                case .wait:
-                    try await waitForWatermark(otherThan: watermark)
-                case .read(let request):
-                    if let batch = try await read(request) { return batch }
+                let request = try await progress.nextRequest()
+                let reader = progress.reader
+                guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
+                    throw progress.streamIsGone
                 }
-            }
-        }
-
-        /// A batch, or nil when there is nothing to deliver this time.
-        private nonisolated(nonsending) mutating func read(_ request: SnapshotRequest) async throws -> EventBatch? {
-            guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
-                throw TidemarkError.databaseWentBackwards(
-                    stream: reader.stream, id: cursor.position, problem: "the stream is not there any more")
-            }
-            switch cursor.received(snapshot.view, for: request) {
-            case .deliver:
-                guard !snapshot.events.isEmpty else { return nil }
+                guard try progress.received(snapshot, last: snapshot.lastDelivered, for: request),
+                    !snapshot.events.isEmpty
+                else { continue }
                 return EventBatch(
-                    events: snapshot.events, through: cursor.position, commitNumber: snapshot.commitNumber)
-            case .reloadMembers:
-                reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
-                return nil
-            case .wentBackwards(let id, let problem):
-                throw TidemarkError.databaseWentBackwards(stream: reader.stream, id: id, problem: problem)
+                    events: snapshot.events, through: progress.cursor.position, commitNumber: snapshot.commitNumber)
             }
-        }
-
-        private nonisolated(nonsending) func waitForWatermark(otherThan watermark: Watermark) async throws {
-            guard let interval = reader.configuration.reconcileInterval else {
-                return await reader.generator.waitForChange(from: watermark, until: nil)
-            }
-            await reader.generator.waitForChange(from: watermark, until: reader.time.now + interval)
-            guard reader.generator.watermark == watermark else { return }
-            // Nobody said anything, and perhaps nobody runs who would ask the database in the background.
-            if let claim { try await reader.store.verify(claim) }
-            try await reader.reconciler.reconcile(ifOlderThan: interval / 2)
         }
     }
 }
 
 extension Snapshot {
-    var view: ReaderCursor.View {
-        ReaderCursor.View(
-            membershipVersion: membership.version, sequence: sequence, deliveredIsThere: deliveredIsThere,
-            last: events.last.map {
-                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
-            },
-            isTruncated: isTruncated)
+    fileprivate var lastDelivered: Delivered? {
+        events.last.map { Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id) }
     }
 }

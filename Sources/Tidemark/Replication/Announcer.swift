@@ -73,28 +73,40 @@ final class Announcer: GeneratorObserver {
     }
 
     func finished(committed: [StreamID], abandoned: [StreamID]) {
-        announceRows(committed.map { ($0, JSONText.emptyArray) } + abandoned.map { ($0, JSONText.null) })
+        guard let highest = (committed + abandoned).max() else { return }
+        announceRows(committed.count + abandoned.count, through: highest) {
+            committed.map { ($0, JSONText.emptyArray) } + abandoned.map { ($0, JSONText.null) }
+        }
     }
 
     /// A group of events that the persister committed.
     func committed(_ events: [Event], _ outcomes: [PersistOutcome]) {
-        var rows: [(StreamID, JSONText)] = []
-        for (event, outcome) in zip(events, outcomes) {
-            if case .persisted(let id) = outcome { rows.append((id, .array(of: event.id))) }
+        var count = 0
+        var highest: StreamID?
+        for case .persisted(let id) in outcomes {
+            count += 1
+            highest = max(id, highest ?? id)
         }
-        announceRows(rows)
+        guard let highest else { return }
+        announceRows(count, through: highest) {
+            zip(events, outcomes).compactMap { event, outcome in
+                if case .persisted(let id) = outcome { (id, .array(of: event.id)) } else { nil }
+            }
+        }
     }
 
-    private func announceRows(_ rows: [(id: StreamID, row: JSONText)]) {
-        guard case .asNeeded = announcements, !rows.isEmpty else { return }
+    /// - Parameter rows: made only where they are told.
+    private func announceRows(_ count: Int, through highest: StreamID, _ rows: () -> [(id: StreamID, row: JSONText)]) {
+        guard case .asNeeded = announcements else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
             guard let writer = state.writer, let connection = state.connection else { return (nil, []) }
-            if rows.count > announcedRows {
-                state.schedule.wroteUntoldRows()
+            if count > announcedRows {
+                state.schedule.wroteUntoldRows(through: highest)
                 return (nil, [])
             }
-            state.counts.rows += rows.count
-            if let highest = rows.map(\.id).max() { state.schedule.told(rowAt: highest) }
+            let rows = rows()
+            state.counts.rows += count
+            state.schedule.told(rowAt: highest)
             return (
                 connection,
                 rows.map { .rdata(ReplicationRow(stream: stream, writer: writer, token: .id($0.id), row: $0.row)) }

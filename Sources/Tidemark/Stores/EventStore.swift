@@ -59,6 +59,15 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     /// One fresh snapshot for a batch of a background reader; nil when the stream does not exist.
     func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot?
+    /// The same snapshot, whose events are shown to `visit` where they lie, if `accepting` says so of what the snapshot
+    /// has besides; stores that have nothing to lend need not implement it.
+    ///
+    /// - Parameter result: what `visit` begins with.
+    /// - Throws: what `visit` throws, too.
+    func rawSnapshot<Result: Sendable>(
+        of stream: StreamName, _ request: SnapshotRequest, into result: Result,
+        accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
+    ) async throws -> RawSnapshot<Result>?
     /// What a reader or writer has to know to catch up with everything that it may not have heard; nil when the stream
     /// does not exist.
     func reconciliation(of stream: StreamName, above minimum: StreamID, limit: Int) async throws -> Reconciliation?

@@ -5,3 +5,18 @@ public protocol StreamIDSequence: Sendable {
     /// Makes sure, durably, that none of these IDs can be committed from now on; returns those that already were.
     func abandon(_ ids: [StreamID]) async throws -> [StreamID]
 }
+
+/// A sequence that never waits for anything, such as a counter in memory.
+///
+/// It is asked on the thread of whoever wants an ID. Others are asked in a task of their own, so that a time limit, or
+/// the end of the caller's task, can take its answer from them; which costs several times as much as such a counter.
+public protocol ImmediateStreamIDSequence: StreamIDSequence {
+    /// The same as ``StreamIDSequence/next(_:)``, and at once. Must not block.
+    func nextImmediately(_ count: Int) throws -> [StreamID]
+    /// One new ID.
+    func nextImmediately() throws -> StreamID
+}
+
+extension ImmediateStreamIDSequence {
+    public func next(_ count: Int) async throws -> [StreamID] { try nextImmediately(count) }
+}

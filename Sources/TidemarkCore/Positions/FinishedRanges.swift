@@ -59,6 +59,34 @@ public struct FinishedRanges: Hashable, Sendable {
         }
     }
 
+    /// Takes as long as to look at all ranges, however many the new ones are, which ascend and are disjoint.
+    public mutating func insert(ascending runs: [ClosedRange<StreamID>]) {
+        var merged: [ClosedRange<StreamID>] = []
+        merged.reserveCapacity(min(maximumCount, ranges.count + runs.count))
+        var old = ranges[...]
+        var new = runs[...]
+        while let next = Self.popLowest(&old, &new) {
+            if let last = merged.last,
+                next.lowerBound <= last.upperBound || next.lowerBound.rawValue == last.upperBound.rawValue + 1
+            {
+                merged[merged.count - 1] = last.lowerBound...max(last.upperBound, next.upperBound)
+            } else if merged.count < maximumCount {
+                merged.append(next)
+            } else {
+                break
+            }
+        }
+        ranges = merged
+    }
+
+    private static func popLowest(
+        _ one: inout ArraySlice<ClosedRange<StreamID>>, _ two: inout ArraySlice<ClosedRange<StreamID>>
+    ) -> ClosedRange<StreamID>? {
+        guard let first = one.first else { return two.popFirst() }
+        guard let second = two.first, second.lowerBound < first.lowerBound else { return one.popFirst() }
+        return two.popFirst()
+    }
+
     /// Forgets the ranges that end below `id`.
     public mutating func removeRanges(endingBelow id: StreamID) {
         guard let first = ranges.first, first.upperBound < id else { return }

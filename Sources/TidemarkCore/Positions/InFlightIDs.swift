@@ -3,7 +3,7 @@ import DequeModule
 /// The IDs that were handed out to this instance and are not finished, in ascending order.
 ///
 /// IDs come in almost ascending order and mostly finish near the lower end, so they lie in a deque: finding one takes
-/// a binary search, finishing marks it, and marked IDs at the lower end are dropped. Marked IDs behind one that is
+/// an interpolation search, finishing marks it, and marked IDs at the lower end are dropped. Marked IDs behind one that is
 /// stuck are handed over as ranges from time to time, so that memory follows the number of IDs in flight.
 public struct InFlightIDs: Sendable {
     public struct Entry: Sendable {
@@ -125,13 +125,30 @@ public struct InFlightIDs: Sendable {
         return place < entries.count && entries[place].id == id ? place : nil
     }
 
+    /// Where the ID is, or would go. IDs lie dense, so that where one ought to be tells where it is; every other look
+    /// halves what is left, so that it takes the logarithm at most, however they lie.
     private func lowerBound(_ id: StreamID) -> Int {
         var low = 0
         var high = entries.count
+        var interpolates = true
         while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].id < id { low = middle + 1 } else { high = middle }
+            var middle = low + (high - low) / 2
+            if interpolates {
+                let (first, last) = (entries[low].id, entries[high - 1].id)
+                if id <= first { return low }
+                if id > last { return high }
+                let part = Self.distance(first, id) / Self.distance(first, last)
+                middle = min(low + Int(part * Double(high - 1 - low)), high - 1)
+            }
+            let found = entries[middle].id
+            if found == id { return middle }
+            if found < id { low = middle + 1 } else { high = middle }
+            interpolates.toggle()
         }
         return low
+    }
+
+    private static func distance(_ low: StreamID, _ high: StreamID) -> Double {
+        Double(UInt64(bitPattern: high.rawValue &- low.rawValue))
     }
 }

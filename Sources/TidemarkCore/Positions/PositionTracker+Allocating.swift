@@ -24,8 +24,20 @@ extension PositionTracker {
         _ fetch: Int, with ids: [StreamID], asked count: Int, scope: Int, since: Duration, deadline: Duration
     ) throws(AllocationFailure) {
         defer { update() }
-        try check(ids, asked: count, floor: takeFloor(fetch))
+        // Before the call: as its argument it would have the whole tracker copied first.
+        let floor = try takeFloor(fetch)
+        try check(ids, asked: count, floor: floor)
         for id in ids { inFlight.insert(id, scope: scope, since: since, deadline: deadline) }
+    }
+
+    /// The same for one ID.
+    public mutating func endFetch(
+        _ fetch: Int, with id: StreamID, scope: Int, since: Duration, deadline: Duration
+    ) throws(AllocationFailure) {
+        defer { update() }
+        let floor = try takeFloor(fetch)
+        try check(id, above: floor)
+        inFlight.insert(id, scope: scope, since: since, deadline: deadline)
     }
 
     /// The fetch was a transaction that allocated IDs and committed them, or found that there was nothing to commit.
@@ -49,6 +61,12 @@ extension PositionTracker {
     public mutating func finish(_ id: StreamID) -> Bool {
         defer { update() }
         return finishOwn(id)
+    }
+
+    /// The same, unless its scope has no say about it any more. False when it was not held, and then nothing changes.
+    public mutating func finishHeld(_ id: StreamID) -> Bool {
+        guard inFlight.phase(of: id) == .held else { return false }
+        return finish(id)
     }
 
     /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this
@@ -80,21 +98,26 @@ extension PositionTracker {
     }
 
     /// What has nothing of this instance in flight below it is what others' gaps may be waiting for. What is passed in
-    /// one go ascends, so that runs of it are inserted as ranges.
+    /// one go ascends, so that runs of it are inserted as ranges: one mostly, and many only where many have gathered
+    /// behind an ID that is stuck.
     private mutating func withPassed(_ body: (inout InFlightIDs, (StreamID) -> Void) -> Bool) -> Bool {
-        var passed: (first: StreamID, last: StreamID)?
-        var finished = finished
-        self.finished = FinishedRanges(maximumCount: 1)
-        defer { self.finished = finished }
+        var runs: [ClosedRange<StreamID>] = []
+        var run: ClosedRange<StreamID>?
         let result = body(&inFlight) { id in
-            if let run = passed, run.last.rawValue + 1 == id.rawValue {
-                passed = (run.first, id)
+            if let current = run, current.upperBound.rawValue + 1 == id.rawValue {
+                run = current.lowerBound...id
             } else {
-                if let run = passed { finished.insert(run.first...run.last) }
-                passed = (id, id)
+                if let run { runs.append(run) }
+                run = id...id
             }
         }
-        if let run = passed { finished.insert(run.first...run.last) }
+        guard let run else { return result }
+        if runs.isEmpty {
+            finished.insert(run)
+        } else {
+            runs.append(run)
+            finished.insert(ascending: runs)
+        }
         return result
     }
 
@@ -112,11 +135,14 @@ extension PositionTracker {
         guard ids.count == count else { throw .wrongCount(asked: count, got: ids.count) }
         var previous = floor
         for id in ids {
-            guard id > previous else {
-                throw id <= floor ? .wentBackwards(id: id, floor: floor) : .notAscending(id: id)
-            }
-            guard inFlight.phase(of: id) == nil else { throw .handedOutTwice(id: id) }
+            if id > floor, id <= previous { throw .notAscending(id: id) }
+            try check(id, above: floor)
             previous = id
         }
+    }
+
+    private func check(_ id: StreamID, above floor: StreamID) throws(AllocationFailure) {
+        guard id > floor else { throw .wentBackwards(id: id, floor: floor) }
+        guard inFlight.phase(of: id) == nil else { throw .handedOutTwice(id: id) }
     }
 }

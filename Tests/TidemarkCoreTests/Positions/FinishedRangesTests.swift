@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import TidemarkCore
 
@@ -57,6 +58,30 @@ import TidemarkCore
             for (left, right) in zip(finished.ranges, finished.ranges.dropFirst()) {
                 #expect(left.upperBound.rawValue + 1 < right.lowerBound.rawValue)
             }
+        }
+    }
+
+    @Test(arguments: 0..<20 as Range<UInt64>, [3, 4_096])
+    func manyRunsAtOnceAreTheSameAsOneAfterTheOther(seed: UInt64, maximumCount: Int) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<20 {
+            var one = FinishedRanges(maximumCount: maximumCount)
+            for _ in 0..<Int.random(in: 0...10, using: &random) {
+                let lower = Int64.random(in: 0...80, using: &random)
+                one.insert(StreamID(lower)...StreamID(lower + Int64.random(in: 0...4, using: &random)))
+            }
+            var runs: [ClosedRange<StreamID>] = []
+            var next = Int64.random(in: 0...10, using: &random)
+            for _ in 0..<Int.random(in: 1...12, using: &random) {
+                let upper = next + Int64.random(in: 0...5, using: &random)
+                runs.append(StreamID(next)...StreamID(upper))
+                next = upper + Int64.random(in: 1...9, using: &random)
+            }
+            var other = one
+            other.insert(ascending: runs)
+            var unbounded = FinishedRanges()
+            for run in one.ranges + runs { unbounded.insert(run) }
+            #expect(other.ranges == Array(unbounded.ranges.prefix(maximumCount)))
         }
     }
 }

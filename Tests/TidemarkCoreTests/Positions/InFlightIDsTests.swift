@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import TidemarkCore
 
@@ -69,5 +70,32 @@ import TidemarkCore
             }
         }
         #expect(passed.count == 3_000 && ids.count == 0)
+    }
+
+    /// IDs are looked for where they ought to lie: they are found where they do not, too.
+    @Test(arguments: 0..<20 as Range<UInt64>)
+    func anIDIsFoundHoweverUnevenlyTheyLie(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var ids = InFlightIDs()
+        var model: Set<StreamID> = []
+        var used: Set<StreamID> = []
+        for _ in 0..<400 {
+            let power = Int64(1) << Int64.random(in: 0...61, using: &random)
+            let id = StreamID(power + Int64.random(in: 0...40, using: &random))
+            // An ID comes once.
+            guard used.insert(id).inserted else { continue }
+            model.insert(id)
+            ids.insert(id, scope: 0, since: .zero, deadline: .zero)
+            if Bool.random(using: &random), let finished = model.sorted().randomElement(using: &random) {
+                let wasInFlight = ids.finish(finished) { _ in }
+                #expect(wasInFlight)
+                model.remove(finished)
+            }
+        }
+        #expect(ids.inFlight.map(\.id) == model.sorted())
+        for id in model {
+            let above = StreamID(id.rawValue + 1)
+            #expect(ids.contains(id) && ids.contains(above) == model.contains(above))
+        }
     }
 }

@@ -1,0 +1,84 @@
+/// An event as it lies in the store: its texts and its payload are borrowed, and nothing of them is copied.
+///
+/// It cannot outlive the call that it is passed to; the compiler sees to that. Texts are UTF-8.
+public struct RawEvent: ~Escapable {
+    /// Its place in the stream.
+    public let streamID: StreamID
+    public let id: Span<UInt8>
+    public let type: Span<UInt8>
+    /// Nil when the event is about nothing in particular.
+    public let key: Span<UInt8>?
+    public let payload: Span<UInt8>
+    /// Who persisted it.
+    public let instance: InstanceName
+    /// When it was persisted, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people.
+    public let persistedAtMilliseconds: Int64
+    /// The number of the commit that wrote it.
+    public let commitNumber: Int64
+
+    /// For stores.
+    @_lifetime(copy id, copy type, copy key, copy payload)
+    public init(
+        streamID: StreamID, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?, payload: Span<UInt8>,
+        instance: InstanceName, persistedAtMilliseconds: Int64, commitNumber: Int64
+    ) {
+        self.streamID = streamID
+        self.id = id
+        self.type = type
+        self.key = key
+        self.payload = payload
+        self.instance = instance
+        self.persistedAtMilliseconds = persistedAtMilliseconds
+        self.commitNumber = commitNumber
+    }
+}
+
+/// What a snapshot gave to whoever looked at its events one by one.
+public struct RawSnapshot<Result: Sendable>: Sendable {
+    /// Without its events; whether a limit cut them off is in it.
+    public let snapshot: Snapshot
+    /// The last of the events; nil when there was none.
+    public let last: Delivered?
+    public let count: Int
+    public let result: Result
+
+    public init(snapshot: Snapshot, last: Delivered?, count: Int, result: Result) {
+        self.snapshot = snapshot
+        self.last = last
+        self.count = count
+        self.result = result
+    }
+}
+
+extension EventStore {
+    /// A store that has nothing to lend shows its events.
+    public func rawSnapshot<Result: Sendable>(
+        of stream: StreamName, _ request: SnapshotRequest, into result: Result,
+        accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
+    ) async throws -> RawSnapshot<Result>? {
+        guard let whole = try await snapshot(of: stream, request) else { return nil }
+        var result = result
+        var last: Delivered?
+        let events = accepting(whole) ? whole.events : []
+        for event in events {
+            try event.withRaw { try visit(&result, $0) }
+            last = Delivered(streamID: event.streamID, commitNumber: event.commitNumber, eventID: event.event.id)
+        }
+        let snapshot = Snapshot(
+            membership: whole.membership, newestEvent: whole.newestEvent, sequence: whole.sequence,
+            commitNumber: whole.commitNumber, deliveredIsThere: whole.deliveredIsThere, events: [],
+            isTruncated: whole.isTruncated)
+        return RawSnapshot(snapshot: snapshot, last: last, count: events.count, result: result)
+    }
+}
+
+extension PersistedEvent {
+    fileprivate func withRaw(_ body: (RawEvent) throws -> Void) rethrows {
+        let (id, type) = (Array(event.id.utf8), Array(event.type.utf8))
+        let key = event.key.map { Array($0.utf8) }
+        try body(
+            RawEvent(
+                streamID: streamID, id: id.span, type: type.span, key: key?.span, payload: event.payload.span,
+                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, commitNumber: commitNumber))
+    }
+}

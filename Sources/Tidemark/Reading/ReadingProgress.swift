@@ -1,0 +1,81 @@
+/// How far a background reader has come, and what it does before and after each snapshot.
+struct ReadingProgress: Sendable {
+    let reader: EventReader
+    let claim: ConsumerClaim?
+    private(set) var cursor: ReaderCursor
+    private var hasReconciled = false
+
+    init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
+        self.reader = reader
+        self.claim = claim
+        cursor = ReaderCursor(after: position)
+    }
+
+    /// Waits until there is something to read.
+    ///
+    /// - Parameter factor: by which a batch may be larger than the configuration says.
+    nonisolated(nonsending) mutating func nextRequest(factor: Int = 1) async throws -> SnapshotRequest {
+        if !hasReconciled, reader.configuration.reconcileInterval != nil {
+            try await reader.reconciler.reconcile(ifOlderThan: reader.configuration.stallInterval)
+            hasReconciled = true
+        }
+        while true {
+            try Task.checkCancellation()
+            try reader.checkRunning()
+            let watermark = reader.generator.watermark
+            let step = cursor.nextStep(
+                watermark: watermark, limit: reader.configuration.batchEvents * factor,
+                byteLimit: reader.configuration.batchBytes * factor)
+            switch step {
+            case .wait: try await waitForWatermark(otherThan: watermark)
+            case .read(let request): return request
+            }
+        }
+    }
+
+    /// Whether the snapshot's events may be delivered; then the reader has come as far as they go.
+    ///
+    /// - Parameter last: the last of them; nil when there is none.
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
+    mutating func received(_ snapshot: Snapshot, last: Delivered?, for request: SnapshotRequest) throws -> Bool {
+        switch cursor.received(snapshot.view(last: last), for: request) {
+        case .deliver:
+            return true
+        case .reloadMembers:
+            reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
+            return false
+        case .wentBackwards(let id, let problem):
+            throw TidemarkError.databaseWentBackwards(stream: reader.stream, id: id, problem: problem)
+        }
+    }
+
+    /// The same question, before the snapshot's events are looked at: nothing changes.
+    func mayDeliver(_ snapshot: Snapshot, for request: SnapshotRequest) -> Bool {
+        var cursor = cursor
+        return cursor.received(snapshot.view(last: nil), for: request) == .deliver
+    }
+
+    var streamIsGone: TidemarkError {
+        .databaseWentBackwards(
+            stream: reader.stream, id: cursor.position, problem: "the stream is not there any more")
+    }
+
+    private nonisolated(nonsending) func waitForWatermark(otherThan watermark: Watermark) async throws {
+        guard let interval = reader.configuration.reconcileInterval else {
+            return await reader.generator.waitForChange(from: watermark, until: nil)
+        }
+        await reader.generator.waitForChange(from: watermark, until: reader.time.now + interval)
+        guard reader.generator.watermark == watermark else { return }
+        // Nobody said anything, and perhaps nobody runs who would ask the database in the background.
+        if let claim { try await reader.store.verify(claim) }
+        try await reader.reconciler.reconcile(ifOlderThan: interval / 2)
+    }
+}
+
+extension Snapshot {
+    fileprivate func view(last: Delivered?) -> ReaderCursor.View {
+        ReaderCursor.View(
+            membershipVersion: membership.version, sequence: sequence, deliveredIsThere: deliveredIsThere, last: last,
+            isTruncated: isTruncated)
+    }
+}

@@ -1,0 +1,81 @@
+import GRDB
+import Tidemark
+
+/// A snapshot for a background reader, inside its transaction: what it says besides its events, and the way to them.
+struct OpenedSnapshot {
+    private let db: Database
+    private let request: SnapshotRequest
+    private let row: StreamRow
+    private let membership: Membership
+    private let newest: StreamID
+    private let deliveredIsThere: Bool
+
+    /// Nil when the stream does not exist.
+    init?(_ stream: StreamName, _ request: SnapshotRequest, _ db: Database) throws {
+        guard let row = try StreamRow.named(stream, in: db) else { return nil }
+        self.db = db
+        self.request = request
+        self.row = row
+        membership = try row.membership(db)
+        newest = try row.newestEvent(db)
+        deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
+    }
+
+    func snapshot(_ events: [PersistedEvent], isTruncated: Bool) -> Snapshot {
+        Snapshot(
+            membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
+            deliveredIsThere: deliveredIsThere, events: events, isTruncated: isTruncated)
+    }
+
+    /// The rows asked for, as far as the limits go; whether they cut something off. There are none where the members
+    /// are not those that were asked for, or the delivered event is not there.
+    ///
+    /// - Parameter body: gets rows as ``EventBatch`` needs them, and returns how many bytes the row's payload has.
+    func forEachRow(_ body: (Query) throws -> Int) throws -> Bool {
+        guard deliveredIsThere, membership.version == request.membershipVersion else { return false }
+        // Without members nobody can commit: what is here is all there will ever be up to the newest.
+        let through = membership.members.isEmpty ? newest : request.through
+        let query = try Query(
+            db,
+            """
+            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number
+            FROM tidemark_events
+            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind = 0
+            ORDER BY stream_id
+            """)
+        defer { query.reset() }
+        try query.bind(row.row, at: 1)
+        try query.bind(request.after.rawValue, at: 2)
+        try query.bind(through.rawValue, at: 3)
+        var count = 0
+        var payloadBytes = 0
+        while try query.step() {
+            if count >= request.limit || payloadBytes >= request.byteLimit { return true }
+            count += 1
+            payloadBytes += try body(query)
+        }
+        return false
+    }
+
+    /// How the event at this ID is known again.
+    func delivered(_ id: StreamID) throws -> Delivered {
+        let delivered = try Query.first(
+            db, "SELECT commit_number, event_id FROM tidemark_events WHERE stream = ? AND stream_id = ?", row.row, id
+        ) { Delivered(streamID: id, commitNumber: $0.number(0), eventID: $0.text(1)) }
+        guard let delivered else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row is gone from its own snapshot")
+        }
+        return delivered
+    }
+
+    private static func isThere(_ delivered: Delivered, in row: StreamRow, _ db: Database) throws -> Bool {
+        let found = try Query.first(
+            db,
+            """
+            SELECT 1 FROM tidemark_events
+            WHERE stream = ? AND stream_id = ? AND kind = 0 AND commit_number = ? AND event_id = ?
+            """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
+        ) { _ in true }
+        return found == true
+    }
+}
