@@ -1,7 +1,8 @@
 import Synchronization
 import Tidemark
 
-/// A transport within one process that a test can make lose, repeat and delay what is sent.
+/// A transport within one process, on which a test can decide about each command that is sent. One that loses, repeats,
+/// delays and reorders by itself is ``LossyTransport``.
 public final class LocalTransport: ReplicationTransport {
     /// What becomes of a command: each element of the answer is delivered, in order. An empty answer loses it.
     public typealias Filter = @Sendable (_ command: ReplicationCommand) -> [ReplicationCommand]

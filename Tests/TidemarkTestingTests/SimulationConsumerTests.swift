@@ -85,7 +85,7 @@ import TidemarkTesting
     func aConsumerThatKeepsItsPlacePasses(mode: SimulationConfiguration.Mode) {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.consumer = Projection()
-        #expect(firstFailure(configuration, seeds: 200) == nil)
+        #expect(firstFailure(configuration, seeds: 60) == nil)
     }
 
     private func expectFound(_ consumer: any SimulationConsumer, saying text: String) throws {

@@ -9,7 +9,7 @@ import TidemarkTesting
     @Test(arguments: SimulationConfiguration.Mode.allCases)
     func nothingFailsInFreshSeeds(mode: SimulationConfiguration.Mode) throws {
         let first = UInt64.random(in: 0 ... .max)
-        let count = 1250 as UInt64
+        let count = 1000 as UInt64
         print(
             "\(count) seeds in \(mode.rawValue) mode: scripts/simulate --mode \(mode) --from \(first) --seeds \(count)")
         let failure = firstFailure(SimulationConfiguration(mode: mode), from: first, seeds: count)
@@ -19,7 +19,7 @@ import TidemarkTesting
     @Test(arguments: SimulationConfiguration.Mode.allCases)
     func theSameSeedGivesTheSameHistory(mode: SimulationConfiguration.Mode) throws {
         var hashes: Set<UInt64> = []
-        for seed in 0..<50 as Range<UInt64> {
+        for seed in 0..<25 as Range<UInt64> {
             var configuration = SimulationConfiguration(mode: mode)
             configuration.recordsHistory = true
             var first = Simulation(seed: seed, configuration: configuration)
@@ -31,7 +31,7 @@ import TidemarkTesting
             #expect(first.events == second.events && first.stepCount == second.stepCount)
             hashes.insert(first.historyHash)
         }
-        #expect(hashes.count == 50)
+        #expect(hashes.count == 25)
     }
 
     @Test func aFailureIsReplayedByItsSeed() throws {
