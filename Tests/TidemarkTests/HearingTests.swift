@@ -78,7 +78,7 @@ import TidemarkTesting
         let reader = try await open(nil)
         await pass { transport.caughtUpCount == 1 }
         let writer = try await open("p1")
-        await pass { reader.generator.positions["p1"] != nil }
+        await pass { reader.generator.positions["p1"] != nil && !reader.feed.withLock { $0.hasQuestions } }
         try await writer.persist(event("a"))
         #expect(reader.generator.minimumPersistedPosition == 1)
         for log in [reader, writer] { await log.shutDown() }

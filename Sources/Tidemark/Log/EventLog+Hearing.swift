@@ -61,9 +61,13 @@ extension EventLog {
         let request = feed.withLock { $0.beginAsking() }
         try await reconciler.reconcile()
         let members = generator.state.withLock { Set($0.tracker.positions.keys) }
-        let actions = feed.withLock { $0.answered(request) { members.contains($0) } }
+        let (actions, hasQuestions) = feed.withLock { feed in
+            (feed.answered(request) { members.contains($0) }, feed.hasQuestions)
+        }
         for action in actions { carryOut(action) }
         asksSoon.withLock { $0.hasFailed = false }
+        // Rows of a writer that was not a member yet came after the snapshot, perhaps.
+        if hasQuestions { reconcileSoon() }
         tellCaughtUp()
     }
 

@@ -84,6 +84,8 @@ public struct EventFeed: Sendable {
         guard isHeard else { return .nothing }
         guard let heard = writers[row.writer], heard.isOpen else {
             counts.unopened += 1
+            // A member by now, and what it said before is still to be answered: this row belongs to that.
+            strangers.remember(row.writer) { $0.highestRow = max($0.highestRow ?? id, id) }
             return .nothing
         }
         if id > heard.highest { writers[row.writer]?.highest = id }

@@ -30,6 +30,11 @@ struct Strangers: Sendable {
         return true
     }
 
+    /// Adds to what was heard of a writer; nothing where nothing was.
+    mutating func remember(_ writer: Writer, _ change: (inout Said) -> Void) {
+        if said[writer] != nil { change(&said[writer, default: Said(request: 0)]) }
+    }
+
     /// The members were read; returns what those of them had said that were asked for by then.
     mutating func answered(
         through request: Int, isMember: (Writer) -> Bool
