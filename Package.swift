@@ -90,9 +90,10 @@ let package = Package(
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication",
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TidemarkRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -105,7 +106,8 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             path: "Examples/Outbox",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
             dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
@@ -113,12 +115,12 @@ let package = Package(
         .testTarget(
             name: "TidemarkSQLiteTests",
             dependencies: [
-                "TidemarkSQLite", "TidemarkTesting", .product(name: "GRDB", package: "GRDB.swift"),
+                "TidemarkSQLite", "TidemarkTesting", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate"],
+            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
             swiftSettings: settings),
         // The simulator over fresh seeds for as long as one likes: scripts/simulate.
         .executableTarget(
@@ -128,19 +130,47 @@ let package = Package(
             ],
             path: "Tests/Simulate",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkRedisTests",
-            dependencies: ["TidemarkRedis", "TidemarkSQLite", "TidemarkTesting"],
+            dependencies: [
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication", "TestSupport"],
+            swiftSettings: settings),
+        // Real processes that are killed and stopped: scripts/crash, and what tests of processes start.
+        .executableTarget(
+            name: "CrashTest",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            path: "Tests/Crash",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport", "CrashTest",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
             name: "TidemarkCLITests",
             dependencies: [
-                "TidemarkCLI", "Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift"),
+                "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
+        // What several test targets share: programs that are started and sent signals, folders, seeds.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

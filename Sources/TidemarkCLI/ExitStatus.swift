@@ -1,4 +1,5 @@
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 
 /// How the program ends, as in sysexits.h.
@@ -33,6 +34,7 @@ extension ExitStatus {
         case let error as any ProgramError: self = error.status
         case let error as TidemarkError: self.init(of: error)
         case is SocketFolderError: self = .unavailable
+        case is RedisError: self = .unavailable
         default: self = .internalError
         }
     }

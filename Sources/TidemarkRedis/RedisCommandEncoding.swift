@@ -6,7 +6,7 @@ extension ByteBuffer {
     mutating func write(_ command: RedisCommand) {
         let lengths = command.arguments.map(\.count)
         // One allocation for all of them, with a byte between, so that an empty one has an address too.
-        let joined = command.arguments.flatMap { $0 + [0] }
+        let joined: [UInt8] = Array(command.arguments.joined(separator: [0])) + [0]
         joined.withUnsafeBytes { bytes in
             // `joined` has at least the command's name, so there is a first byte.
             guard let base = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }

@@ -17,7 +17,8 @@ struct EventDecoder {
         let instance = try instance(ofWriter: row.number(5))
         return PersistedEvent(
             event: Event(
-                id: row.text(1), type: type, key: row.isNull(3) ? nil : row.text(3), payload: row.bytes(4)),
+                id: row.text(1), type: type, key: row.textBytesIfAny(3).map { String(decoding: $0, as: UTF8.self) },
+                payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
             commitNumber: row.number(7))
     }
@@ -33,14 +34,13 @@ struct EventDecoder {
     ///
     /// - Parameter isOwn: whether its event is in a table of the user's own, so that nothing else is here.
     mutating func withRawEvent(_ row: Query, isOwn: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
-        let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytes(3), row.blob(4))
+        let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
         // What is borrowed is valid until the next step, which comes after `body`.
         try body(
             RawEvent(
-                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span,
-                key: row.isNull(3) ? nil : key.span, payload: payload.span,
-                instance: try instance(ofWriter: row.number(5)), persistedAtMilliseconds: row.number(6),
-                commitNumber: row.number(7)))
+                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span, key: key?.span,
+                payload: payload.span, instance: try instance(ofWriter: row.number(5)),
+                persistedAtMilliseconds: row.number(6), commitNumber: row.number(7)))
         return payload.count
     }
 

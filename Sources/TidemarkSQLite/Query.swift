@@ -162,6 +162,12 @@ struct Query {
         return UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(pointer, column)))
     }
 
+    /// The same; nil where the column is null. (An empty text has an address.)
+    func textBytesIfAny(_ column: Int32) -> UnsafeBufferPointer<UInt8>? {
+        let bytes = textBytes(column)
+        return bytes.baseAddress == nil ? nil : bytes
+    }
+
     /// Valid until the next step.
     func blob(_ column: Int32) -> UnsafeBufferPointer<UInt8> {
         let start = sqlite3_column_blob(pointer, column)

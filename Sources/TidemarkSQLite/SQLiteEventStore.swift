@@ -1,6 +1,5 @@
 import Dispatch
 import GRDB
-import GRDBSQLite
 import Synchronization
 import Tidemark
 
@@ -24,9 +23,9 @@ public final class SQLiteEventStore: EventStore {
     /// The file that is open. As long as it is, no other file can be mistaken for it.
     let identity: FileIdentity
     private let pool: DatabasePool
-    private let writes: WriteQueue
+    let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
-    private let log: WriteAheadLog
+    let log: WriteAheadLog
     let processFile: ProcessFile
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
@@ -92,20 +91,21 @@ public final class SQLiteEventStore: EventStore {
     /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
     ///
     /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
-    private func requireInPlace() throws {
+    func requireInPlace() throws {
         guard file.identity == identity else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
     ///
-    /// - Parameter isOwn: whether the body is the user's.
+    /// - Parameter isOwn: whether the body is the user's. It never runs on its caller's thread.
     func transact<Value: Sendable>(
         isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
+        if !isOwn, let here = transactHere(body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
-        try await withCheckedThrowingContinuation { continuation in
+        return try await withCheckedThrowingContinuation { continuation in
             writes.run { db in
                 let result = Result { try self.transaction(db, isOwn: isOwn, body) }
                 return { continuation.resume(with: result) }
@@ -130,50 +130,21 @@ public final class SQLiteEventStore: EventStore {
     /// The writer's connection without a transaction, for tests.
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try body(db) })
-            }
+            writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
         }
     }
 
-    /// - Parameter isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for
-    ///   those who observe it.
-    private func transaction<Value>(
-        _ db: Database, isOwn: Bool = false, _ body: (Database) throws -> Value
-    ) throws -> Value {
-        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
-        do {
-            // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
-            if isOwn { try db.beginTransaction(.immediate) } else { try Query.run(db, "BEGIN IMMEDIATE") }
+    /// Nil where the transaction has to wait, and did not run.
+    private func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in
             do {
-                try log.requireWhole()
-                let before = db.totalChangesCount
-                let value = try body(db)
-                try requireInPlace()
-                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
-                if db.totalChangesCount != before { try log.requireCommitted() }
-                return value
+                return try .success(self.transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
             } catch {
-                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
-                try db.rollback()
-                throw error
+                return .failure(error)
             }
-        } catch {
-            try requireInPlace()
-            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
         }
-    }
-
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameWriteLockHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
     }
 }
 

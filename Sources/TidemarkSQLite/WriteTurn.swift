@@ -76,6 +76,26 @@ final class WriteTurn: Sendable {
         return wait(within: limit)
     }
 
+    /// Takes the turn if it can be had without waiting at all.
+    func takeIfFree() -> Bool {
+        guarded.withLock { guarded in
+            guard case .idle = guarded.state, next.tryLock() else { return false }
+            defer { next.unlock() }
+            guard turn.tryLock() else { return false }
+            guarded.state = .held(TurnLength(at: now()))
+            return true
+        }
+    }
+
+    /// The transaction is over, and so is the turn, whatever follows.
+    func releaseAtOnce() {
+        guarded.withLock { guarded in
+            guard case .held = guarded.state else { preconditionFailure("only a turn that was taken is released") }
+            turn.unlock()
+            guarded.state = .idle
+        }
+    }
+
     /// The transaction is over. Releases the turn, or keeps it for a transaction that follows at once: then returns
     /// for how long that may be waited for, with the turn still taken. After that wait ``take(within:)`` or
     /// ``releaseKept()`` follows.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 
@@ -25,7 +26,7 @@ import Tidemark
     @Test func aServerSaysWhoItIsFirst() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
-        #expect(peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
+        #expect(await peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
         await server.connection.close()
     }
 
@@ -49,10 +50,10 @@ import Tidemark
     @Test func malformedLinesAreNotRelayed() async throws {
         let server = try await server()
         let listener = try #require(try HandMadePeer.client(in: folder))
-        _ = listener.read(until: "PING")
+        _ = await listener.read(until: "PING")
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("HELLO\nNAME p9\nPOSITION events p9#1 4 4\n")
-        let heard = listener.read(until: "POSITION events p9#1 4 4\n")
+        let heard = await listener.read(until: "POSITION events p9#1 4 4\n")
         #expect(!heard.contains("HELLO"))
         #expect(!heard.contains("NAME"))
         await server.connection.close()
@@ -62,7 +63,7 @@ import Tidemark
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write(String(repeating: "x", count: 17 * 1024))
-        #expect(peer.read().hasSuffix("ERROR a line is longer than 16384 bytes\n"))
+        #expect(await peer.read().hasSuffix("ERROR a line is longer than 16384 bytes\n"))
         await server.connection.close()
     }
 
@@ -95,7 +96,7 @@ import Tidemark
         #expect(server.transport.counts.slowPeers == 1)
         server.send(position("p1", 1))
         #expect(await client.nextCommand() == position("p1", 1))
-        #expect(slow.read().contains("ERROR a client without a name reads too slowly"))
+        #expect(await slow.read().contains("ERROR a client without a name reads too slowly"))
         await client.connection.close()
         await server.connection.close()
     }
@@ -103,7 +104,7 @@ import Tidemark
     @Test func aServerThatFallsSilentIsReplacedWithin2Seconds() async throws {
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder)
-        let connection = silent.accept(saying: "SERVER tidemark\nPING 1\n")
+        let connection = await silent.accept(saying: "SERVER tidemark\nPING 1\n")
         let start = ContinuousClock.now
         await client.waitUntilConnected()
         #expect(await client.waitUntilDisconnected()?.contains("has said nothing") == true)
@@ -123,7 +124,7 @@ import Tidemark
         configuration.silenceLimit = .milliseconds(100)
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
-        let connection = silent.accept(saying: "")
+        let connection = await silent.accept(saying: "")
         await client.waitUntilConnected()
         close(connection)
         await client.connection.close()
@@ -135,7 +136,7 @@ import Tidemark
         configuration.silenceLimit = .seconds(3_600)
         let wrong = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
-        for _ in 0..<3 { close(wrong.accept(saying: "SERVER other\n")) }
+        for _ in 0..<3 { close(await wrong.accept(saying: "SERVER other\n")) }
         await client.connection.close()
     }
 
@@ -146,7 +147,9 @@ import Tidemark
         let usurper = try HandMadeServer(in: folder)
         #expect(await server.waitUntilDisconnected() == "another process serves the socket now")
         #expect(await client.waitUntilDisconnected() != nil)
-        let connections = [usurper.accept(saying: "SERVER tidemark\n"), usurper.accept(saying: "SERVER tidemark\n")]
+        let connections = [
+            await usurper.accept(saying: "SERVER tidemark\n"), await usurper.accept(saying: "SERVER tidemark\n"),
+        ]
         await server.waitUntilConnected()
         await client.waitUntilConnected()
         connections.forEach { close($0) }

@@ -1,6 +1,7 @@
 import GRDB
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkTesting

@@ -1,5 +1,6 @@
 import Dispatch
 import Synchronization
+import TestSupport
 import Testing
 @testable import TidemarkSQLite
 
@@ -150,6 +151,22 @@ import Testing
         #expect(turn.take(within: .zero))
         time.advance(by: TurnLength.largeTransaction)
         #expect(turn.release() == nil)
+    }
+
+    @Test func `who does not want to wait gets a turn that is free, and leaves nothing behind for one that is not`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let one = try WriteTurn(directory: folder.path)
+        let two = try WriteTurn(directory: folder.path)
+        #expect(one.takeIfFree())
+        #expect(!two.takeIfFree())
+        let next = try FileLock(path: folder.path + "/next.lock")
+        #expect(next.tryLock(), "nobody waits")
+        next.unlock()
+        one.releaseAtOnce()
+        #expect(two.takeIfFree())
+        two.releaseAtOnce()
     }
 
     /// Returns when somebody else holds the lock.

@@ -11,6 +11,7 @@ import TidemarkTesting
     func open(_ instance: InstanceName?) async throws -> EventLog {
         var configuration = EventLogConfiguration()
         configuration.batchEvents = 2
+        configuration.rawBatchFactor = 1
         return try await EventLog.open(
             store, instance: instance, configuration: configuration,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

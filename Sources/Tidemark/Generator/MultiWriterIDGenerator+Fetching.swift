@@ -39,7 +39,7 @@ extension MultiWriterIDGenerator {
                 // Nothing that others wait for changes here: the position is at the floor, or below it.
                 try state.tracker.endFetch(
                     fetch, with: ids, asked: count, scope: state.lastScope, since: since, deadline: deadline)
-                watch(deadline: deadline, &state)
+                watch(deadline: deadline, now: since, &state)
                 return state.lastScope
             }
             return Reservation(scope: scope, ids: ids, limit: limit)
@@ -60,12 +60,13 @@ extension MultiWriterIDGenerator {
             case cancelled
         }
         let waiter = Waiter<Answer>()
-        // Runs at once up to where the sequence has to wait, which one in memory never does.
-        let task = Task.immediate { [weak self, sequence] in
+        // Runs at once up to where the sequence has to wait. It holds the generator for as long as the sequence takes: a
+        // weak reference would make every other reference to the generator slower, for good.
+        let task = Task.immediate {
             do {
                 let ids = try await sequence.next(count)
                 // The floor was given up with the fetch: nothing waits for these any more.
-                if !waiter.resolve(.ids(ids)), !ids.isEmpty { self?.abandonLateAnswer(ids) }
+                if !waiter.resolve(.ids(ids)), !ids.isEmpty { abandonLateAnswer(ids) }
             } catch {
                 waiter.resolve(.failure(error))
             }

@@ -36,6 +36,7 @@ extension EventLog {
         guard membership.stop() else { return }
         announcer.stop()
         generator.wakeWaiters()
+        generator.stopWatching()
         if let writer = membership.lastWriter {
             do {
                 try await store.leave(stream, as: writer)

@@ -37,6 +37,9 @@ public struct EventLogConfiguration: Sendable {
     /// Events and bytes of payload in one batch of a reader.
     public var batchEvents = 1_000
     public var batchBytes = 8 << 20
+    /// How many times as many events and bytes one batch of a reader has that looks at them where they lie: it keeps
+    /// nothing of them, and each snapshot costs something.
+    public var rawBatchFactor = 8
     /// Rows that are announced one by one after a commit; of a larger group only the position is announced.
     public var announcedRows = 64
 

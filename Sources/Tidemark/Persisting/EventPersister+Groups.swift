@@ -4,22 +4,28 @@ extension EventPersister {
     /// How often a group is tried again that was closed or retired under way.
     private static let attempts = 5
 
-    /// Commits the group, or fails its callers; a failure that is one event's fault is only its own caller's.
-    func commit(_ group: [PersistQueue.Request]) async {
+    /// Commits the group. What it returns tells the callers, each of them once: what was committed, or why not; a
+    /// failure that is one event's fault is only its own caller's.
+    func commit(_ group: [PersistQueue.Request]) async -> @Sendable () -> Void {
         let events = group.count == 1 ? group[0].events : group.flatMap(\.events)
         do {
             let outcomes = try await commit(events)
-            var rest = outcomes[...]
-            for request in group {
-                request.result.resolve(.success(Array(rest.prefix(request.events.count))))
-                rest = rest.dropFirst(request.events.count)
+            return { [onCommit] in
+                var rest = outcomes[...]
+                for request in group {
+                    request.result.resolve(.success(Array(rest.prefix(request.events.count))))
+                    rest = rest.dropFirst(request.events.count)
+                }
+                onCommit(events, outcomes)
             }
-            onCommit(events, outcomes)
         } catch TidemarkError.invalidEvent where group.count > 1 {
             // A store may be stricter than the limits that were checked before.
-            for request in group { await commit([request]) }
+            for request in group { await commit([request])() }
+            return {}
         } catch {
-            for request in group { request.result.resolve(.failure(error)) }
+            return {
+                for request in group { request.result.resolve(.failure(error)) }
+            }
         }
     }
 

@@ -112,7 +112,9 @@ public final class EventPersister: Sendable {
     }
 
     private func commitGroups() async {
-        var groups = 0
+        // Tells the callers of the group before this one.
+        var tell: (@Sendable () -> Void)?
+        var hasYielded = false
         while true {
             let (group, mayEnter, drained) = state.withLock { state in
                 let (group, mayEnter) = state.queue.nextGroup()
@@ -121,12 +123,22 @@ public final class EventPersister: Sendable {
                 return (group, mayEnter, state.drained)
             }
             mayEnter?.resolve(true)
-            for waiter in drained { waiter.resolve(()) }
-            if group.isEmpty { return }
-            // A store that answers without a wait would keep the first caller, whose thread this began on.
-            if groups == 1 { await Task.yield() }
-            groups += 1
-            await commit(group)
+            guard !group.isEmpty else {
+                tell?()
+                for waiter in drained { waiter.resolve(()) }
+                return
+            }
+            guard let tellFormer = tell else {
+                tell = await commit(group)
+                continue
+            }
+            // The store has the next group before the callers of the last one are told: many of them take a while.
+            let next = Task.immediate { await self.commit(group) }
+            tellFormer()
+            // A store that answers without a wait would keep the first caller, on whose thread this began.
+            if !hasYielded { await Task.yield() }
+            hasYielded = true
+            tell = await next.value
         }
     }
 }

@@ -21,7 +21,7 @@ public struct RawEvents: Sendable {
         into result: Result, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
     ) async throws -> RawBatch<Result> {
         while true {
-            let request = try await progress.nextRequest()
+            let request = try await progress.nextRequest(factor: progress.reader.configuration.rawBatchFactor)
             let progress = progress
             let reader = progress.reader
             let raw = try await reader.store.rawSnapshot(

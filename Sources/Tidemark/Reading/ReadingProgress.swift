@@ -15,7 +15,9 @@ struct ReadingProgress: Sendable {
     }
 
     /// Waits until there is something to read.
-    nonisolated(nonsending) mutating func nextRequest() async throws -> SnapshotRequest {
+    ///
+    /// - Parameter factor: by which a batch may be larger than the configuration says.
+    nonisolated(nonsending) mutating func nextRequest(factor: Int = 1) async throws -> SnapshotRequest {
         if !hasReconciled, reader.configuration.reconcileInterval != nil {
             try await reader.reconciler.reconcile(ifOlderThan: reader.configuration.stallInterval)
             hasReconciled = true
@@ -25,8 +27,8 @@ struct ReadingProgress: Sendable {
             try reader.checkRunning()
             let watermark = reader.generator.watermark
             let step = cursor.nextStep(
-                watermark: watermark, limit: reader.configuration.batchEvents,
-                byteLimit: reader.configuration.batchBytes)
+                watermark: watermark, limit: reader.configuration.batchEvents * factor,
+                byteLimit: reader.configuration.batchBytes * factor)
             switch step {
             case .wait: try await waitForWatermark(otherThan: watermark)
             case .read(let request): return request

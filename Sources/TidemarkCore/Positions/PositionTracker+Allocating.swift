@@ -60,6 +60,12 @@ extension PositionTracker {
         return finishOwn(id)
     }
 
+    /// The same, unless its scope has no say about it any more. False when it was not held, and then nothing changes.
+    public mutating func finishHeld(_ id: StreamID) -> Bool {
+        guard inFlight.phase(of: id) == .held else { return false }
+        return finish(id)
+    }
+
     /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this
     /// instance will appear under it; but the sequence may hand it out once more, to anybody, so it is neither known
     /// nor finished. False when it was not in flight.

@@ -78,11 +78,15 @@ struct SimulatedProcess: Sendable {
     let number: Int
     let instance: InstanceName
     let isWriter: Bool
+    /// Whether anybody reads in it. Who does learns of the members from each snapshot, too.
+    let hasReader: Bool
     var phase = Phase.down
     /// Stopped, as by SIGSTOP: it does nothing and hears nothing, and what it has sent goes on.
     var isStopped = false
     /// In this life it has nothing to write: it joins, announces, reads, and is waited for.
     var isIdle = false
+    /// In this life its heartbeats and its reconciling are so late that nothing comes of them until the faults stop.
+    var isQuiet = false
     /// Which life of the process it is.
     var run = 0
     var memory: Memory
@@ -97,10 +101,16 @@ struct SimulatedProcess: Sendable {
     /// Whether it may begin to write something.
     var mayWrite: Bool { isActive && memory.writer != nil && !memory.isFailed }
 
-    init(number: Int, instance: InstanceName, isWriter: Bool, consumer: (any SimulationConsumer)?) {
+    /// Enough is under way: more would only make the history longer.
+    var isBusy: Bool { memory.fetches.count + memory.scopes.count >= 3 }
+
+    init(
+        number: Int, instance: InstanceName, isWriter: Bool, hasReader: Bool, consumer: (any SimulationConsumer)?
+    ) {
         self.number = number
         self.instance = instance
         self.isWriter = isWriter
+        self.hasReader = hasReader
         self.consumer = consumer
         memory = Memory(instance: instance)
     }

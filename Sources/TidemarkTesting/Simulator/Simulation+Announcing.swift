@@ -29,6 +29,7 @@ extension Simulation {
 
     private mutating func announce(_ number: Int, as writer: Writer, _ body: SimulatedAnnouncement.Body) {
         for to in processes.indices where to != number && processes[to].phase == .up {
+            if cutLinks.contains(number * processes.count + to) { continue }
             // A full link loses something.
             if announcements.count >= 48 { announcements.remove(at: random.below(announcements.count)) }
             announcements.append(SimulatedAnnouncement(to: to, writer: writer, body: body))

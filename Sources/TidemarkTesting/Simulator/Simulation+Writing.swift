@@ -83,12 +83,13 @@ extension Simulation {
         return anyIndex(of: held.count).map { held[$0] }
     }
 
-    /// A body commits whose scope has ended without it. (It gave no epoch up with its IDs.)
+    /// A body commits whose scope has ended without it, perhaps not for the last time.
     mutating func commitLate(_ number: Int) -> Bool {
         guard let index = anyIndex(of: processes[number].memory.lateBodies.count),
             let writer = processes[number].memory.writer
         else { return false }
-        let scope = processes[number].memory.lateBodies.remove(at: index)
+        let scope = processes[number].memory.lateBodies[index]
+        if random.chance(25) { processes[number].memory.lateBodies.remove(at: index) }
         note(number, 8, "commits \(scope.ids) as \(writer), too late")
         send(number, .commit(ids: scope.ids, events: scope.events, writer, incarnation: scope.incarnation))
         return true
@@ -170,7 +171,13 @@ extension Simulation {
         return true
     }
 
+    /// Whoever asks while the snapshot of an earlier request is not opened yet shares it.
     mutating func reconcile(_ number: Int) {
+        let isAsked = requests.contains { request in
+            guard case .reconcile = request.body else { return false }
+            return request.process == number && !request.isOrphan
+        }
+        if isAsked { return }
         let tracker = processes[number].memory.tracker
         send(number, .reconcile(above: tracker.watermark, known: tracker.known))
     }

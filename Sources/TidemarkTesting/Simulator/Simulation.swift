@@ -42,6 +42,9 @@ public struct Simulation: Sendable {
     var failure: SimulationFailure?
     let choices: SimulationChoices
     let hasReplication: Bool
+    /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
+    /// processes, plus that of the receiver.
+    var cutLinks: Set<Int> = []
 
     public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
         self.seed = seed
@@ -54,17 +57,17 @@ public struct Simulation: Sendable {
         choices = SimulationChoices(random: &random)
         hasReplication = !random.chance(10)
         let names: [InstanceName] = ["p1", "p2", "p3"]
-        let nameCount = [1, 2, 2, 3][random.below(4)]
+        let nameCount = [1, 2, 2, 2, 3][random.below(5)]
         let writerCount = max(nameCount, 2 + random.below(3))
-        for number in 0..<writerCount {
+        for number in 0...writerCount {
+            let isWriter = number < writerCount
             processes.append(
                 SimulatedProcess(
-                    number: number, instance: names[number % nameCount], isWriter: true,
-                    consumer: configuration.consumer))
+                    number: number, instance: isWriter ? names[number % nameCount] : "reader", isWriter: isWriter,
+                    hasReader: !isWriter || random.chance(60), consumer: configuration.consumer))
         }
-        processes.append(
-            SimulatedProcess(
-                number: writerCount, instance: "reader", isWriter: false, consumer: configuration.consumer))
+        let cutPercent = [0, 0, 20, 50][random.below(4)]
+        for link in 0..<processes.count * processes.count where random.chance(cutPercent) { cutLinks.insert(link) }
         self.random = random
     }
 

@@ -62,8 +62,8 @@ public struct SimulationConfiguration: Sendable {
         self.database = database
         self.withoutRule = withoutRule
         recordsHistory = false
-        steps = 400
-        maximumIDs = 40
+        steps = 500
+        maximumIDs = 50
     }
 
     /// How long the writers and readers of the simulation wait, on its own clock.
@@ -74,7 +74,7 @@ public struct SimulationConfiguration: Sendable {
         static let reconcile = Duration.seconds(1)
         static let stall = Duration.milliseconds(250)
         /// Of a scope or a fetch.
-        static let limit = Duration.milliseconds(400)
+        static let limit = Duration.milliseconds(200)
         /// Within which the minimum reaches the newest event once the faults have stopped.
         static let bound = timeout + heartbeat + reconcile
     }

@@ -18,8 +18,8 @@ struct PersistScenario {
             SQLiteEventStore.open(path: folder.path("tidemark.db")), stream: "events", instance: "p1")
         let service = Task { try await log.run() }
 
-        let oneCaller = try await measure(1, commits: 250 * options.seconds, log, plain, bare, into: &report)
-        _ = try await measure(100, commits: 15 * options.seconds, log, plain, bare, into: &report)
+        let oneCaller = try await measure(1, commits: 620 * options.seconds, log, plain, bare, into: &report)
+        _ = try await measure(100, commits: 62 * options.seconds, log, plain, bare, into: &report)
         try await measureCallers(log, oneCaller: oneCaller, into: &report)
         service.cancel()
         try? await service.value
@@ -30,7 +30,8 @@ struct PersistScenario {
         _ batch: Int, commits: Int, _ log: EventLog, _ plain: PlainDatabase, _ bare: PlainDatabase,
         into report: inout Report
     ) async throws -> Double {
-        let rounds = 9
+        // Many and short: how long the disk takes to sync changes from one moment to the next.
+        let rounds = 31
         var next = 0
         var groups: [[Event]] = []
         var result = Rounds()
@@ -68,7 +69,13 @@ struct PersistScenario {
     /// Many callers with one event each, again and again.
     private func measureCallers(_ log: EventLog, oneCaller: Double, into report: inout Report) async throws {
         let each = 10 * options.seconds
-        let events = (0..<Self.callers).map { PlainEvents.make(0..<each, prefix: "c\($0)") }
+        // Ids that ascend as events come, as those of the one caller do.
+        let events = (0..<Self.callers).map { caller in
+            (0..<each).flatMap { turn in
+                let number = turn * Self.callers + caller
+                return PlainEvents.make(number..<number + 1, prefix: "callers")
+            }
+        }
         let start = MonotonicTime.now
         var waits = Histogram<UInt64>(highestTrackableValue: 60_000_000_000)
         try await withThrowingTaskGroup(of: [Int64].self) { group in
