@@ -3,29 +3,16 @@ import GRDBSQLite
 import Tidemark
 
 extension SQLiteEventStore {
-    /// Runs a transaction on this thread where it has nothing to wait for; nil where it did not run.
-    func runHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
-        writes.runHere { db in
-            do {
-                return try .success(transaction(db, waiting: false, body))
-            } catch is LockNotFree {
-                return nil
-            } catch {
-                return .failure(error)
-            }
-        }
-    }
-
     /// - Parameters:
+    ///   - waiting: whether SQLite's lock is waited for.
     ///   - isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for those who
     ///     observe it.
-    ///   - waiting: whether SQLite's lock is waited for.
     func transaction<Value>(
-        _ db: Database, isOwn: Bool = false, waiting: Bool = true, _ body: (Database) throws -> Value
+        _ db: Database, waiting: Bool = true, isOwn: Bool = false, _ body: (Database) throws -> Value
     ) throws -> Value {
         if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            try begin(db, isOwn: isOwn, waiting: waiting)
+            if isOwn { try db.beginTransaction(.immediate) } else { try begin(db, waiting: waiting) }
             do {
                 try log.requireWhole()
                 let before = db.totalChangesCount
@@ -39,8 +26,6 @@ extension SQLiteEventStore {
                 try db.rollback()
                 throw error
             }
-        } catch let error as LockNotFree {
-            throw error
         } catch {
             try requireInPlace()
             throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
@@ -51,8 +36,7 @@ extension SQLiteEventStore {
     struct LockNotFree: Error {}
 
     /// - Throws: ``LockNotFree`` where it is not to be waited for.
-    private func begin(_ db: Database, isOwn: Bool, waiting: Bool) throws {
-        if isOwn { return try db.beginTransaction(.immediate) }
+    private func begin(_ db: Database, waiting: Bool) throws {
         // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
         if waiting {
             try Query.run(db, "BEGIN IMMEDIATE")

@@ -98,11 +98,11 @@ public final class SQLiteEventStore: EventStore {
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
     ///
-    /// - Parameter isOwn: whether the body is the user's, which may take its time.
+    /// - Parameter isOwn: whether the body is the user's. It never runs on its caller's thread.
     func transact<Value: Sendable>(
         isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        if !isOwn, let here: Result<Value, any Error> = runHere(body) { return try here.get() }
+        if !isOwn, let here = transactHere(body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         return try await withCheckedThrowingContinuation { continuation in
@@ -131,6 +131,19 @@ public final class SQLiteEventStore: EventStore {
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
             writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
+        }
+    }
+
+    /// Nil where the transaction has to wait, and did not run.
+    private func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in
+            do {
+                return try .success(self.transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
         }
     }
 }

@@ -134,6 +134,17 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 51) == false)
     }
 
+    /// The members were read and taken, and this is about to be told of them.
+    @Test mutating func rowsOfANewMemberThatComeBeforeTheAnswerIsHandedOverAreAskedFor() {
+        connect()
+        let newer = Writer("p1", epoch: 2)
+        _ = feed.received(position(40, 50, of: newer), from: .stranger)
+        #expect(feed.received(row(51, of: newer), from: .member) == .nothing)
+        #expect(ask(members: [newer]) == [.advance(newer, to: 50)])
+        #expect(feed.needsDatabase(minimum: 50) == true)
+        #expect(feed.needsDatabase(minimum: 51) == false)
+    }
+
     @Test mutating func whoIsNoMemberIsAskedForOnce() {
         connect()
         let zombie = Writer("p9", epoch: 2)
