@@ -27,11 +27,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        // Spans around what is done in the background, for whoever follows a row from process to process.
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Sockets. Only TidemarkReplication and TidemarkRedis use it.
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
-        // TLS to a broker. Only TidemarkRedis uses it.
+        // TLS, between machines and to a broker. Only TidemarkReplication and TidemarkRedis use it.
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         // The arguments of the program `tidemark`. No library uses it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -52,6 +54,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings),
         .target(
@@ -70,6 +73,7 @@ let package = Package(
                 "Tidemark",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         // hiredis 0.14 or later: reads and formats the protocol of Redis. No `pkgConfig`: the compiler finds it without.
@@ -101,15 +105,27 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
             path: "Examples/QuickStart",
             swiftSettings: settings),
+        .executableTarget(
+            name: "Outbox",
+            dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Examples/Outbox",
+            swiftSettings: settings),
         .testTarget(
             name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
-            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
-            dependencies: ["TidemarkSQLite", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "TidemarkSQLite", "TidemarkTesting", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
@@ -125,7 +141,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkRedisTests",
             dependencies: [
-                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting",
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -133,7 +149,11 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication", "TestSupport"],
+            name: "TidemarkReplicationTests",
+            dependencies: [
+                "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         // Real processes that are killed and stopped: scripts/crash, and what tests of processes start.
         .executableTarget(
@@ -158,6 +178,7 @@ let package = Package(
             name: "TidemarkCLITests",
             dependencies: [
                 "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
         // What several test targets share: programs that are started and sent signals, folders, seeds.

@@ -9,6 +9,7 @@ enum Replication: Hashable, Sendable {
     case automatic
     /// A socket in this folder.
     case unix(directory: String)
+    case tcp(TCPOption)
     case redis(RedisOption)
     case none
 
@@ -26,20 +27,21 @@ enum Replication: Hashable, Sendable {
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
             if path.isEmpty { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
+        case _ where text.hasPrefix("tcp://"):
+            self = .tcp(try TCPOption(parsing: text.dropFirst("tcp://".count)))
         case _ where text.hasPrefix("redis://") || text.hasPrefix("rediss://"):
             self = .redis(try RedisOption(parsing: text))
-        case _ where text.hasPrefix("tcp://"):
-            throw ValidationError("replication over \(text.prefix { $0 != ":" }) is not in this version yet")
         default:
-            throw ValidationError("give auto, unix:PATH, redis://host:port/CHANNEL or none")
+            throw ValidationError("give auto, unix:PATH, tcp://host:port, redis://host:port/CHANNEL or none")
         }
     }
 
-    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered.
+    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered, or `TCPTransportError`.
     func transport(databasePath: String) throws -> (any ReplicationTransport)? {
         switch self {
         case .automatic: try UnixSocketTransport(besideDatabase: databasePath)
         case .unix(let directory): UnixSocketTransport(directory: directory)
+        case .tcp(let option): try option.transport()
         case .redis(let option): try option.transport()
         case .none: nil
         }
@@ -65,7 +67,7 @@ struct ReplicationOptions: ParsableArguments {
         name: .customLong("replication"),
         help: ArgumentHelp(
             """
-            How processes hear each other: auto (a socket beside the database), unix:PATH, \
+            How processes hear each other: auto (a socket beside the database), unix:PATH, tcp://host:port, \
             redis://host:port/CHANNEL or none.
             """,
             valueName: "WAY"))

@@ -2,7 +2,8 @@ import TidemarkCore
 
 /// Turns commands into messages, none of them longer than a limit.
 ///
-/// A row that is too long is left out with the other rows of its ID, as is what nobody says through a broker.
+/// A row that is too long is left out with the other rows of its ID, and a position in their place has receivers fetch
+/// them. What nobody says through a broker is left out too.
 struct MessageEncoding {
     let channels: RedisChannels
     /// In bytes, without a line break.
@@ -17,7 +18,7 @@ struct MessageEncoding {
             messages.append(message)
         }
         let leftOut = commands.leftOut(tooLong: tooLong)
-        for index in leftOut { messages[index] = nil }
+        if !leftOut.isEmpty { messages = commands.replacingRows(leftOut).map(message(of:)) }
         return (messages.compactMap { $0 }, leftOut.count)
     }
 

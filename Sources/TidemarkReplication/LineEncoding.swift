@@ -4,8 +4,7 @@ import TidemarkCore
 /// Turns commands into the lines that are sent, none of them longer than a limit.
 ///
 /// A row that would make too long a line is left out, with all other rows of its ID that are in the same call: half an
-/// event helps nobody. Nothing is sent in its place, because a transport cannot make promises for a writer: that an
-/// event of ID 25 is too long for a line does not say that 24 is finished. Receivers find the ID in the database.
+/// event helps nobody. A position in their place has receivers fetch them.
 struct LineEncoding {
     let limit: Int
 
@@ -21,9 +20,7 @@ struct LineEncoding {
         if !leftOut.isEmpty {
             // Rare, and so done again from the start: rows before a long one may be of the same ID.
             lines.removeAll()
-            for (index, command) in commands.enumerated() where !leftOut.contains(index) {
-                _ = append(command, to: &lines)
-            }
+            for command in commands.replacingRows(leftOut) { _ = append(command, to: &lines) }
         }
         buffer.writeBytes(lines)
         return leftOut.count

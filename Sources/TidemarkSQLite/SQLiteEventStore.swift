@@ -1,6 +1,5 @@
 import Dispatch
 import GRDB
-import GRDBSQLite
 import Synchronization
 import Tidemark
 
@@ -20,10 +19,13 @@ public final class SQLiteEventStore: EventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
-    private let errors: SQLiteErrors
+    let errors: SQLiteErrors
+    /// The file that is open. As long as it is, no other file can be mistaken for it.
+    let identity: FileIdentity
     private let pool: DatabasePool
-    private let writes: WriteQueue
+    let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
+    let log: WriteAheadLog
     let processFile: ProcessFile
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
@@ -44,15 +46,19 @@ public final class SQLiteEventStore: EventStore {
     ) async throws -> SQLiteEventStore {
         try await blocking {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
-            return SQLiteEventStore(opening: opening, pool: try opening.makePool(), turn: try opening.makeTurn())
+            let (pool, identity) = try opening.makePool()
+            return SQLiteEventStore(
+                opening: opening, pool: pool, identity: identity, turn: try opening.makeTurn())
         }
     }
 
-    private init(opening: Opening, pool: DatabasePool, turn: WriteTurn?) {
+    private init(opening: Opening, pool: DatabasePool, identity: FileIdentity, turn: WriteTurn?) {
         file = opening.file
+        self.identity = identity
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
+        log = WriteAheadLog(ofDatabase: opening.file.path)
         writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
         processFile = ProcessFile(directory: opening.file.directory)
     }
@@ -69,22 +75,39 @@ public final class SQLiteEventStore: EventStore {
     // MARK: Access
 
     /// Runs `body` in one snapshot.
-    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    func inSnapshot<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        let value: Value
         do {
-            return try await pool.read(body)
+            value = try await pool.read(body)
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error)
         }
+        // Afterwards: the pool may have opened another connection for it, of whatever has the name now.
+        try requireInPlace()
+        return value
+    }
+
+    /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
+    ///
+    /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
+    func requireInPlace() throws {
+        guard file.identity == identity else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+    ///
+    /// - Parameter isOwn: whether the body is the user's, which may take its time.
+    func transact<Value: Sendable>(
+        isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        if !isOwn, let here: Result<Value, any Error> = runHere(body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
-        try await withCheckedThrowingContinuation { continuation in
+        return try await withCheckedThrowingContinuation { continuation in
             writes.run { db in
-                let result = Result { try self.transaction(db, body) }
+                let result = Result { try self.transaction(db, isOwn: isOwn, body) }
                 return { continuation.resume(with: result) }
             }
         }
@@ -107,41 +130,8 @@ public final class SQLiteEventStore: EventStore {
     /// The writer's connection without a transaction, for tests.
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                continuation.resume(with: Result { try body(db) })
-            }
+            writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
         }
-    }
-
-    private func transaction<Value>(_ db: Database, _ body: (Database) throws -> Value) throws -> Value {
-        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
-        do {
-            // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
-            try Query.run(db, "BEGIN IMMEDIATE")
-            do {
-                let value = try body(db)
-                try Query.run(db, "COMMIT")
-                return value
-            } catch {
-                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
-                try db.rollback()
-                throw error
-            }
-        } catch {
-            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
-        }
-    }
-
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameWriteLockHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
     }
 }
 

@@ -9,8 +9,8 @@
 struct TurnLength: Hashable, Sendable {
     static let maximumTransactions = 4
     static let maximumTime = Duration.milliseconds(5)
-    /// A transaction that took less is small.
-    static let largeTransaction = Duration.microseconds(400)
+    /// A transaction that changed fewer rows is small, however long the disk took to sync it.
+    static let largeTransaction = 32
     /// For how much of a transaction's own time the next one is waited for, and for how long at most.
     static let waitFraction = 4
     static let maximumWait = Duration.microseconds(250)
@@ -34,9 +34,11 @@ struct TurnLength: Hashable, Sendable {
     }
 
     /// For how long the next transaction may be waited for; nil when the turn is over.
-    func wait(afterTransactionAt now: Duration) -> Duration? {
+    ///
+    /// - Parameter rows: how many the transaction has changed.
+    func wait(afterTransactionAt now: Duration, rows: Int) -> Duration? {
         let took = now - transactionBegan
-        guard transactions < Self.maximumTransactions, took >= Self.largeTransaction else { return nil }
+        guard transactions < Self.maximumTransactions, rows >= Self.largeTransaction else { return nil }
         let rest = began + Self.maximumTime - now
         guard rest > .zero else { return nil }
         return min(rest, took / Self.waitFraction, Self.maximumWait)

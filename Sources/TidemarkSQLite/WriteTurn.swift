@@ -76,16 +76,38 @@ final class WriteTurn: Sendable {
         return wait(within: limit)
     }
 
+    /// Takes the turn if it can be had without waiting at all.
+    func takeIfFree() -> Bool {
+        guarded.withLock { guarded in
+            guard case .idle = guarded.state, next.tryLock() else { return false }
+            defer { next.unlock() }
+            guard turn.tryLock() else { return false }
+            guarded.state = .held(TurnLength(at: now()))
+            return true
+        }
+    }
+
+    /// The transaction is over, and so is the turn, whatever follows.
+    func releaseAtOnce() {
+        guarded.withLock { guarded in
+            guard case .held = guarded.state else { preconditionFailure("only a turn that was taken is released") }
+            turn.unlock()
+            guarded.state = .idle
+        }
+    }
+
     /// The transaction is over. Releases the turn, or keeps it for a transaction that follows at once: then returns
     /// for how long that may be waited for, with the turn still taken. After that wait ``take(within:)`` or
     /// ``releaseKept()`` follows.
-    func release() -> Duration? {
+    ///
+    /// - Parameter rows: how many the transaction has changed.
+    func release(rows: Int = 0) -> Duration? {
         guarded.withLock { guarded in
             guard case .held(let length) = guarded.state else {
                 preconditionFailure("only a turn that was taken is released")
             }
             // Where nobody waits there is nobody to keep the turn from: the next transaction takes it again.
-            if let wait = length.wait(afterTransactionAt: now()), isWantedByOthers {
+            if let wait = length.wait(afterTransactionAt: now(), rows: rows), isWantedByOthers {
                 guarded.state = .kept(length)
                 return wait
             }

@@ -45,7 +45,9 @@ import Tidemark
         let slow = try await scene.puppet("p1")
         try await scene.withLog("p2", retirement: .seconds(3)) { log in
             // While this has the write lock nothing is committed.
-            let lock = try DatabaseQueue(path: scene.folder.database)
+            var configuration = Configuration()
+            configuration.allowsUnsafeTransactions = true
+            let lock = try DatabaseQueue(path: scene.folder.database, configuration: configuration)
             try await lock.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
             slow.write("persist a b")
             slow.write("persist c")

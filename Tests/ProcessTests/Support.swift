@@ -82,13 +82,14 @@ extension Program {
 }
 
 extension EventLog {
-    /// The events that this log may read by now, with their IDs.
+    /// The ids of the events that this log may read by now, of which there has to be one.
     func readable() async throws -> [String] {
-        guard let status = try await store.status(of: stream), status.newestEvent > 0 else { return [] }
+        let minimum = minimumPersistedPosition
+        guard minimum > 0 else { return [] }
         var all: [String] = []
         for try await batch in events() {
             all += batch.events.map(\.event.id)
-            if batch.through >= min(minimumPersistedPosition, status.newestEvent) { break }
+            if batch.through >= minimum { break }
         }
         return all
     }

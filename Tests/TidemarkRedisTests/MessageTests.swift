@@ -32,13 +32,13 @@ import Tidemark
         #expect(messages.isEmpty && leftOut == 4)
     }
 
-    @Test func aRowThatIsTooLongIsLeftOutWithTheOthersOfItsID() throws {
+    @Test func inPlaceOfARowThatIsTooLongAPositionHasReceiversFetchItsID() throws {
         let commands = try [row(.id(1)), row(.batch), row(.batch, bytes: 100), row(.id(2)), row(.id(3))]
         let (messages, leftOut) = encoding.messages(of: commands)
         #expect(
             leftOut == 3
                 && messages.map { String(decoding: $0.line, as: UTF8.self) } == [
-                    "RDATA events p1#3 1 \"x\"", "RDATA events p1#3 3 \"x\"",
+                    "RDATA events p1#3 1 \"x\"", "POSITION events p1#3 2 0", "RDATA events p1#3 3 \"x\"",
                 ])
     }
 

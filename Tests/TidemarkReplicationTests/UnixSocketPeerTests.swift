@@ -15,7 +15,7 @@ import Tidemark
         folder = temporary.exchange
     }
 
-    private func server(_ configuration: UnixSocketConfiguration = UnixSocketConfiguration()) async throws
+    private func server(_ configuration: SocketConfiguration = SocketConfiguration()) async throws
         -> TestInstance
     {
         let instance = try await TestInstance("p1", in: folder, configuration: configuration)
@@ -67,11 +67,13 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func aRowThatIsTooLongIsLeftOutAndTheNextOneArrives() async throws {
+    @Test func aRowThatIsTooLongIsToBeFetchedAndTheNextOneArrives() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
         await client.waitUntilConnected()
         client.send(try row(7, bytes: 20_000), try row(8))
+        let replacement = ReplicationPosition(stream: "events", writer: Writer("p1", epoch: 1), previous: 7, new: 0)
+        #expect(await server.nextCommand() == .position(replacement))
         #expect(await server.nextCommand() == (try row(8)))
         #expect(client.transport.counts.leftOutCommands == 1)
         await client.connection.close()
@@ -79,7 +81,7 @@ import Tidemark
     }
 
     @Test func aPeerThatReadsTooSlowlyIsCutOff() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         configuration.unsentLimit = 256 * 1024
         let server = try await server(configuration)
         let slow = try #require(try HandMadePeer.client(in: folder))
@@ -120,7 +122,7 @@ import Tidemark
     }
 
     @Test func aServerThatNeverSaysWhoItIsIsReplaced() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         configuration.silenceLimit = .milliseconds(100)
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
@@ -131,7 +133,7 @@ import Tidemark
     }
 
     @Test func aServerOfAnotherNameIsLeft() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         // However slow this machine is: it is left for its name and not for its silence.
         configuration.silenceLimit = .seconds(3_600)
         let wrong = try HandMadeServer(in: folder)

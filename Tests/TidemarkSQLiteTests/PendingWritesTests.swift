@@ -7,7 +7,8 @@ import Testing
         let pending = PendingWrites()
         pending.add()
         #expect(pending.wait(atMost: .zero))
-        pending.remove()
+        pending.begin()
+        pending.end()
         #expect(!pending.wait(atMost: .zero))
     }
 
@@ -17,8 +18,22 @@ import Testing
             async let came = blocking { pending.wait(atMost: .seconds(60)) }
             pending.add()
             #expect(try await came)
-            pending.remove()
+            pending.begin()
+            pending.end()
             #expect(!pending.wait(atMost: .microseconds(1)))
         }
+    }
+
+    @Test func `one that comes has the connection at once only when nobody has it or waits for it`() {
+        let pending = PendingWrites()
+        #expect(pending.beginAlone())
+        #expect(!pending.beginAlone())
+        pending.end()
+        pending.add()
+        #expect(!pending.beginAlone())
+        pending.begin()
+        #expect(!pending.beginAlone())
+        pending.end()
+        #expect(pending.beginAlone())
     }
 }

@@ -4,16 +4,16 @@ import Testing
 @Suite struct TurnLengthTests {
     private let large = TurnLength.largeTransaction
 
-    @Test func `after a small transaction the turn is over`() {
+    @Test func `after a small transaction the turn is over, however long it took`() {
         let length = TurnLength(at: .seconds(1))
-        #expect(length.wait(afterTransactionAt: .seconds(1) + large - .microseconds(1)) == nil)
-        #expect(length.wait(afterTransactionAt: .seconds(1) + large) == large / 4)
+        #expect(length.wait(afterTransactionAt: .seconds(1) + .milliseconds(4), rows: large - 1) == nil)
+        #expect(length.wait(afterTransactionAt: .seconds(1) + .microseconds(400), rows: large) == .microseconds(100))
     }
 
-    @Test func `what counts is the last transaction and not the turn`() {
-        let length = TurnLength(at: .zero).withTransaction(at: large)
-        #expect(length.wait(afterTransactionAt: large + .microseconds(10)) == nil)
-        #expect(length.wait(afterTransactionAt: large + large) != nil)
+    @Test func `the wait is a part of what the last transaction took, and not the turn`() {
+        let length = TurnLength(at: .zero).withTransaction(at: .milliseconds(2))
+        let wait = length.wait(afterTransactionAt: .milliseconds(2) + .microseconds(40), rows: large)
+        #expect(wait == .microseconds(10))
     }
 
     @Test func `a turn has a bound in transactions`() {
@@ -21,8 +21,8 @@ import Testing
         var now = Duration.zero
         var transactions = 1
         while true {
-            now += large
-            guard length.wait(afterTransactionAt: now) != nil else { break }
+            now += .microseconds(100)
+            guard length.wait(afterTransactionAt: now, rows: large) != nil else { break }
             length = length.withTransaction(at: now)
             transactions += 1
         }
@@ -32,8 +32,8 @@ import Testing
     @Test func `a turn has a bound in time`() {
         let most = TurnLength.maximumTime
         let length = TurnLength(at: .zero)
-        #expect(length.wait(afterTransactionAt: most - .microseconds(3)) == .microseconds(3))
-        #expect(length.wait(afterTransactionAt: most) == nil)
-        #expect(length.wait(afterTransactionAt: most / 2) == TurnLength.maximumWait)
+        #expect(length.wait(afterTransactionAt: most - .microseconds(3), rows: large) == .microseconds(3))
+        #expect(length.wait(afterTransactionAt: most, rows: large) == nil)
+        #expect(length.wait(afterTransactionAt: most / 2, rows: large) == TurnLength.maximumWait)
     }
 }

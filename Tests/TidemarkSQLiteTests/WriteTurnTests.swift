@@ -116,12 +116,12 @@ import Testing
         async let waited = try blocking { two.take(within: Self.long) }
         try await Self.untilLocked(folder.path + "/next.lock")
         for _ in 1..<TurnLength.maximumTransactions {
-            time.advance(by: TurnLength.largeTransaction)
-            #expect(one.release() == TurnLength.largeTransaction / TurnLength.waitFraction)
+            time.advance(by: .microseconds(400))
+            #expect(one.release(rows: TurnLength.largeTransaction) == .microseconds(400) / TurnLength.waitFraction)
             #expect(one.take(within: .zero))
         }
-        time.advance(by: TurnLength.largeTransaction)
-        #expect(one.release() == nil)
+        time.advance(by: .microseconds(400))
+        #expect(one.release(rows: TurnLength.largeTransaction) == nil)
         #expect(try await waited)
         _ = two.release()
     }
@@ -134,8 +134,8 @@ import Testing
         #expect(one.take(within: .zero))
         async let waited = try blocking { two.take(within: Self.long) }
         try await Self.untilLocked(folder.path + "/next.lock")
-        time.advance(by: TurnLength.largeTransaction)
-        #expect(one.release() != nil)
+        time.advance(by: .microseconds(400))
+        #expect(one.release(rows: TurnLength.largeTransaction) != nil)
         one.releaseKept()
         #expect(try await waited)
         _ = two.release()
@@ -149,8 +149,24 @@ import Testing
         let time = ManualTime()
         let turn = try WriteTurn(directory: folder.path, now: { time.now })
         #expect(turn.take(within: .zero))
-        time.advance(by: TurnLength.largeTransaction)
-        #expect(turn.release() == nil)
+        time.advance(by: .microseconds(400))
+        #expect(turn.release(rows: TurnLength.largeTransaction) == nil)
+    }
+
+    @Test func `who does not want to wait gets a turn that is free, and leaves nothing behind for one that is not`()
+        throws
+    {
+        let folder = try TemporaryFolder()
+        let one = try WriteTurn(directory: folder.path)
+        let two = try WriteTurn(directory: folder.path)
+        #expect(one.takeIfFree())
+        #expect(!two.takeIfFree())
+        let next = try FileLock(path: folder.path + "/next.lock")
+        #expect(next.tryLock(), "nobody waits")
+        next.unlock()
+        one.releaseAtOnce()
+        #expect(two.takeIfFree())
+        two.releaseAtOnce()
     }
 
     /// Returns when somebody else holds the lock.

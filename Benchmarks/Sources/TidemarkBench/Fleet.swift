@@ -10,10 +10,13 @@ final class Fleet {
     private let folder: ScenarioFolder
 
     /// Starts them, and returns once all writers have joined and everyone knows them.
-    init(mode: Mode, options: BenchOptions) async throws {
+    ///
+    /// - Parameter redis: the URL of a channel, in mode redis.
+    init(mode: Mode, redis: String? = nil, options: BenchOptions) async throws {
         folder = try ScenarioFolder(options)
         database = folder.path("events.db")
-        let shared = ["--database", database, "--mode", mode.rawValue, "--data", options.data]
+        let channel = redis.map { ["--redis", $0] } ?? []
+        let shared = ["--database", database, "--mode", mode.rawValue, "--data", options.data] + channel
         writers = try (1...Self.size).map { number in
             try ChildProcess(name: "writer p\(number)", arguments: ["worker", "--instance", "p\(number)"] + shared)
         }

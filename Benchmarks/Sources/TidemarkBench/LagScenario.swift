@@ -5,10 +5,12 @@ import Histogram
 struct LagScenario {
     static let rate = 200
     let mode: Mode
+    /// The URL of a channel, in mode redis.
+    var redis: String?
     let options: BenchOptions
 
     func run(into report: inout Report) async throws {
-        let fleet = try await Fleet(mode: mode, options: options)
+        let fleet = try await Fleet(mode: mode, redis: redis, options: options)
         defer { fleet.end() }
         let seconds = mode == .off ? options.seconds / 2 : options.seconds
         let count = Self.rate * max(1, seconds)

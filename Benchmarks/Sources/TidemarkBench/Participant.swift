@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 import TidemarkSQLite
 
@@ -9,12 +10,20 @@ struct Participant: ParsableArguments {
     @Option var database: String
     @Option var mode: Mode
     @Option var data: String
+    @Option(help: "The URL of a channel, in mode redis.") var redis: String?
 
     func open(as instance: InstanceName?) async throws -> EventLog {
         try await EventLog.open(
             SQLiteEventStore.open(path: database), instance: instance,
-            transport: mode == .none ? nil : UnixSocketTransport(besideDatabase: database),
-            configuration: mode.configuration)
+            transport: transport(), configuration: mode.configuration)
+    }
+
+    private func transport() throws -> (any ReplicationTransport)? {
+        switch mode {
+        case .none: nil
+        case .redis: try RedisTransport(redis ?? "")
+        case .off, .periodic, .default: try UnixSocketTransport(besideDatabase: database)
+        }
     }
 
     /// The commands on standard input, until it ends. Then the process does too: in order, or after five seconds in the

@@ -46,7 +46,7 @@ struct Report {
     var table: String {
         var lines = ["Lag with a single writer: 1 of 8 writes \(LagScenario.rate) events a second, 7 are idle", ""]
         lines.append(row("mode", ["p50 ms", "p99 ms", "max ms", "delivered", "of", "announcements/event"]))
-        for mode in ["off", "periodic", "default", "none", "lost"] where self["lag.\(mode).sent"] != nil {
+        for mode in ["off", "periodic", "default", "none", "lost", "redis"] where self["lag.\(mode).sent"] != nil {
             let names = ["p50_ms", "p99_ms", "max_ms", "delivered", "sent", "announcements_per_event"]
             let cells = names.map { name -> String in
                 let isCount = name == "delivered" || name == "sent"
@@ -58,6 +58,13 @@ struct Report {
             lines += [
                 "",
                 "After the dead writer was closed, what waited arrived within \(formatted(recovery, decimals: 0)) ms.",
+            ]
+        }
+        if let recovery = self["redis.recovery_ms"], let fast = self["redis.fast_again_ms"] {
+            lines += [
+                "",
+                "After Redis was restarted, the minimum moved within \(formatted(recovery, decimals: 0)) ms, and all was "
+                    + "as before after \(formatted(fast, decimals: 0)) ms.",
             ]
         }
         if let rate = self["several.events_per_s"] {

@@ -72,20 +72,30 @@ extension MultiWriterIDGenerator {
 
     // MARK: Time limits
 
+    /// For how long at most the task that watches deadlines sleeps. It holds the generator meanwhile: a weak reference
+    /// would make every other reference to it slower, for good.
+    private static let longestSleep = Duration.seconds(30)
+
     /// Makes sure that somebody wakes up at the deadline of a scope. One task for all scopes, which wakes up when the
     /// earliest of them runs over, if it is still there.
-    func watch(deadline: Duration, _ state: inout State) {
-        if let expiry = state.expiry, expiry.wakeAt <= deadline { return }
-        schedule(&state, at: deadline)
-    }
-
-    private func schedule(_ state: inout State, at wakeAt: Duration) {
+    func watch(deadline: Duration, now: Duration, _ state: inout State) {
+        let wakeAt = min(deadline, now + Self.longestSleep)
+        if let expiry = state.expiry, expiry.wakeAt <= wakeAt { return }
         state.expiry?.task.cancel()
-        let task = Task { [weak self, time] in
+        let task = Task { [time] in
             do { try await time.sleep(until: wakeAt) } catch { return }
-            self?.expire(at: wakeAt)
+            expire(at: wakeAt)
         }
         state.expiry = (wakeAt, task)
+    }
+
+    /// Lets the generator go at once when no scope runs any more, instead of when the task wakes up.
+    func stopWatching() {
+        state.withLock { state in
+            guard state.tracker.inFlightCount == 0 else { return }
+            state.expiry?.task.cancel()
+            state.expiry = nil
+        }
     }
 
     private func expire(at wakeAt: Duration) {
@@ -95,9 +105,7 @@ extension MultiWriterIDGenerator {
             guard state.expiry?.wakeAt == wakeAt else { return [:] }
             state.expiry = nil
             let expired = state.tracker.expired(at: now)
-            let next = expired.isEmpty ? state.tracker.earliestDeadline : nil
-            // Not for each of many deadlines that lie close together: looking for them takes time.
-            if let next { schedule(&state, at: max(next, now + .milliseconds(1))) }
+            if expired.isEmpty { watchEarliest(now: now, &state) }
             return expired
         }
         guard !expired.isEmpty else { return }
@@ -105,9 +113,12 @@ extension MultiWriterIDGenerator {
             logger.warning("a scope ran over its time limit", metadata: ["ids": "\(ids.count) from \(ids[0])"])
             abandon(ids, scope: scope)
         }
-        state.withLock { state in
-            guard let next = state.tracker.earliestDeadline else { return }
-            watch(deadline: max(next, now + .milliseconds(1)), &state)
-        }
+        state.withLock { watchEarliest(now: now, &$0) }
+    }
+
+    /// Not for each of many deadlines that lie close together: looking for them takes time.
+    private func watchEarliest(now: Duration, _ state: inout State) {
+        guard let next = state.tracker.earliestDeadline else { return }
+        watch(deadline: max(next, now + .milliseconds(1)), now: now, &state)
     }
 }

@@ -39,7 +39,7 @@ extension MultiWriterIDGenerator {
                 // Nothing that others wait for changes here: the position is at the floor, or below it.
                 try state.tracker.endFetch(
                     fetch, with: ids, asked: count, scope: state.lastScope, since: since, deadline: deadline)
-                watch(deadline: deadline, &state)
+                watch(deadline: deadline, now: since, &state)
                 return state.lastScope
             }
             return Reservation(scope: scope, ids: ids, limit: limit)

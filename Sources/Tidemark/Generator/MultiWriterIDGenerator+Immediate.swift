@@ -47,7 +47,7 @@ extension MultiWriterIDGenerator {
                 state.lastScope += 1
                 try state.tracker.endFetch(
                     fetch, with: id, scope: state.lastScope, since: since, deadline: deadline)
-                watch(deadline: deadline, &state)
+                watch(deadline: deadline, now: since, &state)
                 return (id, state.lastScope)
             }
         } catch let failure as AllocationFailure {
@@ -57,9 +57,7 @@ extension MultiWriterIDGenerator {
 
     /// Finishes the ID, unless its scope has no say any more; whether it was held.
     private func finishHeld(_ id: StreamID) -> Bool {
-        let (result, observer) = changeObserved { tracker in
-            tracker.phase(of: id) == .givenUp ? false : tracker.finish(id)
-        }
+        let (result, observer) = changeObserved { $0.finishHeld(id) }
         guard case .success(true) = result else { return false }
         observer?.finished(committed: [id], abandoned: [])
         return true

@@ -32,11 +32,31 @@ public final class MultiWriterIDGenerator: Sendable {
     struct State: Sendable {
         var tracker: PositionTracker
         var lastScope = 0
-        var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
+        private(set) var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
+        /// Looked at in every change, which the dictionary itself need not be.
+        private(set) var hasWaiters = false
         var observer: (any GeneratorObserver)?
         /// What is being found out about scopes that have no say any more.
         var abandonments: [Int: Abandonment] = [:]
         var expiry: (wakeAt: Duration, task: Task<Void, Never>)?
+
+        mutating func add(_ waiter: Waiter<Void>) {
+            waiters[ObjectIdentifier(waiter)] = waiter
+            hasWaiters = true
+        }
+
+        mutating func remove(_ waiter: Waiter<Void>) {
+            waiters.removeValue(forKey: ObjectIdentifier(waiter))
+            hasWaiters = !waiters.isEmpty
+        }
+
+        mutating func takeWaiters() -> [Waiter<Void>] {
+            defer {
+                waiters.removeAll(keepingCapacity: true)
+                hasWaiters = false
+            }
+            return Array(waiters.values)
+        }
     }
 
     /// - Parameters:
@@ -76,10 +96,6 @@ public final class MultiWriterIDGenerator: Sendable {
             State(
                 tracker: PositionTracker(
                     instance: instance, members: members.mapValues(direction.counted), version: version)))
-    }
-
-    deinit {
-        state.withLock { $0.expiry?.task.cancel() }
     }
 }
 
@@ -148,42 +164,26 @@ extension MultiWriterIDGenerator {
     func changeObserved<R: Sendable, E: Error>(
         _ body: (inout PositionTracker) throws(E) -> R
     ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
-        typealias Effect = (hasMoved: Bool, waiters: [Waiter<Void>], observer: (any GeneratorObserver)?)
-        let (result, effect): (Result<R, E>, Effect) = state.withLock { state in
-            let before = Marks(state.tracker)
+        var hasMoved = false
+        var woken: [Waiter<Void>] = []
+        let (result, observer): (Result<R, E>, (any GeneratorObserver)?) = state.withLock { state in
+            let before = state.tracker.marks()
             let result: Result<R, E>
             do throws(E) {
                 result = .success(try body(&state.tracker))
             } catch {
                 result = .failure(error)
             }
-            let after = Marks(state.tracker)
-            guard after != before else { return (result, (false, [], state.observer)) }
-            let moved = after.minimum != before.minimum || after.version != before.version
-            var waiters: [Waiter<Void>] = []
-            if moved, !state.waiters.isEmpty {
-                waiters = Array(state.waiters.values)
-                state.waiters.removeAll(keepingCapacity: true)
-            }
-            return (result, (true, waiters, state.observer))
+            let after = state.tracker.marks()
+            hasMoved = after != before
+            if state.hasWaiters, after.watermark != before.watermark { woken = state.takeWaiters() }
+            return (result, state.observer)
         }
-        for waiter in effect.waiters { waiter.resolve(()) }
-        if effect.hasMoved { effect.observer?.positionsChanged() }
-        return (result, effect.observer)
-    }
-
-    /// What others want to hear of. Field by field: a computed property of the tracker would have all of it copied.
-    private struct Marks: Equatable {
-        let minimum: StreamID
-        let version: Int
-        let position: StreamID
-
-        @inline(__always)
-        init(_ tracker: borrowing PositionTracker) {
-            minimum = tracker.minimum
-            version = tracker.membershipVersion
-            position = tracker.ownPosition
+        if hasMoved {
+            for waiter in woken { waiter.resolve(()) }
+            observer?.positionsChanged()
         }
+        return (result, observer)
     }
 
     func outward(_ id: StreamID) -> StreamID {

@@ -24,7 +24,9 @@ extension PositionTracker {
         _ fetch: Int, with ids: [StreamID], asked count: Int, scope: Int, since: Duration, deadline: Duration
     ) throws(AllocationFailure) {
         defer { update() }
-        try check(ids, asked: count, floor: takeFloor(fetch))
+        // Before the call: as its argument it would have the whole tracker copied first.
+        let floor = try takeFloor(fetch)
+        try check(ids, asked: count, floor: floor)
         for id in ids { inFlight.insert(id, scope: scope, since: since, deadline: deadline) }
     }
 
@@ -33,7 +35,8 @@ extension PositionTracker {
         _ fetch: Int, with id: StreamID, scope: Int, since: Duration, deadline: Duration
     ) throws(AllocationFailure) {
         defer { update() }
-        try check(id, above: takeFloor(fetch))
+        let floor = try takeFloor(fetch)
+        try check(id, above: floor)
         inFlight.insert(id, scope: scope, since: since, deadline: deadline)
     }
 
@@ -58,6 +61,12 @@ extension PositionTracker {
     public mutating func finish(_ id: StreamID) -> Bool {
         defer { update() }
         return finishOwn(id)
+    }
+
+    /// The same, unless its scope has no say about it any more. False when it was not held, and then nothing changes.
+    public mutating func finishHeld(_ id: StreamID) -> Bool {
+        guard inFlight.phase(of: id) == .held else { return false }
+        return finish(id)
     }
 
     /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this

@@ -26,8 +26,8 @@ public struct PositionTracker: Sendable {
     var floors = FetchFloors()
     var finished: FinishedRanges
     /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
-    /// reads. (Like the minimum, a plain field: reading it copies nothing else.)
-    public internal(set) var ownPosition: StreamID
+    /// reads.
+    var ownPosition: StreamID
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
     public internal(set) var pinned: Writer?
 
@@ -53,6 +53,15 @@ public struct PositionTracker: Sendable {
 
     /// This instance's position; nil when it only reads.
     public var position: StreamID? { own == nil ? nil : ownPosition }
+
+    /// What others want to hear of when it changes.
+    public struct Marks: Hashable, Sendable {
+        public let watermark: Watermark
+        public let position: StreamID
+    }
+
+    /// Changes nothing. (It is mutating so that whoever owns the tracker need not have it copied for the call.)
+    public mutating func marks() -> Marks { Marks(watermark: watermark, position: ownPosition) }
 
     /// One entry a member: this instance's position, the others' as heard.
     public var positions: [Writer: StreamID] {

@@ -85,6 +85,8 @@ struct SimulatedProcess: Sendable {
     var isStopped = false
     /// In this life it has nothing to write: it joins, announces, reads, and is waited for.
     var isIdle = false
+    /// In this life its heartbeats and its reconciling are so late that nothing comes of them until the faults stop.
+    var isQuiet = false
     /// Which life of the process it is.
     var run = 0
     var memory: Memory

@@ -26,7 +26,8 @@ extension Simulation {
         case .observe, .close, .retire:
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
-        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .crash, .stop, .resume, .leave, .crashDatabase:
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .crash, .stop, .resume, .leave,
+            .crashDatabase:
             return performFault(action)
         }
         return true
@@ -37,7 +38,9 @@ extension Simulation {
             switch action {
             case .start: anyProcess { $0.phase == .down }
             case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle && !$0.isBusy }
-            case .announce, .beat: anyProcess(where: \.mayWrite)
+            case .announce: anyProcess(where: \.mayWrite)
+            case .beat: anyProcess { $0.mayWrite && !$0.isQuiet }
+            case .reconcile: anyProcess { $0.isActive && !$0.isQuiet }
             case .commit, .giveUp: anyProcess { $0.isActive && $0.memory.scopes.contains { $0.phase == .held } }
             case .commitLate: anyProcess { $0.isActive && !$0.memory.lateBodies.isEmpty }
             default: anyProcess(where: \.isActive)
@@ -52,7 +55,7 @@ extension Simulation {
         case .commitLate: return commitLate(number)
         case .giveUp: giveUpScope(of: number)
         case .expire: return expire(number)
-        case .announce: return speak(number, isAsked: random.chance(10))
+        case .announce: return speak(number, isAsked: random.chance(20))
         case .beat: return beat(number)
         default: reconcile(number)
         }
@@ -90,6 +93,7 @@ extension Simulation {
         processes[number].run += 1
         processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance)
         processes[number].isIdle = random.chance(40)
+        processes[number].isQuiet = random.chance(30)
         note(number, 1, "starts")
         if processes[number].isWriter {
             processes[number].phase = .joining

@@ -21,7 +21,7 @@ extension Simulation {
     mutating func announceRows(_ number: Int, _ ids: [StreamID]) {
         guard hasReplication, let writer = processes[number].memory.writer, let last = ids.max() else { return }
         if random.chance(10) {
-            return processes[number].memory.schedule.wroteUntoldRows()
+            return processes[number].memory.schedule.wroteUntoldRows(through: last)
         }
         processes[number].memory.schedule.told(rowAt: last)
         for id in ids { announce(number, as: writer, .row(id)) }

@@ -59,11 +59,14 @@ extension Simulation {
             fail(.positionWentBack, "the membership version was \(lastVersion) and is \(stream.membershipVersion)")
         }
         lastVersion = stream.membershipVersion
-        for (name, row) in stream.writers.sorted(by: { $0.key < $1.key }) {
+        // In any order: at most one row has changed since the last time, so that at most one check fails.
+        for (name, row) in stream.writers {
+            let last = lastRows[name]
+            if let last, last.epoch == row.epoch, last.position == row.position { continue }
             let writer = Writer(name, epoch: row.epoch)
-            if let last = lastRows[name], row.epoch < last.epoch {
+            if let last, row.epoch < last.epoch {
                 fail(.positionWentBack, "\(name) was in epoch \(last.epoch) and is in \(row.epoch)")
-            } else if let last = lastRows[name], row.epoch == last.epoch, row.position < last.position {
+            } else if let last, row.epoch == last.epoch, row.position < last.position {
                 fail(.positionWentBack, "the durable position of \(writer) was \(last.position) and is \(row.position)")
             }
             lastRows[name] = (row.epoch, row.position)
@@ -102,31 +105,39 @@ extension Simulation {
     /// back, or a writer to be further than it has promised.
     mutating func check(_ number: Int) {
         guard processes[number].phase == .up else { return }
-        let name = processes[number].name
         let known = processes[number].memory.tracker.known
         history.add(Int(known.rawValue))
         history.add(Int(processes[number].memory.tracker.minimum.rawValue))
         if known > database.durableSequence {
-            fail(.knownButNotDurable, "\(name) knows \(known), only \(database.durableSequence) is durable")
+            fail(
+                .knownButNotDurable,
+                "\(processes[number].name) knows \(known), only \(database.durableSequence) is durable")
         }
+        checkPositions(number)
+        let cursor = processes[number].memory.cursor.position
+        if cursor < processes[number].memory.lastCursor {
+            let last = processes[number].memory.lastCursor
+            fail(.cursorWentBack, "the reader of \(processes[number].name) was at \(last) and is at \(cursor)")
+        }
+        processes[number].memory.lastCursor = cursor
+    }
+
+    private mutating func checkPositions(_ number: Int) {
         let own = processes[number].memory.tracker.own
-        let positions = processes[number].memory.tracker.positions.sorted { $0.key.instance < $1.key.instance }
-        for (writer, position) in positions {
-            let last = processes[number].memory.positions[writer]
-            if let last, position < last {
+        let positions = processes[number].memory.tracker.positions
+        let before = processes[number].memory.positions
+        if positions == before { return }
+        processes[number].memory.positions = positions
+        let name = processes[number].name
+        // Sorted, for the first failure is the one that is told.
+        for (writer, position) in positions.sorted(by: { $0.key.instance < $1.key.instance }) {
+            if let last = before[writer], position < last {
                 fail(.positionWentBack, "\(name) had \(writer) at \(last) and has it at \(position)")
             }
             if writer != own, position > promises[writer] ?? 0 {
                 fail(.brokenPromise, "\(name) has \(writer) at \(position), which has promised no such thing")
             }
-            processes[number].memory.positions[writer] = position
         }
-        let cursor = processes[number].memory.cursor.position
-        if cursor < processes[number].memory.lastCursor {
-            fail(
-                .cursorWentBack, "the reader of \(name) was at \(processes[number].memory.lastCursor), is at \(cursor)")
-        }
-        processes[number].memory.lastCursor = cursor
     }
 
     /// The reader got what lies between its old and its new cursor: all of it, in order, once.

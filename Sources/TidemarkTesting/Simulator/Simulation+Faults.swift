@@ -11,6 +11,12 @@ extension Simulation {
             guard let index = anyIndex(of: announcements.count), processes[announcements[index].to].isActive
             else { return false }
             hear(announcements[index])
+        case .wasteID:
+            guard database.stream.sequence.rawValue < configuration.maximumIDs else { return false }
+            let before = database.stream
+            let id = database.waste()
+            checkAllocated([id], in: before)
+            note(processes.count, 38, "wastes \(id)")
         case .crash:
             guard let number = anyProcess(where: { $0.phase != .down }) else { return false }
             note(number, 30, "crashes")

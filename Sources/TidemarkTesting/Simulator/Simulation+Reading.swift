@@ -41,10 +41,7 @@ extension Simulation {
         let view = ReaderCursor.View(
             membershipVersion: snapshot.membership.version, sequence: snapshot.sequence,
             deliveredIsThere: snapshot.deliveredIsThere,
-            last: snapshot.events.last.map {
-                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
-            },
-            isTruncated: snapshot.isTruncated)
+            last: snapshot.last, isTruncated: snapshot.isTruncated)
         let before = processes[number].memory.cursor.position
         switch processes[number].memory.cursor.received(view, for: request) {
         case .deliver:

@@ -89,7 +89,7 @@ extension Simulation {
             let writer = processes[number].memory.writer
         else { return false }
         let scope = processes[number].memory.lateBodies[index]
-        if random.chance(50) { processes[number].memory.lateBodies.remove(at: index) }
+        if random.chance(25) { processes[number].memory.lateBodies.remove(at: index) }
         note(number, 8, "commits \(scope.ids) as \(writer), too late")
         send(number, .commit(ids: scope.ids, events: scope.events, writer, incarnation: scope.incarnation))
         return true

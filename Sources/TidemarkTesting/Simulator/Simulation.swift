@@ -1,17 +1,45 @@
 import Tidemark
 
 /// Writers, readers, closers, a network and a database in one thread, with the real state machines, deterministic to
-/// the last bit: the same seed gives the same history.
-///
-/// Each step does one thing that could happen next, chosen by the seed: a process fetches, commits, announces, reads,
-/// crashes; a message arrives, is lost, repeated or late; the database crashes. After it, everything that the design
-/// promises is checked. What is simulated is what lies around ``PositionTracker``, ``ReaderCursor`` and
-/// ``AnnouncementSchedule``; these are the ones that run in production.
+/// the last bit: the same seed gives the same history, in every process and on every machine.
 ///
 /// ```swift
 /// var simulation = Simulation(seed: 42)
 /// try simulation.run()
 /// ```
+///
+/// ## How it works
+///
+/// Each step does one thing that could happen next, drawn from the seed: a process starts, fetches, commits, gives up,
+/// announces, reads, closes another, crashes, is stopped; a message or an answer arrives, is lost, repeated or late;
+/// the database crashes. Each seed also draws how likely each of these is, and which are left out, how many processes
+/// there are, and who shares a name. A request to the database, its transaction and its answer are steps of their own,
+/// and so are the watermark, the snapshot and the delivery of a batch, so that anything may come in between.
+///
+/// After each step all that the step has changed is checked, as ``SimulationFailure/Kind`` lists it. In liveness mode
+/// the faults stop at the end, while crashed and stopped processes stay as they are, and the minimum and every reader
+/// that runs must reach the newest event within the timeout, a heartbeat and a reconciling interval.
+///
+/// To show that the checks bite, each rule of the design can be switched off: ``SimulationConfiguration/Rule``.
+///
+/// ## What is real
+///
+/// ``PositionTracker``, ``ReaderCursor``, ``SilenceWatch`` and ``AnnouncementSchedule`` are the ones that run in
+/// production, and so are the transactions of ``InMemoryDatabase``, which stores in memory use. What lies around them in
+/// production, the tasks, locks and timers of ``EventLog``, is written once more here, as steps.
+///
+/// ## What is not, and where it departs from reality
+///
+/// - There are a few processes, one stream, at most about 50 IDs and 500 steps: what goes wrong, goes wrong small.
+/// - Time is only what timeouts and intervals are measured with: each step takes up to 30 ms, and in safety mode
+///   heartbeats, reconciling and closing come whenever the seed says, whatever the clock.
+/// - A transaction happens at one moment. One that is under way is a request that was not served yet; it sees nothing
+///   of the database before, which only makes more possible than a real one allows.
+/// - A crash of the database ends all that is under way and takes the sequence back to the last commit. Where the
+///   database is a file that is a crash of the machine. Torn writes, a disk that lies and a backup put back are not
+///   simulated.
+/// - After a fault, who was about to persist an event tries again under the same id, or not at all.
+/// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {
     public let seed: UInt64
     public let configuration: SimulationConfiguration
@@ -64,7 +92,7 @@ public struct Simulation: Sendable {
             processes.append(
                 SimulatedProcess(
                     number: number, instance: isWriter ? names[number % nameCount] : "reader", isWriter: isWriter,
-                    hasReader: !isWriter || random.chance(70), consumer: configuration.consumer))
+                    hasReader: !isWriter || random.chance(60), consumer: configuration.consumer))
         }
         let cutPercent = [0, 0, 20, 50][random.below(4)]
         for link in 0..<processes.count * processes.count where random.chance(cutPercent) { cutLinks.insert(link) }

@@ -78,12 +78,15 @@ import TidemarkCore
         var random = SeededGenerator(seed: seed)
         var ids = InFlightIDs()
         var model: Set<StreamID> = []
+        var used: Set<StreamID> = []
         for _ in 0..<400 {
             let power = Int64(1) << Int64.random(in: 0...61, using: &random)
             let id = StreamID(power + Int64.random(in: 0...40, using: &random))
-            guard model.insert(id).inserted else { continue }
+            // An ID comes once.
+            guard used.insert(id).inserted else { continue }
+            model.insert(id)
             ids.insert(id, scope: 0, since: .zero, deadline: .zero)
-            if Bool.random(using: &random), let finished = model.randomElement(using: &random) {
+            if Bool.random(using: &random), let finished = model.sorted().randomElement(using: &random) {
                 let wasInFlight = ids.finish(finished) { _ in }
                 #expect(wasInFlight)
                 model.remove(finished)

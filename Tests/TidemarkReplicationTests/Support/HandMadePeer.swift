@@ -7,7 +7,7 @@ import Testing
 final class HandMadePeer: Sendable {
     private let descriptor: CInt
 
-    private init(_ descriptor: CInt) {
+    init(_ descriptor: CInt) {
         self.descriptor = descriptor
         // Plain blocking calls, with a bound.
         _ = fcntl(descriptor, F_SETFL, 0)
@@ -30,6 +30,9 @@ final class HandMadePeer: Sendable {
             bytes = bytes.dropFirst(written)
         }
     }
+
+    /// Ends the connection in both directions.
+    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// What comes until the text is in it, or until the end.
     func read(until text: String? = nil) async -> String {
@@ -86,7 +89,7 @@ final class HandMadeServer: Sendable {
 }
 
 /// Runs what blocks, within a bound of its own, where it takes no thread away from other tests.
-private func onThreadOfItsOwn<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+func onThreadOfItsOwn<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
     await withCheckedContinuation { continuation in
         Thread { continuation.resume(returning: body()) }.start()
     }

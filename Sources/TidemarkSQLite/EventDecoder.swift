@@ -2,7 +2,7 @@ import GRDB
 import Tidemark
 
 /// Makes events from the rows of one snapshot, quickly: what most rows have in common is made once.
-struct EventBatch {
+struct EventDecoder {
     private let db: Database
     private var type = ""
     private var latest: (writer: Int64, instance: InstanceName)?
@@ -23,13 +23,22 @@ struct EventBatch {
             commitNumber: row.number(7))
     }
 
+    /// The same of a row whose event is in a table of the user's own.
+    mutating func ownEvent(_ row: Query) throws -> OwnEvent {
+        OwnEvent(
+            streamID: row.streamID(0), instance: try instance(ofWriter: row.number(5)),
+            persistedAtMilliseconds: row.number(6), commitNumber: row.number(7))
+    }
+
     /// Shows the same row where it lies; how many bytes its payload has.
-    mutating func withRawEvent(_ row: Query, _ body: (RawEvent) throws -> Void) throws -> Int {
+    ///
+    /// - Parameter isOwn: whether its event is in a table of the user's own, so that nothing else is here.
+    mutating func withRawEvent(_ row: Query, isOwn: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
         let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
         // What is borrowed is valid until the next step, which comes after `body`.
         try body(
             RawEvent(
-                streamID: row.streamID(0), id: id.span, type: type.span, key: key?.span,
+                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span, key: key?.span,
                 payload: payload.span, instance: try instance(ofWriter: row.number(5)),
                 persistedAtMilliseconds: row.number(6), commitNumber: row.number(7)))
         return payload.count

@@ -1,17 +1,17 @@
 import Synchronization
 import Tidemark
 
-/// One instance's end of a ``UnixSocketTransport``.
-final class UnixSocketConnection: ReplicationConnection {
+/// One instance's end of a transport over sockets.
+final class SocketConnection: ReplicationConnection {
     private let id: Int
     private let link: SocketLink
-    private let transport: UnixSocketTransport
+    private let owner: SharedLink
     private let isClosed = Atomic(false)
 
-    init(id: Int, link: SocketLink, transport: UnixSocketTransport) {
+    init(id: Int, link: SocketLink, owner: SharedLink) {
         self.id = id
         self.link = link
-        self.transport = transport
+        self.owner = owner
     }
 
     func send(_ commands: [ReplicationCommand]) {
@@ -19,8 +19,10 @@ final class UnixSocketConnection: ReplicationConnection {
         link.send(commands, from: id)
     }
 
+    func caughtUp() { link.caughtUp(id) }
+
     func close() async {
         let wasClosed = isClosed.exchange(true, ordering: .acquiringAndReleasing)
-        if !wasClosed { await transport.close(id, on: link) }
+        if !wasClosed { await owner.close(id, on: link) }
     }
 }

@@ -1,5 +1,6 @@
-/// The times and bounds of a ``UnixSocketTransport``; the defaults suit one machine.
-public struct UnixSocketConfiguration: Hashable, Sendable {
+/// The times and bounds of a ``UnixSocketTransport`` or ``TCPTransport``. The defaults suit one machine;
+/// ``TCPConfiguration`` has others.
+public struct SocketConfiguration: Hashable, Sendable {
     /// How often each side of a connection says that it is there.
     public var pingInterval: Duration = .milliseconds(500)
     /// How long a peer that has sent a `PING` may say nothing before it is dropped; also how long a client waits for

@@ -1,0 +1,82 @@
+import GRDB
+import GRDBSQLite
+import Tidemark
+
+extension SQLiteEventStore {
+    /// Runs a transaction on this thread where it has nothing to wait for; nil where it did not run.
+    func runHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in
+            do {
+                return try .success(transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for those who
+    ///     observe it.
+    ///   - waiting: whether SQLite's lock is waited for.
+    func transaction<Value>(
+        _ db: Database, isOwn: Bool = false, waiting: Bool = true, _ body: (Database) throws -> Value
+    ) throws -> Value {
+        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
+        do {
+            try begin(db, isOwn: isOwn, waiting: waiting)
+            do {
+                try log.requireWhole()
+                let before = db.totalChangesCount
+                let value = try body(db)
+                try requireInPlace()
+                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                if db.totalChangesCount != before { try log.requireCommitted() }
+                return value
+            } catch {
+                // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
+                try db.rollback()
+                throw error
+            }
+        } catch let error as LockNotFree {
+            throw error
+        } catch {
+            try requireInPlace()
+            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
+        }
+    }
+
+    /// Somebody has SQLite's lock: nothing was done.
+    struct LockNotFree: Error {}
+
+    /// - Throws: ``LockNotFree`` where it is not to be waited for.
+    private func begin(_ db: Database, isOwn: Bool, waiting: Bool) throws {
+        if isOwn { return try db.beginTransaction(.immediate) }
+        // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
+        if waiting {
+            try Query.run(db, "BEGIN IMMEDIATE")
+            return
+        }
+        let limit = configuration.busyTimeout / .milliseconds(1)
+        sqlite3_busy_timeout(db.sqliteConnection, 0)
+        defer { sqlite3_busy_timeout(db.sqliteConnection, Int32(clamping: Int64(limit))) }
+        do {
+            try Query.run(db, "BEGIN IMMEDIATE")
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+            throw LockNotFree()
+        }
+    }
+
+    /// "instance p1 (process 4711)", or less where less is known.
+    private func nameWriteLockHolder(_ db: Database) -> String? {
+        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
+        let instances = try? Query.all(
+            db,
+            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
+            Int(processID)
+        ) { $0.text(0) }
+        guard let instances, !instances.isEmpty else { return "process \(processID)" }
+        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
+    }
+}

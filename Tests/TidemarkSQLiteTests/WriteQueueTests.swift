@@ -1,0 +1,82 @@
+import GRDB
+import Synchronization
+import TestSupport
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+/// Where transactions run: on their caller's thread when nothing keeps them, on the connection's own otherwise.
+@Suite struct WriteQueueTests {
+    private static func queue(_ folder: TemporaryFolder, took: [Duration]) throws -> WriteQueue {
+        // Each transaction reads the clock when it begins and when it ends.
+        let times = Mutex(took.flatMap { [.zero, $0] })
+        return WriteQueue(
+            pool: try DatabasePool(path: folder.database), turn: try WriteTurn(directory: folder.path),
+            fairnessTimeout: .seconds(60), now: { times.withLock { $0.isEmpty ? .zero : $0.removeFirst() } })
+    }
+
+    private static func run(_ queue: WriteQueue) async {
+        await withCheckedContinuation { continuation in
+            queue.run { _ in { continuation.resume() } }
+        }
+    }
+
+    /// Until what ran last has given the connection back.
+    private static func runHere(_ queue: WriteQueue) async -> Bool {
+        for _ in 0..<1_000 {
+            if queue.runHere({ _ in true }) == true { return true }
+            await Task.yield()
+        }
+        return false
+    }
+
+    @Test func `one runs here after a quick one, and not after a slow one`() async throws {
+        let folder = try TemporaryFolder()
+        let quick = WriteQueue.quickTransaction
+        let queue = try Self.queue(folder, took: [quick, quick + .microseconds(1)])
+        #expect(queue.runHere { _ in true } == nil, "nothing is known yet")
+        await Self.run(queue)
+        #expect(await Self.runHere(queue))
+        // That one took longer.
+        #expect(queue.runHere { _ in true } == nil)
+    }
+
+    @Test func `none runs here while another waits or another process has its turn`() async throws {
+        let folder = try TemporaryFolder()
+        let queue = try Self.queue(folder, took: [])
+        await Self.run(queue)
+        #expect(await Self.runHere(queue))
+        let other = try WriteTurn(directory: folder.path)
+        #expect(other.take(within: .seconds(60)))
+        #expect(queue.runHere { _ in true } == nil)
+        _ = other.release()
+        #expect(queue.runHere { _ in queue.runHere { _ in true } == nil } == true)
+        #expect(queue.runHere { _ -> Bool? in nil } == nil)
+        #expect(queue.runHere { _ in true } == true)
+    }
+
+    //  store                                  somebody without a turn
+    //  persists, quickly
+    //                                         BEGIN IMMEDIATE
+    //  persists: SQLite's lock is not free,
+    //  waits for it on its own thread
+    //                                         COMMIT
+    //  goes on
+    @Test func `a lock that is not free is waited for, and not on the caller's thread`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let joined = try await store.join(stream, as: "p1")
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let somebody = try DatabaseQueue(path: folder.database, configuration: configuration)
+        for number in 0..<20 {
+            _ = try await store.persist(events(number..<number + 1), in: stream, by: joined.writer)
+            try await somebody.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+            async let waiting = store.persist(events(100 + number..<101 + number), in: stream, by: joined.writer)
+            for _ in 0..<20 { await Task.yield() }
+            try await somebody.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+            #expect(try await waiting.count == 1)
+        }
+        #expect(try await store.all().count == 40)
+    }
+}
