@@ -7,7 +7,7 @@ extension BenchmarkPage {
 
     static let modes = [
         Mode(name: "default", words: "default"), Mode(name: "periodic", words: "once a second"),
-        Mode(name: "off", words: "no announcements"), Mode(name: "none", words: "database alone"),
+        Mode(name: "off", words: "nothing said"), Mode(name: "none", words: "database alone"),
     ]
 
     var lagOverTime: Markup {

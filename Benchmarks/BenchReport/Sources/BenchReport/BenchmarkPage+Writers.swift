@@ -99,8 +99,8 @@ extension BenchmarkPage {
             "dead", "What a dead writer costs",
             """
             A writer holds an ID in flight when it is killed (SIGKILL) or stopped (SIGSTOP); nobody closes it by hand. \
-            How long readers wait, from the signal to the arrival of the first event above that ID. One that is killed \
-            the operating system gives away; one that is stopped has to be silent for the timeout.
+            How long readers wait, from the signal to the arrival of the first event above that ID. Of one that \
+            is killed the operating system tells that it is gone; one that is stopped has to be silent for the timeout.
             """,
             [
                 Page.pairs([
