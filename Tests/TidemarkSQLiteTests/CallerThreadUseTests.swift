@@ -6,13 +6,14 @@ import Testing
 
     @Test func `nothing runs on its caller's thread before one was quick, or after one was slow`() {
         var use = CallerThreadUse()
-        #expect(!use.mayBegin(at: .zero))
+        var answers = [use.mayBegin(at: .zero)]
         use.ranElsewhere(for: quick)
-        #expect(use.mayBegin(at: .zero))
+        answers.append(use.mayBegin(at: .zero))
         use.ranHere(for: quick + .nanoseconds(1))
-        #expect(!use.mayBegin(at: .zero))
+        answers.append(use.mayBegin(at: .zero))
         use.ranElsewhere(for: quick)
-        #expect(use.mayBegin(at: .zero))
+        answers.append(use.mayBegin(at: .zero))
+        #expect(answers == [false, true, false, true])
     }
 
     /// Guards against a caller that never lets go of the only thread there is.
@@ -27,8 +28,9 @@ import Testing
             count += 1
         }
         #expect(count == 100)
-        #expect(!use.mayBegin(at: now + .seconds(60)))
+        var answers = [use.mayBegin(at: now + .seconds(60))]
         use.ranElsewhere(for: .microseconds(100))
-        #expect(use.mayBegin(at: now))
+        answers.append(use.mayBegin(at: now))
+        #expect(answers == [false, true])
     }
 }
