@@ -4,7 +4,8 @@
 /// do. But a caller that never has to wait never lets go of its thread, and where that is the only one, nothing else of
 /// the process runs, its heartbeat neither. So after ``longestStreak`` one transaction runs elsewhere.
 ///
-/// Invariant: between two transactions that run elsewhere those that run here begin within ``longestStreak``.
+/// Invariant: between two transactions that run elsewhere those that run here take ``longestStreak`` and the last of
+/// them together, at most.
 struct CallerThreadUse: Sendable {
     /// When the last transaction took longer, the next one runs elsewhere.
     static let quickTransaction = Duration.microseconds(500)
@@ -12,23 +13,21 @@ struct CallerThreadUse: Sendable {
 
     /// How long the last one took; nil before there was one.
     private var lastTook: Duration?
-    /// When the first of those began that ran here since one ran elsewhere.
-    private var streakBegan: Duration?
+    /// How long those took that ran here since one ran elsewhere.
+    private var streak = Duration.zero
 
-    mutating func mayBegin(at now: Duration) -> Bool {
-        guard let lastTook, lastTook <= Self.quickTransaction else { return false }
-        let began = streakBegan ?? now
-        guard now - began < Self.longestStreak else { return false }
-        streakBegan = began
-        return true
+    var mayBegin: Bool {
+        guard let lastTook else { return false }
+        return lastTook <= Self.quickTransaction && streak < Self.longestStreak
     }
 
     mutating func ranHere(for duration: Duration) {
         lastTook = duration
+        streak += duration
     }
 
     mutating func ranElsewhere(for duration: Duration) {
         lastTook = duration
-        streakBegan = nil
+        streak = .zero
     }
 }

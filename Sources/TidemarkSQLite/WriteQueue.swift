@@ -58,11 +58,11 @@ final class WriteQueue: Sendable {
     func runHere<Value>(_ transaction: (Database) -> Value?) -> Value? {
         guard let turn, pending.beginAlone() else { return nil }
         defer { pending.end() }
-        let start = now()
-        guard callerThread.withLock({ $0.mayBegin(at: start) }) else { return nil }
+        guard callerThread.withLock({ $0.mayBegin }) else { return nil }
         return pool.writeWithoutTransaction { db in
             guard turn.takeIfFree() else { return nil }
             defer { turn.releaseAtOnce() }
+            let start = now()
             let value = transaction(db)
             let end = now()
             callerThread.withLock { $0.ranHere(for: end - start) }
