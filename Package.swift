@@ -16,6 +16,7 @@ let package = Package(
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
         .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
         .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
+        .library(name: "TidemarkRedis", targets: ["TidemarkRedis"]),
         .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
     ],
@@ -26,10 +27,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        // Spans around what is done in the background, for whoever follows a row from process to process.
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        // Sockets. Only TidemarkReplication uses it.
+        // Sockets. Only TidemarkReplication and TidemarkRedis use it.
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        // TLS, between machines and to a broker. Only TidemarkReplication and TidemarkRedis use it.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         // The arguments of the program `tidemark`. No library uses it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     ],
@@ -49,6 +54,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings),
         .target(
@@ -67,15 +73,31 @@ let package = Package(
                 "Tidemark",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        // hiredis 0.14 or later: reads and formats the protocol of Redis. No `pkgConfig`: the compiler finds it without.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
+        .target(
+            name: "TidemarkRedis",
+            dependencies: [
+                "Tidemark", "CHiredis",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication",
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TidemarkRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -83,17 +105,30 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", "TidemarkReplication"],
             path: "Examples/QuickStart",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
+        .executableTarget(
+            name: "Outbox",
+            dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Examples/Outbox",
+            swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
-            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "TidemarkSQLiteTests",
-            dependencies: ["TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "TidemarkSQLite", "TidemarkTesting", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
-            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate"],
+            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
             swiftSettings: settings),
         // The simulator over fresh seeds for as long as one likes: scripts/simulate.
         .executableTarget(
@@ -103,12 +138,51 @@ let package = Package(
             ],
             path: "Tests/Simulate",
             swiftSettings: settings),
-        .testTarget(name: "TidemarkReplicationTests", dependencies: ["TidemarkReplication"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkRedisTests",
+            dependencies: [
+                "TidemarkRedis", "Tidemark", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkReplicationTests",
+            dependencies: [
+                "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        // Real processes that are killed and stopped: scripts/crash, and what tests of processes start.
+        .executableTarget(
+            name: "CrashTest",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            path: "Tests/Crash",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport", "CrashTest",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
-            name: "TidemarkCLITests", dependencies: ["TidemarkCLI", "Tidemark", "TidemarkSQLite"],
+            name: "TidemarkCLITests",
+            dependencies: [
+                "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: settings),
+        // What several test targets share: programs that are started and sent signals, folders, seeds.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

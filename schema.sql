@@ -75,6 +75,10 @@ CREATE TABLE tidemark_consumers (
     position INTEGER NOT NULL DEFAULT 0,
     -- The number of the newest commit in the snapshot of the checkpoint.
     commit_number INTEGER NOT NULL DEFAULT 0,
+    -- What was delivered up to the checkpoint, from the beginning: how many events, and a sum over their IDs and commit
+    -- numbers. Null where that is not known.
+    delivered_count INTEGER DEFAULT 0,
+    delivered_sum INTEGER DEFAULT 0,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;

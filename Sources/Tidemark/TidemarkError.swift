@@ -30,6 +30,8 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case unknownInstance(stream: StreamName, instance: InstanceName)
     /// There is no such stream in the database.
     case unknownStream(stream: StreamName, store: String)
+    /// No reader has ever kept its place under this name.
+    case unknownConsumer(stream: StreamName, consumer: ConsumerName, known: [ConsumerName])
     /// Another reader goes on under this consumer's name; this one has stopped.
     case consumerTaken(stream: StreamName, consumer: ConsumerName)
 
@@ -47,6 +49,10 @@ public enum TidemarkError: Error, Hashable, Sendable {
 
     /// The database cannot be reached or opened: a missing folder or file, a lost connection, a failing disk.
     case storeUnavailable(store: String, problem: String)
+    /// The file that is open was deleted, moved or replaced: what was written to it since is lost to everyone else.
+    case databaseReplaced(store: String)
+    /// A transaction of the user's own cannot take IDs as it is; it does not commit.
+    case unsuitableTransaction(store: String, problem: String)
     /// The file is not a database, or its contents are damaged.
     case notADatabase(store: String, problem: String)
     /// The database was made by a newer version of Tidemark.
@@ -71,7 +77,15 @@ extension TidemarkError {
     /// Whether it ends a log for good: trying again cannot help.
     var isFinal: Bool {
         switch self {
-        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards: true
+        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced: true
+        default: false
+        }
+    }
+
+    /// Whether what a reader would read from now on is not what it has read before.
+    var endsReading: Bool {
+        switch self {
+        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced: true
         default: false
         }
     }
@@ -106,6 +120,12 @@ extension TidemarkError: CustomStringConvertible {
             "stream \(stream) has no writer named \(instance)"
         case .unknownStream(let stream, let store):
             "\(store) has no stream named \(stream)"
+        case .unknownConsumer(let stream, let consumer, let known):
+            "stream \(stream) has no consumer named \(consumer)"
+                + (known.isEmpty
+                    ? ", nor any other"
+                    : "; there \(known.count == 1 ? "is" : "are") "
+                        + known.map(\.rawValue).joined(separator: ", "))
         case .consumerTaken(let stream, let consumer):
             "another reader has taken over consumer \(consumer) of stream \(stream): this one has stopped"
         case .databaseWentBackwards(let stream, let id, let problem):
@@ -115,6 +135,11 @@ extension TidemarkError: CustomStringConvertible {
             "the log of stream \(stream) is not running as instance \(instance): run it, or open it again"
         case .storeUnavailable(let store, let problem):
             "\(store) cannot be used: \(problem)"
+        case .databaseReplaced(let store):
+            "the file of \(store) was deleted, moved or replaced while it was open: nothing more is read from it or "
+                + "written to it; restart every process that uses it and check what was lost"
+        case .unsuitableTransaction(let store, let problem):
+            "this transaction cannot commit stream IDs of \(store): \(problem)"
         case .notADatabase(let store, let problem):
             "\(store) is not a database that Tidemark can use: \(problem)"
         case .schemaTooNew(let store, let found, let supported):

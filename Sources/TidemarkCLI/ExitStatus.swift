@@ -1,4 +1,5 @@
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 
 /// How the program ends, as in sysexits.h.
@@ -33,6 +34,9 @@ extension ExitStatus {
         case let error as any ProgramError: self = error.status
         case let error as TidemarkError: self.init(of: error)
         case is SocketFolderError: self = .unavailable
+        case TCPTransportError.unusableTLS: self = .unavailable
+        case is TCPTransportError: self = .usage
+        case is RedisError: self = .unavailable
         default: self = .internalError
         }
     }
@@ -44,9 +48,10 @@ extension ExitStatus {
         case .instanceTaken, .consumerTaken, .retired, .closed, .reservationExpired, .sequenceTimedOut, .writeLockHeld:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
-            .databaseWentBackwards, .sequenceWentBackwards:
+            .unknownConsumer,
+            .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced:
             self = .unavailable
-        case .notAMember, .invalidSequenceAnswer, .stopped:
+        case .notAMember, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }
     }

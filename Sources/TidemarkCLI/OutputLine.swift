@@ -3,13 +3,35 @@ import Tidemark
 
 /// The lines that `tail` writes.
 enum OutputLine {
+    /// Appends a line for each event of the batch, in order.
+    static func append(_ batch: EventBatch, to lines: inout [UInt8]) {
+        var own = batch.ownEvents[...]
+        for event in batch.events {
+            while let first = own.first, first.streamID < event.streamID { append(own.removeFirst(), to: &lines) }
+            append(event, to: &lines)
+        }
+        for event in own { append(event, to: &lines) }
+    }
+
+    /// Of an event in a table of the user's own only its place is known here: its `event` is null.
+    private static func append(_ own: OwnEvent, to lines: inout [UInt8]) {
+        appendPlace(own.streamID, own.instance, own.persistedAtMilliseconds, to: &lines)
+        lines += "null}\n".utf8
+    }
+
+    /// Everything up to the event itself.
+    private static func appendPlace(
+        _ id: StreamID, _ instance: InstanceName, _ persistedAtMilliseconds: Int64, to line: inout [UInt8]
+    ) {
+        line += "{\"stream_id\":\(id),\"instance\":\(JSONString.quoted(instance.rawValue))".utf8
+        line += ",\"persisted_at\":\"\(Timestamp.text(persistedAtMilliseconds))\",\"event\":".utf8
+    }
+
     /// Appends one JSON object and a newline. A payload that is JSON on one line goes in byte for byte; of any other
     /// payload, which another program may have written, the bytes are in base64.
     static func append(_ persisted: PersistedEvent, to line: inout [UInt8]) {
         let event = persisted.event
-        let instance = JSONString.quoted(persisted.instance.rawValue)
-        line += "{\"stream_id\":\(persisted.streamID),\"instance\":\(instance)".utf8
-        line += ",\"persisted_at\":\"\(Timestamp.text(persisted.persistedAtMilliseconds))\",\"event\":".utf8
+        appendPlace(persisted.streamID, persisted.instance, persisted.persistedAtMilliseconds, to: &line)
         if isOneLineJSON(event.payload) {
             line += event.payload
         } else {

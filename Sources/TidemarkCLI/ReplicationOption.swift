@@ -1,5 +1,6 @@
 import ArgumentParser
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 
 /// How the processes that share a database hear each other.
@@ -8,6 +9,8 @@ enum Replication: Hashable, Sendable {
     case automatic
     /// A socket in this folder.
     case unix(directory: String)
+    case tcp(TCPOption)
+    case redis(RedisOption)
     case none
 
     /// - Throws: `ValidationError`.
@@ -24,29 +27,54 @@ enum Replication: Hashable, Sendable {
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
             if path.isEmpty { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
-        case _ where text.hasPrefix("tcp://") || text.hasPrefix("redis://"):
-            throw ValidationError("replication over \(text.prefix { $0 != ":" }) is not in this version yet")
+        case _ where text.hasPrefix("tcp://"):
+            self = .tcp(try TCPOption(parsing: text.dropFirst("tcp://".count)))
+        case _ where text.hasPrefix("redis://") || text.hasPrefix("rediss://"):
+            self = .redis(try RedisOption(parsing: text))
         default:
-            throw ValidationError("give auto, unix:PATH or none")
+            throw ValidationError("give auto, unix:PATH, tcp://host:port, redis://host:port/CHANNEL or none")
         }
     }
 
-    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered.
+    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered, or `TCPTransportError`.
     func transport(databasePath: String) throws -> (any ReplicationTransport)? {
         switch self {
         case .automatic: try UnixSocketTransport(besideDatabase: databasePath)
         case .unix(let directory): UnixSocketTransport(directory: directory)
+        case .tcp(let option): try option.transport()
+        case .redis(let option): try option.transport()
         case .none: nil
         }
+    }
+
+    /// Where everything that is said can be heard, without a database; nil where that is nowhere.
+    func watchedTransport() throws -> (any ReplicationTransport)? {
+        guard case .redis(let option) = self else {
+            return self == .automatic ? nil : try transport(databasePath: "")
+        }
+        var configuration = RedisConfiguration()
+        configuration.hearsUserIP = true
+        return try option.transport(configuration: configuration)
     }
 }
 
 /// `--replication`, for the commands that take part in it.
+///
+/// It is not parsed as an argument but in ``validate()``: what is wrong with an argument is shown with the argument, and
+/// there may be a password in this one.
 struct ReplicationOptions: ParsableArguments {
     @Option(
+        name: .customLong("replication"),
         help: ArgumentHelp(
-            "How processes hear each other: auto (a socket beside the database, the default), unix:PATH or none.",
-            valueName: "WAY"),
-        transform: Replication.init(parsing:))
-    var replication: Replication = .automatic
+            """
+            How processes hear each other: auto (a socket beside the database), unix:PATH, tcp://host:port, \
+            redis://host:port/CHANNEL or none.
+            """,
+            valueName: "WAY"))
+    var way = "auto"
+
+    /// - Throws: `ValidationError`.
+    var replication: Replication { get throws { try Replication(parsing: way) } }
+
+    mutating func validate() throws { _ = try replication }
 }

@@ -54,12 +54,12 @@ struct Tail: Sendable {
         wait.begin()
         while let batch = try await iterator.next() {
             wait.end()
-            let wanted = batch.ending(at: end)
+            let wanted = end.map(batch.ending(at:)) ?? batch
             var lines: [UInt8] = []
-            for event in wanted.events { OutputLine.append(event, to: &lines) }
+            OutputLine.append(wanted, to: &lines)
             try await output.write(lines)
             try await written(wanted)
-            progress.add(wanted.events.count)
+            progress.add(wanted.events.count + wanted.ownEvents.count)
             if let end, batch.through >= end { return }
             wait.begin()
         }
@@ -70,15 +70,6 @@ struct Tail: Sendable {
         try await wait.expiry(of: timeout)
         let heldBackBy = try await log.explain().heldBackBy
         throw HeldBackTooLong(stream: log.stream, end: end ?? 0, timeout: timeout, heldBackBy: heldBackBy)
-    }
-}
-
-extension EventBatch {
-    /// The batch without what comes after `end`.
-    func ending(at end: StreamID?) -> EventBatch {
-        guard let end, through > end else { return self }
-        return EventBatch(
-            events: events.filter { $0.streamID <= end }, through: end, commitNumber: commitNumber)
     }
 }
 

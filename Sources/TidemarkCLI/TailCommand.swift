@@ -97,9 +97,10 @@ struct TailCommand: AsyncParsableCommand {
 
     private func openLog(_ store: SQLiteEventStore, isReadOnly: Bool) async throws -> EventLog {
         // Only who may write can connect to the socket beside the database; the others ask the database.
-        let isWithoutSocket = isReadOnly && replication.replication == .automatic
+        let way = try replication.replication
+        let isWithoutSocket = isReadOnly && way == .automatic
         return try await EventLog.open(
             store, stream: database.stream,
-            transport: isWithoutSocket ? nil : try replication.replication.transport(databasePath: store.path))
+            transport: isWithoutSocket ? nil : try way.transport(databasePath: store.path))
     }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import TidemarkCore
 
 /// Which part this process takes: it connects where somebody serves, serves where nobody does, and steps down when
 /// another has taken its place.
@@ -21,6 +22,8 @@ struct Election {
 
     /// How long a lock that another holds is respected.
     static let lockPatience = TimeAmount.seconds(1)
+    /// Short at first, so that the next one takes over at once; nine attempts take at least 8 seconds all the same.
+    static let delays = Backoff(shortest: .milliseconds(5), longest: .seconds(5), growth: 4)
 
     private enum State {
         case seeking
@@ -29,7 +32,7 @@ struct Election {
     }
 
     private var state = State.seeking
-    private var backoff = Backoff()
+    private var backoff = LinkBackoff(delays)
     private var random: SeededRandom
     /// The socket whose server fell silent: connecting to it would succeed, and be as silent again.
     private var silent: SocketIdentity?
@@ -62,14 +65,17 @@ struct Election {
         return .wait(.microseconds(Int64.random(in: 100...1000, using: &random)))
     }
 
-    mutating func tookOver(as socket: SocketIdentity, now: NIODeadline) {
-        linkCameUp(.serving(socket), now: now)
+    mutating func tookOver(as socket: SocketIdentity) {
+        linkCameUp(.serving(socket))
     }
 
     /// The server has said who it is.
-    mutating func greeted(by socket: SocketIdentity?, now: NIODeadline) {
-        linkCameUp(.client(of: socket), now: now)
+    mutating func greeted(by socket: SocketIdentity?) {
+        linkCameUp(.client(of: socket))
     }
+
+    /// Everyone of this process has caught up over the link.
+    mutating func caughtUp(now: NIODeadline) { backoff.caughtUp(at: now) }
 
     /// The link to the server is gone, or never came to a greeting.
     mutating func lostServer(at socket: SocketIdentity?, wasSilent: Bool, now: NIODeadline) -> Action {
@@ -91,10 +97,10 @@ struct Election {
         return .stepDown(then: backoff.next(at: now, using: &random))
     }
 
-    private mutating func linkCameUp(_ newState: State, now: NIODeadline) {
+    private mutating func linkCameUp(_ newState: State) {
         state = newState
         silent = nil
         lockRefusedSince = nil
-        backoff.linkCameUp(at: now)
+        backoff.linkCameUp()
     }
 }

@@ -11,8 +11,8 @@ protocol PeerOwner: AnyObject {
     func peer(_ peer: PeerHandler, sentSkipped line: ByteBuffer, because reason: String)
     func peer(_ peer: PeerHandler, complains text: String)
     func peerIsTooSlow(_ peer: PeerHandler)
-    /// Nothing more comes of this peer. `wasSilent`: it was dropped because it said nothing.
-    func peerIsGone(_ peer: PeerHandler, reason: String, wasSilent: Bool)
+    /// Nothing more comes of this peer.
+    func peerIsGone(_ peer: PeerHandler, because problem: SocketProblem)
 }
 
 /// One connection to another process, on either side.
@@ -21,7 +21,7 @@ final class PeerHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private weak var owner: (any PeerOwner)?
-    private let configuration: UnixSocketConfiguration
+    private let configuration: SocketConfiguration
     private let introduction: [ReplicationCommand]
     private var framing: LineFraming
     private var session: PeerSession
@@ -39,7 +39,7 @@ final class PeerHandler: ChannelInboundHandler {
     /// - Parameter introduction: what is sent first.
     init(
         owner: any PeerOwner, side: PeerSession.Side, introduction: [ReplicationCommand],
-        configuration: UnixSocketConfiguration
+        configuration: SocketConfiguration
     ) {
         self.owner = owner
         self.introduction = introduction
@@ -66,7 +66,7 @@ final class PeerHandler: ChannelInboundHandler {
         do {
             while !isLeaving, let line = try framing.next() { take(line) }
         } catch {
-            leave(reason: error.description)
+            leave(because: .lineTooLong(limit: error.limit))
         }
     }
 
@@ -75,7 +75,7 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        gone(reason: "\(name) closed the connection")
+        gone(because: .closed(peer: name))
     }
 
     /// The context and this handler hold each other until here.
@@ -90,7 +90,7 @@ final class PeerHandler: ChannelInboundHandler {
 
     /// The connection was lost, or could not be set up.
     func failed(_ error: any Error) {
-        gone(reason: "the connection to \(name) failed: \(error)")
+        gone(because: .failed(peer: name, problem: "\(error)"))
     }
 
     /// Sends lines at once. A peer that leaves too much unread is disconnected.
@@ -101,24 +101,22 @@ final class PeerHandler: ChannelInboundHandler {
         let unsent = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
         if let unsent, unsent > configuration.unsentLimit {
             owner?.peerIsTooSlow(self)
-            leave(reason: "\(name) reads too slowly: \(unsent) bytes wait for it")
+            leave(because: .tooSlow(peer: name, unsentBytes: unsent))
         }
     }
 
     /// Ends the connection, after telling the peer why if it still listens.
-    func leave(reason: String) {
+    func leave(because problem: SocketProblem) {
         guard let context, !isLeaving else { return }
-        if let text = try? SimpleText(validating: reason) {
-            var line = context.channel.allocator.buffer(capacity: 128)
-            line.writeString(ReplicationCommand.error(text).line + "\n")
-            let channel = context.channel
-            context.writeAndFlush(wrapOutboundOut(line)).whenComplete { _ in channel.close(promise: nil) }
-            // The reason waits behind what the peer has not read; it may never read that.
-            channel.eventLoop.scheduleTask(in: TimeAmount(configuration.silenceLimit)) { channel.close(promise: nil) }
-        } else {
-            context.close(promise: nil)
-        }
-        gone(reason: reason)
+        // Before the channel is closed, which would be taken for the reason.
+        gone(because: problem)
+        guard let text = try? SimpleText(validating: "\(problem)") else { return context.close(promise: nil) }
+        var line = context.channel.allocator.buffer(capacity: 128)
+        line.writeString(ReplicationCommand.error(text).line + "\n")
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(line)).whenComplete { _ in channel.close(promise: nil) }
+        // The reason waits behind what the peer has not read; it may never read that.
+        channel.eventLoop.scheduleTask(in: TimeAmount(configuration.silenceLimit)) { channel.close(promise: nil) }
     }
 
     /// Ends the connection without a word.
@@ -152,8 +150,8 @@ final class PeerHandler: ChannelInboundHandler {
             self.name = name
         case .outOfPlace:
             owner?.peer(self, sentSkipped: line, because: "it is not for this side to say")
-        case .refuse(let reason):
-            leave(reason: reason)
+        case .refuse(let problem):
+            leave(because: problem)
         }
     }
 
@@ -162,7 +160,7 @@ final class PeerHandler: ChannelInboundHandler {
         let now = NIODeadline.now()
         switch liveness.look(at: now) {
         case .silent:
-            gone(reason: "\(name) has said nothing for \(configuration.silenceLimit)", wasSilent: true)
+            gone(because: .silent(peer: name, limit: configuration.silenceLimit))
             context.close(promise: nil)
         case .alive(let ping, let next):
             if ping { send([Self.ping()]) }
@@ -181,12 +179,12 @@ final class PeerHandler: ChannelInboundHandler {
         send(lines)
     }
 
-    private func gone(reason: String, wasSilent: Bool = false) {
+    private func gone(because problem: SocketProblem) {
         isLeaving = true
         timer?.cancel()
         if isGone { return }
         isGone = true
-        owner?.peerIsGone(self, reason: reason, wasSilent: wasSilent)
+        owner?.peerIsGone(self, because: problem)
     }
 
     private static func ping() -> ReplicationCommand {

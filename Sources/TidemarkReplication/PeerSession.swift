@@ -22,7 +22,7 @@ struct PeerSession {
         /// Not for this side to say: counted and skipped.
         case outOfPlace
         /// The connection is of no use.
-        case refuse(reason: String)
+        case refuse(SocketProblem)
     }
 
     let side: Side
@@ -33,6 +33,13 @@ struct PeerSession {
         isGreeted = side == .client
     }
 
+    private var sender: CommandSender {
+        switch side {
+        case .server: .server
+        case .client: .client
+        }
+    }
+
     mutating func meaning(of command: ReplicationCommand) -> Meaning {
         switch (command, side) {
         case (.ping, _):
@@ -41,16 +48,17 @@ struct PeerSession {
             return .complaint(text.text)
         case (.server(let name), .server(let expected)) where !isGreeted:
             guard name.text == expected else {
-                return .refuse(reason: "the server is called \"\(name.text)\", not \"\(expected)\"")
+                return .refuse(.wrongServerName(expected: expected, found: name.text))
             }
             isGreeted = true
             return .greeted
         case (.name(let name), .client):
             return .named(name.text)
-        case (.server, _), (.name, _):
+        case (.server, .server),
+            _ where !command.kind.mayBeSent(by: sender):
             return .outOfPlace
         default:
-            return isGreeted ? .command : .refuse(reason: "the server spoke before it gave its name")
+            return isGreeted ? .command : .refuse(.noServerName)
         }
     }
 }

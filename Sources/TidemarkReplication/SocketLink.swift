@@ -1,7 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
-import TidemarkCore
+import Tidemark
 
 /// The thread of a transport and the node that lives on it, as seen from other threads.
 final class SocketLink: Sendable {
@@ -11,15 +11,19 @@ final class SocketLink: Sendable {
     private let outbox: Outbox
     private let counts: SharedCounts
 
-    init(directory: String, configuration: UnixSocketConfiguration, logger: Logger, counts: SharedCounts) {
+    /// - Parameter meeting: called once, for the node.
+    init(
+        configuration: SocketConfiguration, serverName: SimpleText, logger: Logger, counts: SharedCounts,
+        meeting: @Sendable (SocketNode) -> any Meeting
+    ) {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         loop = group.next()
         outbox = Outbox(limit: configuration.unsentLimit)
         self.counts = counts
         node = NIOLoopBoundBox.makeBoxSendingValue(
             SocketNode(
-                path: directory, loop: loop, configuration: configuration, logger: logger, outbox: outbox,
-                counts: counts),
+                loop: loop, configuration: configuration, serverName: serverName, logger: logger, outbox: outbox,
+                counts: counts, meeting: meeting),
             eventLoop: loop)
     }
 
@@ -39,11 +43,16 @@ final class SocketLink: Sendable {
         }
     }
 
-    /// Whether this process serves the socket.
-    var isServing: Bool {
+    /// The participant of that connection has caught up with every stream.
+    func caughtUp(_ id: Int) {
+        loop.execute { [node] in node.value.caughtUp(id) }
+    }
+
+    /// The port that this process serves over TCP.
+    var servedPort: Int? {
         get async {
             await withCheckedContinuation { continuation in
-                loop.execute { [node] in continuation.resume(returning: node.value.election.isServing) }
+                loop.execute { [node] in continuation.resume(returning: node.value.meeting?.servedPort) }
             }
         }
     }

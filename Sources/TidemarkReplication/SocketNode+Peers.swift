@@ -4,8 +4,8 @@ import Tidemark
 
 extension SocketNode: PeerOwner {
     func peerIsGreeted(_ peer: PeerHandler) {
-        guard case .client(let server, let socket) = role, server === peer else { return }
-        election.greeted(by: socket, now: .now())
+        guard case .client(let server) = role, server === peer else { return }
+        meeting?.serverGreeted()
         linkIsUp()
     }
 
@@ -41,13 +41,70 @@ extension SocketNode: PeerOwner {
         counts.add(to: \.slowPeers)
     }
 
-    func peerIsGone(_ peer: PeerHandler, reason: String, wasSilent: Bool) {
+    func peerIsGone(_ peer: PeerHandler, because problem: SocketProblem) {
         if isStopped { return }
+        var wasSilent = false
+        if case .silent = problem { wasSilent = true }
         let level: Logger.Level = wasSilent ? .info : .debug
-        logger.log(level: level, "a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(reason)"])
+        logger.log(level: level, "a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(problem)"])
         if clients.removeValue(forKey: ObjectIdentifier(peer)) != nil { return }
-        guard case .client(let server, let socket) = role, server === peer else { return }
-        linkIsDown(reason: reason)
-        perform(election.lostServer(at: socket, wasSilent: wasSilent, now: .now()))
+        guard case .client(let server) = role, server === peer else { return }
+        if !isLinked { attemptFailed("\(problem)") }
+        linkIsDown(because: problem)
+        meeting?.serverLost(wasSilent: wasSilent)
+    }
+}
+
+/// The part that this process takes.
+extension SocketNode {
+    /// Sets a channel to the server up; the link is there once the server has said who it is.
+    func addServer(on channel: any Channel) throws {
+        let name = participants.values.map(\.name).min().flatMap { try? SimpleText(validating: $0.rawValue) }
+        let server = PeerHandler(
+            owner: self, side: .server(named: serverName.text), introduction: [.name(name ?? serverName), .replicate],
+            configuration: configuration)
+        try channel.pipeline.syncOperations.addHandler(server)
+        counts.add(to: \.connectionAttempts)
+        role = .client(server)
+    }
+
+    func addClient(on channel: any Channel) throws {
+        guard case .server = role, !isStopped else { throw ChannelError.ioOnClosedChannel }
+        let client = PeerHandler(
+            owner: self, side: .client, introduction: [.server(serverName)], configuration: configuration)
+        try channel.pipeline.syncOperations.addHandler(client)
+        clients[ObjectIdentifier(client)] = client
+    }
+
+    /// From now on this process serves. False when it was stopped meanwhile.
+    func serves(on channel: any Channel) -> Bool {
+        if isStopped {
+            channel.close(promise: nil)
+            return false
+        }
+        role = .server(channel)
+        logger.debug("serving the replication socket", metadata: ["address": "\(channel.localAddress, default: "-")"])
+        let node = NIOLoopBound(self, eventLoop: loop)
+        channel.closeFuture.assumeIsolated().whenComplete { _ in node.value.isClosed(channel) }
+        return true
+    }
+
+    /// The listening socket failed while this process served.
+    private func isClosed(_ channel: any Channel) {
+        guard case .server(let own) = role, own === channel, !isStopped else { return }
+        stepDown(because: "the listening socket failed")
+        meeting?.listenerFailed()
+    }
+
+    func stepDown(because reason: String) {
+        guard case .server(let channel) = role else { return }
+        let problem = SocketProblem.servesNoLonger(problem: reason)
+        // Before the channel is closed, which would lead here again.
+        role = .seeking
+        channel.close(promise: nil)
+        logger.info("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
+        for client in Array(clients.values) { client.leave(because: problem) }
+        clients = [:]
+        linkIsDown(because: problem)
     }
 }

@@ -3,40 +3,39 @@ import NIOCore
 import NIOPosix
 import Tidemark
 
-/// This process's part in the exchange: carries out what ``Election`` decides, and passes commands on.
+/// This process's part in the exchange: takes the part that its ``Meeting`` finds for it, and passes commands on.
 ///
 /// Everything in it happens on one event loop.
 final class SocketNode {
-    /// What every server calls itself, and every client expects.
-    static let serverName: SimpleText = {
-        do {
-            return try SimpleText(validating: "tidemark")
-        } catch {
-            preconditionFailure("a word is a text without line breaks: \(error)")
-        }
-    }()
-
     enum Role {
         /// Neither connected nor serving, or not yet.
         case seeking
-        case client(PeerHandler, socket: SocketIdentity?)
+        case client(PeerHandler)
         case server(any Channel)
     }
 
     struct Participant {
         let name: InstanceName
         let receive: @Sendable (ReplicationEvent) -> Void
+        /// Whether it has caught up over this link.
+        var hasCaughtUp = false
+
+        init(name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void) {
+            self.name = name
+            self.receive = receive
+        }
     }
 
-    let path: String
     let loop: any EventLoop
-    let configuration: UnixSocketConfiguration
+    let configuration: SocketConfiguration
+    /// What the server calls itself, and its clients expect.
+    let serverName: SimpleText
     let logger: Logger
     let outbox: Outbox
     let counts: SharedCounts
     let encoding: LineEncoding
 
-    var election: Election
+    private(set) var meeting: (any Meeting)?
     var role = Role.seeking
     /// The clients, while this process serves.
     var clients: [ObjectIdentifier: PeerHandler] = [:]
@@ -51,17 +50,17 @@ final class SocketNode {
     var loggedFailure: String?
 
     init(
-        path: String, loop: any EventLoop, configuration: UnixSocketConfiguration, logger: Logger, outbox: Outbox,
-        counts: SharedCounts
+        loop: any EventLoop, configuration: SocketConfiguration, serverName: SimpleText, logger: Logger,
+        outbox: Outbox, counts: SharedCounts, meeting: @Sendable (SocketNode) -> any Meeting
     ) {
-        self.path = path
         self.loop = loop
         self.configuration = configuration
+        self.serverName = serverName
         self.logger = logger
         self.outbox = outbox
         self.counts = counts
         encoding = LineEncoding(limit: configuration.lineLimit)
-        election = Election(seed: .random(in: .min ... .max))
+        self.meeting = meeting(self)
     }
 
     // MARK: Participants of this process
@@ -70,7 +69,7 @@ final class SocketNode {
         participants[id] = participant
         if !hasStarted {
             hasStarted = true
-            perform(election.waited())
+            meeting?.begin()
         } else if isLinked {
             participant.receive(.connected)
             // The others do not know that somebody new listens here.
@@ -80,6 +79,18 @@ final class SocketNode {
 
     func remove(_ id: Int) {
         participants[id] = nil
+        tellIfCaughtUp()
+    }
+
+    func caughtUp(_ id: Int) {
+        guard isLinked else { return }
+        participants[id]?.hasCaughtUp = true
+        tellIfCaughtUp()
+    }
+
+    private func tellIfCaughtUp() {
+        guard isLinked, !participants.isEmpty, participants.values.allSatisfy(\.hasCaughtUp) else { return }
+        meeting?.caughtUp()
     }
 
     /// Passes on what participants have sent since the last time.
@@ -91,7 +102,7 @@ final class SocketNode {
     private func pass(_ commands: [ReplicationCommand], from sender: Int) {
         // The other processes first: theirs is the longer way.
         switch role {
-        case .client(let server, _) where isLinked: server.send(lines(of: commands))
+        case .client(let server) where isLinked: server.send(lines(of: commands))
         case .server where !clients.isEmpty: sendToClients(lines(of: commands))
         default: break
         }
@@ -105,7 +116,8 @@ final class SocketNode {
         let leftOut = encoding.append(commands, to: &lines)
         if leftOut > 0 {
             counts.add(leftOut, to: \.leftOutCommands)
-            logger.warning("commands left out: their lines are too long", metadata: ["count": "\(leftOut)"])
+            logger.warning(
+                "rows are too long for a line: receivers have to fetch them", metadata: ["count": "\(leftOut)"])
         }
         return lines
     }
@@ -123,15 +135,26 @@ final class SocketNode {
 
     func linkIsUp() {
         isLinked = true
+        counts.lastProblem = nil
+        for id in participants.keys { participants[id]?.hasCaughtUp = false }
         loggedFailure = nil
         tellParticipants(.connected)
     }
 
-    func linkIsDown(reason: String) {
+    func linkIsDown(because problem: SocketProblem) {
         role = .seeking
+        counts.lastProblem = problem
         if !isLinked { return }
         isLinked = false
-        tellParticipants(.disconnected(reason: reason))
+        tellParticipants(.disconnected(reason: "\(problem)"))
+    }
+
+    /// A link could not be made: logged once for as long as it is the same.
+    func attemptFailed(_ reason: String) {
+        counts.lastProblem = .unreachable(problem: reason)
+        if reason == loggedFailure { return }
+        loggedFailure = reason
+        logger.warning("replication over the socket does not work", metadata: ["reason": "\(reason)"])
     }
 
     func schedule(after delay: TimeAmount, _ body: @escaping () -> Void) {
@@ -146,7 +169,7 @@ final class SocketNode {
         participants = [:]
         switch role {
         case .seeking: break
-        case .client(let server, _): server.close()
+        case .client(let server): server.close()
         case .server(let channel): channel.close(promise: nil)
         }
         for client in clients.values { client.close() }

@@ -1,7 +1,4 @@
 public import Logging
-import NIOCore
-import NIOPosix
-import Synchronization
 public import Tidemark
 
 /// Carries commands between the processes of one user on one machine that name the same folder, with no setting at all.
@@ -17,26 +14,20 @@ public final class UnixSocketTransport: ReplicationTransport {
     /// The folder in which the socket is.
     public let directory: String
 
-    private struct State {
-        var link: SocketLink?
-        var connections = 0
-        var lastConnection = 0
-    }
-
-    private let configuration: UnixSocketConfiguration
-    private let logger: Logger
-    private let counters = SharedCounts()
-    private let state = Mutex(State())
+    private let link: SharedLink
 
     /// - Parameter directory: a folder that only its owner can enter (mode 0700). It is made when it is not there,
     ///   though not the folders above it.
     public init(
-        directory: String, configuration: UnixSocketConfiguration = UnixSocketConfiguration(),
+        directory: String, configuration: SocketConfiguration = SocketConfiguration(),
         logger: Logger = Logger(label: "tidemark.replication")
     ) {
         self.directory = directory
-        self.configuration = configuration
-        self.logger = logger
+        link = SharedLink { counts in
+            SocketLink(configuration: configuration, serverName: .tidemark, logger: logger, counts: counts) { node in
+                UnixMeeting(node: node, path: directory)
+            }
+        }
     }
 
     /// Uses the folder beside a database file: its path followed by `-tidemark`.
@@ -45,7 +36,7 @@ public final class UnixSocketTransport: ReplicationTransport {
     ///
     /// - Throws: ``SocketFolderError`` when the folder of the database cannot be entered.
     public convenience init(
-        besideDatabase path: String, configuration: UnixSocketConfiguration = UnixSocketConfiguration(),
+        besideDatabase path: String, configuration: SocketConfiguration = SocketConfiguration(),
         logger: Logger = Logger(label: "tidemark.replication")
     ) throws {
         let directory = try SocketFolder.path(besideDatabase: path)
@@ -53,7 +44,10 @@ public final class UnixSocketTransport: ReplicationTransport {
     }
 
     /// What was skipped or left out so far.
-    public var counts: UnixSocketCounts { counters.current }
+    public var counts: SocketCounts { link.counts.current }
+
+    /// What ended the link, or kept it from being made, the last time; nil once it is there.
+    public var lastProblem: SocketProblem? { link.counts.lastProblem }
 
     /// Takes part until the connection is closed.
     ///
@@ -66,26 +60,6 @@ public final class UnixSocketTransport: ReplicationTransport {
         as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
     ) async throws -> any ReplicationConnection {
         _ = try SocketFolder(path: directory)
-        let (link, id) = state.withLock { state in
-            let link =
-                state.link
-                ?? SocketLink(directory: directory, configuration: configuration, logger: logger, counts: counters)
-            state.link = link
-            state.connections += 1
-            state.lastConnection += 1
-            return (link, state.lastConnection)
-        }
-        await link.add(SocketNode.Participant(name: name, receive: receive), as: id)
-        return UnixSocketConnection(id: id, link: link, transport: self)
-    }
-
-    func close(_ id: Int, on link: SocketLink) async {
-        await link.remove(id)
-        let isLast = state.withLock { state in
-            state.connections -= 1
-            if state.connections == 0 { state.link = nil }
-            return state.connections == 0
-        }
-        if isLast { await link.stop() }
+        return await link.connect(as: name, receive: receive)
     }
 }

@@ -21,10 +21,10 @@ struct DatabaseFile: Hashable, Sendable {
         self.path = try Self.resolved(path, remainingLinks: 32)
     }
 
-    var exists: Bool {
-        var information = stat()
-        return stat(path, &information) == 0
-    }
+    var exists: Bool { identity != nil }
+
+    /// Which file has the name now; nil when none has.
+    var identity: FileIdentity? { FileIdentity(path: path) }
 
     /// Makes the folder beside the database, for its owner alone.
     ///

@@ -77,6 +77,16 @@ struct EventRows {
             """, state.streamRow, id, state.writerRow, persistedAt, state.commitNumber + 1) == 1
     }
 
+    /// Marks the row as that of an event in a table of the user's own.
+    func insertOwn(_ id: StreamID) throws {
+        try Query.run(
+            db,
+            """
+            INSERT INTO tidemark_events (stream, stream_id, kind, writer, persisted_at, commit_number)
+            VALUES (?, ?, 2, ?, ?, ?)
+            """, state.streamRow, id, state.writerRow, persistedAt, state.commitNumber + 1)
+    }
+
     /// Whether the row holds an event or a tombstone.
     func isTaken(_ id: StreamID) throws -> Bool {
         try kind(of: id) != nil

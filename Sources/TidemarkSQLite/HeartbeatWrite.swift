@@ -14,9 +14,9 @@ struct HeartbeatWrite {
         let states: [WriterState]
         do {
             states = try beats.map { beat in
-                let state = try WriterState(db, stream: beat.stream, instance: beat.writer.instance, store: store)
+                let state = try WriterState(db, stream: beat.stream, writer: beat.writer, store: store)
                 _ = try state.standing(of: beat.writer)
-                try state.requireAllocated(beat.position)
+                try state.requireAllocated(max(beat.position, beat.lowestInFlight ?? 0))
                 return state
             }
         } catch let error as TidemarkError {

@@ -21,26 +21,27 @@ struct OpenedSnapshot {
         deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
     }
 
-    func snapshot(_ events: [PersistedEvent], isTruncated: Bool) -> Snapshot {
+    func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent] = [], isTruncated: Bool) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
-            deliveredIsThere: deliveredIsThere, events: events, isTruncated: isTruncated)
+            deliveredIsThere: deliveredIsThere, events: events, ownEvents: ownEvents, isTruncated: isTruncated)
     }
 
     /// The rows asked for, as far as the limits go; whether they cut something off. There are none where the members
     /// are not those that were asked for, or the delivered event is not there.
     ///
-    /// - Parameter body: gets rows as ``EventBatch`` needs them, and returns how many bytes the row's payload has.
-    func forEachRow(_ body: (Query) throws -> Int) throws -> Bool {
+    /// - Parameter body: gets rows as ``EventDecoder`` needs them, and whether the event is in a table of the user's own;
+    ///   returns how many bytes the row's payload has.
+    func forEachRow(_ body: (_ row: Query, _ isOwn: Bool) throws -> Int) throws -> Bool {
         guard deliveredIsThere, membership.version == request.membershipVersion else { return false }
         // Without members nobody can commit: what is here is all there will ever be up to the newest.
         let through = membership.members.isEmpty ? newest : request.through
         let query = try Query(
             db,
             """
-            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number
+            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, kind
             FROM tidemark_events
-            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind = 0
+            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind <> 1
             ORDER BY stream_id
             """)
         defer { query.reset() }
@@ -52,7 +53,7 @@ struct OpenedSnapshot {
         while try query.step() {
             if count >= request.limit || payloadBytes >= request.byteLimit { return true }
             count += 1
-            payloadBytes += try body(query)
+            payloadBytes += try body(query, query.number(8) != 0)
         }
         return false
     }
@@ -61,7 +62,7 @@ struct OpenedSnapshot {
     func delivered(_ id: StreamID) throws -> Delivered {
         let delivered = try Query.first(
             db, "SELECT commit_number, event_id FROM tidemark_events WHERE stream = ? AND stream_id = ?", row.row, id
-        ) { Delivered(streamID: id, commitNumber: $0.number(0), eventID: $0.text(1)) }
+        ) { Delivered(streamID: id, commitNumber: $0.number(0), eventID: $0.isNull(1) ? nil : $0.text(1)) }
         guard let delivered else {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row is gone from its own snapshot")
         }
@@ -73,7 +74,7 @@ struct OpenedSnapshot {
             db,
             """
             SELECT 1 FROM tidemark_events
-            WHERE stream = ? AND stream_id = ? AND kind = 0 AND commit_number = ? AND event_id = ?
+            WHERE stream = ? AND stream_id = ? AND kind <> 1 AND commit_number = ? AND event_id IS ?
             """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
         ) { _ in true }
         return found == true

@@ -19,11 +19,12 @@ struct Opening: Sendable {
         deadline = .now() + configuration.busyTimeout.inSeconds
     }
 
-    func makePool() throws -> DatabasePool {
+    /// The connections, and which file they are of.
+    func makePool() throws -> (DatabasePool, FileIdentity) {
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
-        if configuration.readOnly { return try retryingBusy { try connect() } }
+        if configuration.readOnly { return try inPlace { try retryingBusy { try connect() } } }
         try file.makeDirectory()
         // Turning WAL on and making the schema need locks of SQLite's that no busy handler waits for.
         let lock = try FileLock(path: file.directory + "/open.lock")
@@ -32,15 +33,27 @@ struct Opening: Sendable {
         }
         defer { lock.unlock() }
         if !file.exists { try file.makeFile() }
-        return try retryingBusy {
-            let pool = try connect()
-            try pool.writeWithoutTransaction { db in
-                // GRDB sets it to NORMAL when it turns WAL on: then a power cut may take back what was acknowledged.
-                try db.execute(sql: "PRAGMA synchronous = FULL")
-                try schema.prepare(db)
+        return try inPlace {
+            try retryingBusy {
+                let pool = try connect()
+                try pool.writeWithoutTransaction { db in
+                    // GRDB sets it to NORMAL when it turns WAL on: then a power cut may take back what was acknowledged.
+                    try db.execute(sql: "PRAGMA synchronous = FULL")
+                    try schema.prepare(db)
+                }
+                return pool
             }
-            return pool
         }
+    }
+
+    /// The file that had the name before and after is the one that was opened in between.
+    private func inPlace(_ open: () throws -> DatabasePool) throws -> (DatabasePool, FileIdentity) {
+        let before = file.identity
+        let pool = try open()
+        guard let identity = file.identity, before == nil || before == identity else {
+            throw TidemarkError.databaseReplaced(store: file.path)
+        }
+        return (pool, identity)
     }
 
     func makeTurn() throws -> WriteTurn? {

@@ -6,19 +6,19 @@ extension SQLiteEventStore {
     static let closingDelay: Duration = .seconds(1)
 
     public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
-        try await write { db in
+        try await transact { db in
             try Self.close(WriterState(db, stream: stream, instance: instance, store: self.path), in: db)
         }
     }
 
     public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
-        try await write { db in
+        try await transact { db in
             try self.unchanged(observed, of: stream, in: db).map { try Self.close($0, in: db) }
         }
     }
 
     public func retire(_ stream: StreamName, instance: InstanceName) async throws {
-        try await write { db in
+        try await transact { db in
             let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
             // Without membership nobody can commit under the name already.
             if state.isMember { try Self.endEpoch(state, in: db) }
@@ -26,7 +26,7 @@ extension SQLiteEventStore {
     }
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
-        try await write { db in
+        try await transact { db in
             guard let state = try self.unchanged(observed, of: stream, in: db) else { return false }
             try Self.endEpoch(state, in: db)
             return true
@@ -34,7 +34,7 @@ extension SQLiteEventStore {
     }
 
     public func checkWritable() async throws {
-        try await write { _ in }
+        try await transact { _ in }
     }
 
     /// The members' signs of life, with what the operating system says of their processes.

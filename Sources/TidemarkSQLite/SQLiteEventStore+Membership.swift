@@ -8,12 +8,12 @@ import Tidemark
 
 extension SQLiteEventStore {
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        try await write { db in try self.join(stream, as: instance, in: db) }
+        try await transact { db in try self.join(stream, as: instance, in: db) }
     }
 
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
-        try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             if state.isMember, state.newest.epoch > writer.epoch {
                 throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: state.newest)
             }
@@ -45,12 +45,14 @@ extension SQLiteEventStore {
             """, position, row.row)
         let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
         let membership = try self.existing(stream, in: db).membership(db)
-        return Joined(writer: state.newest, membership: membership, position: position)
+        return Joined(
+            writer: state.newest, membership: membership, position: position,
+            raisedFrom: row.sequence < position ? row.sequence : nil)
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
-        try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             guard case .member = try state.standing(of: writer) else { return }
             try Self.endEpoch(state, in: db)
         }

@@ -3,16 +3,21 @@ import Tidemark
 
 extension SQLiteEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
-        try await read { db in
+        try await inSnapshot { db in
             guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
-            var batch = EventBatch(db)
+            var decoder = EventDecoder(db)
             var events: [PersistedEvent] = []
-            let isTruncated = try opened.forEachRow { row in
-                let event = try batch.event(row)
+            var ownEvents: [OwnEvent] = []
+            let isTruncated = try opened.forEachRow { row, isOwn in
+                if isOwn {
+                    ownEvents.append(try decoder.ownEvent(row))
+                    return 0
+                }
+                let event = try decoder.event(row)
                 events.append(event)
                 return event.event.payload.count
             }
-            return opened.snapshot(events, isTruncated: isTruncated)
+            return opened.snapshot(events, ownEvents, isTruncated: isTruncated)
         }
     }
 
@@ -20,24 +25,26 @@ extension SQLiteEventStore {
         of stream: StreamName, _ request: SnapshotRequest, into initial: Result,
         accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
     ) async throws -> RawSnapshot<Result>? {
-        try await read { db in
+        try await inSnapshot { db in
             guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
             var result = initial
             guard accepting(opened.snapshot([], isTruncated: false)) else {
                 return RawSnapshot(
-                    snapshot: opened.snapshot([], isTruncated: false), last: nil, count: 0, result: result)
+                    snapshot: opened.snapshot([], isTruncated: false), last: nil, delivered: DeliveredSum(),
+                    result: result)
             }
-            var batch = EventBatch(db)
-            var count = 0
+            var decoder = EventDecoder(db)
+            var delivered = DeliveredSum()
             var last: StreamID?
-            let isTruncated = try opened.forEachRow { row in
-                count += 1
-                last = row.streamID(0)
-                return try batch.withRawEvent(row) { try visit(&result, $0) }
+            let isTruncated = try opened.forEachRow { row, isOwn in
+                let id = row.streamID(0)
+                last = id
+                delivered.add(id, commitNumber: row.number(7))
+                return try decoder.withRawEvent(row, isOwn: isOwn) { try visit(&result, $0) }
             }
             return RawSnapshot(
                 snapshot: opened.snapshot([], isTruncated: isTruncated), last: try last.map(opened.delivered),
-                count: count, result: result)
+                delivered: delivered, result: result)
         }
     }
 
@@ -45,18 +52,19 @@ extension SQLiteEventStore {
         of stream: StreamName, above minimum: StreamID, limit: Int
     ) async throws -> Reconciliation? {
         let readAt = configuration.awakeTime()
-        return try await read { db in
+        return try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
             return Reconciliation(
                 membership: try row.membership(db), sequence: row.sequence,
                 newestCommitted: try row.newestCommitted(db),
                 finished: try FinishedIDs.ranges(of: row, above: minimum, limit: limit, db),
-                observations: self.observations(of: try WriterLife.members(of: row, db), readAt: readAt))
+                observations: self.observations(of: try WriterLife.members(of: row, db), readAt: readAt),
+                newestEvent: try row.newest(db))
         }
     }
 
     public func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent? {
-        try await read { db in
+        try await inSnapshot { db in
             try Query.first(
                 db,
                 """
@@ -66,8 +74,8 @@ extension SQLiteEventStore {
                 WHERE s.name = ? AND e.event_id = ?
                 """, stream, id
             ) { row in
-                var batch = EventBatch(db)
-                return try batch.event(row)
+                var decoder = EventDecoder(db)
+                return try decoder.event(row)
             }
         }
     }

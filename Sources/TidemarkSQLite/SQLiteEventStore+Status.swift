@@ -4,7 +4,7 @@ import Tidemark
 extension SQLiteEventStore {
     public func status(of stream: StreamName) async throws -> StreamStatus? {
         let now = configuration.wallClockMilliseconds()
-        return try await read { db in
+        return try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
             let writers = try Self.writers(of: row, now: now, db)
             let newestEvent = try row.newestEvent(db)

@@ -3,16 +3,23 @@ import GRDBSQLite
 import Tidemark
 
 extension SQLiteEventStore {
-    /// - Parameter waiting: whether SQLite's lock is waited for.
+    /// - Parameters:
+    ///   - waiting: whether SQLite's lock is waited for.
+    ///   - isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for those who
+    ///     observe it.
     func transaction<Value>(
-        _ db: Database, waiting: Bool = true, _ body: (Database) throws -> Value
+        _ db: Database, waiting: Bool = true, isOwn: Bool = false, _ body: (Database) throws -> Value
     ) throws -> Value {
         if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            try begin(db, waiting: waiting)
+            if isOwn { try db.beginTransaction(.immediate) } else { try begin(db, waiting: waiting) }
             do {
+                try log.requireWhole()
+                let before = db.totalChangesCount
                 let value = try body(db)
-                try Query.run(db, "COMMIT")
+                try requireInPlace()
+                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                if db.totalChangesCount != before { try log.requireCommitted() }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
@@ -20,6 +27,7 @@ extension SQLiteEventStore {
                 throw error
             }
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
         }
     }

@@ -5,8 +5,8 @@ extension SQLiteEventStore {
     /// - Precondition: `count` is 1 to 1,000,000.
     public func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID] {
         precondition((1...1_000_000).contains(count), "one call allocates 1 to 1,000,000 IDs, not \(count)")
-        return try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        return try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             try state.requireMember(writer)
             let first = state.sequence.rawValue + 1
             let last = state.sequence.rawValue + Int64(count)
@@ -16,12 +16,20 @@ extension SQLiteEventStore {
     }
 
     /// Works for a writer whose epoch is over too: what it left behind has to be finished by somebody.
+    ///
+    /// Where all of them hold events, which one look tells, it waits for nobody: what a snapshot shows is durable.
     public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
         if ids.isEmpty { return [] }
         precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
+        let areCommitted = try await inSnapshot { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
+            let rows = EventRows(db, state, persistedAt: 0)
+            return try ids.allSatisfy(rows.holdsEvent)
+        }
+        if areCommitted { return ids }
         let now = configuration.wallClockMilliseconds()
-        return try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        return try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             for id in ids { try state.requireAllocated(id) }
             let rows = EventRows(db, state, persistedAt: now)
             var hasTombstones = false
@@ -39,13 +47,14 @@ extension SQLiteEventStore {
     }
 
     public func persist(
-        _ events: [Event], in stream: StreamName, by writer: Writer
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
         if events.isEmpty { return [] }
         let now = configuration.wallClockMilliseconds()
-        return try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        return try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             try state.requireMember(writer)
+            try state.requireAllocated(known)
             let outcomes: [PersistOutcome]
             do {
                 let first = StreamID(state.sequence.rawValue + 1)
@@ -67,8 +76,8 @@ extension SQLiteEventStore {
         _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
     ) async throws -> PersistOutcome {
         let now = configuration.wallClockMilliseconds()
-        return try await write { db in
-            let state = try WriterState(db, stream: stream, instance: writer.instance, store: self.path)
+        return try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             try state.requireMember(writer)
             try state.requireAllocated(id)
             let rows = EventRows(db, state, persistedAt: now)
@@ -78,9 +87,7 @@ extension SQLiteEventStore {
                 }
                 return .alreadyPersisted(existing)
             }
-            if try id <= state.position || rows.isTaken(id) {
-                throw TidemarkError.closed(stream: stream, instance: writer.instance, id: id)
-            }
+            try state.requireFree(id, in: rows)
             _ = try rows.insert([event], first: id)
             try state.recordCommit(db, sequence: state.sequence)
             return .persisted(id)

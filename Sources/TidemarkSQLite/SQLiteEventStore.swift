@@ -20,9 +20,12 @@ public final class SQLiteEventStore: EventStore {
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
     let errors: SQLiteErrors
+    /// The file that is open. As long as it is, no other file can be mistaken for it.
+    let identity: FileIdentity
     private let pool: DatabasePool
     let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
+    let log: WriteAheadLog
     let processFile: ProcessFile
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
@@ -43,15 +46,19 @@ public final class SQLiteEventStore: EventStore {
     ) async throws -> SQLiteEventStore {
         try await blocking {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
-            return SQLiteEventStore(opening: opening, pool: try opening.makePool(), turn: try opening.makeTurn())
+            let (pool, identity) = try opening.makePool()
+            return SQLiteEventStore(
+                opening: opening, pool: pool, identity: identity, turn: try opening.makeTurn())
         }
     }
 
-    private init(opening: Opening, pool: DatabasePool, turn: WriteTurn?) {
+    private init(opening: Opening, pool: DatabasePool, identity: FileIdentity, turn: WriteTurn?) {
         file = opening.file
+        self.identity = identity
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
+        log = WriteAheadLog(ofDatabase: opening.file.path)
         writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
         processFile = ProcessFile(directory: opening.file.directory)
     }
@@ -68,32 +75,39 @@ public final class SQLiteEventStore: EventStore {
     // MARK: Access
 
     /// Runs `body` in one snapshot.
-    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    func inSnapshot<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        let value: Value
         do {
-            return try await pool.read(body)
+            value = try await pool.read(body)
         } catch {
+            try requireInPlace()
             throw errors.tidemarkError(error)
         }
+        // Afterwards: the pool may have opened another connection for it, of whatever has the name now.
+        try requireInPlace()
+        return value
+    }
+
+    /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
+    ///
+    /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
+    func requireInPlace() throws {
+        guard file.identity == identity else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-        let here: Result<Value, any Error>? = writes.runHere { db in
-            do {
-                return try .success(self.transaction(db, waiting: false, body))
-            } catch is LockNotFree {
-                return nil
-            } catch {
-                return .failure(error)
-            }
-        }
-        if let here { return try here.get() }
+    ///
+    /// - Parameter isOwn: whether the body is the user's. It never runs on its caller's thread.
+    func transact<Value: Sendable>(
+        isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        if !isOwn, let here = transactHere(body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         return try await withCheckedThrowingContinuation { continuation in
             writes.run { db in
-                let result = Result { try self.transaction(db, body) }
+                let result = Result { try self.transaction(db, isOwn: isOwn, body) }
                 return { continuation.resume(with: result) }
             }
         }
@@ -117,6 +131,19 @@ public final class SQLiteEventStore: EventStore {
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
             writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
+        }
+    }
+
+    /// Nil where the transaction has to wait, and did not run.
+    private func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in
+            do {
+                return try .success(self.transaction(db, waiting: false, body))
+            } catch is LockNotFree {
+                return nil
+            } catch {
+                return .failure(error)
+            }
         }
     }
 }

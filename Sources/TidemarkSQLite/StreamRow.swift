@@ -42,11 +42,21 @@ struct StreamRow {
 
     /// The highest ID with an event, here or in a table of the user's own; 0 when there is none.
     func newestEvent(_ db: Database) throws -> StreamID {
+        try newest(db)?.streamID ?? 0
+    }
+
+    /// The event with the highest ID, by which this database is known again.
+    func newest(_ db: Database) throws -> Delivered? {
         try Query.first(
             db,
             """
-            SELECT stream_id FROM tidemark_events WHERE stream = ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
+            SELECT stream_id, commit_number, event_id FROM tidemark_events WHERE stream = ? AND kind <> 1
+            ORDER BY stream_id DESC LIMIT 1
             """, row
-        ) { $0.streamID(0) } ?? 0
+        ) { newest in
+            Delivered(
+                streamID: newest.streamID(0), commitNumber: newest.number(1),
+                eventID: newest.isNull(2) ? nil : newest.text(2))
+        }
     }
 }

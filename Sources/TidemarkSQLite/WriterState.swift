@@ -38,6 +38,18 @@ struct WriterState {
         self = state
     }
 
+    /// For a writer that has joined, so that its stream and its name have been there.
+    ///
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, also when they are not.
+    init(_ db: Database, stream: StreamName, writer: Writer, store: String) throws {
+        do {
+            try self.init(db, stream: stream, instance: writer.instance, store: store)
+        } catch TidemarkError.unknownStream, TidemarkError.unknownInstance {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: 0, problem: "it knows nothing of \(writer)")
+        }
+    }
+
     private init(_ row: Query, stream: StreamName, instance: InstanceName) {
         streamRow = row.number(0)
         sequence = row.streamID(1)
@@ -77,6 +89,15 @@ struct WriterState {
         case .member: return
         case .retired: throw TidemarkError.retired(stream: stream, writer: writer)
         case .taken(let holder): throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+        }
+    }
+
+    /// Rule 4 for an ID that was allocated before: it is above the writer's durable position, and no row holds it.
+    ///
+    /// - Throws: ``TidemarkError/closed(stream:instance:id:)``.
+    func requireFree(_ id: StreamID, in rows: EventRows) throws {
+        if try id <= position || rows.isTaken(id) {
+            throw TidemarkError.closed(stream: stream, instance: newest.instance, id: id)
         }
     }
 

@@ -34,7 +34,10 @@ extension InMemoryDatabase {
         for id in stream.rows.keys.sorted().filter({ $0 > minimum }).prefix(limit) { finished.insert(id...id) }
         return Reconciliation(
             membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
-            finished: finished.ranges, observations: stream.observations)
+            finished: finished.ranges, observations: stream.observations,
+            newestEvent: stream.events.last.map {
+                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+            })
     }
 
     public func event(withID id: String, in name: StreamName) -> PersistedEvent? {

@@ -25,6 +25,7 @@ extension InMemoryDatabase {
     public mutating func abandon(_ ids: [StreamID], in name: StreamName) throws(TidemarkError) -> [StreamID] {
         guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
         var committed: [StreamID] = []
+        var hasTombstones = false
         for id in ids {
             guard id <= stream.sequence else {
                 throw .databaseWentBackwards(stream: name, id: id, problem: "the sequence is at \(stream.sequence)")
@@ -32,18 +33,23 @@ extension InMemoryDatabase {
             switch stream.rows[id] {
             case .event: committed.append(id)
             case .tombstone: break
-            case nil: stream.rows[id] = .tombstone(commitNumber: stream.commitNumber + 1)
+            case nil:
+                stream.rows[id] = .tombstone(commitNumber: stream.commitNumber + 1)
+                hasTombstones = true
             }
         }
-        stream.commitNumber += 1
+        if hasTombstones { stream.commitNumber += 1 }
         streams[name] = stream
         return committed
     }
 
     public mutating func persist(
-        _ events: [Event], in name: StreamName, by writer: Writer, at time: Int64 = 0
+        _ events: [Event], in name: StreamName, by writer: Writer, known: StreamID = 0, at time: Int64 = 0
     ) throws(TidemarkError) -> [PersistOutcome] {
         var (stream, row) = try checked(writer, in: name)
+        guard stream.sequence >= known else {
+            throw .databaseWentBackwards(stream: name, id: known, problem: "the sequence is at \(stream.sequence)")
+        }
         stream.commitNumber += 1
         var outcomes: [PersistOutcome] = []
         for event in events {
@@ -58,7 +64,8 @@ extension InMemoryDatabase {
             stream.insert(event, at: id, by: writer, time: time)
             outcomes.append(.persisted(id))
         }
-        streams[name] = stream
+        // A commit without rows is none.
+        if outcomes.contains(where: { if case .persisted = $0 { true } else { false } }) { streams[name] = stream }
         return outcomes
     }
 

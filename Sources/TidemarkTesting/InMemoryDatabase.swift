@@ -25,6 +25,7 @@ public struct InMemoryDatabase: Sendable {
         public var generation = 0
         public var position: StreamID = 0
         public var commitNumber: Int64 = 0
+        public var delivered: DeliveredSum? = DeliveredSum()
     }
 
     public struct Stream: Sendable {
@@ -62,7 +63,8 @@ public struct InMemoryDatabase: Sendable {
     public mutating func join(_ name: StreamName, as instance: InstanceName) -> Joined {
         var stream = streams[name] ?? Stream()
         let highest = stream.writers.values.map(\.position).max() ?? 0
-        stream.sequence = max(stream.sequence, stream.newestRow, highest)
+        let before = stream.sequence
+        stream.sequence = max(before, stream.newestRow, highest)
         var row = stream.writers[instance] ?? WriterRow()
         row.epoch += 1
         row.isMember = true
@@ -74,7 +76,8 @@ public struct InMemoryDatabase: Sendable {
         stream.membershipVersion += 1
         streams[name] = stream
         return Joined(
-            writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence)
+            writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence,
+            raisedFrom: before < stream.sequence ? before : nil)
     }
 
     public mutating func rejoin(_ name: StreamName, after writer: Writer) throws(TidemarkError) -> Joined {
@@ -142,7 +145,9 @@ public struct InMemoryDatabase: Sendable {
         var row = streams[name]?.consumers[consumer] ?? ConsumerRow()
         row.generation += 1
         streams[name]?.consumers[consumer] = row
-        return ConsumerClaim(stream: name, name: consumer, generation: row.generation, position: row.position)
+        return ConsumerClaim(
+            stream: name, name: consumer, generation: row.generation, position: row.position,
+            delivered: row.delivered)
     }
 
     public func verify(_ claim: ConsumerClaim) throws(TidemarkError) {
@@ -152,10 +157,11 @@ public struct InMemoryDatabase: Sendable {
     }
 
     public mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil
     ) throws(TidemarkError) {
         try verify(claim)
         guard var row = streams[claim.stream]?.consumers[claim.name] else { return }
+        if position > row.position { row.delivered = delivered }
         row.position = max(row.position, position)
         row.commitNumber = max(row.commitNumber, commitNumber)
         streams[claim.stream]?.consumers[claim.name] = row

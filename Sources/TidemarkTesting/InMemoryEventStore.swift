@@ -12,7 +12,7 @@ public final class InMemoryEventStore: EventStore {
         case persist
         case persistAs(StreamID)
         case snapshot, reconciliation, lookUp, status
-        case claim, verify, checkpoint
+        case claim, verify, checkpoint, audit
     }
 
     /// When a hook is called.
@@ -105,9 +105,9 @@ public final class InMemoryEventStore: EventStore {
     }
 
     public func persist(
-        _ events: [Event], in stream: StreamName, by writer: Writer
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
-        try await run(.persist) { try $0.persist(events, in: stream, by: writer) }
+        try await run(.persist) { try $0.persist(events, in: stream, by: writer, known: known) }
     }
 
     public func persist(
@@ -142,7 +142,15 @@ public final class InMemoryEventStore: EventStore {
         try await run(.verify) { try $0.verify(claim) }
     }
 
-    public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
-        try await run(.checkpoint) { try $0.checkpoint(claim, at: position, commitNumber: commitNumber) }
+    public func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?
+    ) async throws {
+        try await run(.checkpoint) {
+            try $0.checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered)
+        }
+    }
+
+    public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {
+        try await run(.audit) { try $0.audit(stream, consumer: consumer, limit: limit) }
     }
 }

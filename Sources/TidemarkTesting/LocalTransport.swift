@@ -1,7 +1,8 @@
 import Synchronization
 import Tidemark
 
-/// A transport within one process that a test can make lose, repeat and delay what is sent.
+/// A transport within one process, on which a test can decide about each command that is sent. One that loses, repeats,
+/// delays and reorders by itself is ``LossyTransport``.
 public final class LocalTransport: ReplicationTransport {
     /// What becomes of a command: each element of the answer is delivered, in order. An empty answer loses it.
     public typealias Filter = @Sendable (_ command: ReplicationCommand) -> [ReplicationCommand]
@@ -11,14 +12,26 @@ public final class LocalTransport: ReplicationTransport {
         var participants: [Int: @Sendable (ReplicationEvent) -> Void] = [:]
         var filter: Filter?
         var sent: [ReplicationCommand] = []
+        var caughtUp = 0
     }
 
     private let state = Mutex(State())
 
     public init() {}
 
-    /// Everything that was sent so far, delivered or not.
+    /// Everything that participants sent so far, delivered or not.
     public var sent: [ReplicationCommand] { state.withLock { $0.sent } }
+
+    /// How often a participant has caught up with every stream.
+    public var caughtUpCount: Int { state.withLock { $0.caughtUp } }
+
+    /// Tells everyone that the connection was lost and made anew, without loss of what is sent from then on.
+    public func reconnect() {
+        for receive in state.withLock({ Array($0.participants.values) }) {
+            receive(.disconnected(reason: "a test says so"))
+            receive(.connected)
+        }
+    }
 
     public func setFilter(_ filter: Filter?) { state.withLock { $0.filter = filter } }
 
@@ -36,12 +49,17 @@ public final class LocalTransport: ReplicationTransport {
             return state.lastNumber
         }
         receive(.connected)
+        deliver([.replicate], from: number)
         return Connection(transport: self, number: number)
     }
 
     private func send(_ commands: [ReplicationCommand], from number: Int) {
+        state.withLock { $0.sent += commands }
+        deliver(commands, from: number)
+    }
+
+    private func deliver(_ commands: [ReplicationCommand], from number: Int) {
         let (receivers, delivered) = state.withLock { state in
-            state.sent += commands
             let filter = state.filter
             return (
                 state.participants.filter { $0.key != number }.map(\.value),
@@ -57,6 +75,7 @@ public final class LocalTransport: ReplicationTransport {
         let transport: LocalTransport
         let number: Int
 
+        func caughtUp() { transport.state.withLock { $0.caughtUp += 1 } }
         func send(_ commands: [ReplicationCommand]) { transport.send(commands, from: number) }
         func close() async { transport.state.withLock { _ = $0.participants.removeValue(forKey: number) } }
     }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import TidemarkCLI
@@ -45,8 +46,8 @@ import Testing
 
     @Test(arguments: [
         ["ingest", "--instance", "p 1"], ["ingest", "--instance", ""], ["ingest"],
-        ["ingest", "--instance", "p1", "--batch", "0"], ["ingest", "--instance", "p1", "--replication", "tcp://a:1"],
-        ["ingest", "--instance", "p1", "--replication", "redis://a:1/b"],
+        ["ingest", "--instance", "p1", "--batch", "0"], ["ingest", "--instance", "p1", "--replication", "tcp://a:0"],
+        ["ingest", "--instance", "p1", "--replication", "redis://a:1/"],
         ["ingest", "--instance", "p1", "--replication", "smoke"], ["ingest", "--instance", "p1", "--stream", "a/b"],
         ["tail", "--after", "x"], ["tail", "--after=-1"], ["tail", "--consumer", "c", "--after", "1"],
         ["status", "--bogus"],

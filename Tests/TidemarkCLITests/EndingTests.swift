@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import TidemarkCLI
@@ -53,7 +54,7 @@ import Testing
         _ = try await Program.run(
             "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(10..<12)))
         try await second.waitForLines(2)
-        second.terminate()
+        second.send(SIGTERM)
         #expect(try await second.outcome().lines.map { try parsed($0).streamID } == [11, 12])
     }
 
@@ -89,8 +90,7 @@ import Testing
         let lines = generatedLines(0..<20_000)
         let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]
         let ingest = try Program(call, reader: .asleep)
-        let writing = Thread { ingest.write(bytes(lines)) }
-        writing.start()
+        ingest.write(bytes(lines))
         // As much as a pipe holds was printed; then nothing more is persisted.
         let last = Mutex("")
         try await eventually {
@@ -102,7 +102,7 @@ import Testing
                 return minimum == last && minimum.hasPrefix("\"minimum_persisted\":") && minimum.utf8.count >= 24
             }
         }
-        ingest.terminate()
+        ingest.send(SIGTERM)
         let outcome = try await ingest.outcome()
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         let tail = try Program(["tail", "--database", folder.database, "--consumer", "c1"], reader: .asleep)
@@ -110,7 +110,7 @@ import Testing
             let status = try await Program.run("status", "--database", folder.database, "--json")
             return String(decoding: status.output, as: UTF8.self).contains("\"name\":\"c1\"")
         }
-        tail.terminate()
+        tail.send(SIGTERM)
         #expect(try await tail.outcome().status == 0)
         let read = try await Program.run("tail", "--database", folder.database).lines.map { try parsed($0).event }
         #expect(read == Array(lines.prefix(read.count)))
@@ -125,7 +125,7 @@ import Testing
         _ = try await Program.run(
             "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<1)))
         try await tail.waitForLines(1)
-        tail.terminate()
+        tail.send(SIGTERM)
         #expect(try await tail.outcome().status == 0)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkSQLite
@@ -23,7 +24,7 @@ import TidemarkSQLite
             for try await outcome in group { #expect(outcome.status == 0 && outcome.errors.isEmpty) }
         }
         try await tail.waitForLines(900)
-        tail.terminate()
+        tail.send(SIGTERM)
         let outcome = try await tail.outcome()
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         let read = try outcome.lines.map(parsed)

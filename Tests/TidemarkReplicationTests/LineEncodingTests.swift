@@ -22,9 +22,12 @@ import Testing
     }
 
     /// Guards against a promise in its place: that 25 was finished says nothing of 24.
-    @Test func aRowThatIsTooLongIsLeftOutAndNothingIsPromisedInItsPlace() throws {
+    @Test func aRowThatIsTooLongIsReplacedByAPositionThatPromisesNothing() throws {
         let (lines, leftOut) = encoded([try row(24), try row(25, bytes: 200), position("p1", 23)])
-        #expect(lines == ["RDATA events p1#1 24 \"x\"", "POSITION events p1#1 23 23"])
+        #expect(
+            lines == [
+                "RDATA events p1#1 24 \"x\"", "POSITION events p1#1 25 0", "POSITION events p1#1 23 23",
+            ])
         #expect(leftOut == 1)
     }
 
@@ -33,7 +36,11 @@ import Testing
             try row(7), try row(nil), position("p2", 1), try row(nil, bytes: 200), try row(nil), try row(8), try row(9),
         ]
         let (lines, leftOut) = encoded(commands)
-        #expect(lines == ["RDATA events p1#1 7 \"x\"", "POSITION events p2#1 1 1", "RDATA events p1#1 9 \"x\""])
+        #expect(
+            lines == [
+                "RDATA events p1#1 7 \"x\"", "POSITION events p2#1 1 1", "POSITION events p1#1 8 0",
+                "RDATA events p1#1 9 \"x\"",
+            ])
         #expect(leftOut == 4)
     }
 

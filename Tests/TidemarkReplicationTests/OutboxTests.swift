@@ -1,4 +1,4 @@
-import TidemarkCore
+import Tidemark
 import Testing
 
 @testable import TidemarkReplication

@@ -16,12 +16,12 @@ import Testing
 
     @Test mutating func aServerOfAnotherNameIsRefused() throws {
         let meaning = server.meaning(of: try command("SERVER other"))
-        #expect(meaning == .refuse(reason: "the server is called \"other\", not \"tidemark\""))
+        #expect(meaning == .refuse(.wrongServerName(expected: "tidemark", found: "other")))
     }
 
     @Test mutating func aServerThatSpeaksBeforeItsNameIsRefused() throws {
         let meaning = server.meaning(of: try command("POSITION events p1#1 1 1"))
-        #expect(meaning == .refuse(reason: "the server spoke before it gave its name"))
+        #expect(meaning == .refuse(.noServerName))
     }
 
     @Test mutating func aClientNeedsNoName() throws {

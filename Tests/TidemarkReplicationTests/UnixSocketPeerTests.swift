@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 
@@ -14,7 +15,7 @@ import Tidemark
         folder = temporary.exchange
     }
 
-    private func server(_ configuration: UnixSocketConfiguration = UnixSocketConfiguration()) async throws
+    private func server(_ configuration: SocketConfiguration = SocketConfiguration()) async throws
         -> TestInstance
     {
         let instance = try await TestInstance("p1", in: folder, configuration: configuration)
@@ -25,7 +26,7 @@ import Tidemark
     @Test func aServerSaysWhoItIsFirst() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
-        #expect(peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
+        #expect(await peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
         await server.connection.close()
     }
 
@@ -49,10 +50,10 @@ import Tidemark
     @Test func malformedLinesAreNotRelayed() async throws {
         let server = try await server()
         let listener = try #require(try HandMadePeer.client(in: folder))
-        _ = listener.read(until: "PING")
+        _ = await listener.read(until: "PING")
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("HELLO\nNAME p9\nPOSITION events p9#1 4 4\n")
-        let heard = listener.read(until: "POSITION events p9#1 4 4\n")
+        let heard = await listener.read(until: "POSITION events p9#1 4 4\n")
         #expect(!heard.contains("HELLO"))
         #expect(!heard.contains("NAME"))
         await server.connection.close()
@@ -62,15 +63,17 @@ import Tidemark
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write(String(repeating: "x", count: 17 * 1024))
-        #expect(peer.read().hasSuffix("ERROR a line is longer than 16384 bytes\n"))
+        #expect(await peer.read().hasSuffix("ERROR a line is longer than 16384 bytes\n"))
         await server.connection.close()
     }
 
-    @Test func aRowThatIsTooLongIsLeftOutAndTheNextOneArrives() async throws {
+    @Test func aRowThatIsTooLongIsToBeFetchedAndTheNextOneArrives() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
         await client.waitUntilConnected()
         client.send(try row(7, bytes: 20_000), try row(8))
+        let replacement = ReplicationPosition(stream: "events", writer: Writer("p1", epoch: 1), previous: 7, new: 0)
+        #expect(await server.nextCommand() == .position(replacement))
         #expect(await server.nextCommand() == (try row(8)))
         #expect(client.transport.counts.leftOutCommands == 1)
         await client.connection.close()
@@ -78,7 +81,7 @@ import Tidemark
     }
 
     @Test func aPeerThatReadsTooSlowlyIsCutOff() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         configuration.unsentLimit = 256 * 1024
         let server = try await server(configuration)
         let slow = try #require(try HandMadePeer.client(in: folder))
@@ -95,7 +98,7 @@ import Tidemark
         #expect(server.transport.counts.slowPeers == 1)
         server.send(position("p1", 1))
         #expect(await client.nextCommand() == position("p1", 1))
-        #expect(slow.read().contains("ERROR a client without a name reads too slowly"))
+        #expect(await slow.read().contains("ERROR a client without a name reads too slowly"))
         await client.connection.close()
         await server.connection.close()
     }
@@ -103,7 +106,7 @@ import Tidemark
     @Test func aServerThatFallsSilentIsReplacedWithin2Seconds() async throws {
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder)
-        let connection = silent.accept(saying: "SERVER tidemark\nPING 1\n")
+        let connection = await silent.accept(saying: "SERVER tidemark\nPING 1\n")
         let start = ContinuousClock.now
         await client.waitUntilConnected()
         #expect(await client.waitUntilDisconnected()?.contains("has said nothing") == true)
@@ -119,23 +122,23 @@ import Tidemark
     }
 
     @Test func aServerThatNeverSaysWhoItIsIsReplaced() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         configuration.silenceLimit = .milliseconds(100)
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
-        let connection = silent.accept(saying: "")
+        let connection = await silent.accept(saying: "")
         await client.waitUntilConnected()
         close(connection)
         await client.connection.close()
     }
 
     @Test func aServerOfAnotherNameIsLeft() async throws {
-        var configuration = UnixSocketConfiguration()
+        var configuration = SocketConfiguration()
         // However slow this machine is: it is left for its name and not for its silence.
         configuration.silenceLimit = .seconds(3_600)
         let wrong = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
-        for _ in 0..<3 { close(wrong.accept(saying: "SERVER other\n")) }
+        for _ in 0..<3 { close(await wrong.accept(saying: "SERVER other\n")) }
         await client.connection.close()
     }
 
@@ -146,7 +149,9 @@ import Tidemark
         let usurper = try HandMadeServer(in: folder)
         #expect(await server.waitUntilDisconnected() == "another process serves the socket now")
         #expect(await client.waitUntilDisconnected() != nil)
-        let connections = [usurper.accept(saying: "SERVER tidemark\n"), usurper.accept(saying: "SERVER tidemark\n")]
+        let connections = [
+            await usurper.accept(saying: "SERVER tidemark\n"), await usurper.accept(saying: "SERVER tidemark\n"),
+        ]
         await server.waitUntilConnected()
         await client.waitUntilConnected()
         connections.forEach { close($0) }

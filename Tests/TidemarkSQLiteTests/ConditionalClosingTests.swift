@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 
@@ -156,7 +157,7 @@ import Tidemark
     @Test func `a row without a file says nothing of its process`() async throws {
         let store = try await open()
         _ = try await store.join(stream, as: "p1")
-        try await store.write { db in try db.execute(sql: "UPDATE tidemark_writers SET process_file = NULL") }
+        try await store.transact { db in try db.execute(sql: "UPDATE tidemark_writers SET process_file = NULL") }
         #expect(try await !observation(of: "p1", by: store).isProcessGone)
     }
 
@@ -169,7 +170,7 @@ import Tidemark
         await dead.close()
         let left = keeper.directory + "/processes/left"
         try Data().write(to: URL(filePath: left))
-        try await keeper.write { db in try db.execute(sql: "UPDATE tidemark_writers SET process_file = 'left'") }
+        try await keeper.transact { db in try db.execute(sql: "UPDATE tidemark_writers SET process_file = 'left'") }
         let reader = try await folder.open(.init(readOnly: true))
         let observed = try await observation(of: "p1", by: reader)
         #expect(observed.isProcessGone && FileManager.default.fileExists(atPath: left))

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkSQLite
@@ -8,11 +9,13 @@ import TidemarkSQLite
         let store = try await folder.open()
         _ = try await store.join(stream, as: "p1")
         let first = try await store.claimConsumer("mails", in: stream)
-        #expect(first == ConsumerClaim(stream: stream, name: "mails", generation: 1, position: 0))
-        try await store.checkpoint(first, at: 7, commitNumber: 3)
-        try await store.checkpoint(first, at: 5, commitNumber: 2)
+        #expect(first == ConsumerClaim(stream: stream, name: "mails", generation: 1, position: 0, delivered: .init()))
+        let delivered = DeliveredSum(count: 6, sum: .max)
+        try await store.checkpoint(first, at: 7, commitNumber: 3, delivered: delivered)
+        try await store.checkpoint(first, at: 5, commitNumber: 2, delivered: nil)
         let second = try await store.claimConsumer("mails", in: stream)
-        #expect(second == ConsumerClaim(stream: stream, name: "mails", generation: 2, position: 7))
+        #expect(
+            second == ConsumerClaim(stream: stream, name: "mails", generation: 2, position: 7, delivered: delivered))
     }
 
     @Test func `only the newest claim moves the checkpoint`() async throws {

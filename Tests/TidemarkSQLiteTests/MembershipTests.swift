@@ -1,4 +1,5 @@
 import GRDB
+import TestSupport
 import Testing
 import Tidemark
 @testable import TidemarkSQLite
@@ -80,6 +81,8 @@ import Tidemark
         await #expect(throws: TidemarkError.self) { try await store.persist(events("c"), in: stream, by: writer) }
         let joined = try await store.join(stream, as: "p2")
         #expect(joined.position == 7)
+        #expect(joined.raisedFrom == 1)
+        #expect(try await store.join(stream, as: "p3").raisedFrom == nil)
         #expect(try await store.persist(events("c"), in: stream, by: joined.writer) == [.persisted(8)])
         #expect(try await store.persist(events("d"), in: stream, by: writer) == [.persisted(9)])
     }
@@ -98,9 +101,8 @@ import Tidemark
     @Test func `unknown streams and instances are errors of their own`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
-        let stranger = Writer("p9", epoch: 1)
         await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.path)) {
-            try await store.persist(events("a"), in: stream, by: stranger)
+            try await store.close(stream, instance: "p9")
         }
         _ = try await store.join(stream, as: "p1")
         await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p9")) {

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Tidemark
 
@@ -70,7 +71,7 @@ import Tidemark
         #expect(ProcessFile(directory: folder.path).name() == nil)
     }
 
-    @Test func `the kernel tells that a process is gone that was killed`() throws {
+    @Test func `the kernel tells that a process is gone that was killed`() async throws {
         let folder = try TemporaryFolder()
         let file = ProcessFile(directory: folder.path)
         _ = file.name()
@@ -81,17 +82,11 @@ import Tidemark
             print("held", flush=True)
             sys.stdin.read()
             """
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", script, folder.path + "/processes/child"]
-        let (input, output) = (Pipe(), Pipe())
-        process.standardInput = input
-        process.standardOutput = output
-        try process.run()
-        #expect(output.fileHandleForReading.readData(ofLength: 5) == Data("held\n".utf8))
+        let program = try Program(
+            executable: URL(filePath: "/usr/bin/env"), ["python3", "-c", script, folder.path + "/processes/child"])
+        try await program.waitForLines(1)
         #expect(!file.isGone("child", removes: true))
-        kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        try await program.killAndWait()
         #expect(file.isGone("child", removes: true))
     }
 }

@@ -1,21 +1,10 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Tidemark
 import TidemarkSQLite
 
-/// A folder that goes with the test.
-final class TemporaryFolder: Sendable {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.path + "/tidemark-" + UUID().uuidString
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    var database: String { path + "/events.db" }
-
+extension TemporaryFolder {
     func open(_ configuration: SQLiteConfiguration = .init()) async throws -> SQLiteEventStore {
         try await SQLiteEventStore.open(path: database, configuration: configuration)
     }

@@ -1,11 +1,14 @@
+import Dispatch
 import Foundation
 
-/// A process of this program that is told what to do by lines, and answers by lines.
+/// A process of this program that is told what to do by lines, and answers by lines. No wait for it is without a bound.
 final class ChildProcess: Sendable {
     let name: String
     private let process: Process
     private let input: FileHandle
     private let lines: AsyncThrowingStream<String, any Error>
+    /// Left when the process has ended.
+    private let running = DispatchGroup()
 
     init(name: String, arguments: [String]) throws {
         self.name = name
@@ -19,8 +22,16 @@ final class ChildProcess: Sendable {
         input = standardInput.fileHandleForWriting
         let (stream, continuation) = AsyncThrowingStream<String, any Error>.makeStream()
         lines = stream
-        try process.run()
+        running.enter()
+        process.terminationHandler = { [running] _ in running.leave() }
+        do {
+            try process.run()
+        } catch {
+            running.leave()
+            throw error
+        }
         self.process = process
+        Leftovers.ofThisProcess.add(process)
         let descriptor = standardOutput.fileHandleForReading
         // Blocks until the child writes, so it has a thread of its own.
         Thread {
@@ -40,8 +51,13 @@ final class ChildProcess: Sendable {
         try input.write(contentsOf: Data((line + "\n").utf8))
     }
 
-    /// The lines up to the one that says `last`.
-    func lines(until last: String) async throws -> [String] {
+    /// The lines up to the one that says `last`. A child that has not said it by the limit is killed.
+    func lines(until last: String, within limit: Duration = .seconds(180)) async throws -> [String] {
+        let guardian = Task {
+            try await Task.sleep(for: limit)
+            kill()
+        }
+        defer { guardian.cancel() }
         var found: [String] = []
         for try await line in lines {
             if line == last { return found }
@@ -50,19 +66,50 @@ final class ChildProcess: Sendable {
         throw Failure("\(name) ended before it said \"\(last)\"")
     }
 
-    /// SIGKILL: it gets no chance to leave.
-    func kill() {
-        Foundation.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+    /// What it says to this.
+    func ask(_ line: String) async throws -> [String] {
+        try send(line)
+        return try await lines(until: "done")
     }
 
-    /// The orderly end: its input ends.
+    var processID: Int32 { process.processIdentifier }
+
+    /// SIGSTOP: it does nothing until ``goOn()``, and the kernel keeps its locks.
+    func stop() { Foundation.kill(processID, SIGSTOP) }
+
+    func goOn() { Foundation.kill(processID, SIGCONT) }
+
+    /// SIGKILL: it gets no chance to leave.
+    func kill() {
+        if process.isRunning { Foundation.kill(processID, SIGKILL) }
+        waitForEnd(seconds: 10)
+    }
+
+    /// The orderly end: its input ends. One that does not follow is killed.
     func end() {
         try? input.close()
-        process.waitUntilExit()
+        if !waitForEnd(seconds: 10) { kill() }
+    }
+
+    /// Whether it has ended by then.
+    @discardableResult
+    private func waitForEnd(seconds: Int) -> Bool {
+        guard running.wait(timeout: .now() + .seconds(seconds)) == .success else { return false }
+        Leftovers.ofThisProcess.remove(process)
+        return true
     }
 
     deinit {
-        if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
+        if process.isRunning { Foundation.kill(processID, SIGKILL) }
+        Leftovers.ofThisProcess.remove(process)
+    }
+}
+
+extension Sequence<ChildProcess> {
+    /// The sum of the numbers that each of them says to this.
+    func sum(_ line: String) async throws -> Int {
+        var sum = 0
+        for child in self { sum += try await child.ask(line).compactMap { Int($0) }.reduce(0, +) }
+        return sum
     }
 }

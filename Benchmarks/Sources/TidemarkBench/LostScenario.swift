@@ -25,16 +25,15 @@ struct LostScenario {
         let closed = MonotonicTime.now
 
         let idle = fleet.writers.dropFirst(2)
-        let before = try await fleet.announcements(of: idle)
+        let before = try await idle.sum("announced")
         try fleet.writers[1].send("paced \(count) \(count) \(LagScenario.rate)")
         let commits = try await Commit.all(in: fleet.writers[1].lines(until: "done"))
-        let announcements = try await fleet.announcements(of: idle) - before
+        let announcements = try await idle.sum("announced") - before
         let all = count / 2 + count / 4 + count
-        try await fleet.waitForArrivals(all, atMost: .seconds(5))
-        let arrivals = try await fleet.arrivals()
+        try await fleet.reader.waitForArrivals(all, atMost: .seconds(5))
+        let arrivals = try await fleet.reader.arrivals()
 
-        report.set("lag.lost.sent", Double(all))
-        report.set("lag.lost.delivered", Double(arrivals.count))
+        report.setArrived("lag.lost", arrivals.count, of: all)
         report.set("lag.lost.announcements_per_event", Double(announcements) / Double(count))
         report.setLag("lag.lost", Lag.histogram(commits: commits, arrivals: arrivals))
         let held = Set(waiting.map(\.id))

@@ -12,6 +12,8 @@ enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
     case `default`
     /// The same without any replication: through the database alone.
     case none
+    /// What the library does by default, over a Redis server.
+    case redis
 
     var configuration: EventLogConfiguration {
         var configuration = EventLogConfiguration()
@@ -20,7 +22,7 @@ enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
             configuration.announcements = .none
         case .periodic:
             configuration.announcements = .periodic(.seconds(1))
-        case .default, .none:
+        case .default, .none, .redis:
             return configuration
         }
         configuration.heartbeatInterval = nil

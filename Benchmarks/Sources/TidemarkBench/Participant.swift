@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Tidemark
+import TidemarkRedis
 import TidemarkReplication
 import TidemarkSQLite
 
@@ -9,15 +10,24 @@ struct Participant: ParsableArguments {
     @Option var database: String
     @Option var mode: Mode
     @Option var data: String
+    @Option(help: "The URL of a channel, in mode redis.") var redis: String?
 
     func open(as instance: InstanceName?) async throws -> EventLog {
         try await EventLog.open(
             SQLiteEventStore.open(path: database), instance: instance,
-            transport: mode == .none ? nil : UnixSocketTransport(besideDatabase: database),
-            configuration: mode.configuration)
+            transport: transport(), configuration: mode.configuration)
     }
 
-    /// The commands on standard input, until it ends.
+    private func transport() throws -> (any ReplicationTransport)? {
+        switch mode {
+        case .none: nil
+        case .redis: try RedisTransport(redis ?? "")
+        case .off, .periodic, .default: try UnixSocketTransport(besideDatabase: database)
+        }
+    }
+
+    /// The commands on standard input, until it ends. Then the process does too: in order, or after five seconds in the
+    /// middle of what it does. So it does not outlive a run that was killed.
     static var commands: AsyncStream<[String]> {
         let (stream, continuation) = AsyncStream<[String]>.makeStream()
         // Blocks until there is input, so it has a thread of its own.
@@ -26,6 +36,8 @@ struct Participant: ParsableArguments {
                 continuation.yield(line.split(separator: " ").map(String.init))
             }
             continuation.finish()
+            Thread.sleep(forTimeInterval: 5)
+            Foundation.exit(0)
         }.start()
         return stream
     }

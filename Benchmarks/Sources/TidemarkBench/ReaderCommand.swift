@@ -9,7 +9,7 @@ struct ReaderCommand: AsyncParsableCommand {
     @OptionGroup var participant: Participant
 
     private final class Arrivals: Sendable {
-        let lines = Mutex<[String]>([])
+        let all = Mutex<[Arrival]>([])
     }
 
     func run() async throws {
@@ -24,8 +24,10 @@ struct ReaderCommand: AsyncParsableCommand {
             do {
                 for try await batch in log.events() {
                     let now = MonotonicTime.now
-                    let lines = batch.events.map { "\($0.event.id) \($0.streamID) \(now)" }
-                    arrivals.lines.withLock { $0 += lines }
+                    let new = batch.events.map {
+                        Arrival(id: $0.event.id, streamID: $0.streamID.rawValue, time: now)
+                    }
+                    arrivals.all.withLock { $0 += new }
                 }
             } catch {
                 if !Task.isCancelled { Participant.fail(error) }
@@ -35,10 +37,14 @@ struct ReaderCommand: AsyncParsableCommand {
         for await command in Participant.commands {
             switch command[0] {
             case "count":
-                Participant.say(["\(arrivals.lines.withLock { $0.count })", "done"])
+                Participant.say(["\(arrivals.all.withLock { $0.count })", "done"])
             case "arrivals":
-                Participant.say(arrivals.lines.withLock { $0 })
+                Participant.say(arrivals.all.withLock { $0 }.map(\.line))
                 Participant.say(["done"])
+            case "above":
+                let id = Int64(command[1]) ?? 0
+                let first = arrivals.all.withLock { all in all.first { $0.streamID > id } }
+                Participant.say([first?.line, "done"].compactMap { $0 })
             default:
                 throw Failure("a reader does not know \(command[0])")
             }

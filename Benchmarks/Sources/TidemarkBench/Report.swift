@@ -3,11 +3,30 @@ import Histogram
 /// The figures of a run, under flat names.
 struct Report {
     private(set) var figures: [(name: String, value: Double)] = []
+    /// What the figures depend on, in words.
+    private(set) var facts: [(name: String, value: String)] = []
+    /// What plots are drawn from, in rows of numbers.
+    private(set) var series: [String: [[Double]]] = [:]
 
     subscript(name: String) -> Double? { figures.first { $0.name == name }?.value }
 
     mutating func set(_ name: String, _ value: Double) {
         figures.append((name, value))
+    }
+
+    /// How much of what was sent has arrived; and of all, the two numbers.
+    mutating func setArrived(_ prefix: String, _ count: Int, of sent: Int) {
+        set("\(prefix).sent", Double(sent))
+        set("\(prefix).delivered", Double(count))
+        set("\(prefix).arrived", sent == 0 ? 0 : Double(count) / Double(sent))
+    }
+
+    mutating func setFact(_ name: String, _ value: String) {
+        facts.append((name, value))
+    }
+
+    mutating func setSeries(_ name: String, _ rows: [[Double]]) {
+        series[name] = rows
     }
 
     /// Percentiles in milliseconds; none where nothing was delivered.
@@ -23,16 +42,11 @@ struct Report {
         set("\(prefix).max_ms", Double(histogram.max) / 1e6)
     }
 
-    var json: String {
-        let lines = figures.sorted { $0.name < $1.name }.map { "  \"\($0.name)\": \($0.value)" }
-        return "{\n" + lines.joined(separator: ",\n") + "\n}\n"
-    }
-
     /// For people.
     var table: String {
         var lines = ["Lag with a single writer: 1 of 8 writes \(LagScenario.rate) events a second, 7 are idle", ""]
         lines.append(row("mode", ["p50 ms", "p99 ms", "max ms", "delivered", "of", "announcements/event"]))
-        for mode in ["off", "periodic", "default", "none", "lost"] where self["lag.\(mode).sent"] != nil {
+        for mode in ["off", "periodic", "default", "none", "lost", "redis"] where self["lag.\(mode).sent"] != nil {
             let names = ["p50_ms", "p99_ms", "max_ms", "delivered", "sent", "announcements_per_event"]
             let cells = names.map { name -> String in
                 let isCount = name == "delivered" || name == "sent"
@@ -46,6 +60,13 @@ struct Report {
                 "After the dead writer was closed, what waited arrived within \(formatted(recovery, decimals: 0)) ms.",
             ]
         }
+        if let recovery = self["redis.recovery_ms"], let fast = self["redis.fast_again_ms"] {
+            lines += [
+                "",
+                "After Redis was restarted, the minimum moved within \(formatted(recovery, decimals: 0)) ms, and all was "
+                    + "as before after \(formatted(fast, decimals: 0)) ms.",
+            ]
+        }
         if let rate = self["several.events_per_s"] {
             lines += ["", "Several writers: 4 of 8 write as fast as they go", ""]
             lines.append(row("events/s", ["events", "missing", "repeated", "out of order"]))
@@ -53,11 +74,11 @@ struct Report {
             lines.append(
                 row(formatted(rate, decimals: 0), names.map { formatted(self["several.\($0)"] ?? -1, decimals: 0) }))
         }
-        lines += speedLines
+        lines += speedLines + idleLines
         return lines.joined(separator: "\n")
     }
 
-    private func row(_ head: String, _ cells: [String]) -> String {
+    func row(_ head: String, _ cells: [String]) -> String {
         func pad(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }

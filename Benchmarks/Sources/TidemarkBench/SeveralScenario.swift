@@ -18,8 +18,8 @@ struct SeveralScenario {
         for writer in busy {
             start = min(start, try await writer.lines(until: "done").first.flatMap { Int64($0) } ?? start)
         }
-        try await fleet.waitForArrivals(count, atMost: .seconds(10))
-        let arrivals = try await fleet.arrivals()
+        try await fleet.reader.waitForArrivals(count, atMost: .seconds(10))
+        let arrivals = try await fleet.reader.arrivals()
 
         var seen: Set<String> = []
         let workload = try Workload(file: options.data)

@@ -33,7 +33,9 @@ struct WorkerCommand: AsyncParsableCommand {
                     log, workload, count: numbers[0], shard: numbers[1], of: numbers[2], callers: numbers[3])
                 Participant.say(["\(start)", "done"])
             case "saturate":
-                guard let seconds = Double(command[1]), let batch = Int(command[2]) else { fallthrough }
+                guard let seconds = Double(command[1]), let batch = Int(command[2]) else {
+                    throw Failure("saturate needs seconds and a batch")
+                }
                 // One transaction after the other, without a pause.
                 let saturation = try await Saturation.of(seconds: seconds) { _ in
                     try await log.persist(PlainEvents.make(saturated..<saturated + batch, prefix: instance))
@@ -41,10 +43,12 @@ struct WorkerCommand: AsyncParsableCommand {
                 }
                 Participant.say([saturation.line, "done"])
             case "hang":
-                try await Self.hang(log, scopes: 3)
-                Participant.say(["done"])
+                let ids = try await Self.hang(log, scopes: command.dropFirst().first.flatMap { Int($0) } ?? 3)
+                Participant.say(ids.map { "\($0)" } + ["done"])
             case "announced":
                 Participant.say(["\(log.announced.positions)", "done"])
+            case "messages":
+                Participant.say(["\(log.announced.positions + log.announced.rows)", "done"])
             default:
                 throw Failure("a worker does not know \(command[0])")
             }
@@ -96,18 +100,17 @@ struct WorkerCommand: AsyncParsableCommand {
         return start
     }
 
-    /// Scopes that hold their IDs for as long as the process lives.
-    private static func hang(_ log: EventLog, scopes: Int) async throws {
-        let (held, continuation) = AsyncStream<Void>.makeStream()
+    /// Scopes that hold their IDs, which are returned, for as long as the process lives.
+    private static func hang(_ log: EventLog, scopes: Int) async throws -> [StreamID] {
+        let (held, continuation) = AsyncStream<StreamID>.makeStream()
         for _ in 0..<scopes {
             Task {
-                try await log.withNextID(timeLimit: .seconds(600)) { _ in
-                    continuation.yield()
+                try await log.withNextID(timeLimit: .seconds(600)) { id in
+                    continuation.yield(id)
                     try await Task.sleep(for: .seconds(600))
                 }
             }
         }
-        var iterator = held.makeAsyncIterator()
-        for _ in 0..<scopes { await iterator.next() }
+        return await held.prefix(scopes).reduce(into: []) { $0.append($1) }
     }
 }

@@ -65,6 +65,6 @@ extension EventLog {
     ///
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, or what the store throws.
     public func reconcile() async throws {
-        try await reconciler.reconcile()
+        try await askDatabase()
     }
 }

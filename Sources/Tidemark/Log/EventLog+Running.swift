@@ -122,7 +122,7 @@ extension EventLog {
                 last = now
                 do {
                     let began = time.awake
-                    try await reconciler.reconcile()
+                    try await askDatabase()
                     closer?.reconciled(since: began)
                     if membership.lastWriter != nil { try await checkStanding() }
                     if heldBackFor > configuration.silenceTimeout { try await tellStandstill(&standstills, now: now) }
@@ -153,54 +153,5 @@ extension EventLog {
                 "minimum": "\(explanation.minimum)", "newest_event": "\(explanation.newestEvent)",
                 "held_back_by": "\(heldBackBy)",
             ])
-    }
-
-    /// Reconciles in a moment; what asks for it in the meantime shares it.
-    func reconcileSoon() {
-        guard configuration.reconcileInterval != nil else { return }
-        let isFirst = isReconcilingSoon.withLock { isSoon in
-            defer { isSoon = true }
-            return !isSoon
-        }
-        guard isFirst else { return }
-        Task { [weak self, time] in
-            try? await time.sleep(for: .milliseconds(20))
-            self?.isReconcilingSoon.withLock { $0 = false }
-            // Where this fails the background task says so.
-            try? await self?.reconciler.reconcile()
-        }
-    }
-
-    // MARK: Hearing
-
-    func received(_ event: ReplicationEvent) {
-        switch event {
-        case .connected:
-            announcer.announceNow()
-            reconcileSoon()
-        case .disconnected(let reason):
-            logger.debug("replication is disconnected", metadata: ["reason": "\(reason)"])
-        case .command(.replicate):
-            announcer.announceNow()
-        case .command(.position(let position)) where position.stream == stream:
-            hear(position.writer) { $0.advance(position.writer, to: position.new) }
-        case .command(.rdata(let row)) where row.stream == stream:
-            guard case .id(let id) = row.token else { return }
-            hear(row.writer) { $0.recordFinished(id...id) }
-        case .command:
-            break
-        }
-    }
-
-    /// Only the newest epoch that the database gave is heard; a newer one, or a stranger, has the members read again.
-    private func hear(_ writer: Writer, _ body: (inout PositionTracker) -> Void) {
-        let isStranger = generator.change { tracker in
-            if tracker.isMember(writer) {
-                body(&tracker)
-                return false
-            }
-            return (tracker.epoch(of: writer.instance) ?? -1) < writer.epoch
-        }
-        if isStranger { reconcileSoon() }
     }
 }

@@ -26,9 +26,17 @@ public final class EventLog: Service {
     let connection = Mutex<(any ReplicationConnection)?>(nil)
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
     let scopes = Mutex<[StreamID: Bool]>([:])
-    let isReconcilingSoon = Mutex(false)
+    let feed = Mutex(EventFeed())
+    let asksSoon = Mutex(AsksSoon())
+    let catchingUp: BackgroundProcess
     /// Nil when this log closes nobody.
     let closer: WriterCloser?
+
+    /// What was heard has the database asked in a moment, unless it could not be asked the last time.
+    struct AsksSoon {
+        var isDue = false
+        var hasFailed = false
+    }
 
     /// Joins the stream as a writer, when an instance name is given, and connects to the others.
     ///
@@ -74,6 +82,9 @@ public final class EventLog: Service {
         logger[metadataKey: "stream"] = "\(stream)"
         logger[metadataKey: "instance"] = "\(instance)"
         self.logger = logger
+        catchingUp = BackgroundProcess(
+            "replication-catch-up", labels: [("stream", stream.rawValue), ("instance", instance.rawValue)],
+            logger: logger)
         membership = LogMembership(stream: stream, instance: instance, writer: joined?.writer, store: store)
         generator = MultiWriterIDGenerator(
             stream: stream, instance: instance,
@@ -109,13 +120,23 @@ public final class EventLog: Service {
 
     private func start(joined: Joined?) async throws {
         generator.observe(announcer)
-        membership.attach(generator: generator) { [weak self] writer, position in
-            self?.startAnnouncing(as: writer, at: position)
+        membership.attach(generator: generator) { [weak self] joined in
+            self?.warnOfSequence(joined)
+            self?.startAnnouncing(as: joined.writer, at: joined.position)
         }
+        if let joined { warnOfSequence(joined) }
         guard let transport else { return }
         let connection = try await transport.connect(as: instance) { [weak self] event in self?.received(event) }
         self.connection.withLock { $0 = connection }
+        tellCaughtUp()
         if let joined { startAnnouncing(as: joined.writer, at: joined.position) }
+    }
+
+    private func warnOfSequence(_ joined: Joined) {
+        guard let old = joined.raisedFrom else { return }
+        logger.warning(
+            "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
+            metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
     }
 
     private func startAnnouncing(as writer: Writer, at position: StreamID) {

@@ -2,7 +2,7 @@ import Synchronization
 
 /// The epoch that a log writes in, and why it does not when it does not.
 final class LogMembership: WriterMembership {
-    typealias HasJoined = @Sendable (_ writer: Writer, _ position: StreamID) -> Void
+    typealias HasJoined = @Sendable (Joined) -> Void
 
     private let stream: StreamName
     private let instance: InstanceName
@@ -47,9 +47,12 @@ final class LogMembership: WriterMembership {
         }
     }
 
-    /// Reading goes on after another process took the name; it ends with the log.
+    /// Reading goes on after another process took the name; it ends with the log, and with the database.
     func checkRunning() throws {
-        if state.withLock({ $0.isStopped }) { throw TidemarkError.stopped(stream: stream, instance: instance) }
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure, failure.endsReading { throw failure }
+            if state.isStopped { throw .stopped(stream: stream, instance: instance) }
+        }
     }
 
     var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
@@ -86,7 +89,7 @@ final class LogMembership: WriterMembership {
             tracker.updateMembers(joined.membership.members, version: joined.membership.version)
         }
         state.withLock { $0.writer = joined.writer }
-        hasJoined?(joined.writer, joined.position)
+        hasJoined?(joined)
         return joined.writer
     }
 

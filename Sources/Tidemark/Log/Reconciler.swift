@@ -18,6 +18,8 @@ final class Reconciler: Sendable {
         var lastEnded: Duration?
         var confirmed: StreamID = 0
         var observations: [WriterObservation] = []
+        /// The newest event that was read, by which the database is known again.
+        var newestEvent: Delivered?
     }
 
     init(stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, time: TimeSource) {
@@ -75,19 +77,43 @@ final class Reconciler: Sendable {
         let known = generator.change { $0.known }
         guard
             let found = try await store.reconciliation(of: stream, above: before.minimum, limit: Self.rowLimit)
-        else { return }
-        guard found.sequence >= known, found.membership.version >= before.membershipVersion else {
-            throw TidemarkError.databaseWentBackwards(
-                stream: stream, id: known,
-                problem: "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        else {
+            // A stream that nobody has written to yet, or one that was there.
+            guard before.membershipVersion == 0, known == 0 else {
+                throw wentBackwards(known, "there is no such stream")
+            }
+            return
         }
+        guard found.sequence >= known, found.membership.version >= before.membershipVersion else {
+            throw wentBackwards(
+                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        }
+        // After what was found was read, and before it is used: if this is the same database, that was too.
+        try await checkNewestEvent()
         generator.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
         state.withLock { state in
             state.observations = found.observations
+            state.newestEvent = found.newestEvent ?? state.newestEvent
             if found.membership.version == before.membershipVersion {
                 state.confirmed = max(state.confirmed, before.minimum)
             }
         }
+    }
+
+    /// A database that was put back may have come further since than it was: its newest event then was another.
+    private func checkNewestEvent() async throws {
+        guard let newest = state.withLock({ $0.newestEvent }) else { return }
+        // The events themselves are not asked for: no membership has this version.
+        let request = SnapshotRequest(
+            delivered: newest, membershipVersion: -1, after: newest.streamID, through: newest.streamID, limit: 0,
+            byteLimit: 0)
+        guard try await store.snapshot(of: stream, request)?.deliveredIsThere == true else {
+            throw wentBackwards(newest.streamID, "the event that was there is not there now")
+        }
+    }
+
+    private func wentBackwards(_ id: StreamID, _ problem: String) -> TidemarkError {
+        .databaseWentBackwards(stream: stream, id: id, problem: problem)
     }
 }
 

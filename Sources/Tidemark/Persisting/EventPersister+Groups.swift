@@ -39,6 +39,9 @@ extension EventPersister {
                 // The group's IDs were closed while it was under way: again under new ones.
             } catch let error as TidemarkError where error.endsEpoch && attempt < Self.attempts {
                 _ = try await membership.rejoin(after: writer)
+            } catch let error as TidemarkError where error.isFinal {
+                membership.fail(error)
+                throw error
             }
             attempt += 1
         }
@@ -47,14 +50,17 @@ extension EventPersister {
     /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress.
     private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
         let fetch: Int
+        let known: StreamID
         do {
-            fetch = try generator.change { tracker throws(AllocationFailure) in try tracker.beginFetch() }
+            (fetch, known) = try generator.change { tracker throws(AllocationFailure) in
+                (try tracker.beginFetch(), tracker.known)
+            }
         } catch {
             throw generator.described(error)
         }
         let outcomes: [PersistOutcome]
         do {
-            outcomes = try await store.persist(events, in: stream, by: writer)
+            outcomes = try await store.persist(events, in: stream, by: writer, known: known)
         } catch {
             generator.change { $0.abortFetch(fetch) }
             throw error

@@ -7,4 +7,6 @@ protocol WriterMembership: AnyObject, Sendable {
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process has the name; from then on
     ///   nothing is written.
     func rejoin(after writer: Writer) async throws -> Writer
+    /// Ends the instance's writing for good, for this reason.
+    func fail(_ error: TidemarkError)
 }

@@ -20,6 +20,12 @@ public final class DurableConsumer: Sendable {
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
     public func checkpoint(_ batch: EventBatch) async throws {
-        try await reader.store.checkpoint(claim, at: batch.through, commitNumber: batch.commitNumber)
+        try await reader.store.checkpoint(
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered)
+    }
+
+    /// Whether this consumer's past was complete, up to its checkpoint. It reads all of the stream.
+    public func audit() async throws -> Audit {
+        try await reader.store.audit(claim.stream, consumer: claim.name, limit: 1000)
     }
 }

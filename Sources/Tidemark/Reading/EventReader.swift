@@ -37,18 +37,47 @@ public final class EventReader: Sendable {
 }
 
 /// Some events in order, read in one snapshot.
+///
+/// There is at least one event in it, Tidemark's or the user's own. Together they are all that the stream will ever hold
+/// between the batch before and `through`: what is committed later has a higher ID.
 public struct EventBatch: Sendable {
-    /// At least one.
+    /// Events in Tidemark's table, ascending.
     public let events: [PersistedEvent]
+    /// Events in tables of the user's own, ascending. Whoever reads those tables takes exactly these IDs: they are
+    /// committed, so every snapshot that is opened from now on holds their rows.
+    public let ownEvents: [OwnEvent]
     /// Everything up to this ID was delivered with this batch: the place to go on from, at or above the last event.
     public let through: StreamID
     /// The number of the newest commit that the batch's snapshot held.
     public let commitNumber: Int64
+    /// What a consumer was given before this batch, from the beginning of the stream; nil where that is not known.
+    var deliveredBefore: DeliveredSum?
 
-    public init(events: [PersistedEvent], through: StreamID, commitNumber: Int64) {
+    public init(
+        events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, commitNumber: Int64
+    ) {
         self.events = events
+        self.ownEvents = ownEvents
         self.through = through
         self.commitNumber = commitNumber
+    }
+
+    /// The batch without what comes after `end`; the batch itself where nothing does.
+    public func ending(at end: StreamID) -> EventBatch {
+        guard through > end else { return self }
+        var batch = EventBatch(
+            events: events.filter { $0.streamID <= end }, ownEvents: ownEvents.filter { $0.streamID <= end },
+            through: end, commitNumber: commitNumber)
+        batch.deliveredBefore = deliveredBefore
+        return batch
+    }
+
+    /// What a consumer was given up to the end of this batch.
+    var delivered: DeliveredSum? {
+        guard var delivered = deliveredBefore else { return nil }
+        for event in events { delivered.add(event.streamID, commitNumber: event.commitNumber) }
+        for event in ownEvents { delivered.add(event.streamID, commitNumber: event.commitNumber) }
+        return delivered
     }
 }
 
@@ -80,18 +109,16 @@ public struct EventBatches: AsyncSequence, Sendable {
                 guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
                     throw progress.streamIsGone
                 }
-                guard try progress.received(snapshot, last: snapshot.lastDelivered, for: request),
-                    !snapshot.events.isEmpty
-                else { continue }
-                return EventBatch(
-                    events: snapshot.events, through: progress.cursor.position, commitNumber: snapshot.commitNumber)
+                guard try progress.received(snapshot, last: snapshot.last, for: request), snapshot.last != nil else {
+                    continue
+                }
+                var batch = EventBatch(
+                    events: snapshot.events, ownEvents: snapshot.ownEvents, through: progress.cursor.position,
+                    commitNumber: snapshot.commitNumber)
+                batch.deliveredBefore = progress.delivered
+                progress.delivered = batch.delivered
+                return batch
             }
         }
-    }
-}
-
-extension Snapshot {
-    fileprivate var lastDelivered: Delivered? {
-        events.last.map { Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id) }
     }
 }

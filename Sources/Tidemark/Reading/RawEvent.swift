@@ -4,6 +4,8 @@
 public struct RawEvent: ~Escapable {
     /// Its place in the stream.
     public let streamID: StreamID
+    /// Whether it is in a table of the user's own: then its id, type and payload are not known here, and empty.
+    public let isOwn: Bool
     public let id: Span<UInt8>
     public let type: Span<UInt8>
     /// Nil when the event is about nothing in particular.
@@ -19,10 +21,12 @@ public struct RawEvent: ~Escapable {
     /// For stores.
     @_lifetime(copy id, copy type, copy key, copy payload)
     public init(
-        streamID: StreamID, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?, payload: Span<UInt8>,
+        streamID: StreamID, isOwn: Bool = false, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?,
+        payload: Span<UInt8>,
         instance: InstanceName, persistedAtMilliseconds: Int64, commitNumber: Int64
     ) {
         self.streamID = streamID
+        self.isOwn = isOwn
         self.id = id
         self.type = type
         self.key = key
@@ -39,13 +43,16 @@ public struct RawSnapshot<Result: Sendable>: Sendable {
     public let snapshot: Snapshot
     /// The last of the events; nil when there was none.
     public let last: Delivered?
-    public let count: Int
+    /// How many events there were, and their sum.
+    public let delivered: DeliveredSum
     public let result: Result
 
-    public init(snapshot: Snapshot, last: Delivered?, count: Int, result: Result) {
+    public var count: Int { Int(delivered.count) }
+
+    public init(snapshot: Snapshot, last: Delivered?, delivered: DeliveredSum, result: Result) {
         self.snapshot = snapshot
         self.last = last
-        self.count = count
+        self.delivered = delivered
         self.result = result
     }
 }
@@ -59,16 +66,38 @@ extension EventStore {
         guard let whole = try await snapshot(of: stream, request) else { return nil }
         var result = result
         var last: Delivered?
+        var delivered = DeliveredSum()
+        // What is in tables of the user's own has its turn by its place, like everything else.
+        var own = (accepting(whole) ? whole.ownEvents : [])[...]
         let events = accepting(whole) ? whole.events : []
         for event in events {
+            while let first = own.first, first.streamID < event.streamID {
+                try own.removeFirst().withRaw { try visit(&result, $0) }
+                delivered.add(first.streamID, commitNumber: first.commitNumber)
+            }
             try event.withRaw { try visit(&result, $0) }
-            last = Delivered(streamID: event.streamID, commitNumber: event.commitNumber, eventID: event.event.id)
+            delivered.add(event.streamID, commitNumber: event.commitNumber)
         }
+        for event in own {
+            try event.withRaw { try visit(&result, $0) }
+            delivered.add(event.streamID, commitNumber: event.commitNumber)
+        }
+        if delivered.count > 0 { last = whole.last }
         let snapshot = Snapshot(
             membership: whole.membership, newestEvent: whole.newestEvent, sequence: whole.sequence,
             commitNumber: whole.commitNumber, deliveredIsThere: whole.deliveredIsThere, events: [],
             isTruncated: whole.isTruncated)
-        return RawSnapshot(snapshot: snapshot, last: last, count: events.count, result: result)
+        return RawSnapshot(snapshot: snapshot, last: last, delivered: delivered, result: result)
+    }
+}
+
+extension OwnEvent {
+    fileprivate func withRaw(_ body: (RawEvent) throws -> Void) rethrows {
+        let none: [UInt8] = []
+        try body(
+            RawEvent(
+                streamID: streamID, isOwn: true, id: none.span, type: none.span, key: nil, payload: none.span,
+                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, commitNumber: commitNumber))
     }
 }
 

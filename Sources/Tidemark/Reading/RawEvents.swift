@@ -30,8 +30,10 @@ public struct RawEvents: Sendable {
             guard try self.progress.received(raw.snapshot, last: raw.last, for: request), raw.count > 0 else {
                 continue
             }
+            self.progress.delivered?.add(raw.delivered)
             return RawBatch(
-                result: raw.result, count: raw.count, through: self.progress.cursor.position,
+                delivered: self.progress.delivered, result: raw.result, count: raw.count,
+                through: self.progress.cursor.position,
                 commitNumber: raw.snapshot.commitNumber)
         }
     }
@@ -39,6 +41,8 @@ public struct RawEvents: Sendable {
 
 /// What became of the events of one snapshot.
 public struct RawBatch<Result: Sendable>: Sendable {
+    /// Everything from the beginning of the stream; nil where that is not known.
+    let delivered: DeliveredSum?
     public let result: Result
     /// How many events there were, at least one.
     public let count: Int
@@ -63,6 +67,7 @@ extension DurableConsumer {
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
     public func checkpoint<Result: Sendable>(_ batch: RawBatch<Result>) async throws {
-        try await reader.store.checkpoint(claim, at: batch.through, commitNumber: batch.commitNumber)
+        try await reader.store.checkpoint(
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered)
     }
 }

@@ -3,12 +3,15 @@ struct ReadingProgress: Sendable {
     let reader: EventReader
     let claim: ConsumerClaim?
     private(set) var cursor: ReaderCursor
+    /// What was delivered so far, from the beginning of the stream; nil where that is not known.
+    var delivered: DeliveredSum?
     private var hasReconciled = false
 
     init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
         self.reader = reader
         self.claim = claim
         cursor = ReaderCursor(after: position)
+        delivered = claim?.delivered
     }
 
     /// Waits until there is something to read.

@@ -73,15 +73,22 @@ final class Announcer: GeneratorObserver {
     }
 
     func finished(committed: [StreamID], abandoned: [StreamID]) {
-        announceRows(committed.count + abandoned.count) {
+        guard let highest = (committed + abandoned).max() else { return }
+        announceRows(committed.count + abandoned.count, through: highest) {
             committed.map { ($0, JSONText.emptyArray) } + abandoned.map { ($0, JSONText.null) }
         }
     }
 
     /// A group of events that the persister committed.
     func committed(_ events: [Event], _ outcomes: [PersistOutcome]) {
-        let count = outcomes.count { if case .persisted = $0 { true } else { false } }
-        announceRows(count) {
+        var count = 0
+        var highest: StreamID?
+        for case .persisted(let id) in outcomes {
+            count += 1
+            highest = max(id, highest ?? id)
+        }
+        guard let highest else { return }
+        announceRows(count, through: highest) {
             zip(events, outcomes).compactMap { event, outcome in
                 if case .persisted(let id) = outcome { (id, .array(of: event.id)) } else { nil }
             }
@@ -89,17 +96,17 @@ final class Announcer: GeneratorObserver {
     }
 
     /// - Parameter rows: made only where they are told.
-    private func announceRows(_ count: Int, _ rows: () -> [(id: StreamID, row: JSONText)]) {
-        guard case .asNeeded = announcements, count > 0 else { return }
+    private func announceRows(_ count: Int, through highest: StreamID, _ rows: () -> [(id: StreamID, row: JSONText)]) {
+        guard case .asNeeded = announcements else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
             guard let writer = state.writer, let connection = state.connection else { return (nil, []) }
             if count > announcedRows {
-                state.schedule.wroteUntoldRows()
+                state.schedule.wroteUntoldRows(through: highest)
                 return (nil, [])
             }
             let rows = rows()
             state.counts.rows += count
-            if let highest = rows.map(\.id).max() { state.schedule.told(rowAt: highest) }
+            state.schedule.told(rowAt: highest)
             return (
                 connection,
                 rows.map { .rdata(ReplicationRow(stream: stream, writer: writer, token: .id($0.id), row: $0.row)) }

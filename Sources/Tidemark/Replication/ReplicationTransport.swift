@@ -15,15 +15,25 @@ public protocol ReplicationTransport: Sendable {
 /// One participant's end of a transport.
 public protocol ReplicationConnection: Sendable {
     /// Hands the commands to the transport and returns at once. What does not fit into the transport's bounded buffers,
-    /// or is sent while there is no connection, is dropped: positions that are repeated make up for it.
+    /// or is sent while there is no connection, is dropped: positions that are repeated make up for it. The rows of one
+    /// ID are given in one call.
     func send(_ commands: [ReplicationCommand])
+    /// The participant has caught up with every stream since the last ``ReplicationEvent/connected``: the transport may
+    /// reset its back-off. Without that, a failure during set-up or catching up would become a tight loop.
+    func caughtUp()
     /// Takes part no longer; `receive` is not called after it returns.
     func close() async
 }
 
+extension ReplicationConnection {
+    /// Does nothing, for a transport that never backs off.
+    public func caughtUp() {}
+}
+
 /// What a transport has to tell.
 public enum ReplicationEvent: Sendable {
-    /// A connection was made, or made anew: commands may have been missed before this moment.
+    /// A connection was made, or made anew: commands may have been missed before this moment. The transport asks the
+    /// others for their positions by itself (`REPLICATE`).
     case connected
     /// The connection is gone, the transport makes a new one by itself.
     case disconnected(reason: String)

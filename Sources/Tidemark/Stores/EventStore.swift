@@ -49,7 +49,13 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Puts tombstones into the rows of the IDs that have none, durably; returns those that hold an event.
     func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID]
     /// Allocates and persists in one transaction; the outcomes come in the order of the events.
-    func persist(_ events: [Event], in stream: StreamName, by writer: Writer) async throws -> [PersistOutcome]
+    ///
+    /// - Parameter known: the highest ID that the writer knows. When the sequence is below it the transaction does not
+    ///   commit: it would hand out IDs a second time.
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` then, and when the database knows nothing
+    ///   of the writer.
+    func persist(_ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID) async throws
+        -> [PersistOutcome]
     /// Persists the event under an ID that was allocated before. When the event's id is there already, the ID gets a
     /// tombstone in the same transaction.
     func persist(_ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer) async throws
@@ -86,8 +92,31 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     func verify(_ claim: ConsumerClaim) async throws
     /// Moves the checkpoint on; never back.
     ///
+    /// - Parameters:
+    ///   - commitNumber: of the newest commit in the snapshot that the batch came from.
+    ///   - delivered: everything from the beginning of the stream to `position`; nil where that is not known.
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
-    func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws
+    func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?
+    ) async throws
+    /// Whether the consumer's past was complete; see ``Audit``.
+    ///
+    /// - Parameter limit: how many findings are kept; beyond that they are counted.
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
+    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``.
+    func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit
+}
+
+extension EventStore {
+    /// The same for a writer that knows of no ID.
+    public func persist(_ events: [Event], in stream: StreamName, by writer: Writer) async throws -> [PersistOutcome] {
+        try await persist(events, in: stream, by: writer, known: 0)
+    }
+
+    /// The same where it is not known what was delivered.
+    public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
+        try await checkpoint(claim, at: position, commitNumber: commitNumber, delivered: nil)
+    }
 }
 
 /// What an instance got when it joined.
@@ -96,11 +125,15 @@ public struct Joined: Hashable, Sendable {
     public let membership: Membership
     /// The highest ID that is durably allocated: what the new member knows, and its durable position.
     public let position: StreamID
+    /// Where the sequence was when it was behind the highest row or durable position, so that joining moved it up to
+    /// `position`; nil where nothing was wrong with it.
+    public let raisedFrom: StreamID?
 
-    public init(writer: Writer, membership: Membership, position: StreamID) {
+    public init(writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil) {
         self.writer = writer
         self.membership = membership
         self.position = position
+        self.raisedFrom = raisedFrom
     }
 }
 
@@ -166,12 +199,14 @@ public struct Snapshot: Sendable {
     /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
     /// Empty when the membership version is not the one asked for, or the delivered event is not there.
     public let events: [PersistedEvent]
+    /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
+    public let ownEvents: [OwnEvent]
     /// Whether a limit cut the events off.
     public let isTruncated: Bool
 
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, commitNumber: Int64, deliveredIsThere: Bool,
-        events: [PersistedEvent], isTruncated: Bool
+        events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
     ) {
         self.membership = membership
         self.newestEvent = newestEvent
@@ -179,7 +214,17 @@ public struct Snapshot: Sendable {
         self.commitNumber = commitNumber
         self.deliveredIsThere = deliveredIsThere
         self.events = events
+        self.ownEvents = ownEvents
         self.isTruncated = isTruncated
+    }
+
+    /// The last of the events, by which a reader knows the database again; nil when there are none.
+    public var last: Delivered? {
+        let event = events.last.map {
+            Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+        }
+        guard let own = ownEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
+        return Delivered(streamID: own.streamID, commitNumber: own.commitNumber, eventID: nil)
     }
 }
 
@@ -193,11 +238,15 @@ public struct Reconciliation: Hashable, Sendable {
     public let finished: [ClosedRange<StreamID>]
     /// The members' signs of life.
     public let observations: [WriterObservation]
+    /// The newest event, which will be looked up again to see whether this still is the same database; nil when there
+    /// is none.
+    public let newestEvent: Delivered?
 
     public init(
         membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>],
-        observations: [WriterObservation]
+        observations: [WriterObservation], newestEvent: Delivered? = nil
     ) {
+        self.newestEvent = newestEvent
         self.membership = membership
         self.sequence = sequence
         self.newestCommitted = newestCommitted
@@ -213,11 +262,16 @@ public struct ConsumerClaim: Hashable, Sendable {
     public let generation: Int
     /// The checkpoint at the time of the claim; 0 for a new consumer.
     public let position: StreamID
+    /// What was delivered up to there; nil where that is not known.
+    public let delivered: DeliveredSum?
 
-    public init(stream: StreamName, name: ConsumerName, generation: Int, position: StreamID) {
+    public init(
+        stream: StreamName, name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum? = nil
+    ) {
         self.stream = stream
         self.name = name
         self.generation = generation
         self.position = position
+        self.delivered = delivered
     }
 }

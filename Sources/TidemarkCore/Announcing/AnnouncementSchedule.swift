@@ -35,8 +35,8 @@ public struct AnnouncementSchedule: Sendable {
     }
 
     public enum Action: Hashable, Sendable {
-        /// Say that no row of this writer lies between the two (or that it cannot say, where they are equal), and ask
-        /// again.
+        /// Say that no row of this writer lies between the two (or that it cannot say, where `previous` is not below
+        /// `new`), and ask again.
         case announce(previous: StreamID, new: StreamID)
         /// Nothing is to be said before this time, if nothing changes.
         case wait(until: Duration)
@@ -47,8 +47,8 @@ public struct AnnouncementSchedule: Sendable {
     private var announcedAt: Duration?
     /// The highest of what was said, as a position or with a row.
     private var said: StreamID
-    /// Whether rows were written since the last announcement that nobody was told of.
-    private var hasUntoldRows = false
+    /// The highest of the rows that were written since the last announcement and that nobody was told of.
+    private var untold: StreamID?
 
     public init(announced: StreamID) {
         self.announced = announced
@@ -60,9 +60,11 @@ public struct AnnouncementSchedule: Sendable {
         said = max(said, id)
     }
 
-    /// Rows were written without being announced: the next position says so by naming no previous one.
-    public mutating func wroteUntoldRows() {
-        hasUntoldRows = true
+    /// Rows up to this ID were written without being announced: the next position says so, by a previous one that is
+    /// above all that anybody has heard, so that they are fetched. It is above the new one where that has to wait for
+    /// an ID in flight.
+    public mutating func wroteUntoldRows(through id: StreamID) {
+        untold = max(id, untold ?? id)
     }
 
     /// - Parameters:
@@ -75,8 +77,8 @@ public struct AnnouncementSchedule: Sendable {
     ) -> Action {
         guard let announcedAt, !isAsked else { return announce(position, now: now) }
         let repeatAt = announcedAt + timing.repetition
-        if position > announced && need != .none {
-            let interval = need == .holdsBack ? timing.interval : timing.interval * 10
+        if untold != nil || (position > announced && need != .none) {
+            let interval = untold != nil || need == .holdsBack ? timing.interval : timing.interval * 10
             let changeAt = min(announcedAt + interval, repeatAt)
             return now >= changeAt ? announce(position, now: now) : .wait(until: changeAt)
         }
@@ -85,11 +87,11 @@ public struct AnnouncementSchedule: Sendable {
 
     private mutating func announce(_ position: StreamID, now: Duration) -> Action {
         // A new epoch may start below what an older one of the name announced; within one, positions only rise.
-        let previous = hasUntoldRows ? position : min(max(announced, said), position)
+        let previous = untold.map { max($0, position) } ?? min(max(announced, said), position)
         announced = position
-        said = max(said, position)
+        said = max(said, previous)
         announcedAt = now
-        hasUntoldRows = false
+        untold = nil
         return .announce(previous: previous, new: position)
     }
 }

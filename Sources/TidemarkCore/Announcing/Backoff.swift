@@ -1,17 +1,23 @@
-/// How long to wait before trying again: exponential with full jitter below a ceiling that doubles.
+/// How long to wait before trying again: exponential with full jitter below a ceiling that grows.
 ///
 /// Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Half of each delay is fixed, so
 /// that a failing operation never becomes a tight loop.
 public struct Backoff: Sendable {
     public let shortest: Duration
     public let longest: Duration
+    /// By what factor the ceiling grows with each failure.
+    public let growth: Int
     /// How often in a row it has failed.
     public private(set) var failures = 0
+    private var ceiling: Duration
 
-    public init(shortest: Duration, longest: Duration) {
+    public init(shortest: Duration, longest: Duration, growth: Int = 2) {
         precondition(.zero < shortest && shortest <= longest, "delays must be positive and in order")
+        precondition((2...16).contains(growth), "delays that do not grow are no back-off")
         self.shortest = shortest
         self.longest = longest
+        self.growth = growth
+        ceiling = shortest
     }
 
     /// The delay after one more failure.
@@ -19,12 +25,15 @@ public struct Backoff: Sendable {
     /// - Parameter random: uniform in 0..<1; from a seeded generator in tests.
     public mutating func nextDelay(random: Double) -> Duration {
         precondition((0..<1).contains(random), "\(random) is not in 0..<1")
-        let ceiling = min(longest, shortest * (1 << min(failures, 30)))
-        failures += 1
+        defer {
+            failures += 1
+            ceiling = min(longest, ceiling * growth)
+        }
         return ceiling / 2 + ceiling / 2 * random
     }
 
     public mutating func reset() {
         failures = 0
+        ceiling = shortest
     }
 }

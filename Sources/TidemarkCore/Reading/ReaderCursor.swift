@@ -72,7 +72,8 @@ public struct ReaderCursor: Sendable {
         if let delivered, !view.deliveredIsThere {
             return .wentBackwards(
                 at: delivered.streamID,
-                problem: "event \"\(delivered.eventID)\" was delivered there and is not there now")
+                problem: "\(delivered.eventID.map { "event \"\($0)\"" } ?? "an event of the user's own") was delivered "
+                    + "there and is not there now")
         }
         if let reached, view.sequence < reached {
             return .wentBackwards(at: reached, problem: "the sequence is at \(view.sequence) now")

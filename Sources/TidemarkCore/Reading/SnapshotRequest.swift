@@ -27,9 +27,10 @@ public struct SnapshotRequest: Hashable, Sendable {
 public struct Delivered: Hashable, Sendable {
     public let streamID: StreamID
     public let commitNumber: Int64
-    public let eventID: String
+    /// Nil for an event in a table of the user's own, which has no id that is known here.
+    public let eventID: String?
 
-    public init(streamID: StreamID, commitNumber: Int64, eventID: String) {
+    public init(streamID: StreamID, commitNumber: Int64, eventID: String?) {
         self.streamID = streamID
         self.commitNumber = commitNumber
         self.eventID = eventID

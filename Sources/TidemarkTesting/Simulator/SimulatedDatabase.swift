@@ -68,6 +68,14 @@ struct SimulatedDatabase: Sendable {
         return ids
     }
 
+    /// Somebody took an ID and is gone, or rolled back what it was for: it is nobody's, and gets no row.
+    mutating func waste() -> StreamID {
+        let id = StreamID(stream.sequence.rawValue + 1)
+        contents.streams[Self.stream]?.sequence = id
+        if kind == .durableSequence { madeDurable() }
+        return id
+    }
+
     /// All of the events, or none.
     mutating func commit(
         _ events: [Event], as ids: [StreamID], by writer: Writer, group: Int?

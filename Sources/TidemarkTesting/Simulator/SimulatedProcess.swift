@@ -54,6 +54,8 @@ struct SimulatedProcess: Sendable {
         /// Another process took the name: it writes no more, and reads on.
         var isFailed = false
         var scopes: [Scope] = []
+        /// Bodies that go on after their scope ran over its limit: nothing can stop a body, and it may commit yet.
+        var lateBodies: [Scope] = []
         var lastScope = 0
         var fetches: [Fetch] = []
         var cursor = ReaderCursor(after: 0)
@@ -68,32 +70,47 @@ struct SimulatedProcess: Sendable {
             timeout: SimulationConfiguration.Timing.timeout, retirement: SimulationConfiguration.Timing.retirement)
         /// What it has seen of others some time ago.
         var observations: [WriterObservation] = []
-        /// For the check that positions only rise within an epoch.
-        var promised: (writer: Writer, position: StreamID)?
+        /// The writers and the cursor as they were last, for the check that they only rise.
+        var positions: [Writer: StreamID] = [:]
+        var lastCursor: StreamID = 0
     }
 
     let number: Int
     let instance: InstanceName
     let isWriter: Bool
+    /// Whether anybody reads in it. Who does learns of the members from each snapshot, too.
+    let hasReader: Bool
     var phase = Phase.down
     /// Stopped, as by SIGSTOP: it does nothing and hears nothing, and what it has sent goes on.
     var isStopped = false
     /// In this life it has nothing to write: it joins, announces, reads, and is waited for.
     var isIdle = false
+    /// In this life its heartbeats and its reconciling are so late that nothing comes of them until the faults stop.
+    var isQuiet = false
     /// Which life of the process it is.
     var run = 0
     var memory: Memory
+    /// The highest cursor of its reader, in whichever life.
+    var reached: StreamID = 0
     var consumer: (any SimulationConsumer)?
 
+    /// As the history names it: several processes may have the same instance name.
+    var name: String { "\(instance)(\(number))" }
     var consumerName: ConsumerName { ConsumerName(stringLiteral: "consumer\(number)") }
     var isActive: Bool { phase == .up && !isStopped }
     /// Whether it may begin to write something.
     var mayWrite: Bool { isActive && memory.writer != nil && !memory.isFailed }
 
-    init(number: Int, instance: InstanceName, isWriter: Bool, consumer: (any SimulationConsumer)?) {
+    /// Enough is under way: more would only make the history longer.
+    var isBusy: Bool { memory.fetches.count + memory.scopes.count >= 3 }
+
+    init(
+        number: Int, instance: InstanceName, isWriter: Bool, hasReader: Bool, consumer: (any SimulationConsumer)?
+    ) {
         self.number = number
         self.instance = instance
         self.isWriter = isWriter
+        self.hasReader = hasReader
         self.consumer = consumer
         memory = Memory(instance: instance)
     }

@@ -15,10 +15,10 @@ extension Simulation {
             guard let index = anyIndex(of: announcements.count), processes[announcements[index].to].isActive
             else { return false }
             hear(announcements.remove(at: index))
-        case .start, .fetch, .commit, .persistGroup, .giveUp, .expire, .announce, .beat, .reconcile:
+        case .start, .fetch, .commit, .commitLate, .persistGroup, .giveUp, .expire, .announce, .beat, .reconcile:
             return performAsWriter(action)
         case .read:
-            guard let number = anyProcess(where: \.isActive) else { return false }
+            guard let number = anyProcess(where: { $0.isActive && $0.hasReader }) else { return false }
             return read(number)
         case .checkpoint:
             guard let number = anyProcess(where: \.isActive) else { return false }
@@ -26,7 +26,8 @@ extension Simulation {
         case .observe, .close, .retire:
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
-        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .crash, .stop, .resume, .leave, .crashDatabase:
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .crash, .stop, .resume, .leave,
+            .crashDatabase:
             return performFault(action)
         }
         return true
@@ -36,9 +37,12 @@ extension Simulation {
         let number: Int? =
             switch action {
             case .start: anyProcess { $0.phase == .down }
-            case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle }
-            case .announce, .beat: anyProcess(where: \.mayWrite)
+            case .fetch, .persistGroup: anyProcess { $0.mayWrite && !$0.isIdle && !$0.isBusy }
+            case .announce: anyProcess(where: \.mayWrite)
+            case .beat: anyProcess { $0.mayWrite && !$0.isQuiet }
+            case .reconcile: anyProcess { $0.isActive && !$0.isQuiet }
             case .commit, .giveUp: anyProcess { $0.isActive && $0.memory.scopes.contains { $0.phase == .held } }
+            case .commitLate: anyProcess { $0.isActive && !$0.memory.lateBodies.isEmpty }
             default: anyProcess(where: \.isActive)
             }
         guard let number else { return false }
@@ -48,9 +52,10 @@ extension Simulation {
             guard database.stream.sequence.rawValue < configuration.maximumIDs else { return false }
             return fetch(number, count: 1 + random.below(2), isGroup: action == .persistGroup)
         case .commit: commitScope(of: number)
+        case .commitLate: return commitLate(number)
         case .giveUp: giveUpScope(of: number)
         case .expire: return expire(number)
-        case .announce: return speak(number, isAsked: random.chance(10))
+        case .announce: return speak(number, isAsked: random.chance(20))
         case .beat: return beat(number)
         default: reconcile(number)
         }
@@ -74,9 +79,11 @@ extension Simulation {
     @discardableResult
     mutating func send(_ number: Int, _ body: SimulatedRequest.Body) -> Int {
         lastRequest += 1
-        requests.append(
-            SimulatedRequest(number: lastRequest, process: number, run: processes[number].run, asked: now, body: body))
-        return lastRequest
+        let request = SimulatedRequest(
+            number: lastRequest, process: number, run: processes[number].run, asked: now, body: body)
+        requests.append(request)
+        note(number, 9, "asks with \(request)")
+        return request.number
     }
 
     // MARK: Processes
@@ -85,7 +92,8 @@ extension Simulation {
     mutating func start(_ number: Int) {
         processes[number].run += 1
         processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance)
-        processes[number].isIdle = random.chance(30)
+        processes[number].isIdle = random.chance(40)
+        processes[number].isQuiet = random.chance(30)
         note(number, 1, "starts")
         if processes[number].isWriter {
             processes[number].phase = .joining
@@ -101,7 +109,7 @@ extension Simulation {
             let claim = try database.claim(processes[number].consumerName)
             processes[number].memory.claim = claim
             processes[number].memory.cursor = ReaderCursor(after: claim.position)
-            processes[number].consumer?.begin(after: claim.position)
+            begin(number, after: claim.position)
         } catch {
             fail(.falseAlarm, "\(error)")
         }
@@ -112,6 +120,7 @@ extension Simulation {
         if database.kind == .durableSequence, let writer = processes[number].memory.writer {
             database.endProcess(of: writer)
         }
+        processes[number].consumer?.crash()
         processes[number].phase = .down
         processes[number].isStopped = false
         processes[number].run += 1
@@ -130,8 +139,8 @@ extension Simulation {
     mutating func note(_ process: Int, _ code: Int, _ text: @autoclosure () -> String) {
         history.add(process &* 64 &+ code)
         guard history.isKept else { return }
-        let name = processes.indices.contains(process) ? "\(processes[process].instance)(\(process))" : "database"
+        let name = processes.indices.contains(process) ? processes[process].name : "database"
         let text = text()
-        history.add("\(stepCount) \(name) \(text)")
+        history.add("step \(stepCount), \(Int(now / .milliseconds(1))) ms: \(name) \(text)")
     }
 }

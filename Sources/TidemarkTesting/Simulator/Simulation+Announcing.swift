@@ -21,7 +21,7 @@ extension Simulation {
     mutating func announceRows(_ number: Int, _ ids: [StreamID]) {
         guard hasReplication, let writer = processes[number].memory.writer, let last = ids.max() else { return }
         if random.chance(10) {
-            return processes[number].memory.schedule.wroteUntoldRows()
+            return processes[number].memory.schedule.wroteUntoldRows(through: last)
         }
         processes[number].memory.schedule.told(rowAt: last)
         for id in ids { announce(number, as: writer, .row(id)) }
@@ -29,6 +29,7 @@ extension Simulation {
 
     private mutating func announce(_ number: Int, as writer: Writer, _ body: SimulatedAnnouncement.Body) {
         for to in processes.indices where to != number && processes[to].phase == .up {
+            if cutLinks.contains(number * processes.count + to) { continue }
             // A full link loses something.
             if announcements.count >= 48 { announcements.remove(at: random.below(announcements.count)) }
             announcements.append(SimulatedAnnouncement(to: to, writer: writer, body: body))
@@ -45,7 +46,7 @@ extension Simulation {
         {
             writer = Writer(writer.instance, epoch: epoch)
         }
-        note(number, 13, "hears from \(announcement.writer): \(announcement.body)")
+        note(number, 13, "hears of \(announcement.writer): \(announcement.body)")
         guard processes[number].memory.tracker.isMember(writer) else {
             let epoch = processes[number].memory.tracker.epoch(of: writer.instance) ?? -1
             if epoch < writer.epoch { reconcile(number) }

@@ -7,7 +7,7 @@ extension Simulation {
     mutating func receive(_ answer: SimulatedAnswer) {
         let number = answer.request.process
         guard processes[number].run == answer.request.run, processes[number].phase != .down else { return }
-        note(number, 10, "hears of \(answer.request.body): \(answer.body)")
+        note(number, 10, "gets the answer to \(answer.request): \(answer.body)")
         watchWrites(answer)
         switch answer.request.body {
         case .join(_, let writer): joined(answer, isFirst: writer == nil)
@@ -99,6 +99,11 @@ extension Simulation {
         let number = answer.request.process
         guard case .persisted(let outcomes) = answer.body else {
             if case .refused(let error) = answer.body { refused(number, error) }
+            // A body that tries its transaction again, whatever became of it the first time.
+            if case .lost = answer.body, random.chance(50) {
+                send(number, answer.request.body)
+                return
+            }
             // A caller that does not wait for what became of its first attempt.
             if case .lost = answer.body, random.chance(40) { retryLater(events) }
             return abandonScope(number, ids)

@@ -1,90 +1,90 @@
 import Tidemark
 
+/// What is checked after each step. A check looks at what its step has changed, and at nothing else: what no step has
+/// touched since it was checked is as it was.
 extension Simulation {
-    /// A position that this writer has told anybody, or the database.
+    /// A position that this writer has told anybody, or that the database keeps of it.
     mutating func promise(_ writer: Writer, _ position: StreamID) {
         promises[writer] = max(promises[writer] ?? 0, position)
     }
 
-    /// No event commits at or below the cursor of any reader, a minimum that one could read by, or what its own writer
-    /// has promised.
+    // MARK: Commits
+
+    /// No event commits at or below the cursor that any reader ever had, a minimum that one could read by, or what its
+    /// own writer has promised.
     mutating func check(_ commits: [SimulatedDatabase.Commit]) {
         guard !commits.isEmpty else { return }
-        let stream = database.stream
+        let version = database.stream.membershipVersion
         for commit in commits {
             history.add(Int(commit.id.rawValue))
-            for process in processes {
-                let name = "\(process.instance)(\(process.number))"
-                let checkpoint = stream.consumers[process.consumerName]?.position ?? 0
-                let cursor = process.phase == .up ? process.memory.cursor.position : checkpoint
-                if commit.id <= max(cursor, checkpoint) {
-                    fail(.skippedEvent, "\(commit.writer) commits \(commit.id), the reader of \(name) is at \(cursor)")
-                }
-                guard process.phase == .up else { continue }
-                let watermark = process.memory.tracker.watermark
-                if commit.id <= watermark.minimum, watermark.membershipVersion == stream.membershipVersion {
-                    fail(
-                        .committedBelowMinimum,
-                        "\(commit.writer) commits \(commit.id), the minimum of \(name) is \(watermark.minimum)")
-                }
-                if commit.id <= process.memory.confirmed {
-                    fail(
-                        .committedBelowMinimum,
-                        "\(commit.writer) commits \(commit.id), \(name) has confirmed \(process.memory.confirmed)")
-                }
+            if commit.id > database.durableSequence {
+                fail(.handedOutAgain, "\(commit.id) is committed, and the sequence at \(database.durableSequence)")
             }
+            for process in processes { check(commit, against: process, version: version) }
             if let promised = promises[commit.writer], commit.id <= promised {
                 fail(.brokenPromise, "\(commit.writer) commits \(commit.id), and has promised \(promised)")
             }
         }
     }
 
-    /// A position never goes back in its epoch, and nobody takes for known what a crash can take back.
-    mutating func check(_ number: Int) {
-        guard processes[number].phase == .up else { return }
-        let known = processes[number].memory.tracker.known
-        history.add(Int(known.rawValue))
-        history.add(Int(processes[number].memory.tracker.minimum.rawValue))
-        if known > database.durableSequence {
+    private mutating func check(
+        _ commit: SimulatedDatabase.Commit, against process: SimulatedProcess, version: Int
+    ) {
+        let name = process.name
+        // Also of its earlier lives: a consumer may keep its place itself, and what it was given stays given.
+        if commit.id <= process.reached {
             fail(
-                .knownButNotDurable,
-                "\(processes[number].instance) knows \(known), only \(database.durableSequence) is durable")
+                .skippedEvent, "\(commit.writer) commits \(commit.id), the reader of \(name) was at \(process.reached)")
         }
-        guard let own = processes[number].memory.tracker.own, let position = processes[number].memory.tracker.position
-        else { return }
-        if let last = processes[number].memory.promised, last.writer == own, position < last.position {
-            fail(.positionWentBack, "\(own) was at \(last.position) and is at \(position)")
+        guard process.phase == .up else { return }
+        let watermark = process.memory.tracker.watermark
+        if commit.id <= watermark.minimum, watermark.membershipVersion == version {
+            fail(
+                .committedBelowMinimum,
+                "\(commit.writer) commits \(commit.id), the minimum of \(name) is \(watermark.minimum)")
         }
-        processes[number].memory.promised = (own, position)
+        if commit.id <= process.memory.confirmed {
+            fail(
+                .committedBelowMinimum,
+                "\(commit.writer) commits \(commit.id), \(name) has confirmed \(process.memory.confirmed)")
+        }
     }
 
-    /// No ID that anybody could have seen is handed out again.
-    mutating func checkAllocated(_ ids: [StreamID]) {
+    // MARK: The database
+
+    /// In the database nothing goes back: epochs, the membership version, and within an epoch the durable position.
+    mutating func checkDatabase() {
         let stream = database.stream
+        if stream.membershipVersion < lastVersion {
+            fail(.positionWentBack, "the membership version was \(lastVersion) and is \(stream.membershipVersion)")
+        }
+        lastVersion = stream.membershipVersion
+        // In any order: at most one row has changed since the last time, so that at most one check fails.
+        for (name, row) in stream.writers {
+            let last = lastRows[name]
+            if let last, last.epoch == row.epoch, last.position == row.position { continue }
+            let writer = Writer(name, epoch: row.epoch)
+            if let last, row.epoch < last.epoch {
+                fail(.positionWentBack, "\(name) was in epoch \(last.epoch) and is in \(row.epoch)")
+            } else if let last, row.epoch == last.epoch, row.position < last.position {
+                fail(.positionWentBack, "the durable position of \(writer) was \(last.position) and is \(row.position)")
+            }
+            lastRows[name] = (row.epoch, row.position)
+            if row.isMember { promise(writer, row.position) }
+        }
+    }
+
+    /// No ID that anybody could have seen is handed out again: none that has a row, and none that a position names.
+    mutating func checkAllocated(_ ids: [StreamID], in stream: InMemoryDatabase.Stream) {
+        let position = stream.writers.values.map(\.position).max() ?? 0
         for id in ids {
             history.add(Int(id.rawValue))
-            let isTaken = stream.rows[id] != nil
-            let position = stream.writers.values.map(\.position).max() ?? 0
-            if isTaken || id <= position {
+            if stream.rows[id] != nil || id <= position {
                 fail(.handedOutAgain, "\(id), the highest durable position is \(position)")
             }
-        }
-    }
-
-    /// The reader got what lies between its old and its new cursor: all of it, in order, once.
-    mutating func checkBatch(_ batch: [PersistedEvent], after before: StreamID, through end: StreamID, _ number: Int) {
-        let name = processes[number].instance
-        if end < before { fail(.cursorWentBack, "the reader of \(name) was at \(before) and is at \(end)") }
-        let ids = batch.map(\.streamID)
-        let expected = database.stream.rows.filter { id, row in
-            guard id > before, id <= end, case .event = row else { return false }
-            return true
-        }.keys.sorted()
-        if ids == expected { return }
-        if let skipped = expected.first(where: { !ids.contains($0) }) {
-            fail(.skippedEvent, "\(skipped) was committed while the reader of \(name) went from \(before) to \(end)")
-        } else {
-            fail(.wrongBatch, "the reader of \(name) got \(ids), and \(expected) is there")
+            if let reader = processes.first(where: { id <= $0.reached }) {
+                fail(.handedOutAgain, "\(id), the reader of \(reader.name) was at \(reader.reached)")
+            }
         }
     }
 
@@ -96,6 +96,64 @@ extension Simulation {
                 fail(.acknowledgedEventLost, "\(event) was acknowledged at \(id)")
                 continue
             }
+        }
+    }
+
+    // MARK: Processes
+
+    /// Positions never go back in their epoch, a cursor never does, and nobody takes for known what a crash can take
+    /// back, or a writer to be further than it has promised.
+    mutating func check(_ number: Int) {
+        guard processes[number].phase == .up else { return }
+        let known = processes[number].memory.tracker.known
+        history.add(Int(known.rawValue))
+        history.add(Int(processes[number].memory.tracker.minimum.rawValue))
+        if known > database.durableSequence {
+            fail(
+                .knownButNotDurable,
+                "\(processes[number].name) knows \(known), only \(database.durableSequence) is durable")
+        }
+        checkPositions(number)
+        let cursor = processes[number].memory.cursor.position
+        if cursor < processes[number].memory.lastCursor {
+            let last = processes[number].memory.lastCursor
+            fail(.cursorWentBack, "the reader of \(processes[number].name) was at \(last) and is at \(cursor)")
+        }
+        processes[number].memory.lastCursor = cursor
+    }
+
+    private mutating func checkPositions(_ number: Int) {
+        let own = processes[number].memory.tracker.own
+        let positions = processes[number].memory.tracker.positions
+        let before = processes[number].memory.positions
+        if positions == before { return }
+        processes[number].memory.positions = positions
+        let name = processes[number].name
+        // Sorted, for the first failure is the one that is told.
+        for (writer, position) in positions.sorted(by: { $0.key.instance < $1.key.instance }) {
+            if let last = before[writer], position < last {
+                fail(.positionWentBack, "\(name) had \(writer) at \(last) and has it at \(position)")
+            }
+            if writer != own, position > promises[writer] ?? 0 {
+                fail(.brokenPromise, "\(name) has \(writer) at \(position), which has promised no such thing")
+            }
+        }
+    }
+
+    /// The reader got what lies between its old and its new cursor: all of it, in order, once.
+    mutating func checkBatch(_ batch: [PersistedEvent], after before: StreamID, through end: StreamID, _ number: Int) {
+        let name = processes[number].name
+        if end < before { fail(.cursorWentBack, "the reader of \(name) was at \(before) and is at \(end)") }
+        let ids = batch.map(\.streamID)
+        let expected = database.stream.rows.filter { id, row in
+            guard id > before, id <= end, case .event = row else { return false }
+            return true
+        }.keys.sorted()
+        if ids == expected { return }
+        if let skipped = expected.first(where: { !ids.contains($0) }) {
+            fail(.skippedEvent, "\(skipped) was committed while the reader of \(name) went from \(before) to \(end)")
+        } else {
+            fail(.wrongBatch, "the reader of \(name) got \(ids), and \(expected) is there")
         }
     }
 }

@@ -11,6 +11,12 @@ extension Simulation {
             guard let index = anyIndex(of: announcements.count), processes[announcements[index].to].isActive
             else { return false }
             hear(announcements[index])
+        case .wasteID:
+            guard database.stream.sequence.rawValue < configuration.maximumIDs else { return false }
+            let before = database.stream
+            let id = database.waste()
+            checkAllocated([id], in: before)
+            note(processes.count, 38, "wastes \(id)")
         case .crash:
             guard let number = anyProcess(where: { $0.phase != .down }) else { return false }
             note(number, 30, "crashes")
@@ -30,7 +36,10 @@ extension Simulation {
             note(number, 33, "leaves as \(writer)")
             crash(number, losingRequests: false)
             send(number, .leave(writer))
-        default: crashDatabase()
+        default:
+            // A file's database crashes with its machine: everybody begins again, of which little is enough.
+            guard database.kind == .sequenceMadeDurableByCommits || random.chance(10) else { return false }
+            crashDatabase()
         }
         return true
     }
@@ -41,12 +50,12 @@ extension Simulation {
             guard let index = anyIndex(of: answers.count) else { return false }
             answers[index].body = .lost
             let request = answers[index].request
-            note(request.process, 34, "loses the answer to \(request.body)")
+            note(request.process, 34, "loses the answer to \(request)")
             return true
         }
         guard let index = anyIndex(of: requests.count), !requests[index].isOrphan else { return false }
         let request = requests[index]
-        note(request.process, 35, "loses the connection during \(request.body)")
+        note(request.process, 35, "loses the connection during \(request)")
         answers.append(SimulatedAnswer(request: request, body: .lost))
         if random.chance(60) {
             requests[index].isOrphan = true
@@ -84,7 +93,7 @@ extension Simulation {
         if action == .observe { return observe(number) }
         guard let index = anyIndex(of: processes[number].memory.observations.count) else { return false }
         let observed = processes[number].memory.observations.remove(at: index)
-        note(number, 37, "\(action) \(observed)")
+        note(number, 37, "wants to \(action) \(observed.text)")
         if action == .retire {
             send(number, .retire(observed))
         } else if random.chance(20) {

@@ -23,6 +23,7 @@ extension Simulation {
     /// minimum reaches the newest event in time, for everybody who runs.
     mutating func runWithoutFaults() throws(SimulationFailure) {
         history.add("the faults stop")
+        cutLinks = []
         endWhatWasBegun()
         endTheReplaced()
         let newest = database.stream.newestEvent
@@ -37,7 +38,7 @@ extension Simulation {
                     """
                     \(Timing.bound) after the last fault the minimum of \(behind.instance)(\(behind.number)) is at \
                     \(minimum), its reader at \(behind.memory.cursor.position), and the newest event at \(newest); \
-                    members \(database.stream.membership)
+                    \(database.stream.membership.text)
                     """)
             }
             try throwFailure()
@@ -47,7 +48,7 @@ extension Simulation {
             }
             deliverEverything()
             endTheReplaced()
-            for number in processes.indices where processes[number].isActive {
+            for number in processes.indices where processes[number].isActive && processes[number].hasReader {
                 for _ in 0..<64 where read(number) { stepCount += 1 }
             }
         }
@@ -117,6 +118,6 @@ extension Simulation {
 
 extension SimulatedProcess {
     fileprivate func hasReached(_ newest: StreamID) -> Bool {
-        memory.tracker.minimum >= newest && memory.cursor.position >= newest
+        memory.tracker.minimum >= newest && (!hasReader || memory.cursor.position >= newest)
     }
 }

@@ -41,16 +41,13 @@ extension Simulation {
         let view = ReaderCursor.View(
             membershipVersion: snapshot.membership.version, sequence: snapshot.sequence,
             deliveredIsThere: snapshot.deliveredIsThere,
-            last: snapshot.events.last.map {
-                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
-            },
-            isTruncated: snapshot.isTruncated)
+            last: snapshot.last, isTruncated: snapshot.isTruncated)
         let before = processes[number].memory.cursor.position
         switch processes[number].memory.cursor.received(view, for: request) {
         case .deliver:
             deliver(snapshot, after: before, number)
         case .reloadMembers:
-            note(number, 22, "reloads the members: \(snapshot.membership)")
+            note(number, 22, "reloads the \(snapshot.membership.text)")
             processes[number].memory.tracker.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
         case .wentBackwards(let id, let problem):
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
@@ -60,17 +57,14 @@ extension Simulation {
 
     private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {
         let position = processes[number].memory.cursor.position
+        processes[number].reached = max(processes[number].reached, position)
         history.add(Int(position.rawValue))
         note(number, 23, "has read \(snapshot.events.map(\.streamID)) and is at \(position)")
         checkBatch(snapshot.events, after: before, through: position, number)
         guard failure == nil, !snapshot.events.isEmpty else { return }
         let batch = EventBatch(events: snapshot.events, through: position, commitNumber: snapshot.commitNumber)
         processes[number].memory.batch = batch
-        do {
-            try processes[number].consumer?.receive(batch)
-        } catch {
-            fail(.consumer, "\(error)")
-        }
+        consume(number) { try $0.receive(batch) }
     }
 
     mutating func checkpoint(_ number: Int) -> Bool {

@@ -12,7 +12,8 @@ extension Simulation {
             body = .refused(error)
         }
         history.add(request.number)
-        note(request.process, 2, "has done by the database: \(request.body) -> \(body)")
+        checkDatabase()
+        note(request.process, 2, "has the database do \(request): \(body)")
         check(commits)
         if !request.isOrphan { answers.append(SimulatedAnswer(request: request, body: body)) }
     }
@@ -35,7 +36,7 @@ extension Simulation {
             return found.map { .reconciled($0) } ?? .done
         case .allocate(let count, let writer):
             let ids = try database.allocate(count, for: writer)
-            checkAllocated(ids)
+            checkAllocated(ids, in: database.stream)
             return .allocated(ids, incarnation: database.incarnation)
         case .commit(let ids, let events, let writer, let incarnation):
             return try commit(events, as: ids, by: writer, of: incarnation, group: nil, &commits)
@@ -67,7 +68,9 @@ extension Simulation {
         _ events: [Event], as ids: [StreamID], by writer: Writer, of incarnation: Int, group: Int?,
         _ commits: inout [SimulatedDatabase.Commit]
     ) throws(TidemarkError) -> SimulatedAnswer.Body {
-        guard incarnation == database.incarnation else { return .void }
+        guard incarnation == database.incarnation || configuration.withoutRule == .incarnationCheck else {
+            return .void
+        }
         let outcomes: [PersistOutcome]
         (outcomes, commits) = try database.commit(events, as: ids, by: writer, group: group)
         return .persisted(outcomes)
@@ -82,15 +85,17 @@ extension Simulation {
         switch database.kind {
         case .durableSequence:
             let outcomes: [PersistOutcome]
+            let before = database.stream
             (outcomes, commits) = try database.persistGroup(events, by: writer, group: request.number)
+            checkAllocated(commits.map(\.id), in: before)
             return .persisted(outcomes)
         case .sequenceMadeDurableByCommits:
             let ids = try database.allocate(events.count, for: writer)
-            checkAllocated(ids)
+            checkAllocated(ids, in: database.stream)
             var open = request
             open.body = .openGroup(ids: ids, events: events, writer, incarnation: database.incarnation)
             requests.append(open)
-            note(request.process, 3, "has \(ids) in a transaction")
+            note(request.process, 3, "has \(ids) in an open transaction, \(request)")
             return nil
         }
     }

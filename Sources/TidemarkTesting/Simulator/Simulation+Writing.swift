@@ -83,6 +83,18 @@ extension Simulation {
         return anyIndex(of: held.count).map { held[$0] }
     }
 
+    /// A body commits whose scope has ended without it, perhaps not for the last time.
+    mutating func commitLate(_ number: Int) -> Bool {
+        guard let index = anyIndex(of: processes[number].memory.lateBodies.count),
+            let writer = processes[number].memory.writer
+        else { return false }
+        let scope = processes[number].memory.lateBodies[index]
+        if random.chance(25) { processes[number].memory.lateBodies.remove(at: index) }
+        note(number, 8, "commits \(scope.ids) as \(writer), too late")
+        send(number, .commit(ids: scope.ids, events: scope.events, writer, incarnation: scope.incarnation))
+        return true
+    }
+
     mutating func commitScope(of number: Int) {
         guard let index = anyScope(of: number), let writer = processes[number].memory.writer else { return }
         let scope = processes[number].memory.scopes[index]
@@ -126,6 +138,7 @@ extension Simulation {
         processes[number].memory.fetches.removeAll { !$0.isGroup && $0.since <= limit }
         let expired = processes[number].memory.tracker.expired(at: now)
         for scope in processes[number].memory.scopes where expired[scope.number] != nil {
+            if processes[number].memory.lateBodies.count < 4 { processes[number].memory.lateBodies.append(scope) }
             abandonScope(number, scope.ids)
         }
         check(number)
@@ -158,7 +171,13 @@ extension Simulation {
         return true
     }
 
+    /// Whoever asks while the snapshot of an earlier request is not opened yet shares it.
     mutating func reconcile(_ number: Int) {
+        let isAsked = requests.contains { request in
+            guard case .reconcile = request.body else { return false }
+            return request.process == number && !request.isOrphan
+        }
+        if isAsked { return }
         let tracker = processes[number].memory.tracker
         send(number, .reconcile(above: tracker.watermark, known: tracker.known))
     }

@@ -1,17 +1,45 @@
 import Tidemark
 
 /// Writers, readers, closers, a network and a database in one thread, with the real state machines, deterministic to
-/// the last bit: the same seed gives the same history.
-///
-/// Each step does one thing that could happen next, chosen by the seed: a process fetches, commits, announces, reads,
-/// crashes; a message arrives, is lost, repeated or late; the database crashes. After it, everything that the design
-/// promises is checked. What is simulated is what lies around ``PositionTracker``, ``ReaderCursor`` and
-/// ``AnnouncementSchedule``; these are the ones that run in production.
+/// the last bit: the same seed gives the same history, in every process and on every machine.
 ///
 /// ```swift
 /// var simulation = Simulation(seed: 42)
 /// try simulation.run()
 /// ```
+///
+/// ## How it works
+///
+/// Each step does one thing that could happen next, drawn from the seed: a process starts, fetches, commits, gives up,
+/// announces, reads, closes another, crashes, is stopped; a message or an answer arrives, is lost, repeated or late;
+/// the database crashes. Each seed also draws how likely each of these is, and which are left out, how many processes
+/// there are, and who shares a name. A request to the database, its transaction and its answer are steps of their own,
+/// and so are the watermark, the snapshot and the delivery of a batch, so that anything may come in between.
+///
+/// After each step all that the step has changed is checked, as ``SimulationFailure/Kind`` lists it. In liveness mode
+/// the faults stop at the end, while crashed and stopped processes stay as they are, and the minimum and every reader
+/// that runs must reach the newest event within the timeout, a heartbeat and a reconciling interval.
+///
+/// To show that the checks bite, each rule of the design can be switched off: ``SimulationConfiguration/Rule``.
+///
+/// ## What is real
+///
+/// ``PositionTracker``, ``ReaderCursor``, ``SilenceWatch`` and ``AnnouncementSchedule`` are the ones that run in
+/// production, and so are the transactions of ``InMemoryDatabase``, which stores in memory use. What lies around them in
+/// production, the tasks, locks and timers of ``EventLog``, is written once more here, as steps.
+///
+/// ## What is not, and where it departs from reality
+///
+/// - There are a few processes, one stream, at most about 50 IDs and 500 steps: what goes wrong, goes wrong small.
+/// - Time is only what timeouts and intervals are measured with: each step takes up to 30 ms, and in safety mode
+///   heartbeats, reconciling and closing come whenever the seed says, whatever the clock.
+/// - A transaction happens at one moment. One that is under way is a request that was not served yet; it sees nothing
+///   of the database before, which only makes more possible than a real one allows.
+/// - A crash of the database ends all that is under way and takes the sequence back to the last commit. Where the
+///   database is a file that is a crash of the machine. Torn writes, a disk that lies and a backup put back are not
+///   simulated.
+/// - After a fault, who was about to persist an event tries again under the same id, or not at all.
+/// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {
     public let seed: UInt64
     public let configuration: SimulationConfiguration
@@ -35,10 +63,16 @@ public struct Simulation: Sendable {
     var acknowledged: [(event: String, id: StreamID)] = []
     /// The highest position that each writer has announced, or has in the database.
     var promises: [Writer: StreamID] = [:]
+    /// What the database had for the membership version, and for each name, when that was checked last.
+    var lastVersion = 0
+    var lastRows: [InstanceName: (epoch: Int, position: StreamID)] = [:]
     /// The first thing that went wrong.
     var failure: SimulationFailure?
     let choices: SimulationChoices
     let hasReplication: Bool
+    /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
+    /// processes, plus that of the receiver.
+    var cutLinks: Set<Int> = []
 
     public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
         self.seed = seed
@@ -51,17 +85,17 @@ public struct Simulation: Sendable {
         choices = SimulationChoices(random: &random)
         hasReplication = !random.chance(10)
         let names: [InstanceName] = ["p1", "p2", "p3"]
-        let nameCount = [1, 2, 2, 3][random.below(4)]
+        let nameCount = [1, 2, 2, 2, 3][random.below(5)]
         let writerCount = max(nameCount, 2 + random.below(3))
-        for number in 0..<writerCount {
+        for number in 0...writerCount {
+            let isWriter = number < writerCount
             processes.append(
                 SimulatedProcess(
-                    number: number, instance: names[number % nameCount], isWriter: true,
-                    consumer: configuration.consumer))
+                    number: number, instance: isWriter ? names[number % nameCount] : "reader", isWriter: isWriter,
+                    hasReader: !isWriter || random.chance(60), consumer: configuration.consumer))
         }
-        processes.append(
-            SimulatedProcess(
-                number: writerCount, instance: "reader", isWriter: false, consumer: configuration.consumer))
+        let cutPercent = [0, 0, 20, 50][random.below(4)]
+        for link in 0..<processes.count * processes.count where random.chance(cutPercent) { cutLinks.insert(link) }
         self.random = random
     }
 
@@ -82,6 +116,7 @@ public struct Simulation: Sendable {
         try run(steps: configuration.steps)
         if configuration.mode == .liveness { try runWithoutFaults() }
         checkAcknowledged()
+        for number in processes.indices { verifyConsumer(number) }
         try throwFailure()
     }
 

@@ -3,18 +3,19 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Messages arrive.
     case serveRequest, deliverAnswer, deliverAnnouncement
     // Writers.
-    case start, fetch, commit, persistGroup, giveUp, expire, announce, beat, reconcile
+    case start, fetch, commit, commitLate, persistGroup, giveUp, expire, announce, beat, reconcile
     // Readers.
     case read, checkpoint
     // Everybody, about others.
     case observe, close, retire
     // Faults.
-    case loseConnection, loseAnnouncement, repeatAnnouncement
+    case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID
     case crash, stop, resume, leave, crashDatabase
 
     /// What a seed has more of, less of, or nothing of.
     enum Group: CaseIterable {
-        case always, writing, groups, givingUp, news, replication, lostMessages, churn, stops, closing, databaseCrashes
+        case always, writing, groups, givingUp, news, replication, lostMessages, gaps, churn, stops,
+            closing, databaseCrashes
 
         var factors: [Int] {
             switch self {
@@ -22,9 +23,9 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .replication: [1, 2, 4, 8]
             case .news: [0, 1, 4]
             case .churn: [0, 1, 4]
-            case .groups, .givingUp: [0, 1, 4]
+            case .groups, .givingUp, .gaps: [0, 1, 4]
             case .lostMessages, .stops, .closing: [0, 2, 8]
-            case .databaseCrashes: [0, 2, 8, 16]
+            case .databaseCrashes: [0, 2, 6, 12]
             }
         }
     }
@@ -34,10 +35,11 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .serveRequest, .deliverAnswer, .read, .checkpoint, .start, .resume: .always
         case .fetch, .commit: .writing
         case .persistGroup: .groups
-        case .giveUp, .expire: .givingUp
+        case .giveUp, .expire, .commitLate: .givingUp
         case .beat, .reconcile: .news
         case .announce, .deliverAnnouncement: .replication
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
+        case .wasteID: .gaps
         case .crash, .leave: .churn
         case .stop: .stops
         case .observe, .close, .retire: .closing
@@ -51,9 +53,12 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .serveRequest, .deliverAnswer: 160
         case .deliverAnnouncement: 140
         case .start: 60
-        case .fetch, .commit: 70
+        case .fetch: 70
+        case .commit: 120
         case .persistGroup: 30
-        case .giveUp, .expire: 14
+        case .giveUp: 14
+        case .expire: 50
+        case .commitLate: 60
         case .announce: 60
         case .beat, .reconcile: 24
         case .read: 160
@@ -63,6 +68,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .retire: 3
         case .loseConnection: 12
         case .loseAnnouncement, .repeatAnnouncement: 14
+        case .wasteID: 6
         case .crash, .stop: 3
         case .leave: 5
         case .resume: 20

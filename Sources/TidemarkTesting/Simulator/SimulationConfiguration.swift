@@ -16,6 +16,8 @@ public struct SimulationConfiguration: Sendable {
         case durablePositionCheck
         /// Rule 4: nothing commits where a tombstone is.
         case tombstoneCheck
+        /// Rule 4: nothing commits under an ID of an earlier incarnation.
+        case incarnationCheck
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 7: a batch is of the membership version that its watermark was computed with.
@@ -60,8 +62,8 @@ public struct SimulationConfiguration: Sendable {
         self.database = database
         self.withoutRule = withoutRule
         recordsHistory = false
-        steps = 400
-        maximumIDs = 40
+        steps = 500
+        maximumIDs = 50
     }
 
     /// How long the writers and readers of the simulation wait, on its own clock.
@@ -72,7 +74,7 @@ public struct SimulationConfiguration: Sendable {
         static let reconcile = Duration.seconds(1)
         static let stall = Duration.milliseconds(250)
         /// Of a scope or a fetch.
-        static let limit = Duration.milliseconds(400)
+        static let limit = Duration.milliseconds(200)
         /// Within which the minimum reaches the newest event once the faults have stopped.
         static let bound = timeout + heartbeat + reconcile
     }

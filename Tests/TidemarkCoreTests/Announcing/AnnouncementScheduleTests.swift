@@ -53,10 +53,18 @@ import TidemarkCore
 
     @Test func rowsThatWereNotToldLeaveThePreviousPositionOpen() {
         var schedule = schedule()
-        schedule.wroteUntoldRows()
+        schedule.wroteUntoldRows(through: 11)
         let first = schedule.next(position: 12, need: .holdsBack, timing: timing, now: .seconds(1))
         let second = schedule.next(position: 14, need: .holdsBack, timing: timing, now: .seconds(2))
         #expect(first == .announce(previous: 12, new: 12) && second == .announce(previous: 12, new: 14))
+    }
+
+    @Test func rowsThatWereNotToldAreSpokenOfWhileThePositionHasToWait() {
+        var schedule = schedule()
+        schedule.wroteUntoldRows(through: 9)
+        let first = schedule.next(position: 7, need: .none, timing: timing, now: .seconds(1))
+        let second = schedule.next(position: 12, need: .holdsBack, timing: timing, now: .seconds(2))
+        #expect(first == .announce(previous: 9, new: 7) && second == .announce(previous: 9, new: 12))
     }
 
     @Test(arguments: [1, 2, 8, 64, 1_024])

@@ -1,5 +1,4 @@
 import Foundation
-
 import Testing
 
 @testable import TidemarkReplication
@@ -8,7 +7,7 @@ import Testing
 final class HandMadePeer: Sendable {
     private let descriptor: CInt
 
-    private init(_ descriptor: CInt) {
+    init(_ descriptor: CInt) {
         self.descriptor = descriptor
         // Plain blocking calls, with a bound.
         _ = fcntl(descriptor, F_SETFL, 0)
@@ -32,8 +31,15 @@ final class HandMadePeer: Sendable {
         }
     }
 
+    /// Ends the connection in both directions.
+    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
     /// What comes until the text is in it, or until the end.
-    func read(until text: String? = nil) -> String {
+    func read(until text: String? = nil) async -> String {
+        await onThreadOfItsOwn { self.blockingRead(until: text) }
+    }
+
+    private func blockingRead(until text: String?) -> String {
         var all: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65536)
         while text.map({ !String(decoding: all, as: UTF8.self).contains($0) }) ?? true {
@@ -62,7 +68,11 @@ final class HandMadeServer: Sendable {
     deinit { close(descriptor) }
 
     /// Takes the next client and says something to it. The caller keeps the client's descriptor open or closes it.
-    func accept(saying greeting: String) -> CInt {
+    func accept(saying greeting: String) async -> CInt {
+        await onThreadOfItsOwn { self.blockingAccept(saying: greeting) }
+    }
+
+    private func blockingAccept(saying greeting: String) -> CInt {
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&waiting, 1, 60_000) == 1 else {
             Issue.record("no client came within a minute")
@@ -75,5 +85,12 @@ final class HandMadeServer: Sendable {
         #endif
         _ = greeting.withCString { send(client, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         return client
+    }
+}
+
+/// Runs what blocks, within a bound of its own, where it takes no thread away from other tests.
+func onThreadOfItsOwn<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+        Thread { continuation.resume(returning: body()) }.start()
     }
 }

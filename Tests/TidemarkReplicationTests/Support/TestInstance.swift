@@ -1,25 +1,20 @@
 import Logging
+import Testing
 import Tidemark
 
 @testable import TidemarkReplication
 
 /// An instance with a transport of its own, as in a process of its own, and what it hears.
-final class TestInstance {
-    let transport: UnixSocketTransport
+final class LinkedInstance<Transport: ReplicationTransport> {
+    let transport: Transport
     let connection: any ReplicationConnection
     private var events: AsyncStream<ReplicationEvent>.Iterator
 
-    init(_ name: InstanceName, on transport: UnixSocketTransport) async throws {
+    init(_ name: InstanceName, on transport: Transport) async throws {
         let (stream, continuation) = AsyncStream.makeStream(of: ReplicationEvent.self)
         self.transport = transport
         events = stream.makeAsyncIterator()
         connection = try await transport.connect(as: name) { continuation.yield($0) }
-    }
-
-    convenience init(
-        _ name: InstanceName, in folder: String, configuration: UnixSocketConfiguration = UnixSocketConfiguration()
-    ) async throws {
-        try await self.init(name, on: .quiet(folder, configuration))
     }
 
     func next() async -> ReplicationEvent? { await events.next() }
@@ -60,10 +55,50 @@ final class TestInstance {
     func send(_ commands: ReplicationCommand...) { connection.send(commands) }
 }
 
+typealias TestInstance = LinkedInstance<UnixSocketTransport>
+typealias TCPInstance = LinkedInstance<TCPTransport>
+
+extension LinkedInstance where Transport == UnixSocketTransport {
+    convenience init(
+        _ name: InstanceName, in folder: String, configuration: SocketConfiguration = SocketConfiguration()
+    ) async throws {
+        try await self.init(name, on: .quiet(folder, configuration))
+    }
+}
+
+extension TCPTransport {
+    /// One at 127.0.0.1 whose warnings do not fill the output.
+    static func quiet(
+        host: String = "127.0.0.1", port: Int, _ change: (inout TCPConfiguration) -> Void = { _ in }
+    ) throws -> TCPTransport {
+        var configuration = TCPConfiguration()
+        configuration.delays = Backoff(shortest: .milliseconds(10), longest: .seconds(1))
+        change(&configuration)
+        return try TCPTransport(
+            host: host, port: port, configuration: configuration,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
+
+extension LinkedInstance where Transport == TCPTransport {
+    /// A server at a port that the system chose, which it tells.
+    static func server(
+        _ name: InstanceName, host: String = "127.0.0.1", _ change: (inout TCPConfiguration) -> Void = { _ in }
+    ) async throws -> (server: TCPInstance, port: Int) {
+        let transport = try TCPTransport.quiet(host: host, port: 0) { configuration in
+            configuration.role = .server
+            change(&configuration)
+        }
+        let server = try await TCPInstance(name, on: transport)
+        await server.waitUntilConnected()
+        return (server, try #require(await transport.servedPort))
+    }
+}
+
 extension UnixSocketTransport {
     /// One whose warnings, which tests bring about on purpose, do not fill the output.
     static func quiet(
-        _ folder: String, _ configuration: UnixSocketConfiguration = UnixSocketConfiguration()
+        _ folder: String, _ configuration: SocketConfiguration = SocketConfiguration()
     ) -> UnixSocketTransport {
         UnixSocketTransport(
             directory: folder, configuration: configuration,

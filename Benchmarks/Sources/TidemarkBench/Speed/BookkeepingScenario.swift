@@ -27,6 +27,7 @@ struct BookkeepingScenario {
         report.set("generator.waiting_scope_ns", median(waiting))
         report.set("generator.advance_ns.w2", median(two))
         report.set("generator.advance_ns.w4096", median(many))
+        report.set("generator.advance_ns.w4096_over_w2", median(many) / median(two))
         report.set("generator.random_finish_ns", median(finishing))
         try await measureGrowth(ids: options.seconds >= 12 ? 10_000_000 : 1_000_000, into: &report)
     }

@@ -1,0 +1,116 @@
+import Foundation
+import Testing
+
+@testable import BenchReport
+
+@Suite struct PageTests {
+    static let empty = BenchmarkPage(BenchmarkRun(figures: [:], facts: [], series: [:], bars: [])).html
+
+    static let full: String = {
+        var figures: [String: Double] = ["several.events": 100, "several.missing": 0]
+        var series: [String: [[Double]]] = [:]
+        for mode in ["default", "periodic", "off", "none", "lost"] {
+            for name in ["p50_ms", "p99_ms", "max_ms", "sent", "delivered"] { figures["lag.\(mode).\(name)"] = 2.5 }
+            series["lag.\(mode).over_time"] = [[0.5, 1, 2], [1.5, 1, .nan], [2]]
+            series["lag.\(mode).percentiles"] = [[0, 0.1], [50, 1], [99, 9]]
+        }
+        for size in [1, 7, 63, 1_023] {
+            for name in ["messages_per_s", "p50_ms", "p99_ms", "interval_ms", "repetition_ms"] {
+                figures["announce.n\(size).\(name)"] = Double(size)
+            }
+        }
+        for end in ["killed", "stopped"] {
+            for name in ["count", "p50_ms", "max_ms"] { figures["dead.\(end).\(name)"] = 300 }
+            series["dead.\(end).all_ms"] = [[100], [300], []]
+        }
+        figures["persist.b1.events_per_s"] = 90
+        figures["persist.b1.plain_events_per_s"] = 100
+        figures["read.events_per_s"] = .nan
+        figures["read.plain_events_per_s"] = 0
+        return BenchmarkPage(
+            BenchmarkRun(
+                figures: figures, facts: [("file system", "ext4 <rw>"), ("seed", "4711")], series: series,
+                bars: [
+                    Bar("lag.default.p50_ms", 1, .atMost, 2), Bar("persist.b1.ratio", 0.7, .atLeast, 0.8),
+                    Bar("read.raw.ratio", nil, .atLeast, 0.7),
+                ])
+        ).html
+    }()
+
+    @Test(arguments: [empty, full])
+    func thePageNeedsNothingBesideItself(html: String) {
+        for word in ["http:", "https:", "<script", "<link", "<img", "src=", "href=", "url(", "@import"] {
+            #expect(!html.contains(word), "\(word)")
+        }
+    }
+
+    @Test(arguments: [empty, full])
+    func aPhoneAndAScreenReaderAreToldWhatTheyNeed(html: String) {
+        #expect(html.hasPrefix("<!doctype html>"))
+        #expect(html.contains("<html lang=\"en\">"))
+        #expect(html.contains("name=\"viewport\" content=\"width=device-width, initial-scale=1\""))
+        #expect(html.components(separatedBy: "<h1>").count == 2)
+        let sections = html.components(separatedBy: "<section aria-labelledby=\"").dropFirst()
+        #expect(sections.count == 9)
+        for section in sections { #expect(html.contains("<h2 id=\"\(section.prefix { $0 != "\"" })\">")) }
+        let tables = html.components(separatedBy: "<table>").dropFirst()
+        for table in tables {
+            #expect(table.hasPrefix("<caption>"))
+            let own = table.components(separatedBy: "</table>")[0]
+            #expect(!own.contains("<th>") && own.contains("scope=\"col\"") && own.contains("scope=\"row\""))
+        }
+    }
+
+    @Test func identifiersAreUnique() {
+        let identifiers = Self.full.components(separatedBy: " id=\"").dropFirst().map {
+            String($0.prefix { $0 != "\"" })
+        }
+        #expect(identifiers.count > 15)
+        #expect(Set(identifiers).count == identifiers.count)
+    }
+
+    @Test func whatIsNoNumberDoesNotGetIn() {
+        #expect(!Self.full.lowercased().contains(">nan") && !Self.full.contains("\"nan"))
+        #expect(!Self.full.contains("inf<") && !Self.full.contains("Infinity"))
+    }
+
+    @Test func aRunWithoutFiguresSaysSoEverywhere() {
+        let sentences = Self.empty.components(separatedBy: "class=\"empty\"").count - 1
+        // The facts, six plots and the tables of each section.
+        #expect(sentences >= 14)
+        #expect(!Self.empty.contains("<svg") && !Self.empty.contains("<table"))
+        #expect(Self.empty.contains("No bars were set."))
+    }
+
+    @Test func itSaysWhichBarsAreMet() {
+        #expect(Self.full.contains("1 of 3 bars are met."))
+        #expect(Self.full.contains("<td class=\"good\">met</td>"))
+        #expect(Self.full.contains("<td class=\"bad\">missed</td>"))
+        #expect(Self.full.contains("<td class=\"bad\">not measured</td>"))
+    }
+
+    @Test func factsAreNamedAndEscaped() {
+        #expect(Self.full.contains("<dt>file system</dt><dd>ext4 &lt;rw&gt;</dd>"))
+    }
+
+    @Test func throughputStandsBesideItsLimit() {
+        #expect(Self.full.contains("Tidemark 90\u{00A0}%"))
+        // What cannot be compared is left out.
+        #expect(!Self.full.contains("Reading, as events"))
+    }
+}
+
+@Suite struct BarTests {
+    @Test func aBarIsMetAtItsLimit() {
+        #expect(Bar("x", 2, .atMost, 2).isMet)
+        #expect(!Bar("x", 2.01, .atMost, 2).isMet)
+        #expect(Bar("x", 2, .atLeast, 2).isMet)
+        #expect(!Bar("x", 1.99, .atLeast, 2).isMet)
+    }
+
+    @Test func whatWasNotMeasuredIsNotMet() {
+        #expect(!Bar("x", nil, .atMost, 2).isMet)
+        #expect(!Bar("x", .nan, .atLeast, 2).isMet)
+        #expect(Bar("x", nil, .atMost, 2).sentence == "x was not measured; it has to be at most 2")
+    }
+}

@@ -1,0 +1,72 @@
+/// What an audit says of a consumer's past.
+///
+/// A complete one proves, of the events that are in the stream at or below the checkpoint: none of them was committed
+/// after the snapshot that the checkpoint was taken in, and by number and sum they are those that the consumer's batches
+/// held from the beginning on. So nothing was skipped, and nothing came, went or changed its place or its commit since.
+///
+/// It cannot prove what the consumer did with them, nor find that somebody changed what an event says but left its ID
+/// and its commit number. Where more than one event differs it says how many do, and names those that betray
+/// themselves. What was removed above the checkpoint shows only where nothing of a commit is left.
+public struct Audit: Hashable, Sendable {
+    /// Something that the library has never written, or that should have been delivered and was not.
+    public struct Finding: Hashable, Sendable, CustomStringConvertible {
+        public enum Kind: String, Hashable, Sendable {
+            /// An event at or below the checkpoint that was committed after it: it was skipped.
+            case skipped
+            /// What is there at or below the checkpoint is not what was delivered.
+            case deliveredDiffers = "delivered_differs"
+            /// A row that no commit of the library can have written.
+            case impossibleRow = "impossible_row"
+            /// Commits whose rows are all gone.
+            case vanishedCommit = "vanished_commit"
+            /// The checkpoint is beyond what the stream has ever held: the database was put back.
+            case checkpointAhead = "checkpoint_ahead"
+        }
+
+        public let kind: Kind
+        /// The ID of the row; nil when it is not about one.
+        public let id: StreamID?
+        /// The number of the commit; nil when it is not about one.
+        public let commitNumber: Int64?
+        /// For people.
+        public let description: String
+
+        public init(kind: Kind, id: StreamID? = nil, commitNumber: Int64? = nil, description: String) {
+            self.kind = kind
+            self.id = id
+            self.commitNumber = commitNumber
+            self.description = description
+        }
+    }
+
+    public let stream: StreamName
+    public let consumer: ConsumerName
+    /// The consumer's checkpoint, and the newest commit in the snapshot that it was taken in.
+    public let position: StreamID
+    public let commitNumber: Int64
+    /// How many events are there now at or below the checkpoint.
+    public let events: Int64
+    /// How many the consumer was given up to its checkpoint; nil when it is not known, because a checkpoint was taken
+    /// at a batch that the reader had not made.
+    public let delivered: Int64?
+    /// What is wrong, by ID where it has one; at most as many as were asked for.
+    public let findings: [Finding]
+    /// How many there are in all.
+    public let findingCount: Int
+
+    public var isComplete: Bool { findingCount == 0 }
+
+    public init(
+        stream: StreamName, consumer: ConsumerName, position: StreamID, commitNumber: Int64, events: Int64,
+        delivered: Int64?, findings: [Finding], findingCount: Int
+    ) {
+        self.stream = stream
+        self.consumer = consumer
+        self.position = position
+        self.commitNumber = commitNumber
+        self.events = events
+        self.delivered = delivered
+        self.findings = findings
+        self.findingCount = findingCount
+    }
+}

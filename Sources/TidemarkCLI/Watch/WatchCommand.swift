@@ -1,0 +1,59 @@
+import ArgumentParser
+import Synchronization
+import Tidemark
+
+/// `tidemark replication watch`: writes down what instances say.
+struct WatchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch",
+        abstract: "Writes every command that is heard, and how far each stream is.",
+        discussion: """
+            Each command is written as the line that was heard. When positions have changed, at most once a second, a \
+            line that begins with # says for the stream how far each writer is, and the least of these positions: an \
+            estimate, since without a database nobody knows who is missing. Access tokens are never written. It goes on \
+            until it is interrupted, also while nobody can be reached.
+
+            EXAMPLE:
+              tidemark replication watch --replication redis://localhost:6379/example.org
+            """)
+
+    @OptionGroup var replication: RequiredReplicationOptions
+
+    @Flag(help: "Write JSON objects, one a line.")
+    var json = false
+
+    func run() async throws {
+        setUpLogging(verbose: true)
+        let interruption = try Interruption()
+        interruption.listen()
+        let output = Output(interruption: interruption)
+        let transport = try replication.transport()
+        let report = WatchReport(format: json ? .json : .text)
+        try await interruption.cancelling {
+            try await Watch(transport: transport, report: report, output: output).run()
+        }
+    }
+}
+
+/// `--replication`, for a command that has no database and so cannot find the others by itself.
+struct RequiredReplicationOptions: ParsableArguments {
+    @Option(
+        name: .customLong("replication"),
+        help: ArgumentHelp("What to listen to: unix:PATH or redis://host:port/CHANNEL.", valueName: "URL"))
+    var way: String
+
+    mutating func validate() throws {
+        switch try Replication(parsing: way) {
+        case .automatic, .none: throw ValidationError("--replication takes a place to listen to, not \(way)")
+        default: break
+        }
+    }
+
+    /// - Throws: `ValidationError`.
+    func transport() throws -> any ReplicationTransport {
+        guard let transport = try Replication(parsing: way).watchedTransport() else {
+            throw ValidationError("--replication takes a place to listen to, not \(way)")
+        }
+        return transport
+    }
+}

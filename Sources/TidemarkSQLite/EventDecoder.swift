@@ -1,0 +1,69 @@
+import GRDB
+import Tidemark
+
+/// Makes events from the rows of one snapshot, quickly: what most rows have in common is made once.
+struct EventDecoder {
+    private let db: Database
+    private var type = ""
+    private var latest: (writer: Int64, instance: InstanceName)?
+    private var instances: [Int64: InstanceName] = [:]
+
+    init(_ db: Database) { self.db = db }
+
+    /// The event of a row that was selected with the columns stream_id, event_id, type, key, payload, writer,
+    /// persisted_at and commit_number.
+    mutating func event(_ row: Query) throws -> PersistedEvent {
+        reuseType(row.textBytes(2))
+        let instance = try instance(ofWriter: row.number(5))
+        return PersistedEvent(
+            event: Event(
+                id: row.text(1), type: type, key: row.textBytesIfAny(3).map { String(decoding: $0, as: UTF8.self) },
+                payload: row.bytes(4)),
+            streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
+            commitNumber: row.number(7))
+    }
+
+    /// The same of a row whose event is in a table of the user's own.
+    mutating func ownEvent(_ row: Query) throws -> OwnEvent {
+        OwnEvent(
+            streamID: row.streamID(0), instance: try instance(ofWriter: row.number(5)),
+            persistedAtMilliseconds: row.number(6), commitNumber: row.number(7))
+    }
+
+    /// Shows the same row where it lies; how many bytes its payload has.
+    ///
+    /// - Parameter isOwn: whether its event is in a table of the user's own, so that nothing else is here.
+    mutating func withRawEvent(_ row: Query, isOwn: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
+        let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
+        // What is borrowed is valid until the next step, which comes after `body`.
+        try body(
+            RawEvent(
+                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span, key: key?.span,
+                payload: payload.span, instance: try instance(ofWriter: row.number(5)),
+                persistedAtMilliseconds: row.number(6), commitNumber: row.number(7)))
+        return payload.count
+    }
+
+    /// Compared as bytes: Swift's `==` equates texts of different bytes.
+    private mutating func reuseType(_ bytes: UnsafeBufferPointer<UInt8>) {
+        let isSame = type.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(UnsafeRawBufferPointer(bytes)) }
+        if !isSame { type = String(decoding: bytes, as: UTF8.self) }
+    }
+
+    /// A query for each writer of the batch costs less than a join for each row.
+    private mutating func instance(ofWriter row: Int64) throws -> InstanceName {
+        if let latest, latest.writer == row { return latest.instance }
+        let instance = try instances[row] ?? name(ofWriter: row)
+        instances[row] = instance
+        latest = (row, instance)
+        return instance
+    }
+
+    private func name(ofWriter row: Int64) throws -> InstanceName {
+        let name = try Query.first(db, "SELECT instance FROM tidemark_writers WHERE writer = ?", row) { $0.text(0) }
+        guard let name else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an event names a writer that is not there")
+        }
+        return try InstanceName(validating: name)
+    }
+}

@@ -1,0 +1,109 @@
+import GRDB
+import GRDBSQLite
+import Tidemark
+
+extension EventLog {
+    /// Commits IDs of a scope of this log together with what the caller writes into tables of its own, in the caller's
+    /// transaction: either all of it is there, in the IDs' places in the stream, or nothing.
+    ///
+    /// ```swift
+    /// try await log.withNextID { id in
+    ///     try await store.write { db in
+    ///         try db.execute(sql: "INSERT INTO outbox (stream_id, letter) VALUES (?, ?)", arguments: [id.rawValue, letter])
+    ///         try log.commit([id], in: db)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// It puts the IDs' rows beside those of other events, after the same checks (rule 4). After an error, the
+    /// transaction can only be rolled back: it does not commit even where the caller swallows the error. The scope
+    /// looks the rows up when it ends, so that an ID whose transaction was rolled back, or a savepoint around this
+    /// call, gets a tombstone.
+    ///
+    /// `db` is best that of ``SQLiteEventStore/write(_:)``. A connection of the caller's own is one of the same file,
+    /// whose main database it is, with `PRAGMA synchronous = FULL`: GRDB's `DatabasePool` sets it to NORMAL when it
+    /// opens, after `prepareDatabase` has run, so that it is to be set in
+    /// `pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }` once. Without its turn among
+    /// the writers it may wait long, or fail with `SQLITE_BUSY`, where others write without a pause.
+    ///
+    /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` for an ID that is not of a scope that runs, or was
+    ///   closed or abandoned: take a new one. ``TidemarkError/instanceTaken(stream:writer:by:)``,
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``,
+    ///   ``TidemarkError/unsuitableTransaction(store:problem:)``, or GRDB's `DatabaseError`.
+    public func commit(_ ids: [StreamID], in db: Database) throws {
+        guard let first = ids.first else { return }
+        do {
+            try commit(ids, in: OwnTransaction(db, of: store))
+        } catch let error as TidemarkError {
+            let refusal = refusedCommit(of: first, error)
+            RefusedTransaction.refuse(db, because: refusal)
+            throw refusal
+        } catch {
+            RefusedTransaction.refuse(db, because: error)
+            throw error
+        }
+    }
+
+    private func commit(_ ids: [StreamID], in transaction: OwnTransaction) throws {
+        let writer = try writer(committing: ids)
+        let (db, store) = (transaction.db, transaction.store)
+        let state = try WriterState(db, stream: stream, writer: writer, store: store.path)
+        try state.requireMember(writer)
+        let rows = EventRows(db, state, persistedAt: store.configuration.wallClockMilliseconds())
+        for id in ids {
+            try state.requireAllocated(id)
+            try state.requireFree(id, in: rows)
+            try rows.insertOwn(id)
+        }
+        try state.recordCommit(db, sequence: state.sequence)
+    }
+}
+
+/// A transaction of the user's own that may commit stream IDs.
+private struct OwnTransaction {
+    let db: Database
+    let store: SQLiteEventStore
+
+    /// - Throws: ``TidemarkError/unsuitableTransaction(store:problem:)``.
+    init(_ db: Database, of store: any EventStore) throws {
+        guard let store = store as? SQLiteEventStore else {
+            throw TidemarkError.unsuitableTransaction(store: "\(store)", problem: "the log's store is not SQLite's")
+        }
+        func unsuitable(_ problem: String) -> TidemarkError {
+            .unsuitableTransaction(store: store.path, problem: problem)
+        }
+        guard db.isInsideTransaction else { throw unsuitable("there is no transaction") }
+        let path = sqlite3_db_filename(db.sqliteConnection, "main").map { String(cString: $0) } ?? ""
+        guard FileIdentity(path: path) == store.identity else {
+            throw unsuitable("the main database of its connection is another file, \"\(path)\"")
+        }
+        let synchronous = try Query.first(db, "PRAGMA synchronous") { $0.number(0) } ?? 0
+        guard synchronous >= 2 else {
+            throw unsuitable(
+                "its connection has PRAGMA synchronous = \(synchronous), and a power cut may take back what it commits: "
+                    + "set it to FULL before the transaction begins")
+        }
+        self.db = db
+        self.store = store
+    }
+}
+
+/// Makes a transaction impossible to commit: SQLite asks before each commit, and rolls back when the answer is an
+/// error.
+private final class RefusedTransaction: TransactionObserver {
+    private let error: any Error
+
+    private init(_ error: any Error) { self.error = error }
+
+    static func refuse(_ db: Database, because error: any Error) {
+        guard db.isInsideTransaction, !db.configuration.readonly else { return }
+        db.add(transactionObserver: RefusedTransaction(error), extent: .nextTransaction)
+    }
+
+    func databaseWillCommit() throws { throw error }
+
+    func observes(eventsOfKind eventKind: DatabaseEventKind) -> Bool { false }
+    func databaseDidChange(with event: DatabaseEvent) {}
+    func databaseDidCommit(_ db: Database) {}
+    func databaseDidRollback(_ db: Database) {}
+}

@@ -1,0 +1,86 @@
+import GRDB
+import Tidemark
+
+extension SQLiteEventStore {
+    /// Looks at every row of the stream in one snapshot, and keeps none of them.
+    public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {
+        try await inSnapshot { db in
+            let row = try self.existing(stream, in: db)
+            var auditor = SkipAuditor(try Self.facts(of: consumer, in: row, stream, db), limit: limit)
+            try Self.forEachRow(of: row, db) { auditor.row($0) }
+            if !auditor.isAsDelivered {
+                var undelivered: SkipAuditor.Row?
+                try Self.forEachRow(of: row, db) { if auditor.isUndelivered($0) { undelivered = $0 } }
+                if let undelivered { auditor.undelivered(undelivered) }
+            }
+            try Self.forEachCommit(of: row, db) { auditor.commit($0) }
+            return auditor.audit
+        }
+    }
+
+    private static func facts(
+        of consumer: ConsumerName, in row: StreamRow, _ stream: StreamName, _ db: Database
+    ) throws -> SkipAuditor.Facts {
+        let facts = try Query.first(
+            db,
+            """
+            SELECT position, commit_number, delivered_count, delivered_sum FROM tidemark_consumers
+            WHERE stream = ? AND name = ?
+            """, row.row, consumer
+        ) { found in
+            SkipAuditor.Facts(
+                stream: stream, consumer: consumer, sequence: row.sequence, newestCommit: row.commitNumber,
+                position: found.streamID(0), checkpointCommit: found.number(1), delivered: found.deliveredSum(2))
+        }
+        if let facts { return facts }
+        let known = try Query.all(
+            db, "SELECT name FROM tidemark_consumers WHERE stream = ? ORDER BY name", row.row
+        ) { try ConsumerName(validating: $0.text(0)) }
+        throw TidemarkError.unknownConsumer(stream: stream, consumer: consumer, known: known)
+    }
+
+    private static func forEachRow(
+        of stream: StreamRow, _ db: Database, _ body: (SkipAuditor.Row) -> Void
+    ) throws {
+        let query = try Query(
+            db,
+            """
+            SELECT e.stream_id, e.kind, e.commit_number, w.writer
+            FROM tidemark_events e LEFT JOIN tidemark_writers w ON w.writer = e.writer AND w.stream = e.stream
+            WHERE e.stream = ?1 ORDER BY e.stream_id
+            """)
+        defer { query.reset() }
+        try query.bind(stream.row, at: 1)
+        while try query.step() {
+            body(
+                SkipAuditor.Row(
+                    id: query.streamID(0), isEvent: query.number(1) != 1, commitNumber: query.number(2),
+                    isWriterKnown: !query.isNull(3)))
+        }
+    }
+
+    /// Sorted by SQLite, which puts what does not fit into its cache into a file.
+    private static func forEachCommit(
+        of stream: StreamRow, _ db: Database, _ body: (SkipAuditor.Commit) -> Void
+    ) throws {
+        let query = try Query(
+            db,
+            """
+            SELECT commit_number, min(writer) <> max(writer) FROM tidemark_events WHERE stream = ?1
+            GROUP BY commit_number ORDER BY commit_number
+            """)
+        defer { query.reset() }
+        try query.bind(stream.row, at: 1)
+        while try query.step() {
+            body(SkipAuditor.Commit(number: query.number(0), hasSeveralWriters: query.number(1) == 1))
+        }
+    }
+}
+
+extension Query {
+    /// From two columns, of which the first is null when it was not kept.
+    func deliveredSum(_ column: Int32) -> DeliveredSum? {
+        if isNull(column) { return nil }
+        return DeliveredSum(count: number(column), sum: UInt64(bitPattern: number(column + 1)))
+    }
+}

@@ -1,0 +1,32 @@
+import Tidemark
+
+extension InMemoryDatabase {
+    public func audit(_ name: StreamName, consumer: ConsumerName, limit: Int) throws(TidemarkError) -> Audit {
+        guard let stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        guard let row = stream.consumers[consumer] else {
+            throw .unknownConsumer(stream: name, consumer: consumer, known: stream.consumers.keys.sorted())
+        }
+        var auditor = SkipAuditor(
+            SkipAuditor.Facts(
+                stream: name, consumer: consumer, sequence: stream.sequence, newestCommit: stream.commitNumber,
+                position: row.position, checkpointCommit: row.commitNumber, delivered: row.delivered), limit: limit)
+        let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in
+            switch row {
+            case .tombstone(let number):
+                SkipAuditor.Row(id: id, isEvent: false, commitNumber: number, isWriterKnown: true)
+            case .event(let event):
+                SkipAuditor.Row(
+                    id: id, isEvent: true, commitNumber: event.commitNumber,
+                    isWriterKnown: stream.writers[event.instance] != nil)
+            }
+        }
+        for row in rows { auditor.row(row) }
+        if !auditor.isAsDelivered, let undelivered = rows.first(where: auditor.isUndelivered) {
+            auditor.undelivered(undelivered)
+        }
+        for number in Set(rows.map(\.commitNumber)).sorted() {
+            auditor.commit(SkipAuditor.Commit(number: number, hasSeveralWriters: false))
+        }
+        return auditor.audit
+    }
+}

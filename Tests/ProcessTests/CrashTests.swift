@@ -1,0 +1,29 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Short forms of `scripts/crash`, whose bars are for a machine that does nothing else: here they are wider by a factor.
+@Suite(.serialized) struct CrashTests {
+    private static let slack = 6.0
+
+    @Test func `processes that are killed and stopped at random lose and skip nothing`() async throws {
+        let folder = try TemporaryFolder()
+        let run = try Program(
+            "CrashTest",
+            [
+                "supervise", "--seconds", "10", "--longest-stop", "3", "--bar", "\(1.5 * Self.slack)", "--folder",
+                folder.path,
+            ])
+        let outcome = try await run.outcome(within: .seconds(240))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+        #expect(outcome.lines.last == "nothing was lost, skipped or repeated")
+    }
+
+    @Test func `when the process that serves the socket is stopped, readers go on and another serves`() async throws {
+        let run = try Program(
+            "CrashTest",
+            ["silent-server", "--notice-bar", "\(2 * Self.slack)", "--lag-bar", "\(1.5 * Self.slack)"])
+        let outcome = try await run.outcome(within: .seconds(240))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+    }
+}

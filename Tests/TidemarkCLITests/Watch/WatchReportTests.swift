@@ -1,0 +1,99 @@
+import Testing
+import Tidemark
+
+@testable import TidemarkCLI
+
+/// What `replication watch` writes, without a transport or a clock.
+@Suite struct WatchReportTests {
+    private func output(_ lines: [String], format: WatchReport.Format = .text) throws -> [String] {
+        var report = WatchReport(format: format)
+        for line in lines { _ = report.heard(try ReplicationCommand(parsing: line), time: 0) }
+        return report.summaries(now: .zero, time: 0).split(separator: "\n").map(String.init)
+    }
+
+    @Test func aCommandIsWrittenAsTheLineThatWasHeard() throws {
+        var report = WatchReport(format: .text)
+        for line in ["RDATA events master 5 [\"ev\", {}]", "REMOTE_SERVER_UP example.org", "REPLICATE"] {
+            #expect(report.heard(try ReplicationCommand(parsing: line), time: 0) == line + "\n")
+        }
+    }
+
+    @Test func asJSONACommandHasItsTimeAndName() throws {
+        var report = WatchReport(format: .json)
+        let line = report.heard(try ReplicationCommand(parsing: "RDATA events master 5 [\"ev\"]"), time: 1)
+        #expect(
+            line == "{\"time\":\"1970-01-01T00:00:00.001Z\",\"command\":\"RDATA\""
+                + ",\"line\":\"RDATA events master 5 [\\\"ev\\\"]\"}\n")
+    }
+
+    @Test(arguments: [WatchReport.Format.text, .json])
+    func anAccessTokenIsNeverWritten(format: WatchReport.Format) throws {
+        var report = WatchReport(format: format)
+        let line = report.heard(
+            try ReplicationCommand(parsing: "USER_IP @a:b [\"s3cret\",\"192.0.2.1\",\"agent\",\"dev\",1]"), time: 0)
+        #expect(line.contains("USER_IP @a:b") && !line.contains("s3cret") && !line.contains("192.0.2.1"))
+    }
+
+    @Test func whatWouldChangeATerminalIsEscaped() throws {
+        var report = WatchReport(format: .text)
+        let line = report.heard(try ReplicationCommand(parsing: "REMOTE_SERVER_UP \u{1B}[2Jx"), time: 0)
+        #expect(line == "REMOTE_SERVER_UP \\u{1B}[2Jx\n")
+    }
+
+    @Test func theMinimumIsTheLeastPositionAndIsCalledAnEstimate() throws {
+        #expect(
+            try output(["POSITION events p2#1 7 7", "POSITION events p1#3 3 5", "POSITION caches p1#3 2 2"]) == [
+                "# caches: estimated minimum 2 (p1#3 2)", "# events: estimated minimum 5 (p1#3 5, p2#1 7)",
+            ])
+        #expect(
+            try output(["POSITION events p1#3 3 5"], format: .json) == [
+                "{\"time\":\"1970-01-01T00:00:00.000Z\",\"stream\":\"events\",\"estimated_minimum\":5,"
+                    + "\"positions\":[{\"instance\":\"p1\",\"epoch\":3,\"position\":5}]}"
+            ])
+    }
+
+    @Test func aRowMovesAWriterWithoutAnEpochAndNoOther() throws {
+        #expect(
+            try output([
+                "RDATA events master batch [1]", "RDATA events master 5 [2]", "POSITION events p1#3 4 4",
+                "RDATA events p1#3 9 [3]",
+            ]) == ["# events: estimated minimum 4 (master 5, p1#3 4)"])
+        // Half a batch says nothing yet.
+        #expect(try output(["RDATA events master batch [1]"]) == [])
+    }
+
+    @Test func onlyTheNewestEpochOfANameCountsAndPositionsThatAreLateDoNot() throws {
+        #expect(
+            try output([
+                "POSITION events p1#2 40 40", "POSITION events p1#3 30 30", "POSITION events p1#2 50 50",
+                "POSITION events p1#3 20 20", "POSITION events p1 90 90",
+            ]) == ["# events: estimated minimum 30 (p1#3 30)"])
+    }
+
+    @Test func whatHasNotChangedIsNotWrittenAgainAndWhatHasAtMostOnceASecond() throws {
+        var report = WatchReport(format: .text)
+        _ = report.heard(try ReplicationCommand(parsing: "POSITION events p1 1 1"), time: 0)
+        #expect(report.summaries(now: .seconds(5), time: 0) == "# events: estimated minimum 1 (p1 1)\n")
+        #expect(report.summaries(now: .seconds(9), time: 0) == "" && report.nextSummary(now: .seconds(9)) == nil)
+        _ = report.heard(try ReplicationCommand(parsing: "POSITION events p1 1 1"), time: 0)
+        #expect(report.nextSummary(now: .seconds(9)) == nil)
+        _ = report.heard(try ReplicationCommand(parsing: "POSITION events p1 1 2"), time: 0)
+        #expect(report.summaries(now: .seconds(9), time: 0).contains("minimum 2"))
+        _ = report.heard(try ReplicationCommand(parsing: "POSITION events p1 2 3"), time: 0)
+        #expect(report.nextSummary(now: .seconds(9.5)) == .seconds(10))
+        #expect(report.summaries(now: .seconds(9.5), time: 0) == "")
+        // The last word is not held back.
+        #expect(report.summaries(now: .seconds(9.5), time: 0, isEnd: true).contains("minimum 3"))
+    }
+
+    @Test func thereIsABoundOnStreamsAndWriters() throws {
+        var streams = HeardStreams()
+        for number in 0..<3000 {
+            streams.heard(try ReplicationCommand(parsing: "POSITION s\(number) p1 1 1"))
+            streams.heard(try ReplicationCommand(parsing: "POSITION s0 p\(number) 1 1"))
+        }
+        let summaries = streams.takeChanged()
+        #expect(summaries.count == 1000)
+        #expect(summaries.first.map { $0.positions.count == 1000 && $0.uncounted > 0 } == true)
+    }
+}

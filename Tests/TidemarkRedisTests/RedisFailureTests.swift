@@ -1,0 +1,120 @@
+import Foundation
+import Synchronization
+import Testing
+import Tidemark
+import TidemarkTesting
+
+@testable import TidemarkRedis
+
+/// Servers that refuse, go away, or fall silent.
+@Suite(.timeLimit(.minutes(1))) struct RedisFailureTests {
+    private func transport(_ url: String) throws -> RedisTransport { try .quiet(url) }
+
+    @Test(arguments: ["u:secret@", ":default@"])
+    func theRightPasswordIsAccepted(credentials: String) async throws {
+        var options = RedisServerProcess.Options()
+        options.password = "default"
+        options.configuration = ["user u on >secret resetchannels &c +@all"]
+        let server = try await RedisServerProcess(options)
+        let url = "redis://\(credentials)127.0.0.1:\(server.port)/c"
+        let participant = try await Participant("p1", on: transport(url))
+        await participant.waitUntilConnected()
+        #expect(participant.transport.failure == nil)
+        await participant.connection.close()
+    }
+
+    @Test(arguments: [
+        ("u:hunter2@", RedisError.Step.authentication), (":hunter2@", .authentication), ("", .subscription),
+    ])
+    func aWrongPasswordIsATypedErrorAndNoTightLoop(credentials: String, step: RedisError.Step) async throws {
+        var options = RedisServerProcess.Options()
+        options.password = "default"
+        let server = try await RedisServerProcess(options)
+        let log = LogText()
+        let transport = try RedisTransport(
+            "redis://\(credentials)127.0.0.1:\(server.port)/c", logger: log.logger)
+        let participant = try await Participant("p1", on: transport)
+        let reason = try #require(await participant.waitUntilDisconnected())
+        guard case .refused(_, step, let answer)? = transport.failure else {
+            Issue.record("\(String(describing: transport.failure))")
+            return
+        }
+        #expect(answer.hasPrefix(step == .authentication ? "WRONGPASS" : "NOAUTH"))
+        // The second attempt is made after at least a quarter of a second, the third after half of one more.
+        let start = ContinuousClock.now
+        while transport.counts.failures < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(ContinuousClock.now - start > .milliseconds(700))
+        #expect(!(reason + log.text).contains("hunter2") && log.text.contains("127.0.0.1"))
+        await participant.connection.close()
+    }
+
+    @Test func whoMayNotPublishStillHears() async throws {
+        var options = RedisServerProcess.Options()
+        options.configuration = ["user reader on >secret resetchannels &c -@all +subscribe +ping"]
+        let server = try await RedisServerProcess(options)
+        let reader = try await Participant(
+            "p1", on: transport("redis://reader:secret@127.0.0.1:\(server.port)/c"))
+        await reader.waitUntilConnected()
+        let writer = try await Participant("p2", at: server)
+        await reader.waitForReplicate()
+        writer.send(try task("a"))
+        #expect(try await reader.nextCommand() == task("a"))
+        while reader.transport.counts.droppedCommands < 1 { await Task.yield() }
+        guard case .refused(_, .publication, _)? = reader.transport.failure else {
+            Issue.record("\(String(describing: reader.transport.failure))")
+            return
+        }
+        await reader.connection.close()
+        await writer.connection.close()
+    }
+
+    @Test func aServerThatIsNotThereIsTriedAgainUntilItIs() async throws {
+        let server = try await RedisServerProcess()
+        server.kill()
+        let participant = try await Participant("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
+        #expect(await participant.waitUntilDisconnected()?.contains("cannot be reached: Connection refused") == true)
+        try await server.start()
+        await participant.waitUntilConnected()
+        await participant.connection.close()
+    }
+
+    @Test func aServerThatComesBackIsUsedAgain() async throws {
+        let server = try await RedisServerProcess()
+        let one = try await Participant("p1", at: server)
+        let other = try await Participant("p2", at: server)
+        for round in 0..<3 {
+            server.kill()
+            #expect(await one.waitUntilDisconnected() != nil)
+            #expect(await other.waitUntilDisconnected() != nil)
+            try await server.start()
+            await one.waitUntilConnected()
+            await other.waitUntilConnected()
+            one.send(try task("\(round)"))
+            #expect(try await other.nextCommand() == task("\(round)"))
+            one.connection.caughtUp()
+            other.connection.caughtUp()
+        }
+        await one.connection.close()
+        await other.connection.close()
+    }
+
+    @Test func aServerThatFallsSilentIsNoticed() async throws {
+        let server = try await RedisServerProcess()
+        var configuration = RedisConfiguration()
+        configuration.pingInterval = .milliseconds(50)
+        configuration.silenceLimit = .milliseconds(400)
+        let participant = try await Participant("p1", at: server, configuration: configuration)
+        server.pause()
+        #expect(await participant.waitUntilDisconnected()?.contains("said nothing") == true)
+        server.resume()
+        await participant.waitUntilConnected()
+        await participant.connection.close()
+    }
+
+    @Test func whatIsAtThePortMayBeSomethingElse() async throws {
+        let server = try await OtherServer(saying: "HTTP/1.1 400 Bad Request\r\n\r\n")
+        let participant = try await Participant("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
+        #expect(await participant.waitUntilDisconnected()?.contains("does not answer as a Redis server") == true)
+        await participant.connection.close()
+    }
+}

@@ -1,0 +1,93 @@
+import Testing
+
+@testable import TidemarkRedis
+
+/// What is published and what comes back, without a socket.
+@Suite struct RedisSubscriptionTests {
+    private func subscription(limit: Int = 1000) throws -> RedisSubscription {
+        var configuration = RedisConfiguration()
+        configuration.unsentLimit = limit
+        return RedisSubscription(
+            channels: ["c"], url: try RedisURL(parsing: "redis://h/c"), configuration, at: .zero)
+    }
+
+    private func line(_ text: String) -> RedisMessage { RedisMessage(channel: "c", line: Array(text.utf8)) }
+
+    private func hear(_ text: String, _ subscription: inout RedisSubscription) -> [String] {
+        subscription.received(message(text), from: .listener, at: .zero).map { action in
+            if case .deliver(let message) = action { String(decoding: message.line, as: UTF8.self) } else { "?" }
+        }
+    }
+
+    @Test func severalLinesAreOneWrite() throws {
+        var subscription = try subscription()
+        #expect(
+            subscription.publish([line("A"), line("B")])
+                == [.write(.publisher, [.publish(line("A")), .publish(line("B"))])])
+    }
+
+    @Test func whatComesBackIsNotHandedOn() throws {
+        var subscription = try subscription()
+        _ = subscription.publish([line("A"), line("B"), line("A")])
+        #expect(hear("A", &subscription) == [])
+        #expect(hear("X", &subscription) == ["X"])
+        #expect(hear("B", &subscription) == [] && hear("A", &subscription) == [])
+        #expect(hear("A", &subscription) == ["A"])
+    }
+
+    @Test func ofEqualLinesSoManyAreHandedOnAsOthersHaveSent() throws {
+        var subscription = try subscription()
+        _ = subscription.publish([line("REPLICATE"), line("B")])
+        // Somebody else's comes first, between and after.
+        let heard = ["REPLICATE", "REPLICATE", "B", "REPLICATE", "B"].flatMap { hear($0, &subscription) }
+        #expect(heard == ["REPLICATE", "REPLICATE", "B"])
+    }
+
+    @Test func whatTheServerRefusedDoesNotComeBack() throws {
+        var subscription = try subscription()
+        _ = subscription.publish([line("A"), line("B"), line("C")])
+        #expect(subscription.received(.integer(1), from: .publisher, at: .zero).isEmpty)
+        #expect(
+            subscription.received(.error("NOPERM no"), from: .publisher, at: .zero) == [
+                .dropped(1), .refused(.refused(server: "h:6379", step: .publication, answer: "NOPERM no")),
+            ])
+        #expect(hear("A", &subscription) == [] && hear("C", &subscription) == [])
+        #expect(hear("B", &subscription) == ["B"])
+        // One sentence is enough.
+        #expect(subscription.received(.error("NOPERM no"), from: .publisher, at: .zero) == [.dropped(1)])
+    }
+
+    @Test func anAnswerThatRepeatsWhatWasPublishedIsCutOff() throws {
+        var subscription = try subscription()
+        _ = subscription.publish([line("USER_IP @a [\"token\"]")])
+        let answer = "ERR unknown command 'PUBLISH', with args beginning with: 'c' 'USER_IP @a [\"token\"]'"
+        let actions = subscription.received(.error(answer), from: .publisher, at: .zero)
+        #expect("\(actions)".contains("ERR unknown command") && !"\(actions)".contains("token"))
+    }
+
+    @Test func onlySoMuchMayBeOnItsWayAndTheRestIsDropped() throws {
+        var subscription = try subscription(limit: 10)
+        #expect(
+            subscription.publish([line("12345"), line("12345"), line("1")]) == [
+                .write(.publisher, [.publish(line("12345")), .publish(line("12345"))]), .dropped(1),
+            ])
+        // Answered, but still to come back.
+        for _ in 0..<2 { _ = subscription.received(.integer(1), from: .publisher, at: .zero) }
+        #expect(subscription.publish([line("1")]) == [.dropped(1)])
+        _ = hear("12345", &subscription)
+        #expect(subscription.publish([line("1")]) == [.write(.publisher, [.publish(line("1"))])])
+    }
+
+    @Test func aServerThatLoadsItsDataIsThere() throws {
+        var subscription = try subscription()
+        _ = subscription.ping()
+        #expect(subscription.received(.error("LOADING"), from: .publisher, at: .zero).isEmpty)
+    }
+
+    @Test(arguments: RedisSession.Role.allCases)
+    func anAnswerToNothingEndsTheConnection(role: RedisSession.Role) throws {
+        var subscription = try subscription()
+        let actions = subscription.received(.integer(1), from: role, at: .zero)
+        #expect("\(actions)".contains("does not answer as a Redis server"))
+    }
+}

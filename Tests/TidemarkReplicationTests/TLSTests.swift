@@ -1,0 +1,72 @@
+import Foundation
+import TestSupport
+import Testing
+import Tidemark
+
+@testable import TidemarkReplication
+
+@Suite(.timeLimit(.minutes(1))) struct TLSTests {
+    private let temporary: TemporaryFolder
+    private let ours: TestCertificates
+
+    init() throws {
+        temporary = try TemporaryFolder()
+        ours = try TestCertificates(in: temporary.path, authority: "ours")
+    }
+
+    private func transport(port: Int, _ files: TLSFiles) throws -> TCPTransport {
+        try .quiet(port: port) { configuration in
+            configuration.role = .client
+            configuration.tls = files
+        }
+    }
+
+    @Test func instancesWithCertificatesOfTheirAuthorityHearEachOther() async throws {
+        let files = try ours.files(for: "p1")
+        // Beyond loopback: every address of this machine.
+        let (server, port) = try await TCPInstance.server("p1", host: "0.0.0.0") { $0.tls = files }
+        let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
+        await client.waitUntilConnected()
+        client.send(position("p2", 1))
+        #expect(await server.nextCommand() == position("p2", 1))
+        server.send(position("p1", 2))
+        #expect(await client.nextCommand() == position("p1", 2))
+        for instance in [client, server] { await instance.connection.close() }
+    }
+
+    @Test func whoShowsAnotherAuthoritysCertificateIsNotLetIn() async throws {
+        let files = try ours.files(for: "p1")
+        let (server, port) = try await TCPInstance.server("p1") { $0.tls = files }
+        let theirs = try TestCertificates(in: temporary.path, authority: "theirs")
+        var strange = try theirs.files(for: "p9")
+        strange.trustRoots = files.trustRoots
+        let stranger = try await TCPInstance("p9", on: transport(port: port, strange))
+        try await eventually { stranger.transport.counts.connectionAttempts >= 3 }
+        stranger.send(position("p9", 1))
+        // Its line would have come first.
+        let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
+        await client.waitUntilConnected()
+        client.send(position("p2", 1))
+        #expect(await server.nextCommand() == position("p2", 1))
+        #expect(stranger.transport.lastProblem != nil)
+        for instance in [stranger, client, server] { await instance.connection.close() }
+    }
+
+    @Test func aServerOfAnotherAuthorityIsNotSpokenTo() async throws {
+        let theirs = try TestCertificates(in: temporary.path, authority: "theirs")
+        let strange = try theirs.files(for: "p9")
+        let (server, port) = try await TCPInstance.server("p9") { $0.tls = strange }
+        let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
+        try await eventually { client.transport.counts.connectionAttempts >= 3 }
+        #expect("\(client.transport.lastProblem, default: "")".contains("CERTIFICATE_VERIFY_FAILED"))
+        for instance in [client, server] { await instance.connection.close() }
+    }
+
+    @Test func filesThatAreMissingAreAnErrorAtOnce() throws {
+        let files = TLSFiles(certificateChain: "/nowhere", privateKey: "/nowhere", trustRoots: "/nowhere")
+        let error = #expect(throws: TCPTransportError.self) {
+            try TCPTransport.quiet(port: 1) { $0.tls = files }
+        }
+        #expect("\(error, default: "")".hasPrefix("TLS cannot be used"))
+    }
+}

@@ -1,0 +1,199 @@
+import Foundation
+import GRDB
+import Logging
+import TestSupport
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+/// An older copy of the database takes its place while processes use it. All of them say so: nothing is skipped.
+@Suite struct RestoredBackupTests {
+    private func quick() -> EventLogConfiguration {
+        var configuration = EventLogConfiguration()
+        configuration.heartbeatInterval = .milliseconds(20)
+        configuration.reconcileInterval = .milliseconds(20)
+        configuration.stallInterval = .milliseconds(20)
+        configuration.closesSilentWriters = false
+        return configuration
+    }
+
+    private func open(
+        _ folder: TemporaryFolder, as instance: InstanceName?, _ configuration: EventLogConfiguration? = nil
+    ) async throws -> EventLog {
+        try await EventLog.open(
+            folder.open(), stream: stream, instance: instance, configuration: configuration ?? quick(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// A copy of the database as it is now.
+    private func backUp(_ folder: TemporaryFolder) throws -> DatabaseQueue {
+        let copy = try DatabaseQueue()
+        try DatabaseQueue(path: folder.database).backup(to: copy)
+        return copy
+    }
+
+    /// Puts the copy into the file that everyone has open, through SQLite itself.
+    private func restore(_ copy: DatabaseQueue, _ folder: TemporaryFolder) throws {
+        try copy.backup(to: DatabaseQueue(path: folder.database))
+    }
+
+    private func expectBackwards(_ what: String, _ body: () async throws -> Void) async {
+        let error = await #expect(throws: TidemarkError.self, "\(what)") { try await body() }
+        guard case .databaseWentBackwards(stream, _, _) = error else {
+            return #expect(Bool(false), "\(what): \(String(describing: error))")
+        }
+    }
+
+    @Test func `a group is refused before it commits where the sequence is below what its writer knows`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<3), in: stream, by: writer, known: 0)
+        await expectBackwards("persist") { _ = try await store.persist(events("a"), in: stream, by: writer, known: 4) }
+        #expect(try await store.all().count == 3)
+        #expect(try await store.persist(events("a"), in: stream, by: writer, known: 3) == [.persisted(4)])
+    }
+
+    @Test func `restored in place, everyone who has it open ends with an error`() async throws {
+        let folder = try TemporaryFolder()
+        let writer = try await open(folder, as: "p1")
+        let idle = try await open(folder, as: "p2")
+        let onlyReads = try await open(folder, as: nil)
+        _ = try await writer.persist(events(0..<5))
+        let copy = try backUp(folder)
+        _ = try await writer.persist(events(5..<10))
+        var iterator = onlyReads.events().makeAsyncIterator()
+        try await idle.reconcile()
+        // p2 is idle: its promise goes into the database with its heartbeats, as when it runs.
+        _ = try await idle.store.heartbeat([
+            Heartbeat(stream: stream, writer: try #require(idle.writer), position: idle.generator.position(of: "p2"))
+        ])
+        try await onlyReads.reconcile()
+        #expect(try await iterator.next()?.through == 10)
+
+        try restore(copy, folder)
+        await expectBackwards("the writer") { try await writer.persist(events("a")[0]) }
+        await expectBackwards("the writer, again") { try await writer.persist(events("a")[0]) }
+        await expectBackwards("a wait") { _ = try await idle.waitUntilPersisted(11, timeout: .seconds(60)) }
+        await expectBackwards("a reader") { _ = try await iterator.next() }
+        await expectBackwards("an idle writer") { try await idle.run() }
+        await expectBackwards("a log that only reads") { try await onlyReads.run() }
+        await expectBackwards("a writer that runs") { try await writer.run() }
+        #expect(try await writer.store.all().map(\.streamID) == [1, 2, 3, 4, 5])
+    }
+
+    @Test func `an idle writer's heartbeat alone finds it`() async throws {
+        let folder = try TemporaryFolder()
+        var configuration = quick()
+        configuration.reconcileInterval = nil
+        let idle = try await open(folder, as: "p1", configuration)
+        let copy = try backUp(folder)
+        _ = try await idle.persist(events(0..<5))
+        try restore(copy, folder)
+        await expectBackwards("run") { try await idle.run() }
+    }
+
+    @Test func `a scope whose IDs were allocated before is refused`() async throws {
+        let folder = try TemporaryFolder()
+        let log = try await open(folder, as: "p1")
+        let copy = try backUp(folder)
+        await expectBackwards("persist as") {
+            try await log.withNextID { id in
+                try restore(copy, folder)
+                try await log.persist(events("a")[0], as: id)
+            }
+        }
+        #expect(try await log.store.all().isEmpty)
+    }
+
+    @Test func `a copy that knows nothing of the writer or the stream is no database to write to`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let empty = try backUp(folder)
+        let log = try await open(folder, as: "p1")
+        let onlyReads = try await open(folder, as: nil)
+        try await onlyReads.reconcile()
+        try restore(empty, folder)
+        let writer = try #require(log.writer)
+        await expectBackwards("persist") { try await log.persist(events("a")[0]) }
+        await expectBackwards("allocate") { _ = try await store.allocate(1, in: stream, for: writer) }
+        await expectBackwards("abandon") { _ = try await store.abandon([1], in: stream, by: writer) }
+        await expectBackwards("heartbeat") { _ = try await store.beat(writer, at: 0) }
+        await expectBackwards("reconcile") { try await onlyReads.reconcile() }
+    }
+
+    @Test func `a copy that has come further than before is not taken for what it was`() async throws {
+        let folder = try TemporaryFolder()
+        let writer = try await open(folder, as: "p1")
+        let onlyReads = try await open(folder, as: nil)
+        let copy = try backUp(folder)
+        _ = try await writer.persist(events(0..<5))
+        try await onlyReads.reconcile()
+        #expect(onlyReads.generator.minimumPersistedPosition == 5)
+        try restore(copy, folder)
+        // As a process would that began after the restoring: the members and their version are what they were.
+        _ = try await writer.store.persist(events(10..<20), in: stream, by: try #require(writer.writer))
+        await expectBackwards("reconcile") { try await onlyReads.reconcile() }
+        await expectBackwards("a reader that goes on at what it had") {
+            var iterator = onlyReads.events(after: 5).makeAsyncIterator()
+            _ = try await iterator.next()
+        }
+    }
+
+    // MARK: Another file under the name
+
+    /// Everything that a store does, as one whose file is not there any more.
+    private func expectReplaced(_ store: SQLiteEventStore, _ writer: Writer) async {
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        await #expect(throws: replaced) { try await store.persist(events("z"), in: stream, by: writer) }
+        await #expect(throws: replaced) { try await store.allocate(1, in: stream, for: writer) }
+        await #expect(throws: replaced) { try await store.beat(writer, at: 0) }
+        await #expect(throws: replaced) { try await store.join(stream, as: "p9") }
+        await #expect(throws: replaced) { try await store.reconciliation(of: stream, above: 0, limit: 1) }
+        await #expect(throws: replaced) { try await store.all() }
+        await #expect(throws: replaced) { try await store.status(of: stream) }
+    }
+
+    @Test func `a file that an older copy was renamed over is used no more`() async throws {
+        let folder = try TemporaryFolder()
+        let log = try await open(folder, as: "p1")
+        let store = try #require(log.store as? SQLiteEventStore)
+        _ = try await log.persist(events(0..<5))
+        let older = folder.path + "/older.db"
+        try DatabaseQueue(path: folder.database).backup(to: DatabaseQueue(path: older))
+        _ = try await log.persist(events(5..<10))
+        #expect(rename(older, folder.database) == 0)
+        await expectReplaced(store, try #require(log.writer))
+        await #expect(throws: TidemarkError.databaseReplaced(store: store.path)) { try await log.run() }
+        await #expect(throws: TidemarkError.databaseReplaced(store: store.path)) {
+            var iterator = log.events(after: 10).makeAsyncIterator()
+            _ = try await iterator.next()
+        }
+    }
+
+    @Test func `a file that was deleted while open is used no more`() async throws {
+        let folder = try TemporaryFolder()
+        let log = try await open(folder, as: "p1")
+        let store = try #require(log.store as? SQLiteEventStore)
+        _ = try await log.persist(events(0..<5))
+        for suffix in ["", "-wal", "-shm"] { unlink(folder.database + suffix) }
+        await expectReplaced(store, try #require(log.writer))
+        await #expect(throws: TidemarkError.databaseReplaced(store: store.path)) { try await log.run() }
+    }
+
+    @Test func `a new file under the name of one that was moved away is not written to`() async throws {
+        let folder = try TemporaryFolder()
+        let log = try await open(folder, as: "p1")
+        let store = try #require(log.store as? SQLiteEventStore)
+        _ = try await log.persist(events(0..<5))
+        for suffix in ["", "-wal", "-shm"] {
+            #expect(rename(folder.database + suffix, folder.path + "/moved.db" + suffix) == 0)
+        }
+        let other = try await folder.open()
+        await expectReplaced(store, try #require(log.writer))
+        #expect(try await other.status(of: stream) == nil)
+        await store.close()
+        let moved = try await SQLiteEventStore.open(path: folder.path + "/moved.db")
+        #expect(try await moved.all().count == 5)
+    }
+}
