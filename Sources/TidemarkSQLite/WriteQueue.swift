@@ -4,23 +4,17 @@ import Tidemark
 
 /// Runs transactions on the one connection that writes, one after the other, each in this process's turn.
 ///
-/// They run on a thread of the connection's own, which may wait for its turn and for SQLite's lock. But waking that
-/// thread, and then the caller's again, takes longer than a small transaction does on a fast disk. So one that has
-/// nothing to wait for runs on the thread of whoever asks, as long as the transactions before it took no longer than
-/// ``quickTransaction``: a thread of Swift's pool is then kept from other tasks for about that time, and never by a
-/// lock.
+/// They run on a thread of the connection's own, which may wait for its turn and for SQLite's lock; or, where there is
+/// nothing to wait for, on the thread of whoever asks, as far as ``CallerThreadUse`` allows. A thread of Swift's pool is
+/// then kept from other tasks for about as long as a quick transaction takes, and never by a lock.
 final class WriteQueue: Sendable {
-    /// When the last transaction took longer, the next one does not run on its caller's thread.
-    static let quickTransaction = Duration.microseconds(500)
-
     private let pool: DatabasePool
     /// Nil in a store that only reads.
     private let turn: WriteTurn?
     private let fairnessTimeout: Duration
     private let pending = PendingWrites()
+    private let callerThread = Mutex(CallerThreadUse())
     private let now: @Sendable () -> Duration
-    /// How long the last transaction took, in nanoseconds.
-    private let lastTook = Atomic<Int64>(.max)
 
     init(
         pool: DatabasePool, turn: WriteTurn?, fairnessTimeout: Duration,
@@ -41,9 +35,12 @@ final class WriteQueue: Sendable {
         pool.asyncWriteWithoutTransaction { [self] db in
             pending.begin()
             let hasTurn = turn?.take(within: fairnessTimeout) ?? false
-            let before = Self.changedRows(db)
-            let tell = measured { transaction(db) }
-            guard hasTurn, let turn, let wait = turn.release(rows: Self.changedRows(db) - before) else {
+            let rowsBefore = Self.changedRows(db)
+            let start = now()
+            let tell = transaction(db)
+            let end = now()
+            callerThread.withLock { $0.ranElsewhere(for: end - start) }
+            guard hasTurn, let turn, let wait = turn.release(rows: Self.changedRows(db) - rowsBefore) else {
                 // Before the callers hear of it: what they write next may run on their own threads.
                 pending.end()
                 return tell()
@@ -59,14 +56,17 @@ final class WriteQueue: Sendable {
     ///
     /// - Parameter transaction: returns nil, and has done nothing, where SQLite's lock was not free.
     func runHere<Value>(_ transaction: (Database) -> Value?) -> Value? {
-        guard let turn, lastTook.load(ordering: .relaxed) <= Self.quickNanoseconds, pending.beginAlone() else {
-            return nil
-        }
+        guard let turn, pending.beginAlone() else { return nil }
         defer { pending.end() }
+        guard callerThread.withLock({ $0.mayBegin }) else { return nil }
         return pool.writeWithoutTransaction { db in
             guard turn.takeIfFree() else { return nil }
             defer { turn.releaseAtOnce() }
-            return measured { transaction(db) }
+            let start = now()
+            let value = transaction(db)
+            let end = now()
+            callerThread.withLock { $0.ranHere(for: end - start) }
+            return value
         }
     }
 
@@ -83,13 +83,5 @@ final class WriteQueue: Sendable {
     /// Since the connection was opened; 0 when it is closed.
     private static func changedRows(_ db: Database) -> Int {
         db.sqliteConnection == nil ? 0 : db.totalChangesCount
-    }
-
-    private static let quickNanoseconds = Int64(quickTransaction / .nanoseconds(1))
-
-    private func measured<Value>(_ body: () -> Value) -> Value {
-        let start = now()
-        defer { lastTook.store(Int64((now() - start) / .nanoseconds(1)), ordering: .relaxed) }
-        return body()
     }
 }

@@ -1,5 +1,4 @@
 import GRDB
-import Synchronization
 import TestSupport
 import Testing
 import Tidemark
@@ -7,12 +6,10 @@ import Tidemark
 
 /// Where transactions run: on their caller's thread when nothing keeps them, on the connection's own otherwise.
 @Suite struct WriteQueueTests {
-    private static func queue(_ folder: TemporaryFolder, took: [Duration]) throws -> WriteQueue {
-        // Each transaction reads the clock when it begins and when it ends.
-        let times = Mutex(took.flatMap { [.zero, $0] })
-        return WriteQueue(
+    private static func queue(_ folder: TemporaryFolder, _ time: ManualTime = ManualTime()) throws -> WriteQueue {
+        WriteQueue(
             pool: try DatabasePool(path: folder.database), turn: try WriteTurn(directory: folder.path),
-            fairnessTimeout: .seconds(60), now: { times.withLock { $0.isEmpty ? .zero : $0.removeFirst() } })
+            fairnessTimeout: .seconds(60), now: { time.now })
     }
 
     private static func run(_ queue: WriteQueue) async {
@@ -32,18 +29,22 @@ import Tidemark
 
     @Test func `one runs here after a quick one, and not after a slow one`() async throws {
         let folder = try TemporaryFolder()
-        let quick = WriteQueue.quickTransaction
-        let queue = try Self.queue(folder, took: [quick, quick + .microseconds(1)])
+        let time = ManualTime()
+        let queue = try Self.queue(folder, time)
         #expect(queue.runHere { _ in true } == nil, "nothing is known yet")
         await Self.run(queue)
         #expect(await Self.runHere(queue))
-        // That one took longer.
+        let slow: Bool? = queue.runHere { _ in
+            time.advance(by: CallerThreadUse.quickTransaction + .microseconds(1))
+            return true
+        }
+        #expect(slow == true)
         #expect(queue.runHere { _ in true } == nil)
     }
 
     @Test func `none runs here while another waits or another process has its turn`() async throws {
         let folder = try TemporaryFolder()
-        let queue = try Self.queue(folder, took: [])
+        let queue = try Self.queue(folder)
         await Self.run(queue)
         #expect(await Self.runHere(queue))
         let other = try WriteTurn(directory: folder.path)

@@ -1,5 +1,4 @@
 import Dispatch
-import Synchronization
 import TestSupport
 import Testing
 @testable import TidemarkSQLite
@@ -177,11 +176,4 @@ import Testing
             await Task.yield()
         }
     }
-}
-
-private final class ManualTime: Sendable {
-    private let time = Mutex(Duration.zero)
-
-    var now: Duration { time.withLock { $0 } }
-    func advance(by duration: Duration) { time.withLock { $0 += duration } }
 }

@@ -111,10 +111,13 @@ public final class EventPersister: Sendable {
         state.withLock { $0.queue.nextToEnter() }?.resolve(true)
     }
 
+    /// So many callers are told of their group before the next one begins.
+    private static let fewCallers = 16
+
     private func commitGroups() async {
         // Tells the callers of the group before this one.
         var tell: (@Sendable () -> Void)?
-        var hasYielded = false
+        var groups = 0
         while true {
             let (group, mayEnter, drained) = state.withLock { state in
                 let (group, mayEnter) = state.queue.nextGroup()
@@ -128,17 +131,18 @@ public final class EventPersister: Sendable {
                 for waiter in drained { waiter.resolve(()) }
                 return
             }
-            guard let tellFormer = tell else {
-                tell = await commit(group)
-                continue
-            }
-            // The store has the next group before the callers of the last one are told: many of them take a while.
-            let next = Task.immediate { await self.commit(group) }
-            tellFormer()
             // A store that answers without a wait would keep the first caller, on whose thread this began.
-            if !hasYielded { await Task.yield() }
-            hasYielded = true
-            tell = await next.value
+            if groups == 1 { await Task.yield() }
+            groups += 1
+            if let tellFormer = tell {
+                // The store has the next group before the callers of the last one are told: many take a while.
+                let next = Task.immediate { await self.commit(group) }
+                tellFormer()
+                tell = await next.value
+            } else {
+                tell = await commit(group)
+            }
+            if group.count <= Self.fewCallers { tell.take()?() }
         }
     }
 }

@@ -27,13 +27,19 @@ struct ReadingProgress: Sendable {
             try reader.checkRunning()
             let watermark = reader.generator.watermark
             let step = cursor.nextStep(
-                watermark: watermark, limit: reader.configuration.batchEvents * factor,
-                byteLimit: reader.configuration.batchBytes * factor)
+                watermark: watermark, limit: Self.product(reader.configuration.batchEvents, factor),
+                byteLimit: Self.product(reader.configuration.batchBytes, factor))
             switch step {
             case .wait: try await waitForWatermark(otherThan: watermark)
             case .read(let request): return request
             }
         }
+    }
+
+    /// Limits may be as good as none.
+    private static func product(_ limit: Int, _ factor: Int) -> Int {
+        let (product, isOver) = limit.multipliedReportingOverflow(by: factor)
+        return isOver ? .max : product
     }
 
     /// Whether the snapshot's events may be delivered; then the reader has come as far as they go.

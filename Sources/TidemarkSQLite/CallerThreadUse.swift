@@ -1,0 +1,33 @@
+/// Whether the next transaction may run on the thread of whoever asks for it.
+///
+/// It may while transactions are quick: then waking another thread, and the caller's again, would take as long as they
+/// do. But a caller that never has to wait never lets go of its thread, and where that is the only one, nothing else of
+/// the process runs, its heartbeat neither. So after ``longestStreak`` one transaction runs elsewhere.
+///
+/// Invariant: between two transactions that run elsewhere those that run here take ``longestStreak`` and the last of
+/// them together, at most.
+struct CallerThreadUse: Sendable {
+    /// When the last transaction took longer, the next one runs elsewhere.
+    static let quickTransaction = Duration.microseconds(500)
+    static let longestStreak = Duration.milliseconds(10)
+
+    /// How long the last one took; nil before there was one.
+    private var lastTook: Duration?
+    /// How long those took that ran here since one ran elsewhere.
+    private var streak = Duration.zero
+
+    var mayBegin: Bool {
+        guard let lastTook else { return false }
+        return lastTook <= Self.quickTransaction && streak < Self.longestStreak
+    }
+
+    mutating func ranHere(for duration: Duration) {
+        lastTook = duration
+        streak += duration
+    }
+
+    mutating func ranElsewhere(for duration: Duration) {
+        lastTook = duration
+        streak = .zero
+    }
+}
