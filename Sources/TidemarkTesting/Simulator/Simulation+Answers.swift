@@ -168,7 +168,9 @@ extension Simulation {
             return
         }
         let isVoid = rule == .incarnation ? [] : void
-        if let index = processes[number].memory.scopes.firstIndex(where: { $0.ids == ids }) {
+        // Another scope may have been given the same IDs since, where they are void: this says nothing about it.
+        let index = processes[number].memory.scopes.firstIndex { $0.ids == ids && $0.incarnation == incarnation }
+        if let index {
             let scope = processes[number].memory.scopes.remove(at: index)
             retryLater(zip(scope.events, ids).filter { !committed.contains($1) }.map(\.0))
             for id in ids {
