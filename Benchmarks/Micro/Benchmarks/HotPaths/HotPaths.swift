@@ -1,0 +1,53 @@
+import Benchmark
+import TidemarkCore
+
+/// What runs for each ID and for each line, a thousand times an iteration.
+let benchmarks: @Sendable () -> Void = {
+    Benchmark.defaultConfiguration = .init(
+        metrics: [.cpuTotal], scalingFactor: .kilo, maxDuration: .seconds(1), maxIterations: 1_000,
+        // A machine that others use at the same time is slower by about that much, and another one by more.
+        thresholds: [.cpuTotal: BenchmarkThresholds(relative: [.p25: 100, .p50: 100])])
+
+    Benchmark("an ID is allocated and finished") { benchmark in
+        var tracker = Trackers.writing(others: 1)
+        benchmark.startMeasurement()
+        for number in benchmark.scaledIterations {
+            try Trackers.allocate(Int64(number) + 1, in: &tracker)
+            blackHole(tracker.finish(StreamID(Int64(number) + 1)))
+        }
+    }
+
+    for others in [2, 4_096] {
+        Benchmark("a position of one of \(others) writers is heard") { benchmark in
+            var tracker = Trackers.listening(to: others)
+            let writers = (0..<others).map(Trackers.writer)
+            benchmark.startMeasurement()
+            for number in benchmark.scaledIterations {
+                tracker.advance(writers[number &* 7919 % others], to: StreamID(Int64(number) + 1))
+            }
+            blackHole(tracker.minimum)
+        }
+    }
+
+    Benchmark("a finished ID is heard beyond a gap") { benchmark in
+        var tracker = Trackers.listening(to: 2)
+        benchmark.startMeasurement()
+        for number in benchmark.scaledIterations {
+            let id = StreamID(Int64(number) + 2)
+            tracker.recordFinished(id...id)
+        }
+        blackHole(tracker.minimum)
+    }
+
+    for line in ["POSITION events p1#3 53 54", #"RDATA events p1#3 54 ["$an-event-id:example.org"]"#] {
+        let name = String(line.prefix { $0 != " " })
+        Benchmark("\(name) is parsed") { benchmark in
+            for _ in benchmark.scaledIterations { blackHole(try ReplicationCommand(parsing: line)) }
+        }
+        Benchmark("\(name) is printed") { benchmark in
+            let command = try ReplicationCommand(parsing: line)
+            benchmark.startMeasurement()
+            for _ in benchmark.scaledIterations { blackHole(command.line) }
+        }
+    }
+}
