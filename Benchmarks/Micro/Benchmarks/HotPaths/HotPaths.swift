@@ -2,13 +2,15 @@ import Benchmark
 import TidemarkCore
 
 /// What runs for each ID and for each line, a thousand times an iteration.
+///
+/// Names without spaces: thresholds of others are written to files that are not found again.
 let benchmarks: @Sendable () -> Void = {
     Benchmark.defaultConfiguration = .init(
         metrics: [.wallClock], scalingFactor: .kilo, maxDuration: .seconds(1), maxIterations: 1_000,
-        // In percent: a machine that others use at the same time is slower by about that much.
-        thresholds: [.wallClock: BenchmarkThresholds(relative: [.p90: 100])])
+        // In percent: a machine that others use at the same time may be slower by that much.
+        thresholds: [.wallClock: BenchmarkThresholds(relative: [.p90: 300])])
 
-    Benchmark("an ID is allocated and finished") { benchmark in
+    Benchmark("allocate-and-finish") { benchmark in
         var tracker = Trackers.writing(others: 1)
         benchmark.startMeasurement()
         for number in benchmark.scaledIterations {
@@ -18,7 +20,7 @@ let benchmarks: @Sendable () -> Void = {
     }
 
     for others in [2, 4_096] {
-        Benchmark("a position of one of \(others) writers is heard") { benchmark in
+        Benchmark("hear-a-position-of-\(others)-writers") { benchmark in
             var tracker = Trackers.listening(to: others)
             let writers = (0..<others).map(Trackers.writer)
             benchmark.startMeasurement()
@@ -29,7 +31,7 @@ let benchmarks: @Sendable () -> Void = {
         }
     }
 
-    Benchmark("a finished ID is heard beyond a gap") { benchmark in
+    Benchmark("hear-a-finished-ID-beyond-a-gap") { benchmark in
         var tracker = Trackers.listening(to: 2)
         benchmark.startMeasurement()
         for number in benchmark.scaledIterations {
@@ -41,10 +43,10 @@ let benchmarks: @Sendable () -> Void = {
 
     for line in ["POSITION events p1#3 53 54", #"RDATA events p1#3 54 ["$an-event-id:example.org"]"#] {
         let name = String(line.prefix { $0 != " " })
-        Benchmark("\(name) is parsed") { benchmark in
+        Benchmark("parse-\(name)") { benchmark in
             for _ in benchmark.scaledIterations { blackHole(try ReplicationCommand(parsing: line)) }
         }
-        Benchmark("\(name) is printed") { benchmark in
+        Benchmark("print-\(name)") { benchmark in
             let command = try ReplicationCommand(parsing: line)
             benchmark.startMeasurement()
             for _ in benchmark.scaledIterations { blackHole(command.line) }
