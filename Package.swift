@@ -110,8 +110,7 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             path: "Examples/Outbox",
             swiftSettings: settings),
-        .testTarget(
-            name: "TidemarkCoreTests", dependencies: ["TidemarkCore", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
             dependencies: [
@@ -181,8 +180,9 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
-        // What several test targets share: programs that are started and sent signals, folders, seeds.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        // What several test targets share: programs that are started and sent signals, folders, instances that listen.
+        .target(
+            name: "TestSupport", dependencies: ["Tidemark"], path: "Tests/TestSupport", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

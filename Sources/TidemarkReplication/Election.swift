@@ -33,12 +33,12 @@ struct Election {
 
     private var state = State.seeking
     private var backoff = LinkBackoff(delays)
-    private var random: SeededRandom
+    private var random: SplitMix64
     /// The socket whose server fell silent: connecting to it would succeed, and be as silent again.
     private var silent: SocketIdentity?
     private var lockRefusedSince: NIODeadline?
 
-    init(seed: UInt64) { random = SeededRandom(seed: seed) }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     var isServing: Bool {
         if case .serving = state { true } else { false }

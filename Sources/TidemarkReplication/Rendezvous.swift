@@ -15,13 +15,13 @@ struct Rendezvous {
 
     private let role: TCPConfiguration.Role
     private var backoff: LinkBackoff
-    private var random: SeededRandom
+    private var random: SplitMix64
     private(set) var isServing = false
 
     init(role: TCPConfiguration.Role, delays: Backoff, seed: UInt64) {
         self.role = role
         backoff = LinkBackoff(delays)
-        random = SeededRandom(seed: seed)
+        random = SplitMix64(seed: seed)
     }
 
     /// At the start, and after each wait.

@@ -38,7 +38,7 @@ struct LossyLinks: Sendable {
     }
 
     private struct LinkState: Sendable {
-        var random: SimulationRandom
+        var random: SplitMix64
         var lastNumber = 0
         var highestDelivered = 0
     }
@@ -89,7 +89,7 @@ struct LossyLinks: Sendable {
     private mutating func send(_ command: ReplicationCommand, from sender: InstanceName, to: Int, now: Duration) {
         guard let receiver = participants[to]?.name else { return }
         let link = Link(from: sender, to: receiver)
-        var state = links[link] ?? LinkState(random: SimulationRandom(seed: seed, link: "\(sender) \(receiver)"))
+        var state = links[link] ?? LinkState(random: SplitMix64(seed: seed, link: "\(sender) \(receiver)"))
         state.lastNumber += 1
         // Drawn in any case, so that the next command's fate does not depend on this one's.
         let isLost = state.random.chance(faults.lossPercent)
@@ -113,7 +113,7 @@ struct LossyLinks: Sendable {
         participants[to]?.waiting += copies
     }
 
-    private func delay(_ random: inout SimulationRandom) -> Duration {
+    private func delay(_ random: inout SplitMix64) -> Duration {
         let span = faults.delay.upperBound - faults.delay.lowerBound
         return faults.delay.lowerBound + span * random.below(1001) / 1000
     }
@@ -162,7 +162,7 @@ struct LossyLinks: Sendable {
     }
 }
 
-extension SimulationRandom {
+extension SplitMix64 {
     /// The numbers of one link: the same for the same names in every process, which Swift's own hashes are not (FNV-1a,
     /// Fowler, Noll, Vo 1991).
     fileprivate init(seed: UInt64, link: String) {

@@ -11,7 +11,7 @@ struct CrashRun {
     let children: Children
     let participant: Participant
     let longestStop: Double
-    var random: SeededGenerator
+    var random: SplitMix64
     var observer: EventLog?
     private var service: Task<Void, any Error>?
     /// How often each name was started.
@@ -27,7 +27,7 @@ struct CrashRun {
         children = Children(folder: folder)
         participant = try Participant.parse(["--folder", folder])
         self.longestStop = longestStop
-        random = SeededGenerator(seed: seed)
+        random = SplitMix64(seed: seed)
     }
 
     mutating func start() async throws {

@@ -28,7 +28,7 @@ struct WriterCommand: AsyncParsableCommand {
                 for caller in 0..<Self.callers {
                     let load = Load(
                         log: log, acknowledged: acknowledged, prefix: "\(instance)-\(number)-\(caller)",
-                        random: SeededGenerator(seed: seed &+ UInt64(caller)))
+                        random: SplitMix64(seed: seed &+ UInt64(caller)))
                     group.addTask {
                         var load = load
                         while !ending.isAsked.withLock({ $0 }) { try await load.step() }
@@ -62,10 +62,10 @@ private struct Load {
     let log: EventLog
     let acknowledged: AppendedFile
     let prefix: String
-    var random: SeededGenerator
+    var random: SplitMix64
     private var count = 0
 
-    init(log: EventLog, acknowledged: AppendedFile, prefix: String, random: SeededGenerator) {
+    init(log: EventLog, acknowledged: AppendedFile, prefix: String, random: SplitMix64) {
         self.log = log
         self.acknowledged = acknowledged
         self.prefix = prefix

@@ -5,8 +5,10 @@ public struct Outcome: Sendable {
     public let output: [UInt8]
     public let errors: String
 
+    public var text: String { String(decoding: output, as: UTF8.self) }
+
     public var lines: [String] {
-        String(decoding: output, as: UTF8.self).split(separator: "\n").map(String.init)
+        text.split(separator: "\n").map(String.init)
     }
 
     /// The lines on standard error.

@@ -1,3 +1,4 @@
+import TestSupport
 import Foundation
 import Synchronization
 import Testing
@@ -17,7 +18,7 @@ import TidemarkTesting
         options.configuration = ["user u on >secret resetchannels &c +@all"]
         let server = try await RedisServerProcess(options)
         let url = "redis://\(credentials)127.0.0.1:\(server.port)/c"
-        let participant = try await Participant("p1", on: transport(url))
+        let participant = try await RedisInstance("p1", on: transport(url))
         await participant.waitUntilConnected()
         #expect(participant.transport.failure == nil)
         await participant.connection.close()
@@ -33,7 +34,7 @@ import TidemarkTesting
         let log = LogText()
         let transport = try RedisTransport(
             "redis://\(credentials)127.0.0.1:\(server.port)/c", logger: log.logger)
-        let participant = try await Participant("p1", on: transport)
+        let participant = try await RedisInstance("p1", on: transport)
         let reason = try #require(await participant.waitUntilDisconnected())
         guard case .refused(_, step, let answer)? = transport.failure else {
             Issue.record("\(String(describing: transport.failure))")
@@ -42,7 +43,7 @@ import TidemarkTesting
         #expect(answer.hasPrefix(step == .authentication ? "WRONGPASS" : "NOAUTH"))
         // The second attempt is made after at least a quarter of a second, the third after half of one more.
         let start = ContinuousClock.now
-        while transport.counts.failures < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually("the third attempt") { transport.counts.failures >= 3 }
         #expect(ContinuousClock.now - start > .milliseconds(700))
         #expect(!(reason + log.text).contains("hunter2") && log.text.contains("127.0.0.1"))
         await participant.connection.close()
@@ -52,14 +53,14 @@ import TidemarkTesting
         var options = RedisServerProcess.Options()
         options.configuration = ["user reader on >secret resetchannels &c -@all +subscribe +ping"]
         let server = try await RedisServerProcess(options)
-        let reader = try await Participant(
+        let reader = try await RedisInstance(
             "p1", on: transport("redis://reader:secret@127.0.0.1:\(server.port)/c"))
         await reader.waitUntilConnected()
-        let writer = try await Participant("p2", at: server)
+        let writer = try await RedisInstance("p2", at: server)
         await reader.waitForReplicate()
         writer.send(try task("a"))
         #expect(try await reader.nextCommand() == task("a"))
-        while reader.transport.counts.droppedCommands < 1 { await Task.yield() }
+        try await eventually("it is dropped") { reader.transport.counts.droppedCommands >= 1 }
         guard case .refused(_, .publication, _)? = reader.transport.failure else {
             Issue.record("\(String(describing: reader.transport.failure))")
             return
@@ -71,7 +72,7 @@ import TidemarkTesting
     @Test func aServerThatIsNotThereIsTriedAgainUntilItIs() async throws {
         let server = try await RedisServerProcess()
         server.kill()
-        let participant = try await Participant("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
+        let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
         #expect(await participant.waitUntilDisconnected()?.contains("cannot be reached: Connection refused") == true)
         try await server.start()
         await participant.waitUntilConnected()
@@ -80,8 +81,8 @@ import TidemarkTesting
 
     @Test func aServerThatComesBackIsUsedAgain() async throws {
         let server = try await RedisServerProcess()
-        let one = try await Participant("p1", at: server)
-        let other = try await Participant("p2", at: server)
+        let one = try await RedisInstance("p1", at: server)
+        let other = try await RedisInstance("p2", at: server)
         for round in 0..<3 {
             server.kill()
             #expect(await one.waitUntilDisconnected() != nil)
@@ -103,7 +104,7 @@ import TidemarkTesting
         var configuration = RedisConfiguration()
         configuration.pingInterval = .milliseconds(50)
         configuration.silenceLimit = .milliseconds(400)
-        let participant = try await Participant("p1", at: server, configuration: configuration)
+        let participant = try await RedisInstance("p1", at: server, configuration: configuration)
         server.pause()
         #expect(await participant.waitUntilDisconnected()?.contains("said nothing") == true)
         server.resume()
@@ -113,7 +114,7 @@ import TidemarkTesting
 
     @Test func whatIsAtThePortMayBeSomethingElse() async throws {
         let server = try await OtherServer(saying: "HTTP/1.1 400 Bad Request\r\n\r\n")
-        let participant = try await Participant("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
+        let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
         #expect(await participant.waitUntilDisconnected()?.contains("does not answer as a Redis server") == true)
         await participant.connection.close()
     }

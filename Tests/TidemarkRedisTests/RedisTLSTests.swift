@@ -1,3 +1,4 @@
+import TestSupport
 import Logging
 import NIOSSL
 import Testing
@@ -33,9 +34,9 @@ import TidemarkTesting
     func commandsGoOverTLS(host: String) async throws {
         let server = try await server()
         let url = "rediss://:secret@\(host):\(server.port)/c"
-        let one = try await Participant("p1", on: transport(url, trusting: certificates.authorityFile))
+        let one = try await RedisInstance("p1", on: transport(url, trusting: certificates.authorityFile))
         await one.waitUntilConnected()
-        let other = try await Participant("p2", on: transport(url, trusting: certificates.authorityFile))
+        let other = try await RedisInstance("p2", on: transport(url, trusting: certificates.authorityFile))
         await other.waitUntilConnected()
         one.send(try task("a"))
         #expect(try await other.nextCommand() == task("a"))
@@ -45,7 +46,7 @@ import TidemarkTesting
 
     @Test func aServerThatNobodyVouchesForIsNotTalkedTo() async throws {
         let server = try await server()
-        let participant = try await Participant(
+        let participant = try await RedisInstance(
             "p1", on: transport("rediss://:secret@127.0.0.1:\(server.port)/c", trusting: nil))
         let reason = await participant.waitUntilDisconnected()
         guard case .tlsFailed? = participant.transport.failure else {
@@ -59,7 +60,7 @@ import TidemarkTesting
         var options = RedisServerProcess.Options()
         options.password = "secret"
         let server = try await RedisServerProcess(options)
-        let participant = try await Participant(
+        let participant = try await RedisInstance(
             "p1", on: transport("rediss://:secret@127.0.0.1:\(server.port)/c", trusting: certificates.authorityFile))
         // It waits for a whole line, and gets none.
         #expect(await participant.waitUntilDisconnected()?.contains("did not take a subscription") == true)

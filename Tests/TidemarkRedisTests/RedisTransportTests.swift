@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkTesting
@@ -9,9 +10,9 @@ import TidemarkTesting
     @Test func whatOneSendsTheOthersHearAndItselfDoesNot() async throws {
         let server = try await RedisServerProcess()
         let names: [InstanceName] = ["p1", "p2", "p3"]
-        var all: [Participant] = []
+        var all: [RedisInstance] = []
         for name in names {
-            let participant = try await Participant(name, at: server)
+            let participant = try await RedisInstance(name, at: server)
             // Who comes asks everyone for their positions.
             for earlier in all { await earlier.waitForReplicate() }
             all.append(participant)
@@ -31,8 +32,8 @@ import TidemarkTesting
 
     @Test func commandsKeepTheirOrderAndNoneIsLost() async throws {
         let server = try await RedisServerProcess()
-        let sender = try await Participant("p1", at: server)
-        let receiver = try await Participant("p2", at: server)
+        let sender = try await RedisInstance("p1", at: server)
+        let receiver = try await RedisInstance("p2", at: server)
         let sent = try (1...5000).map { try position("p1#1", StreamID(rawValue: $0)) }
         for start in stride(from: 0, to: sent.count, by: 100) {
             sender.connection.send(Array(sent[start..<start + 100]))
@@ -45,9 +46,9 @@ import TidemarkTesting
 
     @Test func channelsAreApart() async throws {
         let server = try await RedisServerProcess()
-        let one = try await Participant("p1", at: server, channel: "one")
-        let other = try await Participant("p2", at: server, channel: "other")
-        let same = try await Participant("p3", at: server, channel: "other")
+        let one = try await RedisInstance("p1", at: server, channel: "one")
+        let other = try await RedisInstance("p2", at: server, channel: "other")
+        let same = try await RedisInstance("p3", at: server, channel: "other")
         await other.waitForReplicate()
         one.send(try task("a"))
         same.send(try task("b"))
@@ -59,9 +60,9 @@ import TidemarkTesting
         let server = try await RedisServerProcess()
         var configuration = RedisConfiguration()
         configuration.hearsUserIP = true
-        let sender = try await Participant("p1", at: server, configuration: configuration)
-        let curious = try await Participant("p2", at: server, configuration: configuration)
-        let other = try await Participant("p3", at: server)
+        let sender = try await RedisInstance("p1", at: server, configuration: configuration)
+        let curious = try await RedisInstance("p2", at: server, configuration: configuration)
+        let other = try await RedisInstance("p3", at: server)
         let seen = ReplicationCommand.userIP(
             UserIP(
                 user: try FieldText(validating: "@a:b"), accessToken: "token", ip: "::1", userAgent: "u", device: nil,
@@ -78,7 +79,7 @@ import TidemarkTesting
 
     @Test func linesOfOtherSoftwareAreHeardAndWhatIsUnknownIsCountedAndSkipped() async throws {
         let server = try await RedisServerProcess()
-        let listener = try await Participant("p1", at: server)
+        let listener = try await RedisInstance("p1", at: server)
         let other = try await RawRedis(port: server.port)
         for line in [
             "RDATA events master 5 [\"ev\", 1]", "FROBNICATE 1", "POSITION events", "SERVER example.org", "",
@@ -99,11 +100,11 @@ import TidemarkTesting
 
     @Test func whatIsSentWithoutAConnectionIsDroppedAndCounted() async throws {
         let server = try await RedisServerProcess()
-        let participant = try await Participant("p1", at: server)
+        let participant = try await RedisInstance("p1", at: server)
         server.kill()
         _ = await participant.waitUntilDisconnected()
         participant.send(try task("a"), try task("b"))
-        while participant.transport.counts.droppedCommands < 2 { await Task.yield() }
+        try await eventually("both are dropped") { participant.transport.counts.droppedCommands >= 2 }
         try await server.start()
         await participant.waitUntilConnected()
         await participant.connection.close()
@@ -111,12 +112,12 @@ import TidemarkTesting
 
     @Test func aConnectionThatIsClosedHearsNothingMore() async throws {
         let server = try await RedisServerProcess()
-        let one = try await Participant("p1", at: server)
-        let other = try await Participant("p2", at: server)
+        let one = try await RedisInstance("p1", at: server)
+        let other = try await RedisInstance("p2", at: server)
         await one.connection.close()
         await one.connection.close()
         one.send(try task("a"))
-        let third = try await Participant("p3", at: server)
+        let third = try await RedisInstance("p3", at: server)
         third.send(try task("b"))
         #expect(try await other.nextCommand() == task("b"))
         await other.connection.close()

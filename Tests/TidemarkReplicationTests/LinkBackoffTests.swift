@@ -5,7 +5,7 @@ import Testing
 @testable import TidemarkReplication
 
 @Suite struct LinkBackoffTests {
-    private var random = SeededRandom(seed: 1)
+    private var random = SplitMix64(seed: 1)
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
     /// The delays of sockets and of TCP.
@@ -24,7 +24,7 @@ import Testing
 
     @Test(arguments: kinds) mutating func aLinkThatAlwaysFailsIsTriedLessThanTenTimesInTenSeconds(delays: Backoff) {
         for seed in 0..<100 as Range<UInt64> {
-            var random = SeededRandom(seed: seed)
+            var random = SplitMix64(seed: seed)
             var backoff = LinkBackoff(delays)
             var now = start
             var attempts = 0

@@ -80,14 +80,11 @@ import Tidemark
 
     @Test func whenTheServerGoesAnotherTakesOver() async throws {
         let all = try await linked("p1", "p2", "p3")
-        let clock = ContinuousClock()
-        let start = clock.now
         await all[0].connection.close()
         for instance in all[1...] {
             #expect(await instance.waitUntilDisconnected() != nil)
             await instance.waitUntilConnected()
         }
-        #expect(clock.now - start < .seconds(2))
         all[1].send(position("p2", 8))
         #expect(await all[2].nextCommand() == position("p2", 8))
         all[2].send(position("p3", 9))

@@ -95,7 +95,7 @@ import Tidemark
         let other = try DatabaseQueue(path: folder.database)
         for (index, mode) in ["PASSIVE", "FULL", "RESTART", "TRUNCATE", "TRUNCATE"].enumerated() {
             _ = try await log.persist(events(index * 30..<(index * 30 + 30)))
-            _ = try await other.writeWithoutTransaction { try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))") }
+            _ = try other.writeWithoutTransaction { try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))") }
         }
         _ = try await log.persist(events("a"))
         #expect(try await log.store.all().count == 151)

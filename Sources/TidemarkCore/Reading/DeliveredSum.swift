@@ -29,18 +29,9 @@ public struct DeliveredSum: Hashable, Sendable {
         other.count == count + 1 && other.sum == sum &+ Self.mixed(id, commitNumber)
     }
 
-    /// The finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), over
-    /// both numbers.
+    /// One number of both, scattered over all 64 bits.
     private static func mixed(_ id: StreamID, _ commitNumber: Int64) -> UInt64 {
-        var bits = scrambled(UInt64(bitPattern: id.rawValue) &+ 0x9E37_79B9_7F4A_7C15)
-        bits = scrambled(bits ^ UInt64(bitPattern: commitNumber))
-        return bits
-    }
-
-    private static func scrambled(_ value: UInt64) -> UInt64 {
-        var bits = value
-        bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-        return bits ^ (bits >> 31)
+        let bits = SplitMix64.mixed(UInt64(bitPattern: id.rawValue) &+ SplitMix64.step)
+        return SplitMix64.mixed(bits ^ UInt64(bitPattern: commitNumber))
     }
 }

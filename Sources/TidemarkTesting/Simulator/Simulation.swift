@@ -46,7 +46,7 @@ public struct Simulation: Sendable {
     /// Steps taken so far.
     public internal(set) var stepCount = 0
 
-    var random: SimulationRandom
+    var random: SplitMix64
     var history: SimulationHistory
     var database: SimulatedDatabase
     var processes: [SimulatedProcess] = []
@@ -77,7 +77,7 @@ public struct Simulation: Sendable {
     public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
         self.seed = seed
         self.configuration = configuration
-        var random = SimulationRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         history = SimulationHistory(isKept: configuration.recordsHistory)
         let kinds = SimulationConfiguration.Database.allCases
         let drawn = kinds[random.below(kinds.count)]

@@ -1,3 +1,5 @@
+import Tidemark
+
 /// What can happen in a step.
 enum SimulationAction: Int, CaseIterable, Sendable {
     // Messages arrive.
@@ -86,7 +88,7 @@ struct SimulationChoices: Sendable {
     private var limits: [Int] = []
     private let total: Int
 
-    init(random: inout SimulationRandom) {
+    init(random: inout SplitMix64) {
         var factors: [SimulationAction.Group: Int] = [:]
         for group in SimulationAction.Group.allCases {
             factors[group] = group.factors[random.below(group.factors.count)]
@@ -100,7 +102,7 @@ struct SimulationChoices: Sendable {
         self.total = total
     }
 
-    func next(_ random: inout SimulationRandom) -> SimulationAction {
+    func next(_ random: inout SplitMix64) -> SimulationAction {
         let drawn = random.below(total)
         var low = 0
         var high = limits.count - 1

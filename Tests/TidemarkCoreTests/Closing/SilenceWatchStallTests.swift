@@ -1,4 +1,3 @@
-import TestSupport
 import Testing
 import TidemarkCore
 
@@ -164,7 +163,7 @@ import TidemarkCore
     /// Every history of a healthy writer, its observer and a lock that is held for any time: nobody is closed.
     @Test(arguments: 0..<64)
     func aHealthyWriterIsNeverClosed(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var scene = Scene()
         var heartbeat = 0
         var lockedUntil = 0

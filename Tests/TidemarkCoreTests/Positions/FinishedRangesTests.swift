@@ -1,4 +1,3 @@
-import TestSupport
 import Testing
 import TidemarkCore
 
@@ -40,7 +39,7 @@ import TidemarkCore
 
     @Test(arguments: 0..<20 as Range<UInt64>)
     func itIsASetOfIDs(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var finished = FinishedRanges()
         var model: Set<Int64> = []
         for _ in 0..<200 {
@@ -63,7 +62,7 @@ import TidemarkCore
 
     @Test(arguments: 0..<20 as Range<UInt64>, [3, 4_096])
     func manyRunsAtOnceAreTheSameAsOneAfterTheOther(seed: UInt64, maximumCount: Int) {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<20 {
             var one = FinishedRanges(maximumCount: maximumCount)
             for _ in 0..<Int.random(in: 0...10, using: &random) {

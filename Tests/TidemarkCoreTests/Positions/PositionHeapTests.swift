@@ -1,4 +1,3 @@
-import TestSupport
 import Testing
 import TidemarkCore
 
@@ -15,7 +14,7 @@ import TidemarkCore
 
     @Test(arguments: [1, 2, 3, 10, 100])
     func theLeastIsTheLeast(count: Int) throws {
-        var random = SeededGenerator(seed: UInt64(count))
+        var random = SplitMix64(seed: UInt64(count))
         var model: [Writer: StreamID] = [:]
         for number in 1...count {
             model[Writer(try InstanceName(validating: "p\(number)"), epoch: number)] =

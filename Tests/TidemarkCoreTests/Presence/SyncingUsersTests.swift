@@ -1,4 +1,3 @@
-import TestSupport
 import Testing
 import TidemarkCore
 
@@ -123,7 +122,7 @@ import TidemarkCore
     /// Every order of reports, losses, silences and stops ends with exactly the syncs that go on.
     @Test(arguments: 0..<20)
     func aRegistryAgreesWithItsReportersAfterMessagesWereLost(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var users = SyncingUsers()
         var reports = try ["r1", "r2"].map { SyncReport(instanceID: try FieldText(validating: $0)) }
         let devices = try (0..<4).map { try device("@u\($0):b", nil) }

@@ -1,4 +1,3 @@
-import TestSupport
 import Testing
 import TidemarkCore
 
@@ -9,7 +8,7 @@ import TidemarkCore
 
     @Test(arguments: UInt64(1)...8)
     func commandsAreTheSameAfterPrintingAndParsing(_ seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<500 {
             let command = try Self.command(&random)
             #expect(try ReplicationCommand(parsing: command.line) == command)
@@ -21,7 +20,7 @@ import TidemarkCore
     /// Lines one or a few bytes away from good ones: either refused, or the same after parsing and printing.
     @Test(arguments: UInt64(1)...8)
     func damagedLinesAreRefusedOrPrintedAsTheyWere(_ seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SplitMix64(seed: seed)
         var parsed = 0
         for _ in 0..<2000 {
             var line = Array(try Self.command(&random).line.utf8)
@@ -43,7 +42,7 @@ import TidemarkCore
         #expect(parsed > 100)
     }
 
-    private static func command(_ random: inout SeededGenerator) throws -> ReplicationCommand {
+    private static func command(_ random: inout SplitMix64) throws -> ReplicationCommand {
         let writer = Writer(
             try name(&random), epoch: Bool.random(using: &random) ? 0 : .random(in: 1...999, using: &random))
         let stream = try StreamName(validating: names.randomElement(using: &random) ?? "events")
@@ -72,17 +71,17 @@ import TidemarkCore
         }
     }
 
-    private static func name(_ random: inout SeededGenerator) throws -> InstanceName {
+    private static func name(_ random: inout SplitMix64) throws -> InstanceName {
         try InstanceName(validating: names.randomElement(using: &random) ?? "p1")
     }
 
     /// Of every length, and often at an end of the range.
-    private static func id(_ random: inout SeededGenerator) -> StreamID {
+    private static func id(_ random: inout SplitMix64) -> StreamID {
         let number = Int64.random(in: .min ... .max, using: &random) >> Int.random(in: 0..<64, using: &random)
         return StreamID([number, number, number, .min, .max].randomElement(using: &random) ?? 0)
     }
 
-    private static func text(_ random: inout SeededGenerator) -> String {
+    private static func text(_ random: inout SplitMix64) -> String {
         var text = String.UnicodeScalarView()
         for _ in 0..<Int.random(in: 0..<20, using: &random) {
             if let scalar = scalars.randomElement(using: &random) { text.append(scalar) }
@@ -90,11 +89,11 @@ import TidemarkCore
         return String(text)
     }
 
-    private static func field(_ random: inout SeededGenerator) throws -> FieldText {
+    private static func field(_ random: inout SplitMix64) throws -> FieldText {
         try FieldText(validating: "f" + String(text(&random).unicodeScalars.filter { $0 != " " }))
     }
 
-    private static func json(_ random: inout SeededGenerator) throws -> JSONText {
+    private static func json(_ random: inout SplitMix64) throws -> JSONText {
         func value(_ depth: Int) -> String {
             let space = [" ", "", "", "\t"].randomElement(using: &random) ?? ""
             let count = Int.random(in: 0..<4, using: &random)

@@ -1,59 +1,9 @@
 import Logging
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkReplication
-
-/// An instance with a transport of its own, as in a process of its own, and what it hears.
-final class LinkedInstance<Transport: ReplicationTransport> {
-    let transport: Transport
-    let connection: any ReplicationConnection
-    private var events: AsyncStream<ReplicationEvent>.Iterator
-
-    init(_ name: InstanceName, on transport: Transport) async throws {
-        let (stream, continuation) = AsyncStream.makeStream(of: ReplicationEvent.self)
-        self.transport = transport
-        events = stream.makeAsyncIterator()
-        connection = try await transport.connect(as: name) { continuation.yield($0) }
-    }
-
-    func next() async -> ReplicationEvent? { await events.next() }
-
-    func waitUntilConnected() async {
-        while let event = await next() {
-            if case .connected = event { return }
-        }
-    }
-
-    func waitUntilDisconnected() async -> String? {
-        while let event = await next() {
-            if case .disconnected(let reason) = event { return reason }
-        }
-        return nil
-    }
-
-    /// The next position or row; the requests of those who come are skipped.
-    func nextCommand() async -> ReplicationCommand? {
-        while let event = await next() {
-            if case .command(let command) = event, command != .replicate { return command }
-        }
-        return nil
-    }
-
-    func nextCommands(_ count: Int) async -> [ReplicationCommand] {
-        var commands: [ReplicationCommand] = []
-        while commands.count < count, let command = await nextCommand() { commands.append(command) }
-        return commands
-    }
-
-    func waitForReplicate() async {
-        while let event = await next() {
-            if case .command(.replicate) = event { return }
-        }
-    }
-
-    func send(_ commands: ReplicationCommand...) { connection.send(commands) }
-}
 
 typealias TestInstance = LinkedInstance<UnixSocketTransport>
 typealias TCPInstance = LinkedInstance<TCPTransport>

@@ -54,7 +54,7 @@ struct BookkeepingScenario {
         let generator = MultiWriterIDGenerator(
             stream: "events", instance: "reader", sequence: MemorySequence(),
             members: Dictionary(uniqueKeysWithValues: names.map { ($0, 0) }))
-        var random = BenchRandom(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let order = (0..<times).map { _ in names[Int(random.next() % UInt64(writers))] }
         let start = MonotonicTime.processorTime
         for (number, writer) in order.enumerated() { generator.advance(writer, to: StreamID(Int64(number + 1))) }
@@ -63,7 +63,7 @@ struct BookkeepingScenario {
 
     /// IDs in flight, all at once, that finish in a random order; nanoseconds to finish each.
     private func finishInRandomOrder(count: Int) -> Double {
-        var random = BenchRandom(seed: Self.seed)
+        var random = SeededRandom(seed: Self.seed)
         let ids = (1...Int64(count)).map { StreamID($0) }
         // The value inside the generator, under a lock as there: a hundred thousand tasks would measure their switches.
         let tracker = Mutex(
@@ -138,19 +138,4 @@ struct WaitingSequence: StreamIDSequence {
 
     func next(_ count: Int) async throws -> [StreamID] { counter.nextImmediately(count) }
     func abandon(_ ids: [StreamID]) async throws -> [StreamID] { [] }
-}
-
-/// SplitMix64: the same order in every run.
-struct BenchRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }

@@ -1,5 +1,4 @@
-/// The generator of delays: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014),
-/// so that a state machine which draws from it does the same again for the same seed.
+/// SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"): the same numbers in each run.
 struct SeededRandom: RandomNumberGenerator {
     private var state: UInt64
 

@@ -1,0 +1,52 @@
+import Tidemark
+
+/// An instance with a transport of its own, as in a process of its own, and what it hears.
+public final class LinkedInstance<Transport: ReplicationTransport> {
+    public let transport: Transport
+    public let connection: any ReplicationConnection
+    private var events: AsyncStream<ReplicationEvent>.Iterator
+
+    public init(_ name: InstanceName, on transport: Transport) async throws {
+        let (stream, continuation) = AsyncStream.makeStream(of: ReplicationEvent.self)
+        self.transport = transport
+        events = stream.makeAsyncIterator()
+        connection = try await transport.connect(as: name) { continuation.yield($0) }
+    }
+
+    public func next() async -> ReplicationEvent? { await events.next() }
+
+    public func waitUntilConnected() async {
+        while let event = await next() {
+            if case .connected = event { return }
+        }
+    }
+
+    public func waitUntilDisconnected() async -> String? {
+        while let event = await next() {
+            if case .disconnected(let reason) = event { return reason }
+        }
+        return nil
+    }
+
+    /// The next command; the requests of those who come are skipped.
+    public func nextCommand() async -> ReplicationCommand? {
+        while let event = await next() {
+            if case .command(let command) = event, command != .replicate { return command }
+        }
+        return nil
+    }
+
+    public func nextCommands(_ count: Int) async -> [ReplicationCommand] {
+        var commands: [ReplicationCommand] = []
+        while commands.count < count, let command = await nextCommand() { commands.append(command) }
+        return commands
+    }
+
+    public func waitForReplicate() async {
+        while let event = await next() {
+            if case .command(.replicate) = event { return }
+        }
+    }
+
+    public func send(_ commands: ReplicationCommand...) { connection.send(commands) }
+}
