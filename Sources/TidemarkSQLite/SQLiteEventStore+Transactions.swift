@@ -38,13 +38,14 @@ extension SQLiteEventStore {
     /// - Throws: ``LockNotFree`` where it is not to be waited for.
     private func begin(_ db: Database, waiting: Bool) throws {
         // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
-        if waiting {
+        // Where there is no connection any more, the statement says so: SQLite itself does not look.
+        guard !waiting, let connection = db.sqliteConnection else {
             try Query.run(db, "BEGIN IMMEDIATE")
             return
         }
         let limit = configuration.busyTimeout / .milliseconds(1)
-        sqlite3_busy_timeout(db.sqliteConnection, 0)
-        defer { sqlite3_busy_timeout(db.sqliteConnection, Int32(clamping: Int64(limit))) }
+        sqlite3_busy_timeout(connection, 0)
+        defer { sqlite3_busy_timeout(connection, Int32(clamping: Int64(limit))) }
         do {
             try Query.run(db, "BEGIN IMMEDIATE")
         } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {

@@ -157,6 +157,18 @@ import Tidemark
         #expect(beat?.isUnavailable == true)
         #expect(try await folder.open().all().count == 1)
     }
+
+    /// On a quick disk transactions do not wait, and run on their caller's thread.
+    @Test(arguments: [true, false])
+    func `a transaction of a store that was closed is refused, whether or not it may wait`(mayWait: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        await store.close()
+        let error = await #expect(throws: TidemarkError.self) {
+            try await store.withWriter { db in try store.transaction(db, waiting: mayWait) { _ in } }
+        }
+        #expect(error?.isUnavailable == true)
+    }
 }
 
 extension TidemarkError {
