@@ -59,7 +59,7 @@ import Tidemark
     private func stopInsideTransaction(_ holder: Program, _ log: EventLog) async throws -> TidemarkError {
         for attempt in 0..<500 {
             try await eventually("the holder writes") { try await log.event(withID: "p1-\(attempt + 1)") != nil }
-            holder.send(SIGSTOP)
+            try await holder.stop()
             do {
                 try await log.store.checkWritable()
             } catch let error as TidemarkError {

@@ -17,7 +17,7 @@ import Tidemark
         try await scene.withLog("p2") { log in
             slow.write("scope late")
             #expect(try await slow.waitForLine("held ") == "1")
-            slow.send(SIGSTOP)
+            try await slow.stop()
             let id = try await log.persist(Event(id: "a", type: "noted"))
             #expect(log.minimumPersistedPosition < 1)
             try await log.waitFor(id)
@@ -52,7 +52,7 @@ import Tidemark
             slow.write("persist a b")
             slow.write("persist c")
             slow.write("persist d")
-            slow.send(SIGSTOP)
+            try await slow.stop()
             try await lock.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
             try await eventually("the writer that was stopped is retired") {
                 try await log.status(of: "p1")?.isMember == false

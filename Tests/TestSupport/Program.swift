@@ -90,6 +90,20 @@ public final class Program: @unchecked Sendable {
         if process.isRunning { kill(process.processIdentifier, signal) }
     }
 
+    /// Stops it where it is, and returns when all of its threads have stopped: `kill` returns before, and on a busy
+    /// machine a thread may go on for milliseconds.
+    public func stop() async throws {
+        send(SIGSTOP)
+        try await eventually("a program is stopped") { hasStopped || !isRunning }
+    }
+
+    private var hasStopped: Bool {
+        var information = siginfo_t()
+        // Only looks: what is waited for is Foundation's.
+        let result = waitid(P_PID, id_t(process.processIdentifier), &information, WSTOPPED | WNOHANG | WNOWAIT)
+        return result == 0 && information.si_signo == SIGCHLD && information.si_code == CLD_STOPPED
+    }
+
     /// Ends it as a crash would, and waits until it is gone.
     public func killAndWait() async throws {
         send(SIGKILL)
