@@ -14,12 +14,12 @@ extension SQLiteEventStore {
         do {
             if isOwn { try db.beginTransaction(.immediate) } else { try begin(db, waiting: waiting) }
             do {
-                try log.requireWhole()
+                try log.requireWhole(db)
                 let before = db.totalChangesCount
                 let value = try body(db)
                 try requireInPlace()
                 if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
-                if db.totalChangesCount != before { try log.requireCommitted() }
+                if db.totalChangesCount != before { try log.requireCommitted(db) }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.

@@ -50,26 +50,36 @@ extension SQLiteEventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
         if events.isEmpty { return [] }
-        let now = configuration.wallClockMilliseconds()
-        return try await transact { db in
-            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-            try state.requireMember(writer)
-            try state.requireAllocated(known)
-            let outcomes: [PersistOutcome]
-            do {
-                let first = StreamID(state.sequence.rawValue + 1)
-                outcomes = try EventRows(db, state, persistedAt: now).insert(events, first: first)
-            } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_PRIMARYKEY {
-                throw TidemarkError.databaseWentBackwards(
-                    stream: stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
-            }
-            let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
-            if persisted > 0 {
-                let sequence = StreamID(state.sequence.rawValue + Int64(persisted))
-                try state.recordCommit(db, sequence: sequence)
-            }
-            return outcomes
+        return try await transact { db in try self.insert(db, events, in: stream, by: writer, known: known) }
+    }
+
+    public func persistImmediately(
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
+    ) throws -> [PersistOutcome]? {
+        if events.isEmpty { return [] }
+        return try transactHere { db in try insert(db, events, in: stream, by: writer, known: known) }?.get()
+    }
+
+    private func insert(
+        _ db: Database, _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
+    ) throws -> [PersistOutcome] {
+        let state = try WriterState(db, stream: stream, writer: writer, store: path)
+        try state.requireMember(writer)
+        try state.requireAllocated(known)
+        let outcomes: [PersistOutcome]
+        do {
+            let first = StreamID(state.sequence.rawValue + 1)
+            let rows = EventRows(db, state, persistedAt: configuration.wallClockMilliseconds())
+            outcomes = try rows.insert(events, first: first)
+        } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_PRIMARYKEY {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
         }
+        let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
+        if persisted > 0 {
+            try state.recordCommit(db, sequence: StreamID(state.sequence.rawValue + Int64(persisted)))
+        }
+        return outcomes
     }
 
     public func persist(

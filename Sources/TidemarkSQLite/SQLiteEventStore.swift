@@ -8,7 +8,7 @@ import Tidemark
 /// Reads see a fresh snapshot each and never wait for a writer. Writes take turns, with those of other processes too,
 /// and are durable when they return (`synchronous=FULL`). A task that is cancelled does not stop a write that it began:
 /// the caller always learns what became of it.
-public final class SQLiteEventStore: EventStore {
+public final class SQLiteEventStore: ImmediateEventStore {
     /// The database, absolute and without symbolic links.
     public var path: String { file.path }
     /// The folder beside the database, for its owner alone: lock files, and the socket of the processes that share the
@@ -135,7 +135,7 @@ public final class SQLiteEventStore: EventStore {
     }
 
     /// Nil where the transaction has to wait, and did not run.
-    private func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+    func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
         writes.runHere { db in
             do {
                 return try .success(self.transaction(db, waiting: false, body))

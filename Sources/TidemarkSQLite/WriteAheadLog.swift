@@ -1,8 +1,5 @@
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
+import GRDB
+import GRDBSQLite
 import Synchronization
 import Tidemark
 
@@ -14,20 +11,21 @@ import Tidemark
 /// the gap (https://www.sqlite.org/walformat.html). The file only grows until SQLite starts it again with another
 /// header, or empties it, and the first commit after that writes a header.
 ///
-/// No lock of SQLite's is on this file, so that it can be opened and closed beside it.
+/// It is looked at through the file that SQLite has open: two short system calls in each transaction, and three when
+/// somebody has made it shorter.
 final class WriteAheadLog: Sendable {
-    private struct Contents {
-        var header: [UInt8]
-        var size: Int64
+    /// The 32 bytes at the beginning, which have a salt that is another one whenever the file starts again.
+    private struct Header {
+        var bytes: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
-        /// Whether it begins as every such file does that has a commit.
-        var hasHeader: Bool {
-            header.count == WriteAheadLog.headerBytes && header[0] == 0x37 && header[1] == 0x7F && header[2] == 0x06
-                && header[3] & 0xFE == 0x82
-        }
+        /// Whether it begins as every such file does that has a commit: 0x377F0682 or 0x377F0683.
+        var isOfCommits: Bool { UInt32(truncatingIfNeeded: UInt64(bigEndian: bytes.0) >> 32) & ~1 == 0x377F_0682 }
     }
 
-    private static let headerBytes = 32
+    private struct Contents {
+        var header: Header
+        var size: Int64
+    }
 
     private let store: String
     /// As this process left it.
@@ -41,18 +39,19 @@ final class WriteAheadLog: Sendable {
     /// In a transaction that has the write lock, before anything is written.
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file is shorter than this process left it.
-    func requireWhole() throws {
-        guard let left = left.withLock({ $0 }), let now = contents() else { return }
-        if now.header == left.header, now.size < left.size { throw cutOff }
+    func requireWhole(_ db: Database) throws {
+        guard let left = left.withLock({ $0 }), let file = File(db), let size = file.size else { return }
+        if size < left.size, file.header.bytes == left.header.bytes { throw cutOff }
     }
 
     /// After a commit that wrote something, and before it is acknowledged.
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file has no header.
-    func requireCommitted() throws {
-        guard let now = contents() else { return }
+    func requireCommitted(_ db: Database) throws {
+        guard let file = File(db), let size = file.size else { return }
+        let now = Contents(header: file.header, size: size)
         // An empty one: SQLite had emptied it, and what was changed was taken back in a savepoint.
-        guard now.size == 0 || now.hasHeader else { throw cutOff }
+        guard now.size == 0 || now.header.isOfCommits else { throw cutOff }
         left.withLock { $0 = now }
     }
 
@@ -63,15 +62,35 @@ final class WriteAheadLog: Sendable {
                 + "left of the newest commits")
     }
 
-    /// Nil when it cannot be read.
-    private func contents() -> Contents? {
-        let descriptor = retryingInterrupted { open(store + "-wal", O_RDONLY | O_CLOEXEC) }
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var information = stat()
-        guard fstat(descriptor, &information) == 0 else { return nil }
-        var header = [UInt8](repeating: 0, count: Self.headerBytes)
-        let count = pread(descriptor, &header, header.count, 0)
-        return Contents(header: Array(header.prefix(max(0, count))), size: Int64(information.st_size))
+    /// The file as a connection has it open. Nil while it has none.
+    private struct File {
+        private let pointer: UnsafeMutablePointer<sqlite3_file>
+        private let methods: UnsafePointer<sqlite3_io_methods>
+
+        init?(_ db: Database) {
+            guard let connection = db.sqliteConnection else { return nil }
+            var pointer: UnsafeMutablePointer<sqlite3_file>?
+            guard
+                sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &pointer) == SQLITE_OK,
+                let pointer, let methods = pointer.pointee.pMethods
+            else { return nil }
+            self.pointer = pointer
+            self.methods = methods
+        }
+
+        /// Nil when it cannot be told.
+        var size: Int64? {
+            var size: Int64 = 0
+            return methods.pointee.xFileSize(pointer, &size) == SQLITE_OK ? size : nil
+        }
+
+        /// Zeros where the file has no such bytes.
+        var header: Header {
+            var header = Header()
+            let code = withUnsafeMutableBytes(of: &header.bytes) { bytes in
+                methods.pointee.xRead(pointer, bytes.baseAddress, Int32(bytes.count), 0)
+            }
+            return code == SQLITE_OK ? header : Header()
+        }
     }
 }

@@ -47,17 +47,34 @@ extension EventPersister {
         }
     }
 
+    /// One transaction on this thread. Nil where it would have to wait, and where the writer has to join first or its
+    /// IDs were closed: what then has to be done takes a while.
+    func commitImmediately(_ events: [Event], _ store: any ImmediateEventStore) throws -> [PersistOutcome]? {
+        let writer = try membership.currentWriter()
+        let (fetch, known) = try beginFetch()
+        let outcomes: [PersistOutcome]
+        do {
+            guard let committed = try store.persistImmediately(events, in: stream, by: writer, known: known) else {
+                generator.change { $0.abortFetch(fetch) }
+                return nil
+            }
+            outcomes = committed
+        } catch {
+            generator.change { $0.abortFetch(fetch) }
+            guard let error = error as? TidemarkError else { throw error }
+            if case .closed = error { return nil }
+            if error.endsEpoch { return nil }
+            if error.isFinal { membership.fail(error) }
+            throw error
+        }
+        try endFetch(fetch, outcomes)
+        onCommit(events, outcomes)
+        return outcomes
+    }
+
     /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress.
     private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
-        let fetch: Int
-        let known: StreamID
-        do {
-            (fetch, known) = try generator.change { tracker throws(AllocationFailure) in
-                (try tracker.beginFetch(), tracker.known)
-            }
-        } catch {
-            throw generator.described(error)
-        }
+        let (fetch, known) = try beginFetch()
         let outcomes: [PersistOutcome]
         do {
             outcomes = try await store.persist(events, in: stream, by: writer, known: known)
@@ -65,6 +82,21 @@ extension EventPersister {
             generator.change { $0.abortFetch(fetch) }
             throw error
         }
+        try endFetch(fetch, outcomes)
+        return outcomes
+    }
+
+    private func beginFetch() throws -> (fetch: Int, known: StreamID) {
+        do {
+            return try generator.change { tracker throws(AllocationFailure) in
+                (try tracker.beginFetch(), tracker.known)
+            }
+        } catch {
+            throw generator.described(error)
+        }
+    }
+
+    private func endFetch(_ fetch: Int, _ outcomes: [PersistOutcome]) throws {
         let persisted = outcomes.compactMap { outcome in
             if case .persisted(let id) = outcome { id } else { nil }
         }
@@ -75,6 +107,5 @@ extension EventPersister {
         } catch {
             throw generator.described(error)
         }
-        return outcomes
     }
 }

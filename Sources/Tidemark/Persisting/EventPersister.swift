@@ -8,6 +8,8 @@ import Synchronization
 public final class EventPersister: Sendable {
     let stream: StreamName
     let store: any EventStore
+    /// The store, where it can commit at once.
+    let immediateStore: (any ImmediateEventStore)?
     let generator: MultiWriterIDGenerator
     let limits: EventLimits
     let membership: any WriterMembership
@@ -29,6 +31,7 @@ public final class EventPersister: Sendable {
     ) {
         self.stream = stream
         self.store = store
+        immediateStore = store as? any ImmediateEventStore
         self.generator = generator
         self.limits = limits
         self.membership = membership
@@ -45,6 +48,7 @@ public final class EventPersister: Sendable {
         for event in events { try limits.check(event, in: stream) }
         if events.isEmpty { return [] }
         try Task.checkCancellation()
+        if let immediateStore, let outcomes = try persistAlone(events, immediateStore) { return outcomes }
         let result = Waiter<Result<[PersistOutcome], any Error>>()
         let request = state.withLock { state in
             PersistQueue.Request(
@@ -113,6 +117,30 @@ public final class EventPersister: Sendable {
 
     /// So many callers are told of their group before the next one begins.
     private static let fewCallers = 16
+
+    /// Where nobody else waits, and the store has nothing to wait for: commits on this thread, without a task. Nil where
+    /// that cannot be; then nothing was committed.
+    private func persistAlone(
+        _ events: [Event], _ store: any ImmediateEventStore
+    ) throws -> [PersistOutcome]? {
+        let mayBegin = try state.withLock { state throws(TidemarkError) in
+            if let error = state.stopped { throw error }
+            return state.queue.beginAlone()
+        }
+        guard mayBegin else { return nil }
+        defer { endAlone() }
+        return try commitImmediately(events, store)
+    }
+
+    private func endAlone() {
+        let (othersWait, drained) = state.withLock { state in
+            guard !state.queue.endAlone() else { return (true, [Waiter<Void>]()) }
+            defer { state.drained = [] }
+            return (false, state.drained)
+        }
+        for waiter in drained { waiter.resolve(()) }
+        if othersWait { Task { await commitGroups() } }
+    }
 
     private func commitGroups() async {
         // Tells the callers of the group before this one.

@@ -65,6 +65,20 @@ struct PersistQueue {
         return .admittedFirst
     }
 
+    /// Whether nobody takes groups out and nobody waits: then the caller may commit alone, and others wait meanwhile.
+    /// It ends that with ``endAlone()``.
+    mutating func beginAlone() -> Bool {
+        guard !isDraining, waiting.isEmpty, forRoom.isEmpty else { return false }
+        isDraining = true
+        return true
+    }
+
+    /// Whether somebody has come meanwhile: then the caller starts draining.
+    mutating func endAlone() -> Bool {
+        isDraining = !waiting.isEmpty || !forRoom.isEmpty
+        return isDraining
+    }
+
     /// Takes a request back that is not in a group yet.
     mutating func withdraw(_ number: Int) -> Bool {
         forRoom.removeAll { $0.number == number }

@@ -275,3 +275,15 @@ public struct ConsumerClaim: Hashable, Sendable {
         self.delivered = delivered
     }
 }
+
+/// A store that can often commit without a wait for anything but the disk.
+///
+/// Where it can, a caller that is alone keeps its thread, and needs no other task: waking one takes about as long as a
+/// quick disk does.
+public protocol ImmediateEventStore: EventStore {
+    /// The same as ``EventStore/persist(_:in:by:known:)``, on this thread; nil where that would have to wait for another
+    /// writer, or would take long. Then nothing was done.
+    func persistImmediately(
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
+    ) throws -> [PersistOutcome]?
+}
