@@ -1,10 +1,16 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import GRDB
 import Tidemark
 
 /// Makes events from the rows of one snapshot, quickly: what most rows have in common is made once.
 struct EventDecoder {
     private let db: Database
-    private var type = ""
+    private var types = RepeatedText()
+    private var keys = RepeatedText()
     private var latest: (writer: Int64, instance: InstanceName)?
     private var instances: [Int64: InstanceName] = [:]
 
@@ -13,12 +19,11 @@ struct EventDecoder {
     /// The event of a row that was selected with the columns stream_id, event_id, type, key, payload, writer,
     /// persisted_at and commit_number.
     mutating func event(_ row: Query) throws -> PersistedEvent {
-        reuseType(row.textBytes(2))
         let instance = try instance(ofWriter: row.number(5))
         return PersistedEvent(
             event: Event(
-                id: row.text(1), type: type, key: row.textBytesIfAny(3).map { String(decoding: $0, as: UTF8.self) },
-                payload: row.bytes(4)),
+                id: row.text(1), type: types.text(row.textBytes(2)),
+                key: row.textBytesIfAny(3).map { keys.text($0) }, payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
             commitNumber: row.number(7))
     }
@@ -44,12 +49,6 @@ struct EventDecoder {
         return payload.count
     }
 
-    /// Compared as bytes: Swift's `==` equates texts of different bytes.
-    private mutating func reuseType(_ bytes: UnsafeBufferPointer<UInt8>) {
-        let isSame = type.withUTF8 { UnsafeRawBufferPointer($0).elementsEqual(UnsafeRawBufferPointer(bytes)) }
-        if !isSame { type = String(decoding: bytes, as: UTF8.self) }
-    }
-
     /// A query for each writer of the batch costs less than a join for each row.
     private mutating func instance(ofWriter row: Int64) throws -> InstanceName {
         if let latest, latest.writer == row { return latest.instance }
@@ -65,5 +64,22 @@ struct EventDecoder {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an event names a writer that is not there")
         }
         return try InstanceName(validating: name)
+    }
+}
+
+/// Makes a text once for rows that follow each other and have the same.
+private struct RepeatedText {
+    private var latest = ""
+
+    /// Compared as bytes: Swift's `==` equates texts of different bytes.
+    mutating func text(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
+        let isSame = latest.withUTF8 { latest in
+            guard latest.count == bytes.count, let one = latest.baseAddress, let other = bytes.baseAddress else {
+                return latest.count == bytes.count
+            }
+            return memcmp(one, other, bytes.count) == 0
+        }
+        if !isSame { latest = String(decoding: bytes, as: UTF8.self) }
+        return latest
     }
 }

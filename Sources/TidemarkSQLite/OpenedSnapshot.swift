@@ -21,6 +21,12 @@ struct OpenedSnapshot {
         deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
     }
 
+    /// For how many rows it is worth to make room at once: IDs without a row count, and large batches grow by themselves.
+    var expectedCount: Int {
+        let ids = min(request.through.rawValue, newest.rawValue) - request.after.rawValue
+        return Int(clamping: min(max(ids, 0), Int64(request.limit), 1_000))
+    }
+
     func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent] = [], isTruncated: Bool) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,

@@ -7,6 +7,7 @@ extension SQLiteEventStore {
             guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
             var decoder = EventDecoder(db)
             var events: [PersistedEvent] = []
+            events.reserveCapacity(opened.expectedCount)
             var ownEvents: [OwnEvent] = []
             let isTruncated = try opened.forEachRow { row, isOwn in
                 if isOwn {

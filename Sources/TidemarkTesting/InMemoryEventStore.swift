@@ -3,7 +3,7 @@ import Tidemark
 
 /// A store in memory, for tests: it keeps the rules that databases keep, and lets a test step in before and after each
 /// call, to force an interleaving or to fail it.
-public final class InMemoryEventStore: EventStore {
+public final class InMemoryEventStore: ImmediateEventStore {
     /// What is about to be done, or was done.
     public enum Operation: Hashable, Sendable {
         case join, leave, close, retire, heartbeat, checkWritable
@@ -25,9 +25,13 @@ public final class InMemoryEventStore: EventStore {
 
     public typealias Hook = @Sendable (_ operation: Operation, _ moment: Moment) async throws -> Void
 
+    /// Whether the store need not wait for anything; throwing fails the call.
+    public typealias ImmediateHook = @Sendable () throws -> Bool
+
     public let description = "memory"
     private let state = Mutex(InMemoryDatabase())
     private let hook = Mutex<Hook?>(nil)
+    private let immediateHook = Mutex<ImmediateHook?>(nil)
 
     public init() {}
 
@@ -45,19 +49,28 @@ public final class InMemoryEventStore: EventStore {
     /// Called before and after each operation from now on.
     public func setHook(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
 
+    /// From now on the store is asked to persist at once, and does as the hook says. Without one it never does, so that
+    /// every transaction passes the other hook.
+    public func setImmediateHook(_ hook: ImmediateHook?) { immediateHook.withLock { $0 = hook } }
+
     private func run<Value: Sendable>(
         _ operation: Operation, _ body: (inout InMemoryDatabase) throws -> Value
     ) async throws -> Value {
         let hook = hook.withLock { $0 }
         try await hook?(operation, .before)
-        let value = try state.withLock { state in
+        let value = try transaction(body)
+        try await hook?(operation, .after)
+        return value
+    }
+
+    /// Nothing of it happens where it throws.
+    private func transaction<Value: Sendable>(_ body: (inout InMemoryDatabase) throws -> Value) throws -> Value {
+        try state.withLock { state in
             var copy = state
             let value = try body(&copy)
             state = copy
             return value
         }
-        try await hook?(operation, .after)
-        return value
     }
 
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
@@ -108,6 +121,13 @@ public final class InMemoryEventStore: EventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
         try await run(.persist) { try $0.persist(events, in: stream, by: writer, known: known) }
+    }
+
+    public func persistImmediately(
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
+    ) throws -> [PersistOutcome]? {
+        guard let hook = immediateHook.withLock({ $0 }), try hook() else { return nil }
+        return try transaction { try $0.persist(events, in: stream, by: writer, known: known) }
     }
 
     public func persist(

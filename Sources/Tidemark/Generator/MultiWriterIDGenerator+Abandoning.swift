@@ -80,7 +80,7 @@ extension MultiWriterIDGenerator {
     /// earliest of them runs over, if it is still there.
     func watch(deadline: Duration, now: Duration, _ state: inout State) {
         let wakeAt = min(deadline, now + Self.longestSleep)
-        if let expiry = state.expiry, expiry.wakeAt <= wakeAt { return }
+        if let earlier = state.expiry?.wakeAt, earlier <= wakeAt { return }
         state.expiry?.task.cancel()
         let task = Task { [time] in
             do { try await time.sleep(until: wakeAt) } catch { return }

@@ -3,10 +3,9 @@ import Synchronization
 /// Scopes of one ID from a sequence that never waits: the same steps as in any scope, without a task and without an
 /// array.
 extension MultiWriterIDGenerator {
-    func withImmediateID<R>(
+    nonisolated(nonsending) func withImmediateID<R>(
         from sequence: any ImmediateStreamIDSequence, timeLimit: Duration,
-        isolation: isolated (any Actor)? = #isolation,
-        _ body: (StreamID) async throws -> R
+        _ body: nonisolated(nonsending) (StreamID) async throws -> R
     ) async throws -> R {
         let (id, scope) = try reserveImmediately(from: sequence, limit: timeLimit)
         let result: R

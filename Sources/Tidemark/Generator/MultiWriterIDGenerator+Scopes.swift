@@ -13,9 +13,8 @@ extension MultiWriterIDGenerator {
     ///   returned too late and the event is not there; ``TidemarkError/sequenceTimedOut(stream:instance:limit:)``;
     ///   ``TidemarkError/notAMember(stream:instance:)``; or what the sequence throws.
     @discardableResult
-    public func withNextID<R>(
-        timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
-        _ body: (StreamID) async throws -> R
+    public nonisolated(nonsending) func withNextID<R>(
+        timeLimit: Duration = .seconds(30), _ body: nonisolated(nonsending) (StreamID) async throws -> R
     ) async throws -> R {
         if let immediateSequence {
             return try await withImmediateID(from: immediateSequence, timeLimit: timeLimit, body)
@@ -25,18 +24,18 @@ extension MultiWriterIDGenerator {
 
     /// The same for several IDs, which ascend (descend in a backward stream) and need not be adjacent.
     @discardableResult
-    public func withNextIDs<R>(
-        _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
-        _ body: ([StreamID]) async throws -> R
+    public nonisolated(nonsending) func withNextIDs<R>(
+        _ count: Int, timeLimit: Duration = .seconds(30),
+        _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
     ) async throws -> R {
         try await withReservation(count, timeLimit: timeLimit, acknowledged: { _ in true }, body)
     }
 
     /// - Parameter acknowledged: asked when the body has ended, whether this ID's commit was acknowledged, if the body
     ///   returned. IDs for which it says no are abandoned.
-    func withReservation<R>(
-        _ count: Int, timeLimit: Duration, isolation: isolated (any Actor)? = #isolation,
-        acknowledged: (StreamID) -> Bool, _ body: ([StreamID]) async throws -> R
+    nonisolated(nonsending) func withReservation<R>(
+        _ count: Int, timeLimit: Duration, acknowledged: (StreamID) -> Bool,
+        _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
     ) async throws -> R {
         precondition(count >= 0, "a count of IDs cannot be negative")
         if count == 0 { return try await body([]) }

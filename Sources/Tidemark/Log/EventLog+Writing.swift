@@ -21,20 +21,19 @@ extension EventLog {
     ///
     /// - Parameter timeLimit: for the allocation and the body together; then the ID is abandoned, and readers do not
     ///   wait for it any more.
-    /// - Throws: what the body throws, or ``TidemarkError``; see ``MultiWriterIDGenerator/withNextID(timeLimit:isolation:_:)``.
+    /// - Throws: what the body throws, or ``TidemarkError``; see ``MultiWriterIDGenerator/withNextID(timeLimit:_:)``.
     @discardableResult
-    public func withNextID<R>(
-        timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
-        _ body: (StreamID) async throws -> R
+    public nonisolated(nonsending) func withNextID<R>(
+        timeLimit: Duration = .seconds(30), _ body: nonisolated(nonsending) (StreamID) async throws -> R
     ) async throws -> R {
         try await withNextIDs(1, timeLimit: timeLimit) { try await body($0[0]) }
     }
 
     /// The same for several IDs, which ascend.
     @discardableResult
-    public func withNextIDs<R>(
-        _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation,
-        _ body: ([StreamID]) async throws -> R
+    public nonisolated(nonsending) func withNextIDs<R>(
+        _ count: Int, timeLimit: Duration = .seconds(30),
+        _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
     ) async throws -> R {
         try await checkStanding()
         return try await generator.withReservation(

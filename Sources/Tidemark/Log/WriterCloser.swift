@@ -82,8 +82,8 @@ final class WriterCloser: Sendable {
     }
 
     /// Does something that writes, and takes down what that says of whether everyone can.
-    func recordWrite<Value>(
-        isolation: isolated (any Actor)? = #isolation, _ write: () async throws -> Value
+    nonisolated(nonsending) func recordWrite<Value>(
+        _ write: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {
         let began = time.awake
         do {

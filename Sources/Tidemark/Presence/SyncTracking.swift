@@ -9,8 +9,8 @@ public protocol SyncTracking: Sendable {
 
 extension SyncTracking {
     /// Counts as one sync while `body` runs.
-    public func withSync<R>(
-        of device: SyncingDevice, isolation: isolated (any Actor)? = #isolation, _ body: () async throws -> R
+    public nonisolated(nonsending) func withSync<R>(
+        of device: SyncingDevice, _ body: nonisolated(nonsending) () async throws -> R
     ) async rethrows -> R {
         syncBegan(device)
         defer { syncEnded(device) }

@@ -56,7 +56,11 @@ public struct PositionHeap: Sendable {
         return true
     }
 
+    /// Up to so many members it is quicker to compare names than to hash one.
+    private static let few = 8
+
     private func number(of writer: Writer) -> Int? {
+        if writers.count <= Self.few { return writers.firstIndex(of: writer) }
         guard let number = numbers[writer.instance], writers[number].epoch == writer.epoch else { return nil }
         return number
     }
