@@ -51,24 +51,36 @@ extension EventPersister {
     /// IDs were closed: what then has to be done takes a while.
     func commitImmediately(_ events: [Event], _ store: any ImmediateEventStore) throws -> [PersistOutcome]? {
         let writer = try membership.currentWriter()
-        let (fetch, known) = try beginFetch()
-        let outcomes: [PersistOutcome]
         do {
-            guard let committed = try store.persistImmediately(events, in: stream, by: writer, known: known) else {
-                generator.change { $0.abortFetch(fetch) }
-                return nil
-            }
-            outcomes = committed
-        } catch {
-            generator.change { $0.abortFetch(fetch) }
-            guard let error = error as? TidemarkError else { throw error }
-            if case .closed = error { return nil }
-            if error.endsEpoch { return nil }
-            if error.isFinal { membership.fail(error) }
+            let outcomes = try transactionImmediately(events, as: writer, store)
+            if let outcomes { onCommit(events, outcomes) }
+            return outcomes
+        } catch TidemarkError.closed {
+            return nil
+        } catch let error as TidemarkError where error.endsEpoch {
+            return nil
+        } catch let error as TidemarkError where error.isFinal {
+            membership.fail(error)
             throw error
         }
-        try endFetch(fetch, outcomes)
-        onCommit(events, outcomes)
+    }
+
+    private func transactionImmediately(
+        _ events: [Event], as writer: Writer, _ store: any ImmediateEventStore
+    ) throws -> [PersistOutcome]? {
+        let (fetch, known) = try beginFetch()
+        let outcomes: [PersistOutcome]?
+        do {
+            outcomes = try store.persistImmediately(events, in: stream, by: writer, known: known)
+        } catch {
+            generator.change { $0.abortFetch(fetch) }
+            throw error
+        }
+        if let outcomes {
+            try endFetch(fetch, outcomes)
+        } else {
+            generator.change { $0.abortFetch(fetch) }
+        }
         return outcomes
     }
 
