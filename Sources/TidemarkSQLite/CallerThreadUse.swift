@@ -8,7 +8,7 @@
 /// them together, at most.
 struct CallerThreadUse: Sendable {
     /// When the last transaction took longer, the next one runs elsewhere.
-    static let quickTransaction = Duration.microseconds(500)
+    static let quickTransaction = Duration.milliseconds(2)
     static let longestStreak = Duration.milliseconds(10)
 
     /// How long the last one took; nil before there was one.

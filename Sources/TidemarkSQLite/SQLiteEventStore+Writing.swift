@@ -50,7 +50,10 @@ extension SQLiteEventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
         if events.isEmpty { return [] }
-        return try await transact { db in try self.insert(db, events, in: stream, by: writer, known: known) }
+        // Who does not wait calls the other one. Here is a group, and its callers need the threads that they have.
+        return try await transact(mayRunHere: false) { db in
+            try self.insert(db, events, in: stream, by: writer, known: known)
+        }
     }
 
     public func persistImmediately(

@@ -98,11 +98,13 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
     /// transaction is durable, and when it throws, nothing of it was written.
     ///
-    /// - Parameter isOwn: whether the body is the user's. It never runs on its caller's thread.
+    /// - Parameters:
+    ///   - isOwn: whether the body is the user's. It never runs on its caller's thread.
+    ///   - mayRunHere: whether it may run on its caller's thread, as far as ``CallerThreadUse`` allows.
     func transact<Value: Sendable>(
-        isOwn: Bool = false, _ body: @escaping @Sendable (Database) throws -> Value
+        isOwn: Bool = false, mayRunHere: Bool = true, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        if !isOwn, let here = transactHere(body) { return try here.get() }
+        if !isOwn, mayRunHere, let here = transactHere(body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         return try await withCheckedThrowingContinuation { continuation in

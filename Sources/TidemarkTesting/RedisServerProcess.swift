@@ -85,6 +85,7 @@ public final class RedisServerProcess: Sendable {
         let deadline = ContinuousClock.now + .seconds(30)
         while !LoopbackPort.isTaken(port) {
             guard ContinuousClock.now < deadline else { throw RedisServerFailure.doesNotAnswer(port: port) }
+            // It says nothing when it is there, and is so in a few milliseconds.
             try await Task.sleep(for: .milliseconds(2))
         }
     }

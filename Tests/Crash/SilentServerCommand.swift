@@ -25,6 +25,7 @@ struct SilentServerCommand: AsyncParsableCommand {
         writer.write("stamps 20")
         try await eventually("events arrive") { reader.count > 50 && reader.isUp }
         reader.forget()
+        // For so long the lag is taken down, to be compared with that of the time without a server.
         try await Task.sleep(for: .seconds(1))
         let before = reader.forget()
 

@@ -25,6 +25,7 @@ extension ChildProcess {
         let deadline = ContinuousClock.now + limit
         while ContinuousClock.now < deadline {
             if let seen = try await ask("count").first.flatMap({ Int($0) }), seen >= count { return }
+            // Asked seldom: the reader is what is measured.
             try await Task.sleep(for: .milliseconds(50))
         }
     }

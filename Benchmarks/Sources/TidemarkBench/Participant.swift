@@ -36,6 +36,7 @@ struct Participant: ParsableArguments {
                 continuation.yield(line.split(separator: " ").map(String.init))
             }
             continuation.finish()
+            // Whoever started this one is gone or has asked for an end, which takes less, unless something hangs.
             Thread.sleep(forTimeInterval: 5)
             Foundation.exit(0)
         }.start()

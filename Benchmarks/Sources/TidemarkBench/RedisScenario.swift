@@ -29,6 +29,7 @@ struct RedisScenario {
         defer { fleet.end() }
         let count = LagScenario.rate * 8
         try fleet.writers[0].send("paced 0 \(count) \(LagScenario.rate)")
+        // Two of the eight seconds before the absence, and two of it: the rest is for coming back.
         try await Task.sleep(for: .seconds(2))
         server.kill()
         let killed = MonotonicTime.now

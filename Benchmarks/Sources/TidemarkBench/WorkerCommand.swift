@@ -107,6 +107,7 @@ struct WorkerCommand: AsyncParsableCommand {
             Task {
                 try await log.withNextID(timeLimit: .seconds(600)) { id in
                     continuation.yield(id)
+                    // For longer than the run: the scope never ends by itself.
                     try await Task.sleep(for: .seconds(600))
                 }
             }

@@ -108,6 +108,7 @@ final class Crowd: Sendable {
                 try await reconcile()
             }
             speak(isAsked: false)
+            // As finely as the shortest interval of announcements.
             try await time.sleep(for: .milliseconds(5))
         }
     }

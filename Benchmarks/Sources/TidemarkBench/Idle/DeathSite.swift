@@ -52,6 +52,7 @@ final class DeathSite {
                 // In the middle of its heartbeat's transaction: nobody could write then, which is another thing than a
                 // silent writer.
                 victim.goOn()
+                // That transaction takes less.
                 try await Task.sleep(for: .milliseconds(5))
             }
         }
@@ -62,6 +63,7 @@ final class DeathSite {
         let deadline = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < deadline {
             if let line = try await reader.ask("above \(id)").first { return try Arrival(line: line).time }
+            // The answer has the time of the arrival: to ask late costs nothing.
             try await Task.sleep(for: .milliseconds(50))
         }
         throw Failure("the minimum did not pass \(id), which a dead writer held, within a minute")

@@ -15,7 +15,7 @@ struct FanoutScenario {
         let server = try Self.transport(port: 0, role: .server)
         let link = Link()
         let connection = try await server.connect(as: "server") { link.received($0) }
-        await link.connected()
+        try await link.connected()
         guard let port = await server.servedPort else { throw Failure("the server has no port") }
         var links: [Link] = []
         var connections: [any ReplicationConnection] = []
@@ -24,7 +24,7 @@ struct FanoutScenario {
             let name = try InstanceName(validating: "client\(number)")
             connections.append(
                 try await Self.transport(port: port, role: .client).connect(as: name) { link.received($0) })
-            await link.connected()
+            try await link.connected()
             links.append(link)
         }
         let seconds = try await measure(links, from: connection)
@@ -45,6 +45,7 @@ struct FanoutScenario {
             guard MonotonicTime.now < limit else { throw Failure("the clients do not hear everything") }
             let slowest = links.map(\.count).min() ?? 0
             guard sent < lines, sent - slowest <= Self.window else {
+                // The window is full: about as long as a part of it takes to be heard.
                 try await Task.sleep(for: .microseconds(200))
                 continue
             }
@@ -81,8 +82,13 @@ struct FanoutScenario {
             }
         }
 
-        func connected() async {
-            while !isConnected.load(ordering: .acquiring) { try? await Task.sleep(for: .milliseconds(1)) }
+        /// Asks again and again: it is before anything is measured.
+        func connected() async throws {
+            let deadline = ContinuousClock.now + .seconds(30)
+            while !isConnected.load(ordering: .acquiring) {
+                guard ContinuousClock.now < deadline else { throw Failure("a client does not connect") }
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
     }
 }
