@@ -1,7 +1,7 @@
 /// Whether the next transaction may run on the thread of whoever asks for it.
 ///
-/// It may while transactions are quick: then waking another thread, and the caller's again, would take as long as they
-/// do. But a caller that never has to wait never lets go of its thread, and where that is the only one, nothing else of
+/// It may while transactions are quick: then waking another thread, and the caller's again, would take a good part of
+/// their time, and of the shortest ones as much again. But a caller that never has to wait never lets go of its thread, and where that is the only one, nothing else of
 /// the process runs, its heartbeat neither. So after ``longestStreak`` one transaction runs elsewhere.
 ///
 /// Invariant: between two transactions that run elsewhere those that run here take ``longestStreak`` and the last of
