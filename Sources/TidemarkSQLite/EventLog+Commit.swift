@@ -74,7 +74,7 @@ private struct OwnTransaction {
         }
         guard db.isInsideTransaction else { throw unsuitable("there is no transaction") }
         let path = sqlite3_db_filename(db.sqliteConnection, "main").map { String(cString: $0) } ?? ""
-        guard FileIdentity(path: path) == store.identity else {
+        guard FileIdentity(path: path) == store.files.database else {
             throw unsuitable("the main database of its connection is another file, \"\(path)\"")
         }
         let synchronous = try Query.first(db, "PRAGMA synchronous") { $0.number(0) } ?? 0

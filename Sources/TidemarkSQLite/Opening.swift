@@ -19,8 +19,8 @@ struct Opening: Sendable {
         deadline = .now() + configuration.busyTimeout.inSeconds
     }
 
-    /// The connections, and which file they are of.
-    func makePool() throws -> (DatabasePool, FileIdentity) {
+    /// The connections, and the files that they have open.
+    func makePool() throws -> (DatabasePool, OpenFiles) {
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
@@ -47,13 +47,13 @@ struct Opening: Sendable {
     }
 
     /// The file that had the name before and after is the one that was opened in between.
-    private func inPlace(_ open: () throws -> DatabasePool) throws -> (DatabasePool, FileIdentity) {
+    private func inPlace(_ open: () throws -> DatabasePool) throws -> (DatabasePool, OpenFiles) {
         let before = file.identity
         let pool = try open()
         guard let identity = file.identity, before == nil || before == identity else {
             throw TidemarkError.databaseReplaced(store: file.path)
         }
-        return (pool, identity)
+        return (pool, OpenFiles(file.path, database: identity))
     }
 
     func makeTurn() throws -> WriteTurn? {

@@ -20,8 +20,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
     let errors: SQLiteErrors
-    /// The file that is open. As long as it is, no other file can be mistaken for it.
-    let identity: FileIdentity
+    let files: OpenFiles
     private let pool: DatabasePool
     let writes: WriteQueue
     private let heartbeats = HeartbeatQueue()
@@ -46,15 +45,15 @@ public final class SQLiteEventStore: ImmediateEventStore {
     ) async throws -> SQLiteEventStore {
         try await blocking {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
-            let (pool, identity) = try opening.makePool()
+            let (pool, files) = try opening.makePool()
             return SQLiteEventStore(
-                opening: opening, pool: pool, identity: identity, turn: try opening.makeTurn())
+                opening: opening, pool: pool, files: files, turn: try opening.makeTurn())
         }
     }
 
-    private init(opening: Opening, pool: DatabasePool, identity: FileIdentity, turn: WriteTurn?) {
+    private init(opening: Opening, pool: DatabasePool, files: OpenFiles, turn: WriteTurn?) {
         file = opening.file
-        self.identity = identity
+        self.files = files
         configuration = opening.configuration
         errors = opening.errors
         self.pool = pool
@@ -68,7 +67,10 @@ public final class SQLiteEventStore: ImmediateEventStore {
     public func close() async {
         // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
         // fails all the same, the connections go with the store.
-        try? await blocking { [pool] in try pool.close() }
+        try? await blocking { [pool, files] in
+            try pool.close()
+            files.close()
+        }
         processFile.release()
     }
 
@@ -92,7 +94,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     ///
     /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
     func requireInPlace() throws {
-        guard file.identity == identity else { throw TidemarkError.databaseReplaced(store: path) }
+        guard files.areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
     /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the

@@ -54,6 +54,32 @@ import Tidemark
         #expect(try await store.persist(events("a"), in: stream, by: writer, known: 3) == [.persisted(4)])
     }
 
+    /// As by hand: `cp backup.db events.db; rm events.db-wal events.db-shm`, in full and in part.
+    @Test(arguments: [["", "-wal", "-shm"], ["-wal", "-shm"], ["-wal"], ["-shm"]])
+    func `files that were taken from under a process are not written to, nor read`(gone: [String]) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events("a"), in: stream, by: writer)
+        let copy = try Data(contentsOf: URL(filePath: folder.database))
+        for suffix in gone {
+            if suffix.isEmpty {
+                // Into the file that is there, which stays the same one.
+                let file = try FileHandle(forWritingTo: URL(filePath: folder.database))
+                try file.write(contentsOf: copy)
+            } else {
+                try FileManager.default.removeItem(atPath: folder.database + suffix)
+            }
+        }
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        await #expect(throws: replaced) { _ = try await store.persist(events("b"), in: stream, by: writer) }
+        await #expect(throws: replaced) {
+            _ = try store.persistImmediately(events("b"), in: stream, by: writer, known: 0)
+        }
+        await #expect(throws: replaced) { _ = try await store.beat(writer, at: 1) }
+        await #expect(throws: replaced) { _ = try await store.status(of: stream) }
+    }
+
     @Test func `restored in place, everyone who has it open ends with an error`() async throws {
         let folder = try TemporaryFolder()
         let writer = try await open(folder, as: "p1")

@@ -1,0 +1,45 @@
+import Synchronization
+
+/// The files of a database that is open: the database, its `-wal`, and its `-shm`.
+///
+/// While a connection is open nobody of SQLite's takes one of them away. Somebody else can: who copies a backup over the
+/// database removes the other two, and a process that has them open still would go on with files that have no name any
+/// more. What it acknowledged would be gone with it, and others would be given the same IDs
+/// (https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use).
+final class OpenFiles: Sendable {
+    /// As long as it is open, no other file can be mistaken for it.
+    let database: FileIdentity
+    private let path: String
+    private let beside: Mutex<Beside>
+
+    private struct Beside {
+        /// Nil until there is one: a store that only reads need not have them.
+        var log: FileIdentity?
+        var index: FileIdentity?
+        var areClosed = false
+    }
+
+    /// - Parameter path: of the database, which is open and has been read.
+    init(_ path: String, database: FileIdentity) {
+        self.path = path
+        self.database = database
+        beside = Mutex(Beside(log: Self.log(path), index: Self.index(path)))
+    }
+
+    /// Nothing is open any more: whoever closes a database last takes the other two away.
+    func close() { beside.withLock { $0.areClosed = true } }
+
+    /// Whether each of them still has its name; true when they are closed.
+    var areInPlace: Bool {
+        let (database, log, index) = (FileIdentity(path: path), Self.log(path), Self.index(path))
+        return beside.withLock { beside in
+            if beside.areClosed { return true }
+            beside.log = beside.log ?? log
+            beside.index = beside.index ?? index
+            return database == self.database && beside.log == log && beside.index == index
+        }
+    }
+
+    private static func log(_ path: String) -> FileIdentity? { FileIdentity(path: path + "-wal") }
+    private static func index(_ path: String) -> FileIdentity? { FileIdentity(path: path + "-shm") }
+}
