@@ -14,8 +14,8 @@ extension SQLiteEventStore {
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
         try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-            if state.isMember, state.newest.epoch > writer.epoch {
-                throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: state.newest)
+            if case .taken(let holder) = try state.standing(of: writer) {
+                throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
             }
             return try self.join(stream, as: writer.instance, in: db)
         }

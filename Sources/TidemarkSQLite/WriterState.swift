@@ -77,8 +77,9 @@ struct WriterState {
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: sequence, problem: "it knows nothing of \(writer), only of \(newest)")
         }
-        if !isMember { return .retired }
-        return writer.epoch == newest.epoch ? .member : .taken(by: newest)
+        if isMember { return writer.epoch == newest.epoch ? .member : .taken(by: newest) }
+        // The end of its own epoch raised it by one. More is somebody who took the name, and has left since.
+        return newest.epoch <= writer.epoch + 1 ? .retired : .taken(by: newest)
     }
 
     /// Rule 4: only the newest epoch of a member may allocate and commit.

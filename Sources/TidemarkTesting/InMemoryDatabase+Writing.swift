@@ -7,8 +7,8 @@ extension InMemoryDatabase {
             throw .unknownInstance(stream: name, instance: writer.instance)
         }
         if row.epoch == writer.epoch && row.isMember { return (stream, row) }
-        if row.isMember {
-            throw .instanceTaken(stream: name, writer: writer, by: Writer(writer.instance, epoch: row.epoch))
+        if let holder = row.taker(after: writer) {
+            throw .instanceTaken(stream: name, writer: writer, by: holder)
         }
         throw .retired(stream: name, writer: writer)
     }

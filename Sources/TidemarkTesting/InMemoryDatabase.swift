@@ -14,6 +14,13 @@ public struct InMemoryDatabase: Sendable {
         public var inFlight = 0
         public var lowestInFlight: StreamID?
         public var inFlightMilliseconds: Int64 = 0
+
+        /// Who has taken the name of a writer that is not this one; nil where nobody has. The end of its own epoch
+        /// raised it by one: more is somebody who may have left since.
+        func taker(after writer: Writer) -> Writer? {
+            let isTaken = isMember ? epoch != writer.epoch : epoch > writer.epoch + 1
+            return isTaken ? Writer(writer.instance, epoch: epoch) : nil
+        }
     }
 
     public enum Row: Hashable, Sendable {
@@ -81,8 +88,10 @@ public struct InMemoryDatabase: Sendable {
     }
 
     public mutating func rejoin(_ name: StreamName, after writer: Writer) throws(TidemarkError) -> Joined {
-        if let row = streams[name]?.writers[writer.instance], row.isMember, row.epoch > writer.epoch {
-            throw .instanceTaken(stream: name, writer: writer, by: Writer(writer.instance, epoch: row.epoch))
+        if let row = streams[name]?.writers[writer.instance], let holder = row.taker(after: writer),
+            holder.epoch > writer.epoch
+        {
+            throw .instanceTaken(stream: name, writer: writer, by: holder)
         }
         return join(name, as: writer.instance)
     }
@@ -115,7 +124,7 @@ public struct InMemoryDatabase: Sendable {
             throw .unknownInstance(stream: beat.stream, instance: beat.writer.instance)
         }
         guard row.epoch == beat.writer.epoch, row.isMember else {
-            return row.isMember ? .taken(by: Writer(beat.writer.instance, epoch: row.epoch)) : .retired
+            return row.taker(after: beat.writer).map { .taken(by: $0) } ?? .retired
         }
         guard beat.position <= stream.sequence else {
             throw .databaseWentBackwards(

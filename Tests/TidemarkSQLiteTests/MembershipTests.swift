@@ -2,6 +2,7 @@ import GRDB
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTesting
 @testable import TidemarkSQLite
 
 @Suite struct MembershipTests {
@@ -54,6 +55,22 @@ import Tidemark
         let successor = try await store.join(stream, as: "p1").writer
         try await store.leave(stream, as: zombie)
         #expect(try await store.persist(events("a"), in: stream, by: successor) == [.persisted(1)])
+    }
+
+    /// Only one whose name nobody took may join again.
+    @Test func `a name that was taken and left is taken all the same, for who had it before`() async throws {
+        let folder = try TemporaryFolder()
+        for store in [try await folder.open(), InMemoryEventStore()] as [any EventStore] {
+            let first = try await store.join(stream, as: "p1").writer
+            let second = try await store.join(stream, as: "p1").writer
+            try await store.leave(stream, as: second)
+            let taken = TidemarkError.instanceTaken(stream: stream, writer: first, by: Writer("p1", epoch: 3))
+            await #expect(throws: taken) { try await store.persist(events("a"), in: stream, by: first) }
+            await #expect(throws: taken) { try await store.rejoin(stream, after: first) }
+            #expect(try await store.beat(first, at: 0) == .taken(by: Writer("p1", epoch: 3)))
+            // The second one left by itself, or was retired: nobody has the name since.
+            #expect(try await store.rejoin(stream, after: second).writer == Writer("p1", epoch: 4))
+        }
     }
 
     @Test func `a retired writer's name joins again under the next epoch`() async throws {
