@@ -31,6 +31,24 @@ extension MultiWriterIDGenerator {
         try await withReservation(count, timeLimit: timeLimit, acknowledged: { _ in true }, body)
     }
 
+    /// The same, for who passes on where it runs.
+    @discardableResult
+    public func withNextID<R>(
+        timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
+        _ body: nonisolated(nonsending) (StreamID) async throws -> R
+    ) async throws -> R {
+        try await withNextID(timeLimit: timeLimit, body)
+    }
+
+    /// The same, for who passes on where it runs.
+    @discardableResult
+    public func withNextIDs<R>(
+        _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
+        _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
+    ) async throws -> R {
+        try await withNextIDs(count, timeLimit: timeLimit, body)
+    }
+
     /// - Parameter acknowledged: asked when the body has ended, whether this ID's commit was acknowledged, if the body
     ///   returned. IDs for which it says no are abandoned.
     nonisolated(nonsending) func withReservation<R>(

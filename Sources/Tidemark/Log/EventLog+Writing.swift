@@ -53,6 +53,24 @@ extension EventLog {
         }
     }
 
+    /// The same, for who passes on where it runs.
+    @discardableResult
+    public func withNextID<R>(
+        timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
+        _ body: nonisolated(nonsending) (StreamID) async throws -> R
+    ) async throws -> R {
+        try await withNextID(timeLimit: timeLimit, body)
+    }
+
+    /// The same, for who passes on where it runs.
+    @discardableResult
+    public func withNextIDs<R>(
+        _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
+        _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
+    ) async throws -> R {
+        try await withNextIDs(count, timeLimit: timeLimit, body)
+    }
+
     /// Persists the event under an ID of a scope of this log. Where its id is there already, the event keeps the ID
     /// that it has, which is returned, and the scope's ID is given up.
     ///
