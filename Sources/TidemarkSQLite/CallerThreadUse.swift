@@ -7,6 +7,9 @@
 /// Invariant: between two transactions that run elsewhere those that run here take ``longestStreak`` and the last of
 /// them together, at most.
 struct CallerThreadUse: Sendable {
+    /// What has more takes longer than the last one, however quick that was.
+    static let maximumEvents = 256
+    static let maximumBytes = 256 * 1024
     /// When the last transaction took longer, the next one runs elsewhere.
     static let quickTransaction = Duration.milliseconds(2)
     static let longestStreak = Duration.milliseconds(10)
@@ -20,6 +23,9 @@ struct CallerThreadUse: Sendable {
         guard let lastTook else { return false }
         return lastTook <= Self.quickTransaction && streak < Self.longestStreak
     }
+
+    /// Whether a transaction of so many events and bytes of payload is one of those that may be quick.
+    static func mayTake(events: Int, bytes: Int) -> Bool { events <= maximumEvents && bytes <= maximumBytes }
 
     mutating func ranHere(for duration: Duration) {
         lastTook = duration

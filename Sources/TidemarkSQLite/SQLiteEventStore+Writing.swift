@@ -28,7 +28,7 @@ extension SQLiteEventStore {
         }
         if areCommitted { return ids }
         let now = configuration.wallClockMilliseconds()
-        return try await transact { db in
+        return try await transact(mayRunHere: CallerThreadUse.mayTake(events: ids.count, bytes: 0)) { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             for id in ids { try state.requireAllocated(id) }
             let rows = EventRows(db, state, persistedAt: now)
@@ -60,6 +60,9 @@ extension SQLiteEventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) throws -> [PersistOutcome]? {
         if events.isEmpty { return [] }
+        guard CallerThreadUse.mayTake(events: events.count, bytes: events.reduce(0) { $0 + $1.payload.count }) else {
+            return nil
+        }
         return try transactHere { db in try insert(db, events, in: stream, by: writer, known: known) }?.get()
     }
 

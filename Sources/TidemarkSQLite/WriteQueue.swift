@@ -6,7 +6,7 @@ import Tidemark
 ///
 /// They run on a thread of the connection's own, which may wait for its turn and for SQLite's lock; or, where there is
 /// nothing to wait for, on the thread of whoever asks, as far as ``CallerThreadUse`` allows. A thread of Swift's pool is
-/// then kept from other tasks for about as long as a quick transaction takes, and never by a lock.
+/// then kept from other tasks for as long as one transaction takes, of which the last one was quick, and never by a lock.
 final class WriteQueue: Sendable {
     private let pool: DatabasePool
     /// Nil in a store that only reads.
@@ -51,8 +51,8 @@ final class WriteQueue: Sendable {
         }
     }
 
-    /// Runs the transaction on this thread, if there is nothing to wait for and it will not take long; nil where it
-    /// did not run.
+    /// Runs the transaction on this thread, if there is nothing to wait for and the last one was quick; nil where it did
+    /// not run.
     ///
     /// - Parameter transaction: returns nil, and has done nothing, where SQLite's lock was not free.
     func runHere<Value>(_ transaction: (Database) -> Value?) -> Value? {

@@ -282,7 +282,7 @@ public struct ConsumerClaim: Hashable, Sendable {
 /// quick disk does.
 public protocol ImmediateEventStore: EventStore {
     /// The same as ``EventStore/persist(_:in:by:known:)``, on this thread; nil where that would have to wait for another
-    /// writer, or would take long. Then nothing was done.
+    /// writer, or is likely to take long. Then nothing was done.
     func persistImmediately(
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) throws -> [PersistOutcome]?
