@@ -67,8 +67,8 @@ struct ReplicationOptions: ParsableArguments {
         name: .customLong("replication"),
         help: ArgumentHelp(
             """
-            How processes hear each other: auto (a socket beside the database), unix:PATH, tcp://host:port, \
-            redis://host:port/CHANNEL or none.
+            How processes hear each other: auto (a socket beside the database), unix:PATH (a folder for the socket), \
+            tcp://host:port, redis://host:port/CHANNEL or none.
             """,
             valueName: "WAY"))
     var way = "auto"

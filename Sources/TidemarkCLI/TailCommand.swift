@@ -61,7 +61,7 @@ struct TailCommand: AsyncParsableCommand {
 
     private func tail(_ output: Output, _ progress: Progress) async throws {
         let (store, isReadOnly) = try await openStore(progress)
-        let end = follow ? nil : try await store.status(of: database.stream)?.newestEvent ?? 0
+        let end = follow ? nil : try await newestEvent(store)
         if end == 0 { return }
         let log = try await openLog(store, isReadOnly: isReadOnly)
         let tail = Tail(log: log, output: output, progress: progress, end: end, timeout: .seconds(timeout))
@@ -73,6 +73,13 @@ struct TailCommand: AsyncParsableCommand {
                 try await tail.run(after: StreamID(after))
             }
         }
+    }
+
+    private func newestEvent(_ store: SQLiteEventStore) async throws -> StreamID {
+        guard let status = try await store.status(of: database.stream) else {
+            throw TidemarkError.unknownStream(stream: database.stream, store: store.path)
+        }
+        return status.newestEvent
     }
 
     /// The database; with `--follow`, once it is there with its schema.

@@ -88,11 +88,13 @@ import TidemarkSQLite
         _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1", input: bytes(lines))
         let tail = try await Program.run("tail", "--database", folder.database, "--after", "15")
         #expect(try tail.lines.map(parsed).map(\.streamID) == Array(16...20))
-        for arguments in [["--after", "20"], ["--after", "500"], ["--stream", "unknown"]] {
-            let program = try Program(["tail", "--database", folder.database] + arguments)
-            let outcome = try await program.outcome()
+        for after in ["20", "500"] {
+            let outcome = try await Program.run("tail", "--database", folder.database, "--after", after)
             #expect(outcome.status == 0 && outcome.output.isEmpty && outcome.errors.isEmpty)
         }
+        let mistyped = try await Program.run("tail", "--database", folder.database, "--stream", "evnets")
+        #expect(mistyped.status == 69 && mistyped.output.isEmpty)
+        #expect(mistyped.errorLines.count == 1 && mistyped.errors.contains("no stream named evnets"))
     }
 
     @Test func `a tail without follow names the writer that holds it back, and a closed one no more`() async throws {

@@ -39,7 +39,9 @@ struct WatchCommand: AsyncParsableCommand {
 struct RequiredReplicationOptions: ParsableArguments {
     @Option(
         name: .customLong("replication"),
-        help: ArgumentHelp("What to listen to: unix:PATH or redis://host:port/CHANNEL.", valueName: "URL"))
+        help: ArgumentHelp(
+            "What to listen to: unix:PATH, the folder with the socket, tcp://host:port or redis://host:port/CHANNEL.",
+            valueName: "URL"))
     var way: String
 
     mutating func validate() throws {
