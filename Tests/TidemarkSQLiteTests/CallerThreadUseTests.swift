@@ -1,4 +1,6 @@
+import TestSupport
 import Testing
+import Tidemark
 @testable import TidemarkSQLite
 
 @Suite struct CallerThreadUseTests {
@@ -27,5 +29,17 @@ import Testing
         #expect(count == 100)
         use.ranElsewhere(for: .microseconds(100))
         #expect(use.mayBegin)
+    }
+
+    @Test func `what is large is not taken, however quick the last one was`() async throws {
+        #expect(CallerThreadUse.mayTake(events: CallerThreadUse.maximumEvents, bytes: CallerThreadUse.maximumBytes))
+        #expect(!CallerThreadUse.mayTake(events: CallerThreadUse.maximumEvents + 1, bytes: 0))
+        #expect(!CallerThreadUse.mayTake(events: 1, bytes: CallerThreadUse.maximumBytes + 1))
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        let large = events(0..<CallerThreadUse.maximumEvents + 1)
+        #expect(try store.persistImmediately(large, in: stream, by: writer, known: 0) == nil)
+        #expect(try await store.persist(large, in: stream, by: writer).count == large.count)
     }
 }
