@@ -49,7 +49,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
 
     /// The database cannot be reached or opened: a missing folder or file, a lost connection, a failing disk.
     case storeUnavailable(store: String, problem: String)
-    /// The file that is open was deleted, moved or replaced: what was written to it since is lost to everyone else.
+    /// A file that is open was deleted, moved or replaced: what was written to it since is lost to everyone else.
     case databaseReplaced(store: String)
     /// A transaction of the user's own cannot take IDs as it is; it does not commit.
     case unsuitableTransaction(store: String, problem: String)
@@ -136,8 +136,8 @@ extension TidemarkError: CustomStringConvertible {
         case .storeUnavailable(let store, let problem):
             "\(store) cannot be used: \(problem)"
         case .databaseReplaced(let store):
-            "the file of \(store) was deleted, moved or replaced while it was open: nothing more is read from it or "
-                + "written to it; restart every process that uses it and check what was lost"
+            "the file of \(store), its -wal or its -shm was deleted, moved or replaced while it was open: nothing more is "
+                + "read from it or written to it; restart every process that uses it and check what was lost"
         case .unsuitableTransaction(let store, let problem):
             "this transaction cannot commit stream IDs of \(store): \(problem)"
         case .notADatabase(let store, let problem):
