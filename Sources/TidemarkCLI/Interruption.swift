@@ -2,13 +2,15 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGINT and SIGTERM: from the first of them on the program ends in order.
+/// SIGINT and SIGTERM: from the first of them on the program ends in order. A second one ends it at once, with 128 and
+/// the signal's number as a shell would say it: the end in order may have to wait for somebody else's lock.
 ///
 /// Tasks are told by a handler; threads that wait for a descriptor wait for this one's too, which can be read from then
 /// on.
 final class Interruption: Sendable {
     private struct State {
-        var isRequested = false
+        var requestedAt: ContinuousClock.Instant?
+        var isRequested: Bool { requestedAt != nil }
         var handlers: [@Sendable () -> Void] = []
         /// They live as long as the program does.
         var sources: [any DispatchSourceSignal] = []
@@ -32,7 +34,7 @@ final class Interruption: Sendable {
             signal(number, SIG_IGN)
             state.withLock { state in
                 let source = DispatchSource.makeSignalSource(signal: number)
-                source.setEventHandler { [self] in request() }
+                source.setEventHandler { [self] in received(number) }
                 source.activate()
                 state.sources.append(source)
             }
@@ -44,12 +46,21 @@ final class Interruption: Sendable {
     func request() {
         let handlers: [@Sendable () -> Void] = state.withLock { state in
             if state.isRequested { return [] }
-            state.isRequested = true
+            state.requestedAt = .now
             close(writeEnd)
             defer { state.handlers = [] }
             return state.handlers
         }
         for handler in handlers { handler() }
+    }
+
+    /// Who starts a program may pass a signal on that its terminal has sent it already: so soon it is the same one.
+    private static let sameSignal = Duration.milliseconds(500)
+
+    private func received(_ number: Int32) {
+        let first = state.withLock { $0.requestedAt }
+        if let first, .now - first >= Self.sameSignal { _exit(128 + number) }
+        request()
     }
 
     /// Calls the handler once: on the first signal, or now when that has come.

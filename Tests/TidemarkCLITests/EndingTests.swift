@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Synchronization
 import TestSupport
 import Testing
@@ -17,6 +18,30 @@ import Testing
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         let status = try await Program.run("status", "--database", folder.database, "--json")
         #expect(String(decoding: status.output, as: UTF8.self).contains("\"state\":\"left\""))
+    }
+
+    //  ingest                                 another program
+    //                                         BEGIN IMMEDIATE
+    //  has an event to write: waits
+    //  SIGINT: waits all the same
+    //  SIGINT: ends
+    @Test func `a second signal ends a writer that waits for somebody's lock`() async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try Program(["ingest", "--database", folder.database, "--instance", "p1", "--print"])
+        ingest.write(generatedLines(0..<1)[0])
+        try await ingest.waitForLines(1)
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let another = try DatabaseQueue(path: folder.database, configuration: configuration)
+        try await another.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        ingest.write(generatedLines(1..<2)[0])
+        try await eventually("the end of a program that waits for a lock") {
+            ingest.send(SIGINT)
+            return !ingest.isRunning
+        }
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 128 + SIGINT && outcome.lines.count == 1)
+        try await another.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
     }
 
     @Test func `the newer of two processes with one name goes on, the older says so and ends`() async throws {
