@@ -73,7 +73,7 @@ import Tidemark
         }
         let replaced = TidemarkError.databaseReplaced(store: store.path)
         await #expect(throws: replaced) { _ = try await store.persist(events("b"), in: stream, by: writer) }
-        await #expect(throws: replaced) {
+        #expect(throws: replaced) {
             _ = try store.persistImmediately(events("b"), in: stream, by: writer, known: 0)
         }
         await #expect(throws: replaced) { _ = try await store.beat(writer, at: 1) }
