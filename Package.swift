@@ -57,10 +57,12 @@ let package = Package(
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings),
+        // `statx`, which Swift does not see.
+        .target(name: "CFileIdentity", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "TidemarkSQLite",
             dependencies: [
-                "Tidemark",
+                "Tidemark", "CFileIdentity",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
+import CFileIdentity
 
 /// Which file it is, whatever its name. Another file does not get the same one while this one is open.
 struct FileIdentity: Hashable, Sendable {
@@ -11,9 +7,9 @@ struct FileIdentity: Hashable, Sendable {
 
     /// Nil when there is no such file. Nothing is opened.
     init?(path: String) {
-        var information = stat()
-        guard stat(path, &information) == 0 else { return nil }
-        device = UInt64(truncatingIfNeeded: information.st_dev)
-        inode = UInt64(truncatingIfNeeded: information.st_ino)
+        var identity = file_identity()
+        guard file_identity_of(path, &identity) == 0 else { return nil }
+        device = identity.device
+        inode = identity.inode
     }
 }

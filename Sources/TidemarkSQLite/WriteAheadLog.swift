@@ -1,35 +1,18 @@
 import GRDB
 import GRDBSQLite
-import Synchronization
 import Tidemark
 
-/// The `-wal` file beside a database, watched by a process that writes to it: whether it still is what SQLite takes it
+/// The `-wal` file beside a database, looked at by a process that writes to it: whether it still is what SQLite takes it
 /// for.
 ///
 /// SQLite keeps in shared memory which pages the file has, and does not look again. Where somebody else cuts the file
 /// off, a commit would go beyond its end, be acknowledged, and be gone after the next crash, because recovery ends at
-/// the gap (https://www.sqlite.org/walformat.html). The file only grows until SQLite starts it again with another
-/// header, or empties it, and the first commit after that writes a header.
+/// the gap (https://www.sqlite.org/walformat.html).
 ///
-/// It is looked at through the file that SQLite has open: two short system calls in each transaction, and three when
-/// somebody has made it shorter.
-final class WriteAheadLog: Sendable {
-    /// The 32 bytes at the beginning, which have a salt that is another one whenever the file starts again.
-    private struct Header {
-        var bytes: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-
-        /// Whether it begins as every such file does that has a commit: 0x377F0682 or 0x377F0683.
-        var isOfCommits: Bool { UInt32(truncatingIfNeeded: UInt64(bigEndian: bytes.0) >> 32) & ~1 == 0x377F_0682 }
-    }
-
-    private struct Contents {
-        var header: Header
-        var size: Int64
-    }
-
+/// It is looked at through the files that SQLite has open, with one short read before and one after what a transaction
+/// writes. Its size is not asked for: `fstat` tells the times too, and that is dear, see `CFileIdentity`.
+struct WriteAheadLog: Sendable {
     private let store: String
-    /// As this process left it.
-    private let left = Mutex<Contents?>(nil)
 
     /// - Parameter store: the path of the database.
     init(ofDatabase store: String) {
@@ -38,21 +21,26 @@ final class WriteAheadLog: Sendable {
 
     /// In a transaction that has the write lock, before anything is written.
     ///
-    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file is shorter than this process left it.
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file is shorter than all processes together
+    ///   have left it.
     func requireWhole(_ db: Database) throws {
-        guard let left = left.withLock({ $0 }), let file = File(db), let size = file.size else { return }
-        if size < left.size, file.header.bytes == left.header.bytes { throw cutOff }
+        guard let end = OpenedFile(db, SQLITE_FCNTL_FILE_POINTER)?.endOfCommits, end > 0,
+            let file = OpenedFile(db, SQLITE_FCNTL_JOURNAL_POINTER)
+        else { return }
+        var last: UInt8 = 0
+        if withUnsafeMutableBytes(of: &last, { file.read(into: $0, at: end - 1) }) == .short { throw cutOff }
     }
 
     /// After a commit that wrote something, and before it is acknowledged.
     ///
-    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file has no header.
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file does not begin as one does that has a
+    ///   commit: it was emptied under way.
     func requireCommitted(_ db: Database) throws {
-        guard let file = File(db), let size = file.size else { return }
-        let now = Contents(header: file.header, size: size)
-        // An empty one: SQLite had emptied it, and what was changed was taken back in a savepoint.
-        guard now.size == 0 || now.header.isOfCommits else { throw cutOff }
-        left.withLock { $0 = now }
+        guard let file = OpenedFile(db, SQLITE_FCNTL_JOURNAL_POINTER) else { return }
+        var magic: UInt32 = 0
+        // A short one: SQLite had emptied it, and what was changed was taken back in a savepoint.
+        guard withUnsafeMutableBytes(of: &magic, { file.read(into: $0, at: 0) }) == .whole else { return }
+        if UInt32(bigEndian: magic) & ~1 != 0x377F_0682 { throw cutOff }
     }
 
     private var cutOff: TidemarkError {
@@ -61,36 +49,56 @@ final class WriteAheadLog: Sendable {
             problem: "its -wal file was cut off while it was open: end every process that uses it, and check what is "
                 + "left of the newest commits")
     }
+}
 
-    /// The file as a connection has it open. Nil while it has none.
-    private struct File {
-        private let pointer: UnsafeMutablePointer<sqlite3_file>
-        private let methods: UnsafePointer<sqlite3_io_methods>
+/// A file as a connection has it open.
+private struct OpenedFile {
+    private let pointer: UnsafeMutablePointer<sqlite3_file>
+    private let methods: UnsafePointer<sqlite3_io_methods>
 
-        init?(_ db: Database) {
-            guard let connection = db.sqliteConnection else { return nil }
-            var pointer: UnsafeMutablePointer<sqlite3_file>?
-            guard
-                sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &pointer) == SQLITE_OK,
-                let pointer, let methods = pointer.pointee.pMethods
-            else { return nil }
-            self.pointer = pointer
-            self.methods = methods
+    /// Nil while the connection has none.
+    ///
+    /// - Parameter file: `SQLITE_FCNTL_FILE_POINTER` for the database, `SQLITE_FCNTL_JOURNAL_POINTER` for its `-wal`.
+    init?(_ db: Database, _ file: Int32) {
+        guard let connection = db.sqliteConnection else { return nil }
+        var pointer: UnsafeMutablePointer<sqlite3_file>?
+        guard
+            sqlite3_file_control(connection, "main", file, &pointer) == SQLITE_OK,
+            let pointer, let methods = pointer.pointee.pMethods
+        else { return nil }
+        self.pointer = pointer
+        self.methods = methods
+    }
+
+    enum Reading {
+        case whole
+        /// The file ends before.
+        case short
+        /// It cannot be told.
+        case failed
+    }
+
+    func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int64) -> Reading {
+        switch ResultCode(rawValue: methods.pointee.xRead(pointer, bytes.baseAddress, Int32(bytes.count), offset)) {
+        case .SQLITE_OK: .whole
+        case .SQLITE_IOERR_SHORT_READ: .short
+        default: .failed
         }
+    }
 
-        /// Nil when it cannot be told.
-        var size: Int64? {
-            var size: Int64 = 0
-            return methods.pointee.xFileSize(pointer, &size) == SQLITE_OK ? size : nil
-        }
-
-        /// Zeros where the file has no such bytes.
-        var header: Header {
-            var header = Header()
-            let code = withUnsafeMutableBytes(of: &header.bytes) { bytes in
-                methods.pointee.xRead(pointer, bytes.baseAddress, Int32(bytes.count), 0)
-            }
-            return code == SQLITE_OK ? header : Header()
-        }
+    /// For the database: where the last committed frame of its `-wal` ends, as the index says that all processes share;
+    /// 0 where there is none. Needs the write lock: then nobody changes it.
+    ///
+    /// The index is that of version 3007000, the only one there is. In its header, in the order of the machine's bytes,
+    /// are the size of a page at 14 (1 for 65,536) and the number of the last frame at 16; a frame has 24 bytes before
+    /// its page, the file 32 before the first frame (https://www.sqlite.org/walformat.html#walidxfmt).
+    var endOfCommits: Int64? {
+        var header: UnsafeMutableRawPointer?
+        guard methods.pointee.iVersion >= 2, let map = methods.pointee.xShmMap else { return nil }
+        guard map(pointer, 0, 32 * 1024, 0, &header) == SQLITE_OK, let header, header.load(as: UInt32.self) == 3_007_000
+        else { return nil }
+        let size = header.load(fromByteOffset: 14, as: UInt16.self)
+        let frames = header.load(fromByteOffset: 16, as: UInt32.self)
+        return frames == 0 ? 0 : 32 + Int64(frames) * (24 + (size == 1 ? 65_536 : Int64(size)))
     }
 }

@@ -1,0 +1,19 @@
+#ifndef C_FILE_IDENTITY_H
+#define C_FILE_IDENTITY_H
+
+#include <stdint.h>
+
+typedef struct {
+    uint64_t device;
+    uint64_t inode;
+} file_identity;
+
+/// Which file has the name; 0, or -1 with `errno`. Nothing is opened, and no symbolic link is left unfollowed.
+///
+/// Like `stat`, but without its times. Since 6.13, Linux gives a file whose times somebody has asked for new ones with
+/// the next write, exact to the nanosecond
+/// (https://docs.kernel.org/filesystems/multigrain-ts.html). Where the file system keeps no journal, `fdatasync` then
+/// writes the inode too: a second write to the disk for each commit. Who asks for no times leaves that alone.
+int file_identity_of(const char *path, file_identity *identity);
+
+#endif
