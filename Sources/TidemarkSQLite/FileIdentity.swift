@@ -8,7 +8,7 @@ struct FileIdentity: Hashable, Sendable {
     /// Nil when there is no such file. Nothing is opened.
     init?(path: String) {
         var identity = file_identity()
-        guard file_identity_of(path, &identity) == 0 else { return nil }
+        guard path.withCString({ file_identity_of($0, &identity) }) == 0 else { return nil }
         device = identity.device
         inode = identity.inode
     }

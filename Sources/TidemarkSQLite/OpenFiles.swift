@@ -10,6 +10,8 @@ final class OpenFiles: Sendable {
     /// As long as it is open, no other file can be mistaken for it.
     let database: FileIdentity
     private let path: String
+    private let logPath: String
+    private let indexPath: String
     private let beside: Mutex<Beside>
 
     private struct Beside {
@@ -22,8 +24,10 @@ final class OpenFiles: Sendable {
     /// - Parameter path: of the database, which is open and has been read.
     init(_ path: String, database: FileIdentity) {
         self.path = path
+        logPath = path + "-wal"
+        indexPath = path + "-shm"
         self.database = database
-        beside = Mutex(Beside(log: Self.log(path), index: Self.index(path)))
+        beside = Mutex(Beside(log: FileIdentity(path: logPath), index: FileIdentity(path: indexPath)))
     }
 
     /// Nothing is open any more: whoever closes a database last takes the other two away.
@@ -31,7 +35,8 @@ final class OpenFiles: Sendable {
 
     /// Whether each of them still has its name; true when they are closed.
     var areInPlace: Bool {
-        let (database, log, index) = (FileIdentity(path: path), Self.log(path), Self.index(path))
+        let database = FileIdentity(path: path)
+        let (log, index) = (FileIdentity(path: logPath), FileIdentity(path: indexPath))
         return beside.withLock { beside in
             if beside.areClosed { return true }
             beside.log = beside.log ?? log
@@ -39,7 +44,4 @@ final class OpenFiles: Sendable {
             return database == self.database && beside.log == log && beside.index == index
         }
     }
-
-    private static func log(_ path: String) -> FileIdentity? { FileIdentity(path: path + "-wal") }
-    private static func index(_ path: String) -> FileIdentity? { FileIdentity(path: path + "-shm") }
 }

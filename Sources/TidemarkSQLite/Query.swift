@@ -178,6 +178,14 @@ struct Query {
     func bytes(_ column: Int32) -> [UInt8] { Array(blob(column)) }
 }
 
+extension Database {
+    /// Since the connection was opened; 0 when it is closed. Without the checks of GRDB's own property.
+    var changedRows: Int {
+        guard let sqliteConnection else { return 0 }
+        return Int(sqlite3_total_changes(sqliteConnection))
+    }
+}
+
 /// SQL that is written out in the source, never put together: so the statements that are kept have a bound.
 ///
 /// A literal of a string takes no memory when it is used, unlike the description of a `StaticString`.

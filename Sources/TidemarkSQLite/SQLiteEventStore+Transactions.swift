@@ -15,11 +15,11 @@ extension SQLiteEventStore {
             if isOwn { try db.beginTransaction(.immediate) } else { try begin(db, waiting: waiting) }
             do {
                 try log.requireWhole(db)
-                let before = db.totalChangesCount
+                let before = db.changedRows
                 let value = try body(db)
                 try requireInPlace()
                 if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
-                if db.totalChangesCount != before { try log.requireCommitted(db) }
+                if db.changedRows != before { try log.requireCommitted(db) }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
@@ -43,9 +43,8 @@ extension SQLiteEventStore {
             try Query.run(db, "BEGIN IMMEDIATE")
             return
         }
-        let limit = configuration.busyTimeout / .milliseconds(1)
         sqlite3_busy_timeout(connection, 0)
-        defer { sqlite3_busy_timeout(connection, Int32(clamping: Int64(limit))) }
+        defer { sqlite3_busy_timeout(connection, busyTimeoutMilliseconds) }
         do {
             try Query.run(db, "BEGIN IMMEDIATE")
         } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {

@@ -63,7 +63,7 @@ private struct OpenedFile {
         guard let connection = db.sqliteConnection else { return nil }
         var pointer: UnsafeMutablePointer<sqlite3_file>?
         guard
-            sqlite3_file_control(connection, "main", file, &pointer) == SQLITE_OK,
+            sqlite3_file_control(connection, nil, file, &pointer) == SQLITE_OK,
             let pointer, let methods = pointer.pointee.pMethods
         else { return nil }
         self.pointer = pointer
