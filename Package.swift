@@ -63,6 +63,7 @@ let package = Package(
             name: "TidemarkSQLite",
             dependencies: [
                 "Tidemark", "CFileIdentity",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],

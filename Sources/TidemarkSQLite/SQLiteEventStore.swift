@@ -19,6 +19,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
+    let busyTimeoutMilliseconds: Int32
     let errors: SQLiteErrors
     let files: OpenFiles
     private let pool: DatabasePool
@@ -55,6 +56,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
         file = opening.file
         self.files = files
         configuration = opening.configuration
+        busyTimeoutMilliseconds = Int32(clamping: Int64(opening.configuration.busyTimeout / .milliseconds(1)))
         errors = opening.errors
         self.pool = pool
         log = WriteAheadLog(ofDatabase: opening.file.path)
@@ -63,10 +65,12 @@ public final class SQLiteEventStore: ImmediateEventStore {
     }
 
     /// Closes the file after what is under way; everything that is asked later throws
-    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is when nobody holds it any more.
+    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is soon after nobody holds it any
+    /// more.
     public func close() async {
         // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
         // fails all the same, the connections go with the store.
+        await writes.finish()
         try? await blocking { [pool, files] in
             try pool.close()
             files.close()
@@ -134,7 +138,10 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// The writer's connection without a transaction, for tests.
     func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            writes.runWithoutTurn { db in continuation.resume(with: Result { try body(db) }) }
+            writes.run { db in
+                let result = Result { try body(db) }
+                return { continuation.resume(with: result) }
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 import GRDB
+import Synchronization
 import TestSupport
 import Testing
 import Tidemark
@@ -6,10 +7,12 @@ import Tidemark
 
 /// Where transactions run: on their caller's thread when nothing keeps them, on the connection's own otherwise.
 @Suite struct WriteQueueTests {
-    private static func queue(_ folder: TemporaryFolder, _ time: ManualTime = ManualTime()) throws -> WriteQueue {
+    private static func queue(
+        _ folder: TemporaryFolder, _ time: ManualTime = ManualTime(), fairnessTimeout: Duration = .seconds(60)
+    ) throws -> WriteQueue {
         WriteQueue(
             pool: try DatabasePool(path: folder.database), turn: try WriteTurn(directory: folder.path),
-            fairnessTimeout: .seconds(60), now: { time.now })
+            fairnessTimeout: fairnessTimeout, now: { time.now })
     }
 
     private static func run(_ queue: WriteQueue) async {
@@ -48,12 +51,41 @@ import Tidemark
         await Self.run(queue)
         #expect(await Self.runHere(queue))
         let other = try WriteTurn(directory: folder.path)
-        #expect(other.take(within: .seconds(60)))
+        other.take()
         #expect(queue.runHere { _ in true } == nil)
-        _ = other.release()
+        other.release()
         #expect(queue.runHere { _ in queue.runHere { _ in true } == nil } == true)
         #expect(queue.runHere { _ -> Bool? in nil } == nil)
         #expect(queue.runHere { _ in true } == true)
+    }
+
+    //  stopped                    this process
+    //  has the turn
+    //                             waits for it, and writes without
+    //                             writes without
+    //  gives the turn back
+    //                             has it again
+    @Test func `a turn that does not come is done without, and taken again when it comes`() async throws {
+        let folder = try TemporaryFolder()
+        let queue = try Self.queue(folder, fairnessTimeout: .zero)
+        await Self.run(queue)
+        let stopped = try WriteTurn(directory: folder.path)
+        stopped.take()
+        for _ in 0..<3 { await Self.run(queue) }
+        #expect(queue.runHere { _ in true } == nil)
+        stopped.release()
+        #expect(await Self.runHere(queue))
+        #expect(queue.runHere { _ in stopped.takeIfFree() } == false)
+    }
+
+    @Test func `what is under way is waited for`() async throws {
+        let folder = try TemporaryFolder()
+        let queue = try Self.queue(folder)
+        let told = Mutex(0)
+        for _ in 0..<10 { queue.run { _ in { told.withLock { $0 += 1 } } } }
+        await queue.finish()
+        #expect(told.withLock { $0 } == 10)
+        await queue.finish()
     }
 
     //  store                                  somebody without a turn

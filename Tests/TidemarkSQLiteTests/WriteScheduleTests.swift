@@ -1,0 +1,188 @@
+import Testing
+@testable import TidemarkSQLite
+
+@Suite struct WriteScheduleTests {
+    private static let large = TurnLength.largeTransaction
+    private static let rest = WriteSchedule<String>.End(releasesTurn: true, wakesThread: false)
+
+    @Test func `what waits is written in its order, with a turn for each`() {
+        let schedule = Schedule()
+        #expect(schedule.isIdle)
+        #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
+        for job in ["a", "b"] { #expect(schedule.add(job)) }
+        #expect(!schedule.isIdle)
+        for job in ["a", "b"] {
+            #expect(schedule.nextStep(at: .zero) == .takeTurn)
+            #expect(schedule.tookTurn(at: .zero) == job)
+            #expect(schedule.end(at: .zero, rows: 1, onThread: true, isWanted: true) == Self.rest)
+        }
+        #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
+        #expect(schedule.isIdle)
+    }
+
+    @Test func `one runs on its caller's thread only where nothing waits or is written, and the turn is free`() {
+        let schedule = Schedule()
+        #expect(!schedule.beginHere(at: .zero, isFree: false))
+        #expect(schedule.isIdle)
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+        #expect(!schedule.isIdle)
+        #expect(!schedule.beginHere(at: .zero, isFree: true))
+        #expect(schedule.end(at: .zero, rows: 1, onThread: false, isWanted: true) == Self.rest)
+        _ = schedule.add("a")
+        #expect(!schedule.beginHere(at: .zero, isFree: true), "it waits for its turn behind the other")
+        _ = schedule.nextStep(at: .zero)
+        #expect(!schedule.beginHere(at: .zero, isFree: true))
+        #expect(schedule.tookTurn(at: .zero) == "a")
+        #expect(!schedule.beginHere(at: .zero, isFree: true))
+    }
+
+    @Test func `what comes while a caller writes is left to the thread`() {
+        let schedule = Schedule()
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+        #expect(schedule.add("a"))
+        #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
+        #expect(
+            schedule.end(at: .zero, rows: 1, onThread: false, isWanted: false)
+                == .init(releasesTurn: true, wakesThread: true))
+        #expect(schedule.nextStep(at: .zero) == .takeTurn)
+    }
+
+    // MARK: A turn that is kept
+
+    @Test(arguments: [true, false])
+    func `after large transactions the turn is kept for the next ones, up to a bound, while others want it`(
+        onThread: Bool
+    ) {
+        let schedule = Schedule()
+        var now = Duration.zero
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: now)
+        #expect(schedule.tookTurn(at: now) == "a")
+        var transactions = 1
+        var isOnThread = true
+        while true {
+            now += .microseconds(400)
+            let end = schedule.end(at: now, rows: Self.large, onThread: isOnThread, isWanted: true)
+            if end.releasesTurn { break }
+            let wait = Duration.microseconds(400) / TurnLength.waitFraction
+            // The thread looks after the turn; a caller that comes meanwhile has it at once.
+            #expect(schedule.nextStep(at: now) == .wait(until: now + wait))
+            if onThread {
+                #expect(schedule.add("next"))
+                #expect(schedule.nextStep(at: now) == .write("next"))
+            } else {
+                isOnThread = false
+                #expect(schedule.beginHere(at: now, isFree: false))
+                #expect(schedule.nextStep(at: now) == .wait(until: now + TurnLength.maximumWait))
+            }
+            transactions += 1
+        }
+        #expect(transactions == TurnLength.maximumTransactions)
+        #expect(schedule.nextStep(at: now) == .wait(until: nil))
+    }
+
+    @Test func `a turn that was kept for nothing is given back`() {
+        let schedule = Schedule()
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: .zero)
+        _ = schedule.tookTurn(at: .zero)
+        #expect(
+            schedule.end(at: .microseconds(400), rows: Self.large, onThread: true, isWanted: true)
+                == .init(releasesTurn: false, wakesThread: false))
+        #expect(schedule.isIdle)
+        #expect(schedule.nextStep(at: .microseconds(400)) == .wait(until: .microseconds(500)))
+        #expect(schedule.nextStep(at: .microseconds(500)) == .releaseTurn)
+        #expect(schedule.nextStep(at: .microseconds(500)) == .wait(until: nil))
+    }
+
+    @Test func `nothing is kept from nobody, nor where nobody looks after it`() {
+        let schedule = Schedule()
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: .zero)
+        _ = schedule.tookTurn(at: .zero)
+        #expect(schedule.end(at: .microseconds(400), rows: Self.large, onThread: true, isWanted: false) == Self.rest)
+        _ = schedule.nextStep(at: .microseconds(400))
+        #expect(schedule.beginHere(at: .microseconds(400), isFree: true))
+        #expect(schedule.end(at: .microseconds(800), rows: Self.large, onThread: false, isWanted: true) == Self.rest)
+    }
+
+    @Test func `a turn in which a caller writes is kept for what waits`() {
+        let schedule = Schedule()
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+        _ = schedule.add("a")
+        #expect(
+            schedule.end(at: .microseconds(400), rows: Self.large, onThread: false, isWanted: true)
+                == .init(releasesTurn: false, wakesThread: true))
+        #expect(schedule.nextStep(at: .microseconds(400)) == .write("a"))
+    }
+
+    // MARK: A turn that does not come
+
+    //  thread                     another thread             callers
+    //                                                        add a, b
+    //  asks for the turn
+    //                             overdue: a, b
+    //                                                        add c: at once
+    //  the turn comes: too late
+    //                                                        add d
+    //  asks for the turn
+    @Test func `without a turn that is overdue everything is written, until it comes`() {
+        let schedule = Schedule()
+        for job in ["a", "b"] { _ = schedule.add(job) }
+        #expect(schedule.nextStep(at: .seconds(1)) == .takeTurn)
+        #expect(schedule.overdue(at: .seconds(1.5), limit: .seconds(1)) == (jobs: [], waited: .seconds(0.5)))
+        #expect(schedule.overdue(at: .seconds(2), limit: .seconds(1)) == (jobs: ["a", "b"], waited: nil))
+        #expect(!schedule.isIdle)
+        #expect(!schedule.add("c"))
+        #expect(!schedule.beginHere(at: .seconds(2), isFree: true))
+        for _ in 0..<3 { schedule.endWithoutTurn() }
+        #expect(schedule.isIdle)
+        #expect(!schedule.beginHere(at: .seconds(2), isFree: true), "the thread may get the turn at any moment")
+        #expect(schedule.tookTurn(at: .seconds(3)) == nil)
+        #expect(schedule.add("d"))
+        #expect(schedule.nextStep(at: .seconds(3)) == .takeTurn)
+        #expect(schedule.tookTurn(at: .seconds(3)) == "d")
+    }
+
+    @Test func `nothing is overdue that nobody waits for`() {
+        let schedule = Schedule()
+        #expect(schedule.overdue(at: .seconds(9), limit: .zero) == (jobs: [], waited: nil))
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: .seconds(9))
+        #expect(schedule.tookTurn(at: .seconds(9)) == "a")
+        #expect(schedule.overdue(at: .seconds(99), limit: .zero) == (jobs: [], waited: nil))
+    }
+
+    @Test func `none runs on its caller's thread while others are written without a turn`() {
+        let schedule = Schedule()
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: .zero)
+        _ = schedule.overdue(at: .zero, limit: .zero)
+        #expect(schedule.tookTurn(at: .zero) == nil)
+        #expect(!schedule.beginHere(at: .zero, isFree: true))
+        schedule.endWithoutTurn()
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+    }
+}
+
+/// A schedule, and whether the turn is free and wanted.
+private final class Schedule {
+    private var schedule = WriteSchedule<String>()
+
+    var isIdle: Bool { schedule.isIdle }
+    func add(_ job: String) -> Bool { schedule.add(job) }
+    func nextStep(at now: Duration) -> WriteSchedule<String>.Step { schedule.nextStep(at: now) }
+    func tookTurn(at now: Duration) -> String? { schedule.tookTurn(at: now) }
+    func overdue(at now: Duration, limit: Duration) -> (jobs: [String], waited: Duration?) {
+        schedule.overdue(at: now, limit: limit)
+    }
+    func endWithoutTurn() { schedule.endWithoutTurn() }
+    func beginHere(at now: Duration, isFree: Bool) -> Bool { schedule.beginHere(at: now) { isFree } }
+    func end(at now: Duration, rows: Int, onThread: Bool, isWanted: Bool) -> WriteSchedule<String>.End {
+        schedule.end(at: now, rows: rows, onThread: onThread) { isWanted }
+    }
+}
+
+extension WriteSchedule<String>.Step: Equatable {
+    public static func == (one: Self, two: Self) -> Bool { "\(one)" == "\(two)" }
+}
