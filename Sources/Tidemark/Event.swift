@@ -56,6 +56,13 @@ public struct EventLimits: Hashable, Sendable {
     public init() {}
 
     /// - Throws: ``TidemarkError/invalidEvent(stream:id:problem:)``.
+    public func check(_ events: [Event], in stream: StreamName) throws {
+        // A span lends its elements: a loop over the array would copy each of them.
+        let span = events.span
+        for index in span.indices { try check(span[index], in: stream) }
+    }
+
+    /// - Throws: ``TidemarkError/invalidEvent(stream:id:problem:)``.
     public func check(_ event: Event, in stream: StreamName) throws {
         func fail(_ problem: String) -> TidemarkError {
             // The id may be what is too long: what is shown of it has a bound too.
@@ -74,5 +81,13 @@ public struct EventLimits: Hashable, Sendable {
         if event.payload.count > payloadBytes {
             throw fail("its payload has \(event.payload.count) bytes, the limit is \(payloadBytes)")
         }
+    }
+}
+
+extension [Event] {
+    /// How many bytes their payloads have together.
+    package var payloadBytes: Int {
+        let span = span
+        return span.indices.reduce(0) { $0 + span[$1].payload.count }
     }
 }

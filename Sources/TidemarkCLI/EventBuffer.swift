@@ -33,7 +33,7 @@ final class EventBuffer: Sendable {
         wake { state in
             if state.isAbandoned { return }
             state.events += events
-            state.bytes += events.reduce(0) { $0 + $1.payload.count }
+            state.bytes += events.payloadBytes
         }
         while waitsForRoom() { room.wait() }
     }
@@ -88,7 +88,7 @@ final class EventBuffer: Sendable {
             } else {
                 state.events = []
             }
-            state.bytes -= events.reduce(0) { $0 + $1.payload.count }
+            state.bytes -= events.payloadBytes
             defer { state.isProducerWaiting = false }
             return (events, state.isProducerWaiting)
         }

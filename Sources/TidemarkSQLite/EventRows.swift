@@ -29,41 +29,23 @@ struct EventRows {
         try query.bind(state.writerRow, at: 7)
         try query.bind(persistedAt, at: 8)
         try query.bind(state.commitNumber + 1, at: 9)
+        var outcomes: [PersistOutcome] = []
+        outcomes.reserveCapacity(events.count)
         var next = first.rawValue
-        return try events.map { event in
-            if try insert(event, as: StreamID(next), with: query) {
-                defer { next += 1 }
-                return .persisted(StreamID(next))
+        // A span lends its elements: nothing of an event is copied but by SQLite, into the page.
+        let span = events.span
+        for index in span.indices {
+            if try query.insert(span[index], as: StreamID(next)) {
+                outcomes.append(.persisted(StreamID(next)))
+                next += 1
+                continue
             }
-            guard let existing = try streamID(ofEvent: event.id) else {
+            guard let existing = try streamID(ofEvent: span[index].id) else {
                 throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "the index of event ids names no event")
             }
-            return .alreadyPersisted(existing)
+            outcomes.append(.alreadyPersisted(existing))
         }
-    }
-
-    /// Whether it was inserted. Nothing of the event is copied but by SQLite, into the page.
-    private func insert(_ event: Event, as id: StreamID, with query: Query) throws -> Bool {
-        try query.bind(id.rawValue, at: 2)
-        return try query.withStatic(event.id, at: 3) {
-            try query.withStatic(event.type, at: 4) {
-                guard let key = event.key else {
-                    try query.bindNull(at: 5)
-                    return try insert(payload: event.payload, with: query)
-                }
-                return try query.withStatic(key, at: 5) { try insert(payload: event.payload, with: query) }
-            }
-        }
-    }
-
-    private func insert(payload: [UInt8], with query: Query) throws -> Bool {
-        try payload.withUnsafeBytes { payload in
-            try query.bindStatic(payload, at: 6)
-            // Before the bytes go, the statement lets go of them, and of the texts.
-            defer { query.rewind(clearing: 3...6) }
-            _ = try query.step()
-            return query.changes == 1
-        }
+        return outcomes
     }
 
     /// Whether the row was free; then no event can take it any more.
@@ -107,5 +89,31 @@ struct EventRows {
         try Query.first(
             db, "SELECT kind FROM tidemark_events WHERE stream = ? AND stream_id = ?", state.streamRow, id
         ) { $0.number(0) }
+    }
+}
+
+extension Query {
+    /// Binds what is the event's own and inserts it; whether there was none with its id.
+    fileprivate func insert(_ event: borrowing Event, as id: StreamID) throws -> Bool {
+        try bind(id.rawValue, at: 2)
+        return try withStatic(event.id, at: 3) {
+            try withStatic(event.type, at: 4) {
+                guard let key = event.key else {
+                    try bindNull(at: 5)
+                    return try insert(payload: event.payload)
+                }
+                return try withStatic(key, at: 5) { try insert(payload: event.payload) }
+            }
+        }
+    }
+
+    private func insert(payload: borrowing [UInt8]) throws -> Bool {
+        try payload.withUnsafeBytes { payload in
+            try bindStatic(payload, at: 6)
+            // Before the bytes go, the statement lets go of them, and of the texts.
+            defer { rewind(clearing: 3...6) }
+            _ = try step()
+            return changes == 1
+        }
     }
 }

@@ -60,7 +60,7 @@ extension SQLiteEventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) throws -> [PersistOutcome]? {
         if events.isEmpty { return [] }
-        guard CallerThreadUse.mayTake(events: events.count, bytes: events.reduce(0) { $0 + $1.payload.count }) else {
+        guard CallerThreadUse.mayTake(events: events.count, bytes: events.payloadBytes) else {
             return nil
         }
         return try transactHere { db in try insert(db, events, in: stream, by: writer, known: known) }?.get()

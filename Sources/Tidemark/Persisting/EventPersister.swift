@@ -45,7 +45,7 @@ public final class EventPersister: Sendable {
     ///   `CancellationError` when the task is cancelled, and then the events are persisted either all or not at all;
     ///   ``TidemarkError/instanceTaken(stream:writer:by:)``, or what the store throws.
     public func persist(_ events: [Event]) async throws -> [PersistOutcome] {
-        for event in events { try limits.check(event, in: stream) }
+        try limits.check(events, in: stream)
         if events.isEmpty { return [] }
         try Task.checkCancellation()
         if let immediateStore, let outcomes = try persistAlone(events, immediateStore) { return outcomes }
@@ -53,7 +53,7 @@ public final class EventPersister: Sendable {
         let request = state.withLock { state in
             PersistQueue.Request(
                 number: state.queue.makeNumber(), events: events,
-                bytes: events.reduce(0) { $0 + $1.payload.count }, result: result)
+                bytes: events.payloadBytes, result: result)
         }
         try await enter(request)
         return try await withTaskCancellationHandler {
