@@ -35,6 +35,8 @@ public struct InFlightIDs: Sendable {
     public var count: Int { entries.count - finishedCount }
     /// The lowest ID in flight. (The lower end never holds a finished one.)
     public var lowest: Entry? { entries.first }
+    /// The same without the rest of its entry, for the hot path.
+    var lowestID: StreamID? { entries.isEmpty ? nil : entries[0].id }
 
     public var inFlight: [Entry] { entries.filter { $0.phase != .finished } }
 
@@ -47,7 +49,7 @@ public struct InFlightIDs: Sendable {
     /// - Precondition: the ID is not in flight already.
     public mutating func insert(_ id: StreamID, scope: Int, since: Duration, deadline: Duration) {
         let entry = Entry(id: id, scope: scope, deadline: deadline, since: since, phase: .held)
-        guard let last = entries.last, last.id >= id else {
+        if entries.isEmpty || entries[entries.count - 1].id < id {
             entries.append(entry)
             return
         }
@@ -64,12 +66,14 @@ public struct InFlightIDs: Sendable {
         return true
     }
 
-    /// Marks the ID as finished; false when it was not in flight.
+    /// Marks the ID as finished; false when it was not in flight, or is not held although it has to be.
     ///
     /// `passed` is called with the IDs that have nothing in flight below them any more, or are handed over because
     /// many have gathered behind one that is stuck: ascending, each once.
-    public mutating func finish(_ id: StreamID, passed: (StreamID) -> Void) -> Bool {
-        guard let index = index(of: id), entries[index].phase != .finished else { return false }
+    public mutating func finish(_ id: StreamID, ifHeld: Bool = false, passed: (StreamID) -> Void) -> Bool {
+        guard let index = index(of: id) else { return false }
+        let phase = entries[index].phase
+        guard phase == .held || (!ifHeld && phase == .givenUp) else { return false }
         entries[index].phase = .finished
         finishedCount += 1
         dropFinished(passed: passed)
@@ -92,10 +96,11 @@ public struct InFlightIDs: Sendable {
     }
 
     private mutating func dropFinished(passed: (StreamID) -> Void) {
-        while let first = entries.first, first.phase == .finished {
+        while !entries.isEmpty, entries[0].phase == .finished {
+            let id = entries[0].id
             entries.removeFirst()
             finishedCount -= 1
-            passed(first.id)
+            passed(id)
         }
     }
 
@@ -119,8 +124,8 @@ public struct InFlightIDs: Sendable {
     }
 
     private func index(of id: StreamID) -> Int? {
-        guard let first = entries.first else { return nil }
-        if first.id == id { return 0 }
+        if entries.isEmpty { return nil }
+        if entries[0].id == id { return 0 }
         let place = lowerBound(id)
         return place < entries.count && entries[place].id == id ? place : nil
     }

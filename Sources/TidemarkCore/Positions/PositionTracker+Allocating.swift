@@ -65,8 +65,8 @@ extension PositionTracker {
 
     /// The same, unless its scope has no say about it any more. False when it was not held, and then nothing changes.
     public mutating func finishHeld(_ id: StreamID) -> Bool {
-        guard inFlight.phase(of: id) == .held else { return false }
-        return finish(id)
+        defer { update() }
+        return finishOwn(id, ifHeld: true)
     }
 
     /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this
@@ -91,8 +91,8 @@ extension PositionTracker {
         withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
     }
 
-    mutating func finishOwn(_ id: StreamID) -> Bool {
-        let wasInFlight = withPassed { inFlight, passed in inFlight.finish(id, passed: passed) }
+    mutating func finishOwn(_ id: StreamID, ifHeld: Bool = false) -> Bool {
+        let wasInFlight = withPassed { inFlight, passed in inFlight.finish(id, ifHeld: ifHeld, passed: passed) }
         if wasInFlight { known = max(known, id) }
         return wasInFlight
     }

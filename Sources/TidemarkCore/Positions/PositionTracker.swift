@@ -107,7 +107,7 @@ public struct PositionTracker: Sendable {
     mutating func update() {
         if own != nil {
             var reachable = known
-            if let lowest = inFlight.lowest { reachable = min(reachable, StreamID(lowest.id.rawValue - 1)) }
+            if let lowest = inFlight.lowestID { reachable = min(reachable, StreamID(lowest.rawValue - 1)) }
             if let floor = floors.lowest { reachable = min(reachable, floor) }
             // What the database has as durable was promised, whatever this instance knows by now.
             ownPosition = max(ownPosition, reachable)
