@@ -27,12 +27,8 @@ struct AuditCommand: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        setUpLogging(verbose: database.verbose)
-        let interruption = try Interruption()
-        interruption.listen()
-        let output = Output(interruption: interruption)
         let command = self
-        try await interruption.cancelling {
+        try await Interruption.cancels(verbose: database.verbose) { output in
             let store = try await command.database.openForReading().store
             let audit = try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
             let report = AuditReport(audit: audit)

@@ -72,8 +72,17 @@ final class Interruption: Sendable {
         if isRequested { handler() }
     }
 
+    /// Runs a command that writes to standard output, until it is interrupted.
+    static func cancels(verbose: Bool, _ command: @escaping @Sendable (Output) async throws -> Void) async throws {
+        setUpLogging(verbose: verbose)
+        let interruption = try Interruption()
+        interruption.listen()
+        let output = Output(interruption: interruption)
+        try await interruption.cancelling { try await command(output) }
+    }
+
     /// Runs `body` and cancels it on the first signal: then its cancellation is the end in order, and no error.
-    func cancelling(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    private func cancelling(_ body: @escaping @Sendable () async throws -> Void) async throws {
         let task = Task { try await body() }
         onRequest { task.cancel() }
         do {

@@ -24,12 +24,8 @@ struct StatusCommand: AsyncParsableCommand {
     var watch = false
 
     func run() async throws {
-        setUpLogging(verbose: database.verbose)
-        let interruption = try Interruption()
-        interruption.listen()
-        let output = Output(interruption: interruption)
         let command = self
-        try await interruption.cancelling {
+        try await Interruption.cancels(verbose: database.verbose) { output in
             let store = try await command.database.openForReading().store
             try await command.show(store, output)
         }

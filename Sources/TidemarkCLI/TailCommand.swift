@@ -48,20 +48,17 @@ struct TailCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        setUpLogging(verbose: database.verbose)
-        let interruption = try Interruption()
-        interruption.listen()
-        let output = Output(interruption: interruption)
         let progress = Progress(label: "read", isShown: follow && Progress.isTerminal && !Output.isTerminal)
         let command = self
-        try await interruption.cancelling {
+        try await Interruption.cancels(verbose: database.verbose) { output in
             try await progress.shown { try await command.tail(output, progress) }
         }
     }
 
     private func tail(_ output: Output, _ progress: Progress) async throws {
         let (store, isReadOnly) = try await openStore(progress)
-        let end = follow ? nil : try await newestEvent(store)
+        let newest = try await newestEvent(store)
+        let end = follow ? nil : newest
         if end == 0 { return }
         let log = try await openLog(store, isReadOnly: isReadOnly)
         let tail = Tail(log: log, output: output, progress: progress, end: end, timeout: .seconds(timeout))
@@ -75,11 +72,13 @@ struct TailCommand: AsyncParsableCommand {
         }
     }
 
+    /// 0 for a stream that is not there yet, which is waited for: whoever has mistyped its name is told.
     private func newestEvent(_ store: SQLiteEventStore) async throws -> StreamID {
-        guard let status = try await store.status(of: database.stream) else {
-            throw TidemarkError.unknownStream(stream: database.stream, store: store.path)
-        }
-        return status.newestEvent
+        if let status = try await store.status(of: database.stream) { return status.newestEvent }
+        let error = TidemarkError.unknownStream(stream: database.stream, store: store.path)
+        guard follow else { throw error }
+        StandardStreams.writeError("tidemark: waiting: " + "\(error)".onOneLine)
+        return 0
     }
 
     /// The database; with `--follow`, once it is there with its schema.

@@ -153,4 +153,19 @@ import Testing
         tail.send(SIGTERM)
         #expect(try await tail.outcome().status == 0)
     }
+
+    @Test func `a tail with follow says that nobody has joined its stream yet, and waits`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
+        let tail = try Program(["tail", "--database", folder.database, "--follow", "--stream", "other"])
+        try await eventually { !tail.errors.isEmpty }
+        #expect(tail.errors.contains("no stream named other"))
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", "--stream", "other",
+            input: bytes(generatedLines(0..<1)))
+        try await tail.waitForLines(1)
+        tail.send(SIGTERM)
+        let outcome = try await tail.outcome()
+        #expect(outcome.status == 0 && outcome.errorLines.count == 1)
+    }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Synchronization
 import Tidemark
 
@@ -23,13 +24,9 @@ struct WatchCommand: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        setUpLogging(verbose: true)
-        let interruption = try Interruption()
-        interruption.listen()
-        let output = Output(interruption: interruption)
         let transport = try replication.transport()
         let report = WatchReport(format: json ? .json : .text)
-        try await interruption.cancelling {
+        try await Interruption.cancels(verbose: true) { output in
             try await Watch(transport: transport, report: report, output: output).run()
         }
     }
@@ -53,7 +50,12 @@ struct RequiredReplicationOptions: ParsableArguments {
 
     /// - Throws: `ValidationError`.
     func transport() throws -> any ReplicationTransport {
-        guard let transport = try Replication(parsing: way).watchedTransport() else {
+        let replication = try Replication(parsing: way)
+        // The transport makes it, so that one can begin to watch first: whoever has mistyped its name is told.
+        if case .unix(let directory) = replication, access(directory, F_OK) != 0 {
+            StandardStreams.writeError("tidemark: waiting: there was no folder \(directory) until now".onOneLine)
+        }
+        guard let transport = try replication.watchedTransport() else {
             throw ValidationError("--replication takes a place to listen to, not \(way)")
         }
         return transport
