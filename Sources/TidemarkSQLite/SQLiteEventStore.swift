@@ -65,8 +65,8 @@ public final class SQLiteEventStore: ImmediateEventStore {
     }
 
     /// Closes the file after what is under way; everything that is asked later throws
-    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is soon after nobody holds it any
-    /// more.
+    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is when nobody holds it any more, a
+    /// second after its last write, or when the turn comes that it still waits for.
     public func close() async {
         // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
         // fails all the same, the connections go with the store.

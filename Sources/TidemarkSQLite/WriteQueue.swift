@@ -47,14 +47,12 @@ final class WriteQueue: Sendable {
 
     /// - Parameter transaction: runs in this process's turn, or when that has not come in time.
     func run(_ transaction: @escaping Transaction) {
-        let (waits, needsThread) = state.withLock { state in
-            guard turn != nil, state.schedule.add(transaction) else { return (false, false) }
-            defer { state.hasThread = true }
-            return (true, !state.hasThread)
+        let waits = state.withLock { state in
+            guard turn != nil, state.schedule.add(transaction) else { return false }
+            wakeThread(&state)
+            return true
         }
-        guard waits else { return runWithoutTurn(transaction) }
-        woken.signal()
-        if needsThread { startThread() }
+        if !waits { runWithoutTurn(transaction) }
     }
 
     /// Runs the transaction on this thread, if there is nothing to wait for and the last one was quick; nil where it did
@@ -73,12 +71,11 @@ final class WriteQueue: Sendable {
             let start = now()
             let value = transaction(db)
             let rows = db.changedRows - rowsBefore
-            let wakesThread = state.withLock { state in
+            state.withLock { state in
                 let end = now()
                 state.callerThread.ranHere(for: end - start)
-                return self.end(&state, at: end, rows: rows, onThread: false, turn)
+                self.end(&state, at: end, rows: rows, onThread: false, turn)
             }
-            if wakesThread { woken.signal() }
             return value
         }
     }
@@ -93,20 +90,24 @@ final class WriteQueue: Sendable {
 
     private func runWithoutTurn(_ transaction: @escaping Transaction) {
         pool.asyncWriteWithoutTransaction { [self] db in
+            let start = now()
             let tell = transaction(db)
             // Before the callers hear of it: what they write next may run on their own threads.
-            if turn != nil { state.withLock { $0.schedule.endWithoutTurn() } }
+            if turn != nil {
+                state.withLock { state in
+                    state.callerThread.ranElsewhere(for: now() - start)
+                    state.schedule.endWithoutTurn()
+                }
+            }
             tell()
         }
     }
 
     /// The turn is given back here, under the lock: whoever begins next would take it once more on the same descriptor.
-    private func end(
-        _ state: inout State, at now: Duration, rows: Int, onThread: Bool, _ turn: WriteTurn
-    ) -> Bool {
+    private func end(_ state: inout State, at now: Duration, rows: Int, onThread: Bool, _ turn: WriteTurn) {
         let end = state.schedule.end(at: now, rows: rows, onThread: onThread) { turn.isWanted }
         if end.releasesTurn { turn.release() }
-        return end.wakesThread
+        if end.wakesThread { wakeThread(&state) }
     }
 
     // MARK: The thread
@@ -114,7 +115,10 @@ final class WriteQueue: Sendable {
     /// How long the thread stays when there is nothing to write: whoever has waited once will again.
     private static let idleTime = Duration.seconds(1)
 
-    private func startThread() {
+    private func wakeThread(_ state: inout State) {
+        woken.signal()
+        if state.hasThread { return }
+        state.hasThread = true
         let thread = Thread { self.work() }
         thread.name = "tidemark.write"
         thread.start()
@@ -163,7 +167,7 @@ final class WriteQueue: Sendable {
             state.withLock { state in
                 let end = now()
                 state.callerThread.ranElsewhere(for: end - start)
-                _ = self.end(&state, at: end, rows: rows, onThread: true, turn)
+                self.end(&state, at: end, rows: rows, onThread: true, turn)
             }
             return tell
         }
@@ -191,13 +195,16 @@ final class WriteQueue: Sendable {
 
     /// One look at a time, for whatever turn is waited for then: to look after each of them would cost each of them.
     private func look(after delay: Duration) {
-        DispatchQueue.global().asyncAfter(deadline: .now() + delay.inSeconds) { [self] in
-            let (overdue, waited) = state.withLock { state in
+        // While something waits the thread holds the queue.
+        DispatchQueue.global().asyncAfter(deadline: .now() + delay.inSeconds) { [weak self] in
+            guard let self else { return }
+            let waited = state.withLock { state in
                 let (overdue, waited) = state.schedule.overdue(at: now(), limit: fairnessTimeout)
                 state.isWatched = waited != nil
-                return (overdue, waited)
+                // Under the lock: nothing that comes later, such as the end of the store, gets in front of them.
+                for transaction in overdue { runWithoutTurn(transaction) }
+                return waited
             }
-            for transaction in overdue { runWithoutTurn(transaction) }
             if let waited { look(after: fairnessTimeout - waited) }
         }
     }

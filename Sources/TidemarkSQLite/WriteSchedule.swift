@@ -23,8 +23,6 @@ struct WriteSchedule<Job> {
     private var waiting: Deque<Job> = []
     /// How many are written, or are about to be, without a turn.
     private var withoutTurn = 0
-    /// Whether the thread looks again before long: only then is a turn kept after a transaction on another thread.
-    private var isGuarded = false
 
     /// Whether nothing is written or waits to be.
     var isIdle: Bool {
@@ -64,23 +62,22 @@ struct WriteSchedule<Job> {
         case .asked, .overdue:
             preconditionFailure("the thread waits for its turn")
         case .none:
-            isGuarded = false
             if waiting.isEmpty { return .wait(until: nil) }
             turn = .asked(since: now)
             return .takeTurn
         case .held:
-            // By a caller, which wakes the thread for what waits, and may keep the turn if it is looked after.
-            return .wait(until: isGuarded ? now + TurnLength.maximumWait : nil)
+            // By a caller, which wakes the thread for what waits, and for a turn that it keeps.
+            return .wait(until: nil)
         case .kept(let length, let end):
-            if !waiting.isEmpty {
-                turn = .held(length.withTransaction(at: now))
-                return .write(waiting.removeFirst())
-            }
+            // Late: the machine was busy. Others have waited for as long as was promised to them.
             if now >= end {
                 turn = .none
                 return .releaseTurn
             }
-            isGuarded = true
+            if !waiting.isEmpty {
+                turn = .held(length.withTransaction(at: now))
+                return .write(waiting.removeFirst())
+            }
             return .wait(until: end)
         }
     }
@@ -119,7 +116,8 @@ struct WriteSchedule<Job> {
         case .none:
             guard takeIfFree() else { return false }
             turn = .held(TurnLength(at: now))
-        case .kept(let length, _):
+        case .kept(let length, let end):
+            guard now < end else { return false }
             turn = .held(length.withTransaction(at: now))
         }
         return true
@@ -130,7 +128,7 @@ struct WriteSchedule<Job> {
     struct End: Equatable {
         /// Whether to give the turn back.
         var releasesTurn: Bool
-        /// Whether to wake the thread: something waits.
+        /// Whether to wake the thread: something waits, or the turn is kept and has to be given back.
         var wakesThread: Bool
     }
 
@@ -142,14 +140,11 @@ struct WriteSchedule<Job> {
     ///   - isWanted: whether somebody else waits for the turn. Where nobody does, there is nobody to keep it from.
     mutating func end(at now: Duration, rows: Int, onThread: Bool, isWanted: () -> Bool) -> End {
         guard case .held(let length) = turn else { preconditionFailure("only a turn that is used is ended") }
-        let wakesThread = !onThread && !waiting.isEmpty
-        if onThread || isGuarded || wakesThread,
-            let wait = length.wait(afterTransactionAt: now, rows: rows), isWanted()
-        {
+        if let wait = length.wait(afterTransactionAt: now, rows: rows), isWanted() {
             turn = .kept(length, until: now + wait)
-            return End(releasesTurn: false, wakesThread: wakesThread)
+            return End(releasesTurn: false, wakesThread: !onThread)
         }
         turn = .none
-        return End(releasesTurn: true, wakesThread: wakesThread)
+        return End(releasesTurn: true, wakesThread: !onThread && !waiting.isEmpty)
     }
 }

@@ -22,12 +22,8 @@ import Tidemark
     }
 
     /// Until what ran last has given the connection back.
-    private static func runHere(_ queue: WriteQueue) async -> Bool {
-        for _ in 0..<1_000 {
-            if queue.runHere({ _ in true }) == true { return true }
-            await Task.yield()
-        }
-        return false
+    private static func runHere(_ queue: WriteQueue) async throws {
+        try await eventually("the connection free") { queue.runHere { _ in true } == true }
     }
 
     @Test func `one runs here after a quick one, and not after a slow one`() async throws {
@@ -36,7 +32,7 @@ import Tidemark
         let queue = try Self.queue(folder, time)
         #expect(queue.runHere { _ in true } == nil, "nothing is known yet")
         await Self.run(queue)
-        #expect(await Self.runHere(queue))
+        try await Self.runHere(queue)
         let slow: Bool? = queue.runHere { _ in
             time.advance(by: CallerThreadUse.quickTransaction + .microseconds(1))
             return true
@@ -49,7 +45,7 @@ import Tidemark
         let folder = try TemporaryFolder()
         let queue = try Self.queue(folder)
         await Self.run(queue)
-        #expect(await Self.runHere(queue))
+        try await Self.runHere(queue)
         let other = try WriteTurn(directory: folder.path)
         other.take()
         #expect(queue.runHere { _ in true } == nil)
@@ -74,17 +70,22 @@ import Tidemark
         for _ in 0..<3 { await Self.run(queue) }
         #expect(queue.runHere { _ in true } == nil)
         stopped.release()
-        #expect(await Self.runHere(queue))
+        try await Self.runHere(queue)
         #expect(queue.runHere { _ in stopped.takeIfFree() } == false)
     }
 
     @Test func `what is under way is waited for`() async throws {
         let folder = try TemporaryFolder()
         let queue = try Self.queue(folder)
-        let told = Mutex(0)
-        for _ in 0..<10 { queue.run { _ in { told.withLock { $0 += 1 } } } }
+        let written = Mutex(0)
+        for _ in 0..<10 {
+            queue.run { _ in
+                written.withLock { $0 += 1 }
+                return {}
+            }
+        }
         await queue.finish()
-        #expect(told.withLock { $0 } == 10)
+        #expect(written.withLock { $0 } == 10)
         await queue.finish()
     }
 

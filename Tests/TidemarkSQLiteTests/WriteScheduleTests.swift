@@ -64,21 +64,34 @@ import Testing
             now += .microseconds(400)
             let end = schedule.end(at: now, rows: Self.large, onThread: isOnThread, isWanted: true)
             if end.releasesTurn { break }
-            let wait = Duration.microseconds(400) / TurnLength.waitFraction
-            // The thread looks after the turn; a caller that comes meanwhile has it at once.
-            #expect(schedule.nextStep(at: now) == .wait(until: now + wait))
+            // The thread looks after it; a caller that comes meanwhile has it at once.
+            #expect(end.wakesThread == !isOnThread)
+            #expect(schedule.nextStep(at: now) == .wait(until: now + .microseconds(400) / TurnLength.waitFraction))
             if onThread {
                 #expect(schedule.add("next"))
                 #expect(schedule.nextStep(at: now) == .write("next"))
             } else {
                 isOnThread = false
                 #expect(schedule.beginHere(at: now, isFree: false))
-                #expect(schedule.nextStep(at: now) == .wait(until: now + TurnLength.maximumWait))
+                #expect(schedule.nextStep(at: now) == .wait(until: nil))
             }
             transactions += 1
         }
         #expect(transactions == TurnLength.maximumTransactions)
         #expect(schedule.nextStep(at: now) == .wait(until: nil))
+    }
+
+    @Test func `a turn that is kept ends in time, whoever comes late`() {
+        let schedule = Schedule()
+        _ = schedule.add("a")
+        _ = schedule.nextStep(at: .zero)
+        _ = schedule.tookTurn(at: .zero)
+        _ = schedule.end(at: .microseconds(400), rows: Self.large, onThread: true, isWanted: true)
+        #expect(!schedule.beginHere(at: .microseconds(500), isFree: false))
+        #expect(schedule.add("late"))
+        #expect(schedule.nextStep(at: .microseconds(500)) == .releaseTurn)
+        #expect(schedule.nextStep(at: .microseconds(500)) == .takeTurn)
+        #expect(schedule.tookTurn(at: .microseconds(900)) == "late")
     }
 
     @Test func `a turn that was kept for nothing is given back`() {
@@ -95,15 +108,14 @@ import Testing
         #expect(schedule.nextStep(at: .microseconds(500)) == .wait(until: nil))
     }
 
-    @Test func `nothing is kept from nobody, nor where nobody looks after it`() {
+    @Test func `nothing is kept from nobody`() {
         let schedule = Schedule()
         _ = schedule.add("a")
         _ = schedule.nextStep(at: .zero)
         _ = schedule.tookTurn(at: .zero)
         #expect(schedule.end(at: .microseconds(400), rows: Self.large, onThread: true, isWanted: false) == Self.rest)
-        _ = schedule.nextStep(at: .microseconds(400))
         #expect(schedule.beginHere(at: .microseconds(400), isFree: true))
-        #expect(schedule.end(at: .microseconds(800), rows: Self.large, onThread: false, isWanted: true) == Self.rest)
+        #expect(schedule.end(at: .microseconds(800), rows: Self.large, onThread: false, isWanted: false) == Self.rest)
     }
 
     @Test func `a turn in which a caller writes is kept for what waits`() {

@@ -1,4 +1,5 @@
-import Dispatch
+import Foundation
+import Synchronization
 import TestSupport
 import Testing
 @testable import TidemarkSQLite
@@ -9,10 +10,13 @@ import Testing
         let folder = try TemporaryFolder()
         let one = try WriteTurn(directory: folder.path)
         let two = try WriteTurn(directory: folder.path)
+        let other = try WriteTurn(directory: folder.path)
         for turn in [one, two, two, one] {
             turn.take()
+            #expect(!other.takeIfFree())
             turn.release()
         }
+        #expect(other.takeIfFree())
     }
 
     //  one                        two
@@ -40,24 +44,28 @@ import Testing
         one.release()
     }
 
-    @Test func `turns go round between writers that never pause`() async throws {
+    @Test func `of writers that never pause one has the turn at a time`() async throws {
         let folder = try TemporaryFolder()
-        let done = try await withThrowingTaskGroup(of: Int.self) { group in
+        let holders = Holders()
+        let clashes = try await withThrowingTaskGroup(of: Int.self) { group in
             for _ in 0..<4 {
                 group.addTask {
                     let turn = try WriteTurn(directory: folder.path)
                     return try await blocking {
-                        for _ in 0..<200 {
+                        (0..<200).count { _ in
                             turn.take()
+                            let isAlone = holders.count.add(1, ordering: .relaxed).oldValue == 0
+                            sched_yield()
+                            holders.count.subtract(1, ordering: .relaxed)
                             turn.release()
+                            return !isAlone
                         }
-                        return 200
                     }
                 }
             }
             return try await group.reduce(0, +)
         }
-        #expect(done == 800)
+        #expect(clashes == 0)
     }
 
     @Test func `who does not want to wait gets a turn that is free, and leaves nothing behind for one that is not`()
@@ -72,5 +80,9 @@ import Testing
         one.release()
         #expect(two.takeIfFree())
         two.release()
+    }
+
+    private final class Holders: Sendable {
+        let count = Atomic(0)
     }
 }

@@ -24,9 +24,10 @@ struct WatchCommand: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        let transport = try replication.transport()
-        let report = WatchReport(format: json ? .json : .text)
+        let command = self
         try await Interruption.cancels(verbose: true) { output in
+            let transport = try command.replication.transport()
+            let report = WatchReport(format: command.json ? .json : .text)
             try await Watch(transport: transport, report: report, output: output).run()
         }
     }
@@ -52,8 +53,8 @@ struct RequiredReplicationOptions: ParsableArguments {
     func transport() throws -> any ReplicationTransport {
         let replication = try Replication(parsing: way)
         // The transport makes it, so that one can begin to watch first: whoever has mistyped its name is told.
-        if case .unix(let directory) = replication, access(directory, F_OK) != 0 {
-            StandardStreams.writeError("tidemark: waiting: there was no folder \(directory) until now".onOneLine)
+        if case .unix(let directory) = replication, access(directory, F_OK) != 0, errno == ENOENT {
+            StandardStreams.writeError("tidemark: waiting: there was no folder \(directory)".onOneLine)
         }
         guard let transport = try replication.watchedTransport() else {
             throw ValidationError("--replication takes a place to listen to, not \(way)")

@@ -87,7 +87,7 @@ public struct InFlightIDs: Sendable {
     }
 
     /// Takes the ID out without its being finished: it is void, and may be handed out again. False when it was not in
-    /// flight. `passed` is called as by ``finish(_:passed:)``.
+    /// flight. `passed` is called as by ``finish(_:ifHeld:passed:)``.
     public mutating func discard(_ id: StreamID, passed: (StreamID) -> Void) -> Bool {
         guard let index = index(of: id), entries[index].phase != .finished else { return false }
         entries.remove(at: index)
