@@ -8,7 +8,7 @@ CREATE TABLE tidemark_schema (
     version INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO tidemark_schema (version) VALUES (1);
+INSERT INTO tidemark_schema (version) VALUES (2);
 
 -- An ordered log of events, and the one sequence that all its writers share.
 CREATE TABLE tidemark_streams (
@@ -16,19 +16,30 @@ CREATE TABLE tidemark_streams (
     name TEXT NOT NULL UNIQUE,
     -- The newest ID that was handed out; the first is 1.
     sequence INTEGER NOT NULL DEFAULT 0 CHECK (sequence >= 0),
-    -- The number of the newest transaction that wrote rows of this stream.
+    -- The number of the newest transaction that wrote rows of this stream: a count, and below it 20 random bits, by which
+    -- a commit is told from that of another life of this database, which a restored backup begins.
     commit_number INTEGER NOT NULL DEFAULT 0,
-    -- Raised by each join, leave and retirement, in their own transaction.
-    membership_version INTEGER NOT NULL DEFAULT 1
+    -- Raised by each join, leave and retirement, in their own transaction, by a random step.
+    membership_version INTEGER NOT NULL DEFAULT 1,
+    -- The highest epoch of all names that were forgotten: a name that is new begins above it, so that no epoch comes twice.
+    forgotten_epoch INTEGER NOT NULL DEFAULT 0,
+    -- How many of the first commits have numbers that are counts alone: those of the schema's version 1.
+    unmarked_commits INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- Every instance that ever joined. Only the newest epoch of a member may commit, and only above its position.
-CREATE TABLE tidemark_writers (
-    writer INTEGER PRIMARY KEY,
+-- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its
+-- position.
+CREATE TABLE tidemark_instances (
+    -- AUTOINCREMENT: events name their writer by it, so that it is never given away again.
+    writer INTEGER PRIMARY KEY AUTOINCREMENT,
     stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
     instance TEXT NOT NULL,
     epoch INTEGER NOT NULL,
+    -- Drawn at each join: two databases, or two lives of one, have no writer in common.
+    nonce INTEGER NOT NULL,
     is_member INTEGER NOT NULL CHECK (is_member IN (0, 1)),
+    -- When it left or was retired; null while it is a member.
+    left_at INTEGER,
     -- The durable position: no event of this epoch at or below it will be committed from now on.
     position INTEGER NOT NULL,
     -- Whether somebody else raised the position since the writer's last heartbeat.
@@ -46,6 +57,15 @@ CREATE TABLE tidemark_writers (
     -- nobody lives who has left its file unlocked. Null where it could not be made.
     process_file TEXT,
     UNIQUE (stream, instance)
+) STRICT;
+
+-- What a snapshot looks at: however many have left, it looks at members alone.
+CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
+
+-- The names of writers that were forgotten, for the events that they wrote.
+CREATE TABLE tidemark_former_instances (
+    writer INTEGER PRIMARY KEY,
+    instance TEXT NOT NULL
 ) STRICT;
 
 -- One row for each finished ID.
@@ -70,7 +90,7 @@ CREATE UNIQUE INDEX tidemark_events_by_id ON tidemark_events (stream, event_id) 
 CREATE TABLE tidemark_consumers (
     stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
     name TEXT NOT NULL,
-    -- Raised when a reader claims the name; only the newest may move the checkpoint.
+    -- Raised when a reader claims the name, by a random step; only the newest may move the checkpoint.
     generation INTEGER NOT NULL,
     position INTEGER NOT NULL DEFAULT 0,
     -- The number of the newest commit in the snapshot of the checkpoint.
@@ -80,5 +100,12 @@ CREATE TABLE tidemark_consumers (
     delivered_count INTEGER DEFAULT 0,
     delivered_sum INTEGER DEFAULT 0,
     updated_at INTEGER NOT NULL,
+    -- The last event at or below the checkpoint, and the number of its commit, by which the database is known again. Null
+    -- where there is none, or where it was not kept.
+    passed_id INTEGER,
+    passed_commit INTEGER,
+    -- The process that has the newest claim, and its file as of a writer; null when the claim was given back.
+    holder_process_id INTEGER,
+    holder_process_file TEXT,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;

@@ -59,7 +59,9 @@ struct EventDecoder {
     }
 
     private func name(ofWriter row: Int64) throws -> InstanceName {
-        let name = try Query.first(db, "SELECT instance FROM tidemark_writers WHERE writer = ?", row) { $0.text(0) }
+        let name =
+            try Query.first(db, "SELECT instance FROM tidemark_instances WHERE writer = ?", row) { $0.text(0) }
+            ?? Query.first(db, "SELECT instance FROM tidemark_former_instances WHERE writer = ?", row) { $0.text(0) }
         guard let name else {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an event names a writer that is not there")
         }

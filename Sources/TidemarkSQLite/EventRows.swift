@@ -28,7 +28,7 @@ struct EventRows {
         try query.bind(state.streamRow, at: 1)
         try query.bind(state.writerRow, at: 7)
         try query.bind(persistedAt, at: 8)
-        try query.bind(state.commitNumber + 1, at: 9)
+        try query.bind(state.nextCommit, at: 9)
         var outcomes: [PersistOutcome] = []
         outcomes.reserveCapacity(events.count)
         var next = first.rawValue
@@ -56,7 +56,7 @@ struct EventRows {
             INSERT INTO tidemark_events (stream, stream_id, kind, writer, persisted_at, commit_number)
             VALUES (?, ?, 1, ?, ?, ?)
             ON CONFLICT (stream, stream_id) DO NOTHING
-            """, state.streamRow, id, state.writerRow, persistedAt, state.commitNumber + 1) == 1
+            """, state.streamRow, id, state.writerRow, persistedAt, state.nextCommit) == 1
     }
 
     /// Marks the row as that of an event in a table of the user's own.
@@ -66,7 +66,7 @@ struct EventRows {
             """
             INSERT INTO tidemark_events (stream, stream_id, kind, writer, persisted_at, commit_number)
             VALUES (?, ?, 2, ?, ?, ?)
-            """, state.streamRow, id, state.writerRow, persistedAt, state.commitNumber + 1)
+            """, state.streamRow, id, state.writerRow, persistedAt, state.nextCommit)
     }
 
     /// Whether the row holds an event or a tombstone.

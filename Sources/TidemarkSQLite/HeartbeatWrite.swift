@@ -35,7 +35,7 @@ struct HeartbeatWrite {
         try Query.run(
             db,
             """
-            UPDATE tidemark_writers SET
+            UPDATE tidemark_instances SET
                 is_closed = is_closed AND position > ?2, position = max(position, ?2), heartbeat = heartbeat + 1,
                 heartbeat_at = ?3, in_flight = ?4, lowest_in_flight = ?5, in_flight_since = ?6,
                 process_file = ?7

@@ -30,6 +30,7 @@ extension SQLiteEventStore {
         ) { found in
             SkipAuditor.Facts(
                 stream: stream, consumer: consumer, sequence: row.sequence, newestCommit: row.commitNumber,
+                commitCount: CommitNumber.place(of: row.commitNumber, unmarked: row.unmarkedCommits),
                 position: found.streamID(0), checkpointCommit: found.number(1), delivered: found.deliveredSum(2))
         }
         if let facts { return facts }
@@ -45,8 +46,10 @@ extension SQLiteEventStore {
         let query = try Query(
             db,
             """
-            SELECT e.stream_id, e.kind, e.commit_number, w.writer
-            FROM tidemark_events e LEFT JOIN tidemark_writers w ON w.writer = e.writer AND w.stream = e.stream
+            SELECT e.stream_id, e.kind, e.commit_number, coalesce(w.writer, f.writer)
+            FROM tidemark_events e
+            LEFT JOIN tidemark_instances w ON w.writer = e.writer AND w.stream = e.stream
+            LEFT JOIN tidemark_former_instances f ON f.writer = e.writer
             WHERE e.stream = ?1 ORDER BY e.stream_id
             """)
         defer { query.reset() }
@@ -72,7 +75,11 @@ extension SQLiteEventStore {
         defer { query.reset() }
         try query.bind(stream.row, at: 1)
         while try query.step() {
-            body(SkipAuditor.Commit(number: query.number(0), hasSeveralWriters: query.number(1) == 1))
+            let number = query.number(0)
+            body(
+                SkipAuditor.Commit(
+                    number: number, place: CommitNumber.place(of: number, unmarked: stream.unmarkedCommits),
+                    hasSeveralWriters: query.number(1) == 1))
         }
     }
 }

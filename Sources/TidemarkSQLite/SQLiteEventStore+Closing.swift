@@ -21,14 +21,14 @@ extension SQLiteEventStore {
         try await transact { db in
             let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
             // Without membership nobody can commit under the name already.
-            if state.isMember { try Self.endEpoch(state, in: db) }
+            if state.isMember { try self.endEpoch(state, in: db) }
         }
     }
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
         try await transact { db in
             guard let state = try self.unchanged(observed, of: stream, in: db) else { return false }
-            try Self.endEpoch(state, in: db)
+            try self.endEpoch(state, in: db)
             return true
         }
     }
@@ -70,7 +70,7 @@ extension SQLiteEventStore {
     /// Its row may name another file by now.
     private func isStillGone(_ state: WriterState, in db: Database) throws -> Bool {
         let isGone = try Query.first(
-            db, "SELECT process_file FROM tidemark_writers WHERE writer = ? AND process_file IS NOT NULL",
+            db, "SELECT process_file FROM tidemark_instances WHERE writer = ? AND process_file IS NOT NULL",
             state.writerRow
         ) { processFile.isGone($0.text(0), removes: true) }
         return isGone ?? false
@@ -80,24 +80,28 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            UPDATE tidemark_writers SET is_closed = is_closed OR position < ?2, position = max(position, ?2)
+            UPDATE tidemark_instances SET is_closed = is_closed OR position < ?2, position = max(position, ?2)
             WHERE writer = ?1
             """, state.writerRow, state.sequence)
         return state.sequence
     }
 
     /// Nothing can be committed under the epoch from now on, so nothing of it is in flight either.
-    static func endEpoch(_ state: WriterState, in db: Database) throws {
+    func endEpoch(_ state: WriterState, in db: Database) throws {
         try Query.run(
             db,
             """
-            UPDATE tidemark_writers SET
-                epoch = epoch + 1, is_member = 0, in_flight = 0, lowest_in_flight = NULL, in_flight_since = NULL
-            WHERE writer = ?
-            """, state.writerRow)
+            UPDATE tidemark_instances SET
+                epoch = epoch + 1, is_member = 0, left_at = ?2, in_flight = 0, lowest_in_flight = NULL,
+                in_flight_since = NULL
+            WHERE writer = ?1
+            """, state.writerRow, configuration.wallClockMilliseconds())
         try Query.run(
-            db, "UPDATE tidemark_streams SET membership_version = membership_version + 1 WHERE stream = ?",
-            state.streamRow)
+            db,
+            """
+            UPDATE tidemark_streams SET membership_version = membership_version + 1 + (random() & 0xfffff)
+            WHERE stream = ?
+            """, state.streamRow)
     }
 }
 
@@ -112,7 +116,7 @@ struct WriterLife: Sendable {
         try Query.all(
             db,
             """
-            SELECT instance, epoch, heartbeat, position, process_file FROM tidemark_writers
+            SELECT instance, epoch, heartbeat, position, process_file FROM tidemark_instances
             WHERE stream = ? AND is_member = 1
             """, stream.row
         ) { row in

@@ -11,7 +11,8 @@ extension SQLiteEventStore {
                 db,
                 """
                 INSERT INTO tidemark_consumers (stream, name, generation, updated_at) VALUES (?, ?, 1, ?)
-                ON CONFLICT (stream, name) DO UPDATE SET generation = generation + 1, updated_at = excluded.updated_at
+                ON CONFLICT (stream, name) DO UPDATE SET
+                    generation = generation + 1 + (random() & 0xfffff), updated_at = excluded.updated_at
                 """, row.row, name, now)
             let claim = try Query.first(
                 db,

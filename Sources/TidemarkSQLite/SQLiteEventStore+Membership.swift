@@ -29,11 +29,12 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            INSERT INTO tidemark_writers
-                (stream, instance, epoch, is_member, position, heartbeat_at, process_id, process_file)
-            VALUES (?1, ?2, 1, 1, ?3, ?4, ?5, ?6)
+            INSERT INTO tidemark_instances
+                (stream, instance, epoch, nonce, is_member, position, heartbeat_at, process_id, process_file)
+            SELECT ?1, ?2, forgotten_epoch + 1, random() & 0x7fffffffffffffff, 1, ?3, ?4, ?5, ?6
+            FROM tidemark_streams WHERE stream = ?1
             ON CONFLICT (stream, instance) DO UPDATE SET
-                epoch = epoch + 1, is_member = 1, position = excluded.position, is_closed = 0,
+                epoch = epoch + 1, nonce = excluded.nonce, is_member = 1, left_at = NULL, position = excluded.position, is_closed = 0,
                 heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
                 lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id,
                 process_file = excluded.process_file
@@ -41,7 +42,8 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 WHERE stream = ?
+            UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 + (random() & 0xfffff)
+            WHERE stream = ?
             """, position, row.row)
         let state = try WriterState(db, stream: stream, instance: instance, store: self.path)
         let membership = try self.existing(stream, in: db).membership(db)
@@ -54,7 +56,7 @@ extension SQLiteEventStore {
         try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             guard case .member = try state.standing(of: writer) else { return }
-            try Self.endEpoch(state, in: db)
+            try self.endEpoch(state, in: db)
         }
     }
 
@@ -73,7 +75,7 @@ extension SQLiteEventStore {
     /// to use.
     private static func consistentSequence(_ row: StreamRow, in db: Database) throws -> StreamID {
         let highestPosition = try Query.first(
-            db, "SELECT max(position) FROM tidemark_writers WHERE stream = ?", row.row
+            db, "SELECT max(position) FROM tidemark_instances WHERE stream = ?", row.row
         ) { $0.streamID(0) }
         return max(row.sequence, try row.newestCommitted(db), highestPosition ?? 0)
     }

@@ -23,7 +23,7 @@ extension SQLiteEventStore {
             """
             SELECT instance, epoch, is_member, position, is_closed, in_flight, lowest_in_flight, in_flight_since,
                 heartbeat_at, process_id
-            FROM tidemark_writers WHERE stream = ? ORDER BY instance
+            FROM tidemark_instances WHERE stream = ? ORDER BY instance
             """, stream.row
         ) { row in
             // Clocks are put back: no age is below zero.

@@ -57,7 +57,7 @@ extension SQLiteEventStore {
         guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
         let instances = try? Query.all(
             db,
-            "SELECT DISTINCT instance FROM tidemark_writers WHERE process_id = ? AND is_member = 1 ORDER BY instance",
+            "SELECT DISTINCT instance FROM tidemark_instances WHERE process_id = ? AND is_member = 1 ORDER BY instance",
             Int(processID)
         ) { $0.text(0) }
         guard let instances, !instances.isEmpty else { return "process \(processID)" }

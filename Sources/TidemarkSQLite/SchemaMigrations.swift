@@ -23,7 +23,51 @@ struct SchemaMigrations: Sendable {
     }
 
     /// Those of this library.
-    static let current = SchemaMigrations(newest: 1, steps: [])
+    static let current = SchemaMigrations(newest: 2, steps: [.init(version: 2) { try $0.execute(sql: toVersion2) }])
+
+    /// The writers' table has another name from now on, so that the statements of a program of version 1 that still runs
+    /// fail.
+    private static let toVersion2 = """
+        ALTER TABLE tidemark_streams ADD COLUMN forgotten_epoch INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN unmarked_commits INTEGER NOT NULL DEFAULT 0;
+        UPDATE tidemark_streams SET unmarked_commits = commit_number, commit_number = commit_number << 20;
+
+        CREATE TABLE tidemark_instances (
+            writer INTEGER PRIMARY KEY AUTOINCREMENT,
+            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+            instance TEXT NOT NULL,
+            epoch INTEGER NOT NULL,
+            nonce INTEGER NOT NULL,
+            is_member INTEGER NOT NULL CHECK (is_member IN (0, 1)),
+            left_at INTEGER,
+            position INTEGER NOT NULL,
+            is_closed INTEGER NOT NULL DEFAULT 0 CHECK (is_closed IN (0, 1)),
+            heartbeat INTEGER NOT NULL DEFAULT 0,
+            heartbeat_at INTEGER NOT NULL,
+            in_flight INTEGER NOT NULL DEFAULT 0,
+            lowest_in_flight INTEGER,
+            in_flight_since INTEGER,
+            process_id INTEGER,
+            process_file TEXT,
+            UNIQUE (stream, instance)
+        ) STRICT;
+        INSERT INTO tidemark_instances
+        SELECT writer, stream, instance, epoch, random() & 0x7fffffffffffffff, is_member,
+            iif(is_member, NULL, heartbeat_at), position, is_closed, heartbeat, heartbeat_at, in_flight,
+            lowest_in_flight, in_flight_since, process_id, process_file
+        FROM tidemark_writers;
+        DROP TABLE tidemark_writers;
+        CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
+        CREATE TABLE tidemark_former_instances (
+            writer INTEGER PRIMARY KEY,
+            instance TEXT NOT NULL
+        ) STRICT;
+
+        ALTER TABLE tidemark_consumers ADD COLUMN passed_id INTEGER;
+        ALTER TABLE tidemark_consumers ADD COLUMN passed_commit INTEGER;
+        ALTER TABLE tidemark_consumers ADD COLUMN holder_process_id INTEGER;
+        ALTER TABLE tidemark_consumers ADD COLUMN holder_process_file TEXT;
+        """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.
     func migrate(_ db: Database, from found: Int, store: String) throws {

@@ -7,22 +7,27 @@ struct StreamRow {
     let sequence: StreamID
     let commitNumber: Int64
     let membershipVersion: Int
+    /// How many of the first commits have numbers that are counts alone.
+    let unmarkedCommits: Int64
 
     /// Nil when the stream does not exist.
     static func named(_ name: StreamName, in db: Database) throws -> StreamRow? {
         try Query.first(
             db,
-            "SELECT stream, sequence, commit_number, membership_version FROM tidemark_streams WHERE name = ?", name
+            """
+            SELECT stream, sequence, commit_number, membership_version, unmarked_commits
+            FROM tidemark_streams WHERE name = ?
+            """, name
         ) { row in
             StreamRow(
                 row: row.number(0), sequence: row.streamID(1), commitNumber: row.number(2),
-                membershipVersion: Int(row.number(3)))
+                membershipVersion: Int(row.number(3)), unmarkedCommits: row.number(4))
         }
     }
 
     func membership(_ db: Database) throws -> Membership {
         let members = try Query.all(
-            db, "SELECT instance, epoch, position FROM tidemark_writers WHERE stream = ? AND is_member = 1", row
+            db, "SELECT instance, epoch, position FROM tidemark_instances WHERE stream = ? AND is_member = 1", row
         ) { row in
             (Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))), row.streamID(2))
         }

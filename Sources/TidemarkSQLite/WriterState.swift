@@ -7,7 +7,8 @@ struct WriterState {
     let streamRow: Int64
     let writerRow: Int64
     let sequence: StreamID
-    let commitNumber: Int64
+    /// The number of this transaction, if it writes rows.
+    let nextCommit: Int64
     /// The newest epoch of the instance's name, whether or not it is a member.
     let newest: Writer
     let isMember: Bool
@@ -22,7 +23,7 @@ struct WriterState {
             db,
             """
             SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat
-            FROM tidemark_streams s LEFT JOIN tidemark_writers w ON w.stream = s.stream AND w.instance = ?2
+            FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = ?2
             WHERE s.name = ?1
             """, stream, instance
         ) { row in
@@ -53,7 +54,7 @@ struct WriterState {
     private init(_ row: Query, stream: StreamName, instance: InstanceName) {
         streamRow = row.number(0)
         sequence = row.streamID(1)
-        commitNumber = row.number(2)
+        nextCommit = CommitNumber.next(after: row.number(2))
         writerRow = row.number(3)
         newest = Writer(instance, epoch: Int(row.number(4)))
         isMember = row.number(5) == 1
@@ -114,6 +115,6 @@ struct WriterState {
     func recordCommit(_ db: Database, sequence newSequence: StreamID) throws {
         try Query.run(
             db, "UPDATE tidemark_streams SET sequence = ?, commit_number = ? WHERE stream = ?", newSequence,
-            commitNumber + 1, streamRow)
+            nextCommit, streamRow)
     }
 }

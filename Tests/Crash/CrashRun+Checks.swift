@@ -94,7 +94,7 @@ extension CrashRun {
             guard try number("SELECT max(commit_number) FROM tidemark_events") == commit else {
                 throw Failure("the newest commit is not \(commit)")
             }
-            let members = try number("SELECT count(*) FROM tidemark_writers WHERE is_member = 1")
+            let members = try number("SELECT count(*) FROM tidemark_instances WHERE is_member = 1")
             guard members == 0 else { throw Failure("\(members) writers did not leave") }
             let tombstones = try number("SELECT count(*) FROM tidemark_events WHERE kind = 1")
             let nothing = sequence - events - tombstones

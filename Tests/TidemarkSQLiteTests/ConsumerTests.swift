@@ -9,13 +9,13 @@ import TidemarkSQLite
         let store = try await folder.open()
         _ = try await store.join(stream, as: "p1")
         let first = try await store.claimConsumer("mails", in: stream)
-        #expect(first == ConsumerClaim(stream: stream, name: "mails", generation: 1, position: 0, delivered: .init()))
+        #expect(first.position == 0 && first.delivered == DeliveredSum())
         let delivered = DeliveredSum(count: 6, sum: .max)
         try await store.checkpoint(first, at: 7, commitNumber: 3, delivered: delivered)
         try await store.checkpoint(first, at: 5, commitNumber: 2, delivered: nil)
         let second = try await store.claimConsumer("mails", in: stream)
-        #expect(
-            second == ConsumerClaim(stream: stream, name: "mails", generation: 2, position: 7, delivered: delivered))
+        #expect(second.position == 7 && second.delivered == delivered)
+        #expect(second.generation > first.generation)
     }
 
     @Test func `only the newest claim moves the checkpoint`() async throws {

@@ -14,7 +14,7 @@ import TidemarkTesting
         #expect(joined.writer == Writer("p1", epoch: 1))
         #expect(joined.position == 0)
         #expect(joined.membership.members == [Writer("p1", epoch: 1): 0])
-        #expect(joined.membership.version == 2)
+        #expect(joined.membership.version > 1)
     }
 
     @Test func `who joins again takes the name over, and the zombie can write no more`() async throws {
@@ -36,10 +36,12 @@ import TidemarkTesting
     @Test func `a writer that left is retired, and leaving twice changes nothing`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
-        let writer = try await store.join(stream, as: "p1").writer
+        let joined = try await store.join(stream, as: "p1")
+        let writer = joined.writer
         try await store.leave(stream, as: writer)
         let left = try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership
-        #expect(left == Membership(members: [:], version: 3))
+        #expect(left?.members == [:])
+        #expect(try #require(left).version > joined.membership.version)
         try await store.leave(stream, as: writer)
         #expect(try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership == left)
         await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
@@ -78,13 +80,15 @@ import TidemarkTesting
         let store = try await folder.open()
         let writer = try await store.join(stream, as: "p1").writer
         try await store.retire(stream, instance: "p1")
+        let version = try await store.version()
         try await store.retire(stream, instance: "p1")
+        #expect(try await store.version() == version)
         await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
             try await store.allocate(1, in: stream, for: writer)
         }
         let joined = try await store.join(stream, as: "p1")
         #expect(joined.writer == Writer("p1", epoch: 3))
-        #expect(joined.membership.version == 4)
+        #expect(joined.membership.version > version)
     }
 
     @Test func `joining starts above every row and every promise, where the sequence was put back`() async throws {

@@ -24,10 +24,15 @@ func events(_ ids: Range<Int>) -> [Event] {
 extension EventStore {
     /// All events up to `through`, whatever the membership.
     func all(through: StreamID = StreamID(.max), limit: Int = .max) async throws -> [PersistedEvent] {
-        let version = try await reconciliation(of: stream, above: 0, limit: 0)?.membership.version ?? 0
+        let version = try await version()
         let request = SnapshotRequest(
             delivered: nil, membershipVersion: version, after: 0, through: through, limit: limit, byteLimit: .max)
         return try await snapshot(of: stream, request)?.events ?? []
+    }
+
+    /// The membership version, which grows by random steps.
+    func version() async throws -> Int {
+        try await reconciliation(of: stream, above: 0, limit: 0)?.membership.version ?? 0
     }
 
     func finished() async throws -> [ClosedRange<StreamID>]? {
@@ -37,6 +42,11 @@ extension EventStore {
     func beat(_ writer: Writer, at position: StreamID) async throws -> HeartbeatAnswer? {
         try await heartbeat([Heartbeat(stream: stream, writer: writer, position: position)]).first
     }
+}
+
+extension Int64 {
+    /// Of a commit number: how many commits there were up to it.
+    var place: Int64 { self >> 20 }
 }
 
 /// A wall clock that a test moves.

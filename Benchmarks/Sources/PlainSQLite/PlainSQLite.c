@@ -39,7 +39,7 @@ plain_database *plain_open(const char *path, const char *instance) {
         || prepare(
             database,
             "SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat "
-            "FROM tidemark_streams s LEFT JOIN tidemark_writers w ON w.stream = s.stream AND w.instance = ?2 "
+            "FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = ?2 "
             "WHERE s.name = ?1",
             &database->state)
         || prepare(

@@ -9,8 +9,9 @@ public struct SkipAuditor: Sendable {
         public var stream: StreamName
         public var consumer: ConsumerName
         public var sequence: StreamID
-        /// Of the stream: the newest commit there is.
+        /// Of the stream: the newest commit there is, and how many there have been.
         public var newestCommit: Int64
+        public var commitCount: Int64
         /// The checkpoint, and the newest commit in its snapshot.
         public var position: StreamID
         public var checkpointCommit: Int64
@@ -18,13 +19,14 @@ public struct SkipAuditor: Sendable {
         public var delivered: DeliveredSum?
 
         public init(
-            stream: StreamName, consumer: ConsumerName, sequence: StreamID, newestCommit: Int64, position: StreamID,
-            checkpointCommit: Int64, delivered: DeliveredSum?
+            stream: StreamName, consumer: ConsumerName, sequence: StreamID, newestCommit: Int64, commitCount: Int64,
+            position: StreamID, checkpointCommit: Int64, delivered: DeliveredSum?
         ) {
             self.stream = stream
             self.consumer = consumer
             self.sequence = sequence
             self.newestCommit = newestCommit
+            self.commitCount = commitCount
             self.position = position
             self.checkpointCommit = checkpointCommit
             self.delivered = delivered
@@ -50,11 +52,14 @@ public struct SkipAuditor: Sendable {
     /// The rows that have one commit number.
     public struct Commit: Sendable {
         public var number: Int64
+        /// The first commit of the stream is 1, and none is left out.
+        public var place: Int64
         /// Whether they name more than one writer, which one transaction never does.
         public var hasSeveralWriters: Bool
 
-        public init(number: Int64, hasSeveralWriters: Bool) {
+        public init(number: Int64, place: Int64, hasSeveralWriters: Bool) {
             self.number = number
+            self.place = place
             self.hasSeveralWriters = hasSeveralWriters
         }
     }
@@ -64,7 +69,7 @@ public struct SkipAuditor: Sendable {
     private var found = DeliveredSum()
     private var findings: [Audit.Finding] = []
     private var findingCount = 0
-    private var lastCommit: Int64 = 0
+    private var lastPlace: Int64 = 0
 
     /// - Parameter limit: how many findings are kept; beyond that they are counted.
     public init(_ facts: Facts, limit: Int) {
@@ -93,21 +98,21 @@ public struct SkipAuditor: Sendable {
     }
 
     public mutating func commit(_ commit: Commit) {
-        guard commit.number >= 1, commit.number <= facts.newestCommit else { return }
+        guard commit.place >= 1, commit.number <= facts.newestCommit else { return }
         if commit.hasSeveralWriters {
             add(
                 .impossibleRow,
                 "commit \(commit.number) has rows of several writers: not all of them were written by Tidemark", nil,
                 commit.number)
         }
-        vanished(before: commit.number)
-        lastCommit = commit.number
+        vanished(before: commit.place)
+        lastPlace = commit.place
     }
 
     /// What was found. The snapshot's rows and commits have all been looked at.
     public var audit: Audit {
         var whole = self
-        whole.vanished(before: facts.newestCommit + 1)
+        whole.vanished(before: facts.commitCount + 1)
         whole.compareDelivered()
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
@@ -143,10 +148,11 @@ public struct SkipAuditor: Sendable {
         return row.isWriterKnown ? nil : "its writer has never joined the stream"
     }
 
-    private mutating func vanished(before number: Int64) {
-        let first = lastCommit + 1
-        guard first < number else { return }
-        let commits = first == number - 1 ? "commit \(first)" : "commits \(first) to \(number - 1)"
+    private mutating func vanished(before place: Int64) {
+        let first = lastPlace + 1
+        guard first < place else { return }
+        let commits =
+            first == place - 1 ? "the commit at place \(first)" : "the commits at the places \(first) to \(place - 1)"
         add(.vanishedCommit, "the rows of \(commits) are gone", nil, first)
     }
 
