@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+
+/// What the documents name is there, and what the code cites is in them.
+@Suite struct DocumentTests {
+    private static let documents = [
+        "README.md", "CONTRIBUTING.md", "SECURITY.md", "BENCHMARKS.md", "docs/RULES.md", "Tests/Model/README.md",
+    ]
+
+    @Test(arguments: documents)
+    func `every file that a document names is there`(document: String) throws {
+        let text = try Project.read(document)
+        // A path below one of these folders, or a document at the top. `*` stands for several.
+        let paths = text.matches(
+            of: /`((?:Sources|Tests|docs|scripts|Examples|Benchmarks|\.ci)\/[A-Za-z0-9_.\/-]+|[A-Z]+\.md|schema\.sql)`/)
+        for path in Set(paths.map { String($0.1) }) {
+            #expect(
+                FileManager.default.fileExists(atPath: Project.root.appending(path: path).path),
+                "\(document) names \(path)")
+        }
+    }
+
+    @Test func `every rule that the code cites is one of the rules`() throws {
+        let rules = try Project.read("docs/RULES.md")
+        let numbers = Set(rules.matches(of: #/### ([0-9]+)\. /#).compactMap { Int($0.1) })
+        #expect(numbers == Set(1...9))
+        for file in try Project.swiftFiles() {
+            let text = try String(contentsOf: file, encoding: .utf8)
+            for cited in text.matches(of: /[Rr]ules? ([0-9]+)/) {
+                let number = try #require(Int(cited.1))
+                #expect(numbers.contains(number), "\(file.path) cites rule \(number)")
+            }
+        }
+    }
+}
