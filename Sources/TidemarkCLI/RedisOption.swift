@@ -2,7 +2,7 @@ import ArgumentParser
 import NIOSSL
 import TidemarkRedis
 
-/// `redis://[user:password@]host:port/CHANNEL`, or `rediss://` with, after a `?`, files in PEM that are not those of the
+/// `redis://[user:password@]host:port[/CHANNEL]`, or `rediss://` with, after a `?`, files in PEM that are not those of the
 /// system: `trust=PATH` for whom to trust, `certificate=PATH&key=PATH` for who this is.
 struct RedisOption: Hashable, Sendable {
     let url: RedisURL
@@ -23,7 +23,7 @@ struct RedisOption: Hashable, Sendable {
         certificate = files.removeValue(forKey: "certificate")
         key = files.removeValue(forKey: "key")
         guard files.isEmpty, (certificate == nil) == (key == nil), url.usesTLS || parts.count == 1 else {
-            throw ValidationError("after rediss://…/CHANNEL only ?trust=PATH&certificate=PATH&key=PATH may follow")
+            throw ValidationError("after rediss://… only ?trust=PATH&certificate=PATH&key=PATH may follow")
         }
     }
 

@@ -23,7 +23,8 @@ enum Replication: Hashable, Sendable {
         case _ where text.hasPrefix("unix:"):
             var path = text.dropFirst("unix:".count)
             // The transport takes the folder that the socket is in.
-            if path == "socket" { path = "." }
+            if path == "socket" || path == "socket-2" { path = "." }
+            if path.hasSuffix("/socket-2") { path = path.dropLast("/socket-2".count) }
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
             if path.isEmpty { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
@@ -32,7 +33,7 @@ enum Replication: Hashable, Sendable {
         case _ where text.hasPrefix("redis://") || text.hasPrefix("rediss://"):
             self = .redis(try RedisOption(parsing: text))
         default:
-            throw ValidationError("give auto, unix:PATH, tcp://host:port, redis://host:port/CHANNEL or none")
+            throw ValidationError("give auto, unix:PATH, tcp://host:port, redis://host:port[/CHANNEL] or none")
         }
     }
 
@@ -68,7 +69,7 @@ struct ReplicationOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             How processes hear each other: auto (a socket beside the database), unix:PATH (a folder for the socket), \
-            tcp://host:port, redis://host:port/CHANNEL or none.
+            tcp://host:port, redis://host:port[/CHANNEL] or none.
             """,
             valueName: "WAY"))
     var way = "auto"

@@ -6,24 +6,27 @@ import TidemarkCore
 /// another process, and has to be heard.
 struct OwnWriter {
     private let name: InstanceName
-    private var newestEpoch: Int?
+    private var newest: Speaker?
 
     init(name: InstanceName) { self.name = name }
 
     mutating func sent(_ command: ReplicationCommand) {
-        guard let writer = Self.writer(of: command), writer.instance == name else { return }
-        newestEpoch = max(newestEpoch ?? writer.epoch, writer.epoch)
+        guard let speaker = Self.speaker(of: command), speaker.writer.instance == name else { return }
+        if let newest, newest.writer.epoch > speaker.writer.epoch { return }
+        newest = speaker
     }
 
     func isOwn(_ command: ReplicationCommand) -> Bool {
-        guard let newestEpoch, let writer = Self.writer(of: command) else { return false }
-        return writer.instance == name && writer.epoch <= newestEpoch
+        guard let newest, let speaker = Self.speaker(of: command) else { return false }
+        // With another nonce it is a writer of another database, of which has to be heard that it is there.
+        return speaker == newest
+            || speaker.writer.instance == name && speaker.writer.epoch < newest.writer.epoch
     }
 
-    private static func writer(of command: ReplicationCommand) -> Writer? {
+    private static func speaker(of command: ReplicationCommand) -> Speaker? {
         switch command {
-        case .rdata(let row): row.writer
-        case .position(let position): position.writer
+        case .rdata(let row): row.speaker
+        case .position(let position): position.speaker
         default: nil
         }
     }

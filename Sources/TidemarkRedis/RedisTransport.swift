@@ -56,6 +56,12 @@ public final class RedisTransport: ReplicationTransport {
     /// Why there is no connection, or what the server does not allow: nil while all is well.
     public var failure: RedisError? { report.failure }
 
+    /// Half a second, within which everyone who is there has answered: a channel may be another system's. One with the
+    /// prefix of ``RedisURL/defaultChannel`` is not.
+    public var listensFirst: Duration {
+        url.channel.hasPrefix(RedisURL.ownPrefix) ? .zero : .milliseconds(500)
+    }
+
     /// Takes part until the connection is closed.
     ///
     /// Returns without waiting for the server; `receive` is told ``ReplicationEvent/connected`` when a subscription is

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Where a Redis server is and on which channel instances talk: `redis://[user:password@]host[:port]/CHANNEL`, or
+/// Where a Redis server is and on which channel instances talk: `redis://[user:password@]host[:port][/CHANNEL]`, or
 /// `rediss://` for TLS.
 ///
 /// What has a meaning in a URL (`@`, `:`, `/`, `%`) is written percent-encoded in a user name, a password or a channel.
@@ -12,10 +12,14 @@ public struct RedisURL: Hashable, Sendable {
     public let port: Int
     /// Nil where the server has one password for everyone, or none.
     public let user: String?
-    /// 1 to 256 bytes, without `/`, which begins a channel below this one.
+    /// ``defaultChannel`` where none is given; 1 to 256 bytes, without `/`, which begins a channel below this one.
     public let channel: String
     let password: String?
 
+    /// The channel of who names none.
+    public static let defaultChannel = ownPrefix + "replication"
+    /// What no other software's channels begin with.
+    public static let ownPrefix = "tidemark."
     static let defaultPort = 6379
     static let channelLimit = 256
 
@@ -55,7 +59,7 @@ public struct RedisURL: Hashable, Sendable {
     }
 
     private static func channel(path: String) throws(InvalidRedisURL) -> String {
-        guard path.hasPrefix("/"), path.utf8.count > 1 else { throw .noChannel }
+        if path.isEmpty || path == "/" { return defaultChannel }
         if path.dropFirst().contains("/") { throw .invalidChannel }
         guard let channel = path.dropFirst().removingPercentEncoding else { throw .invalidPercentEncoding }
         let isPlain = channel.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") }
@@ -84,7 +88,6 @@ public enum InvalidRedisURL: Error, Hashable, Sendable, CustomStringConvertible 
     case invalidPort
     case invalidPercentEncoding
     case userWithoutPassword
-    case noChannel
     case invalidChannel
     case unexpectedQuery
 
@@ -97,11 +100,10 @@ public enum InvalidRedisURL: Error, Hashable, Sendable, CustomStringConvertible 
             case .invalidPort: "the port is not one of 1 to 65535"
             case .invalidPercentEncoding: "what follows a '%' is not two hexadecimal digits, or is not UTF-8"
             case .userWithoutPassword: "there is a user without a password"
-            case .noChannel: "the channel is missing"
             case .invalidChannel: "the channel is longer than 256 bytes, or has a space, a control character or a '/'"
             case .unexpectedQuery: "nothing may follow the channel"
             }
         return "the URL of the Redis channel is not valid: \(problem); "
-            + "give redis://[user:password@]host[:port]/CHANNEL, or rediss:// for TLS"
+            + "give redis://[user:password@]host[:port][/CHANNEL], or rediss:// for TLS"
     }
 }

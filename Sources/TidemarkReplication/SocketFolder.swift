@@ -10,10 +10,11 @@ import Darwin
 ///
 /// Nobody else can enter it, so that nobody else can connect, put a socket of his own into it or take the election lock.
 struct SocketFolder: ~Copyable {
-    static let socketName = "socket"
-    static let lockName = "election"
+    /// With the version of the wire in them: programs that name writers in another way meet elsewhere.
+    static let socketName = "socket-2"
+    static let lockName = "election-2"
     /// What begins the name of a socket before it gets its own.
-    static let temporaryPrefix = "socket."
+    static let temporaryPrefix = "socket-2."
 
     let path: String
     let descriptor: CInt

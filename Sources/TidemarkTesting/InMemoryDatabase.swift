@@ -6,6 +6,8 @@ public struct InMemoryDatabase: Sendable {
     public struct WriterRow: Hashable, Sendable {
         public var epoch = 0
         public var isMember = false
+        /// Drawn at each join.
+        public var nonce: Int64 = 0
         public var position: StreamID = 0
         public var isClosed = false
         public var heartbeat = 0
@@ -46,8 +48,13 @@ public struct InMemoryDatabase: Sendable {
 
         public var membership: Membership {
             var members: [Writer: StreamID] = [:]
-            for (name, row) in writers where row.isMember { members[Writer(name, epoch: row.epoch)] = row.position }
-            return Membership(members: members, version: membershipVersion)
+            var nonces: [Writer: Int64] = [:]
+            for (name, row) in writers where row.isMember {
+                let writer = Writer(name, epoch: row.epoch)
+                members[writer] = row.position
+                nonces[writer] = row.nonce
+            }
+            return Membership(members: members, version: membershipVersion, nonces: nonces)
         }
 
         public var newestRow: StreamID { rows.keys.max() ?? 0 }
@@ -63,7 +70,20 @@ public struct InMemoryDatabase: Sendable {
 
     public internal(set) var streams: [StreamName: Stream] = [:]
 
-    public init() {}
+    /// What draws nonces: a database that is put back goes on where it was.
+    var random: SplitMix64
+
+    /// - Parameter seed: what is drawn follows from it.
+    public init(seed: UInt64 = 0) {
+        random = SplitMix64(seed: seed)
+    }
+
+    /// The database as it was at another time, put in the place of this one.
+    public mutating func restore(_ other: InMemoryDatabase) {
+        let random = random
+        self = other
+        self.random = random
+    }
 
     // MARK: Membership
 
@@ -75,6 +95,7 @@ public struct InMemoryDatabase: Sendable {
         var row = stream.writers[instance] ?? WriterRow()
         row.epoch += 1
         row.isMember = true
+        row.nonce = max(Int64(random.next() >> 1), 1)
         row.isClosed = false
         row.position = stream.sequence
         row.heartbeat += 1

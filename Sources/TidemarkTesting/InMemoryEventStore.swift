@@ -29,7 +29,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     public typealias ImmediateHook = @Sendable () throws -> Bool
 
     public let description = "memory"
-    private let state = Mutex(InMemoryDatabase())
+    private let state = Mutex(InMemoryDatabase(seed: .random(in: 0 ... .max)))
     private let hook = Mutex<Hook?>(nil)
     private let immediateHook = Mutex<ImmediateHook?>(nil)
 
@@ -44,7 +44,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     /// Puts a database back, as restoring a backup does.
-    public func restore(_ database: InMemoryDatabase) { state.withLock { $0 = database } }
+    public func restore(_ database: InMemoryDatabase) { state.withLock { $0.restore(database) } }
 
     /// Called before and after each operation from now on.
     public func setHook(_ hook: Hook?) { self.hook.withLock { $0 = hook } }

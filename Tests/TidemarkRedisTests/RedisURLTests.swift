@@ -20,6 +20,10 @@ import Testing
         #expect(url.description == "redis://[::1]:7000/c")
     }
 
+    @Test(arguments: ["redis://h", "redis://h/"]) func theDefaultChannelHasAPrefixOfItsOwn(text: String) throws {
+        #expect(try RedisURL(parsing: text).channel == "tidemark.replication")
+    }
+
     @Test func whatHasAMeaningInURLsIsPercentEncoded() throws {
         let url = try RedisURL(parsing: "redis://wri%40ter:p%3A%2F%25%C3%A9@h/exa%3Ample")
         #expect(url.user == "wri@ter" && url.password == "p:/%é" && url.channel == "exa:mple")
@@ -29,7 +33,7 @@ import Testing
 
     @Test(arguments: [
         ("", InvalidRedisURL.unknownScheme), ("http://h/c", .unknownScheme), ("broker:6379/c", .unknownScheme),
-        ("redis:///c", .noHost), ("redis://h", .noChannel), ("redis://h/", .noChannel),
+        ("redis:///c", .noHost),
         ("redis://h/a/b", .invalidChannel),
         ("redis://h/a%2Fb", .invalidChannel), ("redis://h/a%20b", .invalidChannel),
         ("redis://h/a%0Ab", .invalidChannel),

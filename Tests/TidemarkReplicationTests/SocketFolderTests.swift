@@ -28,7 +28,7 @@ import Testing
     @Test func theSocketIsItsOwnersAlone() throws {
         let (descriptor, _) = try #require(try takeOver())
         defer { close(descriptor) }
-        #expect(try TemporaryFolder.permissions(of: folder + "/socket") == 0o600)
+        #expect(try TemporaryFolder.permissions(of: folder + "/" + SocketFolder.socketName) == 0o600)
     }
 
     @Test func aFolderThatOthersCanEnterIsRefused() throws {
@@ -79,10 +79,14 @@ import Testing
 
     @Test func socketsThatNeverGotTheirNameAreRemoved() throws {
         _ = try SocketFolder(path: folder)
-        #expect(FileManager.default.createFile(atPath: folder + "/socket.1a2b", contents: nil))
+        #expect(
+            FileManager.default.createFile(atPath: folder + "/" + SocketFolder.temporaryPrefix + "1a2b", contents: nil))
         let (descriptor, _) = try #require(try takeOver())
         close(descriptor)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["election", "socket"])
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == [
+                SocketFolder.lockName, SocketFolder.socketName,
+            ])
     }
 
     @Test func linksToADatabaseLeadToItsFolder() throws {

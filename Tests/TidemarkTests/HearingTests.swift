@@ -69,7 +69,9 @@ import TidemarkTesting
         #expect(reader.generator.minimumPersistedPosition == 0)
         transport.setFilter(nil)
         let writer = try #require(one.writer)
-        transport.inject(.position(ReplicationPosition(stream: "events", writer: writer, previous: 1, new: 1)))
+        let nonce = one.generator.state.withLock { $0.tracker.nonces[writer] }
+        transport.inject(
+            .position(ReplicationPosition(stream: "events", writer: writer, nonce: nonce, previous: 1, new: 1)))
         await pass { reader.generator.minimumPersistedPosition == 1 }
         for log in [reader, one, two] { await log.shutDown() }
     }

@@ -29,6 +29,8 @@ struct LogLines: LogHandler {
         storage.lines.withLock { $0.append(line) }
     }
 
+    var lines: [Line] { storage.lines.withLock { $0 } }
+
     func lines(_ message: String) -> [Line] {
         storage.lines.withLock { $0.filter { $0.message == message } }
     }

@@ -51,23 +51,27 @@ extension MultiWriterIDGenerator {
     }
 
     private func recordLateAnswer(_ ids: [StreamID], committed: [StreamID]) {
-        change { tracker in
+        finishing { tracker in
             for id in ids { tracker.recordFinished(id...id) }
+        } tell: { _, observer in
+            observer.finished(committed: committed, abandoned: ids.filter { !committed.contains($0) })
         }
-        tellFinished(committed: committed, abandoned: ids.filter { !committed.contains($0) })
     }
 
     private func settle(_ ids: [StreamID], committed: Set<StreamID>) {
-        change { tracker in
+        finishing { tracker in
             for id in ids { tracker.finish(id) }
+        } tell: { _, observer in
+            observer.finished(
+                committed: ids.filter(committed.contains), abandoned: ids.filter { !committed.contains($0) })
         }
-        tellFinished(
-            committed: ids.filter(committed.contains), abandoned: ids.filter { !committed.contains($0) })
     }
 
-    func tellFinished(committed: [StreamID], abandoned: [StreamID]) {
+    /// IDs that were finished before: they were closed, and their commit has survived that.
+    func tellFinished(committed: [StreamID]) {
         guard let observer = state.withLock({ $0.observer }) else { return }
-        observer.finished(committed: committed, abandoned: abandoned)
+        observer.finished(committed: committed, abandoned: [])
+        observer.positionsChanged()
     }
 
     // MARK: Time limits

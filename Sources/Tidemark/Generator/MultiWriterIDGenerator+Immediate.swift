@@ -21,7 +21,7 @@ extension MultiWriterIDGenerator {
             if let abandonment = takeAbandonment(of: reservation) {
                 try await outcomeOfExpired(abandonment, reservation, needed: [id])
             } else {
-                tellFinished(committed: [id], abandoned: [])
+                tellFinished(committed: [id])
             }
         }
         return result
@@ -56,9 +56,10 @@ extension MultiWriterIDGenerator {
 
     /// Finishes the ID, unless its scope has no say any more; whether it was held.
     private func finishHeld(_ id: StreamID) -> Bool {
-        let (result, observer) = changeObserved { $0.finishHeld(id) }
-        guard case .success(true) = result else { return false }
-        observer?.finished(committed: [id], abandoned: [])
-        return true
+        finishing {
+            $0.finishHeld(id)
+        } tell: { wasHeld, observer in
+            if wasHeld { observer.finished(committed: [id], abandoned: []) }
+        }
     }
 }

@@ -85,19 +85,24 @@ extension MultiWriterIDGenerator {
         if let abandonment = finish(committed, of: reservation) {
             return try await outcomeOfExpired(abandonment, reservation, needed: committed)
         }
-        if !committed.isEmpty { tellFinished(committed: committed, abandoned: []) }
         if !unacknowledged.isEmpty { await give(up: unacknowledged, of: reservation) }
     }
 
     /// Finishes the IDs, unless the scope has run over its limit: then the database decides.
     private func finish(_ ids: [StreamID], of reservation: Reservation) -> Abandonment? {
-        let wereHeld = change { tracker in
+        if ids.isEmpty { return nil }
+        let wereHeld = finishing { tracker in
             // Some given up, some not, cannot be: expiring takes the same lock for all of them.
             if let first = ids.first, tracker.phase(of: first) == .givenUp { return false }
             return ids.reduce(true) { tracker.finish($1) && $0 }
+        } tell: { wereHeld, observer in
+            if wereHeld { observer.finished(committed: ids, abandoned: []) }
         }
         // One that was not held was closed, which its commit has survived, or the scope had expired.
-        return wereHeld ? nil : takeAbandonment(of: reservation)
+        if wereHeld { return nil }
+        let abandonment = takeAbandonment(of: reservation)
+        if abandonment == nil { tellFinished(committed: ids) }
+        return abandonment
     }
 
     func takeAbandonment(of reservation: Reservation) -> Abandonment? {

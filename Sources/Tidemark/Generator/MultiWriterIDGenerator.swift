@@ -36,6 +36,10 @@ public final class MultiWriterIDGenerator: Sendable {
         /// Looked at in every change, which the dictionary itself need not be.
         private(set) var hasWaiters = false
         var observer: (any GeneratorObserver)?
+        /// How often IDs of this instance were finished whose rows were not told yet. Until they are, no position may say
+        /// that there are none.
+        var untold = 0
+        var onFalseNews: (@Sendable (FalseNews) -> Void)?
         /// What is being found out about scopes that have no say any more.
         var abandonments: [Int: Abandonment] = [:]
         var expiry: (wakeAt: Duration, task: Task<Void, Never>)?
@@ -77,9 +81,22 @@ public final class MultiWriterIDGenerator: Sendable {
     ///   - time: what time limits are measured with.
     ///   - abandonLimit: how long a scope that throws waits for its IDs to be abandoned; after that they are abandoned
     ///     in the background, and stay in flight until then.
-    public init(
+    public convenience init(
         stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, members: [Writer: StreamID],
         version: Int, direction: Direction, time: TimeSource, logger: Logger, abandonLimit: Duration = .seconds(10)
+    ) {
+        self.init(
+            stream: stream, instance: instance, sequence: sequence,
+            membership: Membership(members: members, version: version), sequenceRead: nil, direction: direction,
+            time: time, logger: logger, abandonLimit: abandonLimit)
+    }
+
+    /// - Parameter sequenceRead: the sequence as it was read last, by which what is heard is bounded; nil where nobody
+    ///   reads it, and who calls ``advance(_:to:)`` vouches for it.
+    init(
+        stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, membership: Membership,
+        sequenceRead: StreamID?, direction: Direction, time: TimeSource, logger: Logger,
+        abandonLimit: Duration = .seconds(10)
     ) {
         self.stream = stream
         self.instance = instance
@@ -95,7 +112,8 @@ public final class MultiWriterIDGenerator: Sendable {
         state = Mutex(
             State(
                 tracker: PositionTracker(
-                    instance: instance, members: members.mapValues(direction.counted), version: version)))
+                    instance: instance, members: membership.members.mapValues(direction.counted),
+                    version: membership.version, nonces: membership.nonces, sequence: sequenceRead)))
     }
 }
 
@@ -120,7 +138,7 @@ extension MultiWriterIDGenerator {
     public func recordFinished(_ ids: [StreamID]) {
         guard !ids.isEmpty else { return }
         change { tracker in
-            for id in ids.map(direction.counted) { tracker.recordFinished(id...id) }
+            for id in ids.map(direction.counted) { tracker.hear(finished: id) }
         }
     }
 
@@ -161,8 +179,11 @@ extension MultiWriterIDGenerator {
     }
 
     /// The same, and who observes: the observer is nil where nobody does.
+    ///
+    /// - Parameter finishing: IDs of this instance are finished by it, and the observer is told of their rows next: until
+    ///   ``told()``, which has to follow, it is not told that positions have changed.
     func changeObserved<R: Sendable, E: Error>(
-        _ body: (inout PositionTracker) throws(E) -> R
+        finishing: Bool = false, _ body: (inout PositionTracker) throws(E) -> R
     ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
         var hasMoved = false
         var woken: [Waiter<Void>] = []
@@ -177,13 +198,35 @@ extension MultiWriterIDGenerator {
             let after = state.tracker.marks()
             hasMoved = after != before
             if state.hasWaiters, after.watermark != before.watermark { woken = state.takeWaiters() }
+            if finishing, state.observer != nil { state.untold += 1 }
             return (result, state.observer)
         }
         if hasMoved {
             for waiter in woken { waiter.resolve(()) }
-            observer?.positionsChanged()
+            if !finishing { observer?.positionsChanged() }
         }
         return (result, observer)
+    }
+
+    /// Finishes IDs of this instance, and has the observer told of their rows before any position that covers them.
+    func finishing<R: Sendable>(
+        _ body: (inout PositionTracker) -> R, tell: (R, any GeneratorObserver) -> Void
+    ) -> R {
+        let (result, observer) = changeObserved(finishing: true, body)
+        if let observer {
+            tell(result.get(), observer)
+            told()
+        }
+        return result.get()
+    }
+
+    /// The rows of IDs that were finished are told: positions may say so now.
+    func told() {
+        let observer = state.withLock { state in
+            if state.observer != nil { state.untold -= 1 }
+            return state.observer
+        }
+        observer?.positionsChanged()
     }
 
     func outward(_ id: StreamID) -> StreamID {

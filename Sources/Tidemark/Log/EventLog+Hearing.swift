@@ -15,11 +15,15 @@ extension EventLog {
             logger.debug("replication is disconnected", metadata: ["reason": "\(reason)"])
         case .command(.replicate):
             announcer.announceNow()
+        case .command(.position(let position)) where position.writer.epoch == 0:
+            noticeOtherSoftware(position.stream, position.writer)
+        case .command(.rdata(let row)) where row.writer.epoch == 0:
+            noticeOtherSoftware(row.stream, row.writer)
         case .command(.position(let position)) where position.stream == stream:
-            let standing = standing(of: position.writer)
+            let standing = standing(of: position.speaker)
             hear { $0.received(position, from: standing) }
         case .command(.rdata(let row)) where row.stream == stream:
-            let standing = standing(of: row.writer)
+            let standing = standing(of: row.speaker)
             hear { $0.received(row, from: standing) }
         case .command:
             break
@@ -32,12 +36,23 @@ extension EventLog {
         if hasQuestions { reconcileSoon() }
     }
 
-    private func standing(of writer: Writer) -> EventFeed.Standing {
-        generator.state.withLock { state in
-            if writer.instance == instance, let own = state.tracker.pinned, writer.epoch <= own.epoch { return .own }
-            if state.tracker.isMember(writer) { return .member }
-            return (state.tracker.epoch(of: writer.instance) ?? -1) < writer.epoch ? .stranger : .outdated
+    private func standing(of speaker: Speaker) -> EventFeed.Standing {
+        let standing = generator.state.withLock { $0.tracker.standing(of: speaker) }
+        if standing == .foreign { heardForeign(speaker) }
+        return standing
+    }
+
+    /// Another database is on the same channel, or somebody speaks who did not join: said once.
+    private func heardForeign(_ speaker: Speaker) {
+        metrics.heardForeign()
+        let isFirst = foreignTold.withLock { told in
+            defer { told = true }
+            return !told
         }
+        guard isFirst else { return }
+        logger.warning(
+            "a writer of another database speaks on this channel: it is not heard; give each database a channel of its own",
+            metadata: ["said_by": "\(speaker)"])
     }
 
     /// The members may have changed since the action was chosen: what is no member by now is not heard.
@@ -48,10 +63,37 @@ extension EventLog {
         case .advance(let writer, let position):
             generator.change { $0.advance(writer, to: position) }
         case .finish(let id, let writer):
-            generator.change { tracker in
-                if tracker.isMember(writer) { tracker.recordFinished(id...id) }
-            }
+            generator.change { $0.advance(writer, finished: id) }
         }
+    }
+
+    /// Somebody announces a stream without an epoch, this one or another: that is no log, and not to be disturbed.
+    private func noticeOtherSoftware(_ stream: StreamName, _ writer: Writer) {
+        feed.withLock { $0.heardOtherSoftware() }
+        guard !configuration.speaksBesideOthers, announcer.fallSilent() else { return }
+        logger.warning(
+            """
+            other software announces streams on this channel: this log does not speak there, and what it writes is read \
+            through the database, which is slower; give it a channel of its own
+            """,
+            metadata: ["announced": "\(stream)", "said_by": "\(writer)"])
+    }
+
+    /// What was heard cannot be true, and was taken back. Who said it speaks in the name of a writer, or is one that has
+    /// lost its mind: whoever looks after the channel has to know.
+    func heardFalsely(_ news: FalseNews) {
+        // Where nobody is named, it was taken back before, or the next snapshot tells who it was.
+        guard !news.writers.isEmpty else { return }
+        metrics.heardFalsely(news.writers.count)
+        feed.withLock { $0.takeBack(from: news.writers) }
+        let now = time.now
+        guard falseNewsTold.withLock({ $0.isDue(news.writers, now: now) }) else { return }
+        logger.warning(
+            "what was heard is above the sequence, and cannot be true: it counts for nothing",
+            metadata: [
+                "said_by": "\(news.writers.map(\.description).sorted().joined(separator: ", "))",
+                "heard": "\(news.heard)", "sequence": "\(news.sequence)",
+            ])
     }
 
     // MARK: Asking the database
@@ -60,7 +102,7 @@ extension EventLog {
     func askDatabase() async throws {
         let request = feed.withLock { $0.beginAsking() }
         try await reconciler.reconcile()
-        let members = generator.state.withLock { Set($0.tracker.positions.keys) }
+        let members = generator.state.withLock { $0.tracker.speakers }
         let (actions, hasQuestions) = feed.withLock { feed in
             (feed.answered(request) { members.contains($0) }, feed.hasQuestions)
         }

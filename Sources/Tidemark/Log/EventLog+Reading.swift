@@ -22,7 +22,7 @@ extension EventLog {
     /// - Throws: ``TidemarkError``, what the store throws, or `CancellationError`; never a silent success.
     public func waitUntilPersisted(_ position: StreamID, timeout: Duration) async throws -> WaitOutcome {
         let deadline = time.now + timeout
-        while reconciler.confirmed < position {
+        while generator.note().confirmed < position {
             try Task.checkCancellation()
             try membership.checkRunning()
             if let failure = membership.failureSoFar { throw failure }

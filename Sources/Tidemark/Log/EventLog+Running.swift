@@ -35,6 +35,7 @@ extension EventLog {
         await persister.drain(then: .stopped(stream: stream, instance: instance))
         guard membership.stop() else { return }
         announcer.stop()
+        connecting.withLock { $0 }?.cancel()
         generator.wakeWaiters()
         generator.stopWatching()
         if let writer = membership.lastWriter {

@@ -126,10 +126,11 @@ extension MultiWriterIDGenerator {
     /// IDs of a scope whose commits were acknowledged, although the scope itself fails.
     func finish(_ ids: [StreamID]) {
         guard !ids.isEmpty else { return }
-        change { tracker in
+        finishing { tracker in
             for id in ids { tracker.finish(direction.counted(id)) }
+        } tell: { _, observer in
+            observer.finished(committed: ids, abandoned: [])
         }
-        tellFinished(committed: ids, abandoned: [])
     }
 
     func observe(_ observer: any GeneratorObserver) {

@@ -24,10 +24,17 @@ public final class EventLog: Service {
     let logger: Logger
     let metrics: LogMetrics
     let connection = Mutex<(any ReplicationConnection)?>(nil)
+    /// Tries to connect again, where that could not be done at first.
+    let connecting = Mutex<Task<Void, Never>?>(nil)
+    let hasListened = Atomic(false)
+    /// The last join.
+    let joined = Mutex<Joined?>(nil)
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
     let scopes = Mutex<[StreamID: Bool]>([:])
     let feed = Mutex(EventFeed())
     let asksSoon = Mutex(AsksSoon())
+    let falseNewsTold = Mutex(FalseNewsTold())
+    let foreignTold = Mutex(false)
     let catchingUp: BackgroundProcess
     /// Nil when this log closes nobody.
     let closer: WriterCloser?
@@ -43,8 +50,9 @@ public final class EventLog: Service {
     /// - Parameters:
     ///   - stream: made when it is missing and somebody writes to it.
     ///   - instance: the name to write under. Whoever had it before writes no more.
-    ///   - transport: how instances hear each other; without one they do through the database alone.
-    /// - Throws: ``TidemarkError``, or what the transport throws.
+    ///   - transport: how instances hear each other; without one they do through the database alone, and so they do for as
+    ///     long as it cannot connect.
+    /// - Throws: ``TidemarkError``, what the store throws, or `CancellationError`.
     public static func open(
         _ store: any EventStore, stream: StreamName = "events", instance: InstanceName? = nil,
         transport: (any ReplicationTransport)? = nil, configuration: EventLogConfiguration = EventLogConfiguration(),
@@ -89,10 +97,13 @@ public final class EventLog: Service {
         generator = MultiWriterIDGenerator(
             stream: stream, instance: instance,
             sequence: StoreSequence(stream: stream, store: store, membership: membership),
-            members: joined?.membership.members ?? [:], version: joined?.membership.version ?? 0, direction: .forward,
-            time: time, logger: logger)
+            membership: joined?.membership ?? Membership(members: [:], version: 0), sequenceRead: joined?.position ?? 0,
+            direction: .forward, time: time, logger: logger)
         reconciler = Reconciler(stream: stream, store: store, generator: generator, time: time)
-        let announcer = Announcer(stream: stream, generator: generator, configuration: configuration, time: time)
+        let reconciler = reconciler
+        let announcer = Announcer(
+            stream: stream, generator: generator, configuration: configuration, time: time
+        ) { try await reconciler.readSequence() }
         self.announcer = announcer
         let metrics = LogMetrics(stream: stream, instance: instance)
         self.metrics = metrics
@@ -120,16 +131,24 @@ public final class EventLog: Service {
 
     private func start(joined: Joined?) async throws {
         generator.observe(announcer)
+        generator.state.withLock { state in
+            state.onFalseNews = { [weak self] in self?.heardFalsely($0) }
+        }
         membership.attach(generator: generator) { [weak self] joined in
             self?.warnOfSequence(joined)
-            self?.startAnnouncing(as: joined.writer, at: joined.position)
+            self?.joined.withLock { $0 = joined }
+            self?.startAnnouncing()
         }
         if let joined { warnOfSequence(joined) }
+        self.joined.withLock { $0 = joined }
         guard let transport else { return }
-        let connection = try await transport.connect(as: instance) { [weak self] event in self?.received(event) }
-        self.connection.withLock { $0 = connection }
-        tellCaughtUp()
-        if let joined { startAnnouncing(as: joined.writer, at: joined.position) }
+        do {
+            try await connect(transport)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            connectLater(transport, error)
+        }
     }
 
     private func warnOfSequence(_ joined: Joined) {
@@ -137,11 +156,6 @@ public final class EventLog: Service {
         logger.warning(
             "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
             metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
-    }
-
-    private func startAnnouncing(as writer: Writer, at position: StreamID) {
-        guard let connection = connection.withLock({ $0 }) else { return }
-        announcer.start(as: writer, at: position, over: connection)
     }
 
     /// This instance in its present epoch; nil when it only reads, or writes no more.

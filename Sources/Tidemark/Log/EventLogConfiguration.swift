@@ -42,6 +42,11 @@ public struct EventLogConfiguration: Sendable {
     public var rawBatchFactor = 8
     /// Rows that are announced one by one after a commit; of a larger group only the position is announced.
     public var announcedRows = 64
+    /// Whether this log speaks on a channel where other software announces streams. Such software is known by writers
+    /// without epochs, and may come to harm by what it does not expect: another writer of its streams, or a stream that it
+    /// does not know. Without this the log falls silent there, says so once, and goes on through the database; it hears the
+    /// other writers of its stream all the same.
+    public var speaksBesideOthers = false
 
     public init() {}
 }

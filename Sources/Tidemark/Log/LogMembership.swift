@@ -55,6 +55,8 @@ final class LogMembership: WriterMembership {
         }
     }
 
+    var isRunning: Bool { state.withLock { !$0.isStopped } }
+
     var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
 
     /// The last epoch, whether or not it may still write; nil for a reader.
@@ -86,7 +88,8 @@ final class LogMembership: WriterMembership {
         // The generator first: nothing is persisted in the new epoch before its position counts for it.
         generator?.change { tracker in
             tracker.pin(to: joined.writer)
-            tracker.updateMembers(joined.membership.members, version: joined.membership.version)
+            tracker.updateMembers(
+                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
         }
         state.withLock { $0.writer = joined.writer }
         hasJoined?(joined)

@@ -6,6 +6,8 @@ struct LogMetrics: Sendable {
     private let alreadyPersisted: Counter
     private let writersClosed: Counter
     private let writersRetired: Counter
+    private let falseNews: Counter
+    private let foreign: Counter
     private let minimum: Gauge
     private let newest: Gauge
     private let heldBackMilliseconds: Gauge
@@ -16,6 +18,8 @@ struct LogMetrics: Sendable {
         alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels)
         writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels)
         writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels)
+        falseNews = Counter(label: "tidemark_false_announcements", dimensions: labels)
+        foreign = Counter(label: "tidemark_foreign_announcements", dimensions: labels)
         minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels)
         newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels)
         heldBackMilliseconds = Gauge(label: "tidemark_minimum_held_back_milliseconds", dimensions: labels)
@@ -32,6 +36,12 @@ struct LogMetrics: Sendable {
     /// By this log.
     func closedWriter() { writersClosed.increment() }
     func retiredWriter() { writersRetired.increment() }
+
+    /// Of so many writers something was heard that cannot be true.
+    func heardFalsely(_ writers: Int) { falseNews.increment(by: writers) }
+
+    /// Something of a writer that did not join this database.
+    func heardForeign() { foreign.increment() }
 
     func observed(minimum position: StreamID, newest known: StreamID, heldBackFor duration: Duration) {
         minimum.record(position.rawValue)

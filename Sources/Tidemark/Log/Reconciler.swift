@@ -16,7 +16,6 @@ final class Reconciler: Sendable {
         var begun = 0
         var running: Task<Int, any Error>?
         var lastEnded: Duration?
-        var confirmed: StreamID = 0
         var observations: [WriterObservation] = []
         /// The newest event that was read, by which the database is known again.
         var newestEvent: Delivered?
@@ -28,10 +27,6 @@ final class Reconciler: Sendable {
         self.generator = generator
         self.time = time
     }
-
-    /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
-    /// minimum was computed with.
-    var confirmed: StreamID { state.withLock { $0.confirmed } }
 
     /// The members' signs of life, as they were read last.
     var observations: [WriterObservation] { state.withLock { $0.observations } }
@@ -73,31 +68,46 @@ final class Reconciler: Sendable {
     }
 
     private func run() async throws {
-        let before = generator.watermark
-        let known = generator.change { $0.known }
-        guard
-            let found = try await store.reconciliation(of: stream, above: before.minimum, limit: Self.rowLimit)
-        else {
-            // A stream that nobody has written to yet, or one that was there.
-            guard before.membershipVersion == 0, known == 0 else {
-                throw wentBackwards(known, "there is no such stream")
-            }
-            return
-        }
-        guard found.sequence >= known, found.membership.version >= before.membershipVersion else {
-            throw wentBackwards(
-                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)")
-        }
+        let note = generator.note()
+        guard var found = try await read(above: note.watermark.minimum, note) else { return }
         // After what was found was read, and before it is used: if this is the same database, that was too.
         try await checkNewestEvent()
+        if !generator.agrees(note, with: found) {
+            // It was read above a minimum that is false: once more, above one that is not.
+            guard let foundAlone = try await read(above: note.confirmed, note) else { return }
+            found = foundAlone
+        }
         generator.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
+        generator.change { $0.hearAgain(note) }
         state.withLock { state in
             state.observations = found.observations
             state.newestEvent = found.newestEvent ?? state.newestEvent
-            if found.membership.version == before.membershipVersion {
-                state.confirmed = max(state.confirmed, before.minimum)
-            }
         }
+    }
+
+    /// Nil for a stream that nobody has written to yet.
+    private func read(above minimum: StreamID, _ note: PositionTracker.Note) async throws -> Reconciliation? {
+        let (known, version) = (note.known, note.watermark.membershipVersion)
+        guard let found = try await store.reconciliation(of: stream, above: minimum, limit: Self.rowLimit) else {
+            guard version == 0, known == 0 else { throw wentBackwards(known, "there is no such stream") }
+            return nil
+        }
+        guard found.sequence >= known, found.membership.version >= version else {
+            throw wentBackwards(
+                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        }
+        return found
+    }
+
+    /// Reads how far the sequence is, and nothing else: up to there this instance may promise what it heard.
+    func readSequence() async throws {
+        let note = generator.note()
+        // No membership has this version, so that no event is asked for.
+        let request = SnapshotRequest(
+            delivered: nil, membershipVersion: -1, after: note.confirmed, through: note.confirmed, limit: 0,
+            byteLimit: 0)
+        guard let found = try await store.snapshot(of: stream, request), found.sequence >= note.known else { return }
+        generator.agrees(note, sequence: found.sequence, membershipVersion: found.membership.version)
     }
 
     /// A database that was put back may have come further since than it was: its newest event then was another.
@@ -118,6 +128,25 @@ final class Reconciler: Sendable {
 }
 
 extension MultiWriterIDGenerator {
+    /// What is gone by before a snapshot is opened.
+    func note() -> PositionTracker.Note {
+        state.withLock { $0.tracker.note() }
+    }
+
+    /// Whether a snapshot that was opened after the note agrees with what was heard before it. Where it does not, that was
+    /// false, and is taken back.
+    @discardableResult
+    func agrees(_ note: PositionTracker.Note, sequence: StreamID, membershipVersion: Int) -> Bool {
+        let news = change { $0.agree(note, sequence: sequence, membershipVersion: membershipVersion) }
+        guard let news else { return true }
+        state.withLock { $0.onFalseNews }?(news)
+        return false
+    }
+
+    fileprivate func agrees(_ note: PositionTracker.Note, with found: Reconciliation) -> Bool {
+        agrees(note, sequence: found.sequence, membershipVersion: found.membership.version)
+    }
+
     /// What one snapshot of the database says.
     func take(_ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []) {
         logClosed(change { $0.take(membership, newestCommitted: newestCommitted, finished: finished) })

@@ -28,6 +28,20 @@ struct StallWatch {
     }
 }
 
+/// Lets each liar be named once, and then at most once a minute.
+struct FalseNewsTold {
+    private static let interval = Duration.seconds(60)
+    private static let limit = 256
+    private var last: [Writer: Duration] = [:]
+
+    mutating func isDue(_ writers: [Writer], now: Duration) -> Bool {
+        if writers.allSatisfy({ last[$0].map { now - $0 < Self.interval } ?? false }) { return false }
+        if last.count + writers.count > Self.limit { last = [:] }
+        for writer in writers { last[writer] = now }
+        return true
+    }
+}
+
 /// Lets something be logged once, and then at most once per interval.
 struct RareLog {
     let interval: Duration

@@ -10,13 +10,14 @@ extension EventPersister {
         let events = group.count == 1 ? group[0].events : group.flatMap(\.events)
         do {
             let outcomes = try await commit(events)
-            return { [onCommit] in
+            return { [onCommit, generator] in
                 var rest = outcomes[...]
                 for request in group {
                     request.result.resolve(.success(Array(rest.prefix(request.events.count))))
                     rest = rest.dropFirst(request.events.count)
                 }
                 onCommit(events, outcomes)
+                generator.told()
             }
         } catch TidemarkError.invalidEvent where group.count > 1 {
             // A store may be stricter than the limits that were checked before.
@@ -53,7 +54,10 @@ extension EventPersister {
         let writer = try membership.currentWriter()
         do {
             let outcomes = try transactionImmediately(events, as: writer, store)
-            if let outcomes { onCommit(events, outcomes) }
+            if let outcomes {
+                onCommit(events, outcomes)
+                generator.told()
+            }
             return outcomes
         } catch TidemarkError.closed {
             return nil
@@ -101,22 +105,25 @@ extension EventPersister {
     private func beginFetch() throws -> (fetch: Int, known: StreamID) {
         do {
             return try generator.change { tracker throws(AllocationFailure) in
-                (try tracker.beginFetch(), tracker.known)
+                (try tracker.beginFetch(), tracker.floor)
             }
         } catch {
             throw generator.described(error)
         }
     }
 
+    /// Whoever tells the callers tells of the rows, too.
     private func endFetch(_ fetch: Int, _ outcomes: [PersistOutcome]) throws {
         let persisted = outcomes.compactMap { outcome in
             if case .persisted(let id) = outcome { id } else { nil }
         }
+        let (result, _) = generator.changeObserved(finishing: true) { tracker throws(AllocationFailure) in
+            try tracker.endFetch(fetch, committed: persisted)
+        }
         do {
-            try generator.change { tracker throws(AllocationFailure) in
-                try tracker.endFetch(fetch, committed: persisted)
-            }
+            try result.get()
         } catch {
+            generator.told()
             throw generator.described(error)
         }
     }

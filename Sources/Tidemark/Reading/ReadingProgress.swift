@@ -6,12 +6,15 @@ struct ReadingProgress: Sendable {
     /// What was delivered so far, from the beginning of the stream; nil where that is not known.
     var delivered: DeliveredSum?
     private var hasReconciled = false
+    /// What was gone by when the last request was made.
+    private var note: PositionTracker.Note
 
     init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
         self.reader = reader
         self.claim = claim
         cursor = ReaderCursor(after: position)
         delivered = claim?.delivered
+        note = reader.generator.note()
     }
 
     /// Waits until there is something to read.
@@ -25,12 +28,12 @@ struct ReadingProgress: Sendable {
         while true {
             try Task.checkCancellation()
             try reader.checkRunning()
-            let watermark = reader.generator.watermark
+            note = reader.generator.note()
             let step = cursor.nextStep(
-                watermark: watermark, limit: Self.product(reader.configuration.batchEvents, factor),
+                watermark: note.watermark, limit: Self.product(reader.configuration.batchEvents, factor),
                 byteLimit: Self.product(reader.configuration.batchBytes, factor))
             switch step {
-            case .wait: try await waitForWatermark(otherThan: watermark)
+            case .wait: try await waitForWatermark(otherThan: note.watermark)
             case .read(let request): return request
             }
         }
@@ -47,9 +50,18 @@ struct ReadingProgress: Sendable {
     /// - Parameter last: the last of them; nil when there is none.
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     mutating func received(_ snapshot: Snapshot, last: Delivered?, for request: SnapshotRequest) throws -> Bool {
-        switch cursor.received(snapshot.view(last: last), for: request) {
+        switch cursor.received(snapshot.view(last: last), for: request, heard: note.heard) {
         case .deliver:
+            agree(with: snapshot)
             return true
+        case .heardFalsely:
+            // Where nothing was heard, the database itself had said so.
+            if agree(with: snapshot) {
+                throw TidemarkError.databaseWentBackwards(
+                    stream: reader.stream, id: request.through,
+                    problem: "its sequence is at \(snapshot.sequence) now")
+            }
+            return false
         case .reloadMembers:
             reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
             return false
@@ -61,7 +73,13 @@ struct ReadingProgress: Sendable {
     /// The same question, before the snapshot's events are looked at: nothing changes.
     func mayDeliver(_ snapshot: Snapshot, for request: SnapshotRequest) -> Bool {
         var cursor = cursor
-        return cursor.received(snapshot.view(last: nil), for: request) == .deliver
+        return cursor.received(snapshot.view(last: nil), for: request, heard: note.heard) == .deliver
+    }
+
+    @discardableResult
+    private func agree(with snapshot: Snapshot) -> Bool {
+        reader.generator.agrees(
+            note, sequence: snapshot.sequence, membershipVersion: snapshot.membership.version)
     }
 
     var streamIsGone: TidemarkError {

@@ -3,23 +3,37 @@ import Synchronization
 
 /// Tells the other instances which IDs of this one are finished, and where its position is.
 ///
-/// When to speak is decided by ``AnnouncementSchedule``; this class adds the lock, the timer and the connection.
+/// When to speak is decided by ``AnnouncementSchedule``; this class adds the lock, the timer and the connection. What this
+/// instance only heard it promises up to the sequence as it was read last; where others need more than that, the sequence
+/// is read first.
 final class Announcer: GeneratorObserver {
     private let stream: StreamName
     private let generator: MultiWriterIDGenerator
     private let announcements: EventLogConfiguration.Announcements
     private let announcedRows: Int
+    private let readSequence: @Sendable () async throws -> Void
     private let time: TimeSource
     private let state: Mutex<State>
     private let positionCounter: Counter
     private let rowCounter: Counter
 
     private struct State {
-        var writer: Writer?
+        var speaker: Speaker?
         var connection: (any ReplicationConnection)?
         var schedule: AnnouncementSchedule
         var timer: (at: Duration, task: Task<Void, Never>)?
+        /// For good: what is said on this channel does harm.
+        var isSilent = false
+        var isReading = false
+        var readAt: Duration?
         var counts = Counts()
+
+        mutating func stop() {
+            timer?.task.cancel()
+            timer = nil
+            speaker = nil
+            connection = nil
+        }
     }
 
     struct Counts: Sendable {
@@ -28,8 +42,10 @@ final class Announcer: GeneratorObserver {
     }
 
     init(
-        stream: StreamName, generator: MultiWriterIDGenerator, configuration: EventLogConfiguration, time: TimeSource
+        stream: StreamName, generator: MultiWriterIDGenerator, configuration: EventLogConfiguration, time: TimeSource,
+        readSequence: @escaping @Sendable () async throws -> Void
     ) {
+        self.readSequence = readSequence
         self.stream = stream
         self.generator = generator
         announcements = configuration.announcements
@@ -45,9 +61,10 @@ final class Announcer: GeneratorObserver {
 
     /// From now on this writer speaks, over this connection. A new epoch begins with its durable position, which
     /// everyone reads with the members.
-    func start(as writer: Writer, at position: StreamID, over connection: any ReplicationConnection) {
+    func start(as speaker: Speaker, at position: StreamID, over connection: any ReplicationConnection) {
         state.withLock { state in
-            state.writer = writer
+            guard !state.isSilent else { return }
+            state.speaker = speaker
             state.connection = connection
             state.schedule = AnnouncementSchedule(announced: position)
         }
@@ -55,11 +72,16 @@ final class Announcer: GeneratorObserver {
     }
 
     func stop() {
+        state.withLock { $0.stop() }
+    }
+
+    /// Says nothing any more, whatever starts it again. True the first time.
+    func fallSilent() -> Bool {
         state.withLock { state in
-            state.timer?.task.cancel()
-            state.timer = nil
-            state.writer = nil
-            state.connection = nil
+            if state.isSilent { return false }
+            state.isSilent = true
+            state.stop()
+            return true
         }
     }
 
@@ -99,7 +121,7 @@ final class Announcer: GeneratorObserver {
     private func announceRows(_ count: Int, through highest: StreamID, _ rows: () -> [(id: StreamID, row: JSONText)]) {
         guard case .asNeeded = announcements else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
-            guard let writer = state.writer, let connection = state.connection else { return (nil, []) }
+            guard let speaker = state.speaker, let connection = state.connection else { return (nil, []) }
             if count > announcedRows {
                 state.schedule.wroteUntoldRows(through: highest)
                 return (nil, [])
@@ -109,13 +131,16 @@ final class Announcer: GeneratorObserver {
             state.schedule.told(rowAt: highest)
             return (
                 connection,
-                rows.map { .rdata(ReplicationRow(stream: stream, writer: writer, token: .id($0.id), row: $0.row)) }
+                rows.map { row in
+                    .rdata(
+                        ReplicationRow(
+                            stream: stream, writer: speaker.writer, nonce: speaker.nonce, token: .id(row.id),
+                            row: row.row))
+                }
             )
         }
         connection?.send(commands)
         rowCounter.increment(by: commands.count)
-        // An idle moment to look at the position too: a group that was too large is told of by it.
-        speak(isAsked: false)
     }
 
     private func timing(writers: Int) -> AnnouncementSchedule.Timing? {
@@ -129,20 +154,30 @@ final class Announcer: GeneratorObserver {
         return timing
     }
 
-    private func speak(isAsked: Bool) {
+    /// - Parameter mayRead: whether the sequence may be read first, when others need more than what may be promised now.
+    private func speak(isAsked: Bool, mayRead: Bool = true) {
         guard let announced = state.withLock({ $0.connection == nil ? nil : $0.schedule.announced }) else { return }
         let look = generator.look(announced: announced)
-        guard let position = look.position, let timing = timing(writers: look.writers) else { return }
-        let need = if case .periodic = announcements { AnnouncementSchedule.Need.none } else { look.need }
+        guard let promise = look.promise, let timing = timing(writers: look.writers) else { return }
+        let position = promise.position
+        let isPeriodic = if case .periodic = announcements { true } else { false }
         let now = time.now
+        if mayRead, promise.afterReading > position, isPeriodic || look.needAfterReading != .none {
+            readFirst(
+                promise.afterReading, need: isPeriodic ? .holdsBack : look.needAfterReading, timing: timing, now: now)
+        }
         let (connection, command): ((any ReplicationConnection)?, ReplicationPosition?) = state.withLock { state in
-            guard let writer = state.writer, let connection = state.connection else { return (nil, nil) }
+            guard let speaker = state.speaker, let connection = state.connection else { return (nil, nil) }
+            // Its end comes back here.
+            if isPeriodic, state.isReading, !isAsked { return (nil, nil) }
             var command: ReplicationPosition?
+            let need = isPeriodic || state.isReading ? AnnouncementSchedule.Need.none : look.need
             var action = state.schedule.next(
                 position: max(position, state.schedule.announced), need: need, isAsked: isAsked,
-                timing: timing, now: now)
+                hasUntoldRows: look.hasUntoldRows, timing: timing, now: now)
             if case .announce(let previous, let new) = action {
-                command = ReplicationPosition(stream: stream, writer: writer, previous: previous, new: new)
+                command = ReplicationPosition(
+                    stream: stream, writer: speaker.writer, nonce: speaker.nonce, previous: previous, new: new)
                 state.counts.positions += 1
                 action = state.schedule.next(position: new, need: .none, timing: timing, now: now)
             }
@@ -152,6 +187,33 @@ final class Announcer: GeneratorObserver {
         if let command {
             connection?.send([.position(command)])
             positionCounter.increment()
+        }
+    }
+
+    /// Reads the sequence, as soon as the position that follows from it may be announced, and announces that then.
+    private func readFirst(
+        _ position: StreamID, need: AnnouncementSchedule.Need, timing: AnnouncementSchedule.Timing, now: Duration
+    ) {
+        let begins = state.withLock { state in
+            guard state.connection != nil, !state.isReading else { return false }
+            let dueAt = state.schedule.dueAt(position: position, need: need, timing: timing) ?? now
+            // One that has failed is not made again at once.
+            let readAt = max(dueAt, state.readAt.map { $0 + timing.interval } ?? dueAt)
+            if now < readAt {
+                schedule(&state, at: readAt)
+                return false
+            }
+            state.isReading = true
+            state.readAt = now
+            return true
+        }
+        guard begins else { return }
+        Task { [weak self, readSequence] in
+            // Where it fails, what may be promised now has to do.
+            try? await readSequence()
+            guard let self else { return }
+            self.state.withLock { $0.isReading = false }
+            self.speak(isAsked: false, mayRead: false)
         }
     }
 
@@ -179,16 +241,26 @@ extension MultiWriterIDGenerator {
     /// What an announcer has to know, read under one lock.
     struct AnnouncerView {
         /// Nil when this instance only reads.
-        let position: StreamID?
+        let promise: PositionTracker.Promise?
         let need: AnnouncementSchedule.Need
+        /// What others need of the position that it could be at once the sequence was read.
+        let needAfterReading: AnnouncementSchedule.Need
+        /// Rows at or below the position are about to be told.
+        let hasUntoldRows: Bool
         let writers: Int
     }
 
     func look(announced: StreamID) -> AnnouncerView {
         state.withLock { state in
-            AnnouncerView(
-                position: state.tracker.position,
-                need: state.tracker.announcementNeed(announced: announced),
+            let promise = state.tracker.promise
+            let need = state.tracker.announcementNeed(announced: announced)
+            var needAfterReading = need
+            if let promise, promise.afterReading > promise.position {
+                needAfterReading = state.tracker.announcementNeed(announced: announced, position: promise.afterReading)
+            }
+            return AnnouncerView(
+                promise: promise, need: need, needAfterReading: needAfterReading,
+                hasUntoldRows: state.untold > 0,
                 writers: state.tracker.memberCount)
         }
     }

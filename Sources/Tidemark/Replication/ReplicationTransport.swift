@@ -3,6 +3,9 @@
 /// Nothing depends on a command's arrival: positions are promises that stay true, and everyone reconciles with the
 /// database. A transport therefore never makes a sender wait.
 public protocol ReplicationTransport: Sendable {
+    /// For how long a writer listens before it speaks, because other software may be there that comes to harm by what it
+    /// does not expect.
+    var listensFirst: Duration { get }
     /// Takes part, under the given name, until the connection is closed.
     ///
     /// `receive` is called from the transport's own thread, one call at a time and in order of arrival, with what
@@ -10,6 +13,11 @@ public protocol ReplicationTransport: Sendable {
     func connect(
         as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
     ) async throws -> any ReplicationConnection
+}
+
+extension ReplicationTransport {
+    /// Not at all: nobody else is there.
+    public var listensFirst: Duration { .zero }
 }
 
 /// One participant's end of a transport.

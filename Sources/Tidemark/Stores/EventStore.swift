@@ -128,6 +128,8 @@ public struct Joined: Hashable, Sendable {
     /// Where the sequence was when it was behind the highest row or durable position, so that joining moved it up to
     /// `position`; nil where nothing was wrong with it.
     public let raisedFrom: StreamID?
+    /// What the writer drew when it joined, by which it is known on the wire; nil where the store keeps none.
+    public var nonce: Int64? { membership.nonces[writer] }
 
     public init(writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil) {
         self.writer = writer

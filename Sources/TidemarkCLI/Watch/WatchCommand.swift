@@ -38,7 +38,7 @@ struct RequiredReplicationOptions: ParsableArguments {
     @Option(
         name: .customLong("replication"),
         help: ArgumentHelp(
-            "What to listen to: unix:PATH, the folder with the socket, tcp://host:port or redis://host:port/CHANNEL.",
+            "What to listen to: unix:PATH, the folder with the socket, tcp://host:port or redis://host:port[/CHANNEL].",
             valueName: "URL"))
     var way: String
 

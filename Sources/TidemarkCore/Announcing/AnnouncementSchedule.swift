@@ -72,22 +72,30 @@ public struct AnnouncementSchedule: Sendable {
     ///   - need: whether the position announced last holds somebody's minimum back. Where it only may, it is announced
     ///     ten times less often: a gap is mostly an ID that is in flight.
     ///   - isAsked: somebody asked for the position: it is announced whatever the timing says.
+    ///   - hasUntoldRows: rows at or below the position are about to be told: it cannot be said that there are none.
     public mutating func next(
-        position: StreamID, need: Need, isAsked: Bool = false, timing: Timing, now: Duration
+        position: StreamID, need: Need, isAsked: Bool = false, hasUntoldRows: Bool = false, timing: Timing,
+        now: Duration
     ) -> Action {
-        guard let announcedAt, !isAsked else { return announce(position, now: now) }
-        let repeatAt = announcedAt + timing.repetition
-        if untold != nil || (position > announced && need != .none) {
-            let interval = untold != nil || need == .holdsBack ? timing.interval : timing.interval * 10
-            let changeAt = min(announcedAt + interval, repeatAt)
-            return now >= changeAt ? announce(position, now: now) : .wait(until: changeAt)
+        guard let dueAt = dueAt(position: position, need: need, timing: timing), !isAsked, now < dueAt else {
+            return announce(position, hasUntoldRows: hasUntoldRows, now: now)
         }
-        return now >= repeatAt ? announce(position, now: now) : .wait(until: repeatAt)
+        return .wait(until: dueAt)
     }
 
-    private mutating func announce(_ position: StreamID, now: Duration) -> Action {
+    /// From when on this position may be announced; nil where nothing was announced yet.
+    public func dueAt(position: StreamID, need: Need, timing: Timing) -> Duration? {
+        guard let announcedAt else { return nil }
+        let repeatAt = announcedAt + timing.repetition
+        guard untold != nil || (position > announced && need != .none) else { return repeatAt }
+        let interval = untold != nil || need == .holdsBack ? timing.interval : timing.interval * 10
+        return min(announcedAt + interval, repeatAt)
+    }
+
+    private mutating func announce(_ position: StreamID, hasUntoldRows: Bool, now: Duration) -> Action {
         // A new epoch may start below what an older one of the name announced; within one, positions only rise.
-        let previous = untold.map { max($0, position) } ?? min(max(announced, said), position)
+        let previous =
+            untold.map { max($0, position) } ?? (hasUntoldRows ? position : min(max(announced, said), position))
         announced = position
         said = max(said, previous)
         announcedAt = now

@@ -93,6 +93,15 @@ public struct FinishedRanges: Hashable, Sendable {
         ranges.removeFirst(firstIndex(endingAtOrAfter: id))
     }
 
+    /// Forgets what is above `id`.
+    public mutating func removeRanges(above id: StreamID) {
+        guard let highest, highest > id else { return }
+        let index = firstIndex(endingAtOrAfter: id)
+        let first = ranges[index]
+        ranges.removeSubrange(index...)
+        if first.lowerBound <= id { ranges.append(first.lowerBound...id) }
+    }
+
     private func firstIndex(endingAtOrAfter id: StreamID) -> Int {
         var low = 0
         var high = ranges.count

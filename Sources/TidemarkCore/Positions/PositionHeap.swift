@@ -50,16 +50,30 @@ public struct PositionHeap: Sendable {
 
     /// Raises a member's position; false when this epoch is no member, or its position is as high already.
     public mutating func raise(_ writer: Writer, to position: StreamID) -> Bool {
-        guard let number = number(of: writer), positions[number] < position else { return false }
+        guard let number = number(of: writer) else { return false }
+        return raise(number, to: position)
+    }
+
+    /// The same for the member with this number.
+    mutating func raise(_ number: Int, to position: StreamID) -> Bool {
+        guard positions[number] < position else { return false }
         positions[number] = position
         sink(number)
         return true
     }
 
+    /// Takes back what was believed of the position of the member with this number.
+    mutating func lower(_ number: Int, to position: StreamID) {
+        guard positions[number] > position else { return }
+        positions[number] = position
+        rise(number)
+    }
+
     /// Up to so many members it is quicker to compare names than to hash one.
     private static let few = 8
 
-    private func number(of writer: Writer) -> Int? {
+    /// The number of exactly this epoch, by its place in ``all``; nil when it is no member.
+    func number(of writer: Writer) -> Int? {
         if writers.count <= Self.few { return writers.firstIndex(of: writer) }
         guard let number = numbers[writer.instance], writers[number].epoch == writer.epoch else { return nil }
         return number
@@ -76,6 +90,20 @@ public struct PositionHeap: Sendable {
             heap[place] = heap[child]
             places[heap[place]] = place
             place = child
+        }
+        heap[place] = number
+        places[number] = place
+    }
+
+    private mutating func rise(_ number: Int) {
+        let position = positions[number]
+        var place = places[number]
+        while place > 0 {
+            let parent = (place - 1) / 2
+            guard positions[heap[parent]] > position else { break }
+            heap[place] = heap[parent]
+            places[heap[place]] = place
+            place = parent
         }
         heap[place] = number
         places[number] = place

@@ -16,8 +16,12 @@ extension PositionTracker {
     /// stays at or below what is known now.
     public mutating func beginFetch() throws(AllocationFailure) -> Int {
         guard own != nil else { throw .notAMember }
-        return floors.begin(at: known)
+        return floors.begin(at: floor)
     }
+
+    /// What the sequence has to be above for the next ID: all that is known from the database, and what this instance has
+    /// promised, which is never more than it has read of the sequence.
+    public var floor: StreamID { max(known, ownPosition) }
 
     /// The answer: its IDs are in flight until they are finished.
     public mutating func endFetch(

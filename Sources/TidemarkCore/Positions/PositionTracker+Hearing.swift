@@ -1,15 +1,41 @@
 extension PositionTracker {
-    /// A position was heard, or read from the database. Nothing happens when this epoch is no member, or is this
-    /// instance itself.
+    /// A position was heard. Nothing happens when this epoch is no member, or is this instance itself.
     ///
-    /// Positions are promised up to what is durably allocated, so what is heard is known.
+    /// Positions are promised up to what is durably allocated: where that is true, what is heard may be promised.
     public mutating func advance(_ writer: Writer, to position: StreamID) {
-        guard others.raise(writer, to: position) else { return }
-        known = max(known, position)
+        guard let member = others.number(of: writer), hears(position, of: member) else { return }
+        guard others.raise(member, to: position) else { return }
         update()
     }
 
-    /// These IDs are finished: their rows, events or tombstones, were heard of or read.
+    /// The ID of this writer is finished: its row, an event or a tombstone, was heard of. Nothing happens when this
+    /// epoch is no member, or is this instance itself.
+    public mutating func advance(_ writer: Writer, finished id: StreamID) {
+        guard let member = others.number(of: writer), hears(id, of: member) else { return }
+        if id > minimum { finished.insert(id...id) }
+        update()
+    }
+
+    /// The same of whomever: somebody else vouches for it.
+    public mutating func hear(finished id: StreamID) {
+        if sequence == nil {
+            known = max(known, id)
+        } else {
+            hearsay.hear(id)
+        }
+        if id > minimum { finished.insert(id...id) }
+        update()
+    }
+
+    private mutating func hears(_ id: StreamID, of member: Int) -> Bool {
+        if sequence == nil {
+            known = max(known, id)
+            return true
+        }
+        return hearsay.hear(id, of: member)
+    }
+
+    /// These IDs are finished: their rows, events or tombstones, were read from the database.
     public mutating func recordFinished(_ range: ClosedRange<StreamID>) {
         known = max(known, range.upperBound)
         if range.upperBound > minimum { finished.insert(range) }
@@ -31,11 +57,18 @@ extension PositionTracker {
     ///
     /// - Returns: the IDs of this instance that were closed.
     @discardableResult
-    public mutating func updateMembers(_ members: [Writer: StreamID], version: Int) -> [StreamID] {
+    public mutating func updateMembers(
+        _ members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:]
+    ) -> [StreamID] {
         guard version >= membershipVersion else { return [] }
+        if version > membershipVersion || !nonces.isEmpty { self.nonces = nonces }
         known = max(known, members.values.max() ?? known)
         if version > membershipVersion { replaceMembers(members, version: version) }
-        for (writer, position) in members { _ = others.raise(writer, to: position) }
+        for (writer, position) in members {
+            guard let member = others.number(of: writer) else { continue }
+            _ = others.raise(member, to: position)
+            hearsay.read(position, of: member)
+        }
         var closed: [StreamID] = []
         if let own, let durable = members[own] { closed = close(through: durable) }
         update()
@@ -49,7 +82,8 @@ extension PositionTracker {
     public mutating func take(
         _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
     ) -> [StreamID] {
-        let closed = updateMembers(membership.members, version: membership.version)
+        let closed = updateMembers(
+            membership.members, version: membership.version, nonces: membership.nonces)
         for range in finished { recordFinished(range) }
         recordKnown(newestCommitted)
         // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
@@ -70,6 +104,7 @@ extension PositionTracker {
         others = PositionHeap(
             Dictionary(uniqueKeysWithValues: others.all.filter { $0.writer != writer }.map { ($0.writer, $0.position) })
         )
+        hearsay.replaceMembers(others.all.map { ($0.writer, 0) })
         update()
     }
 
@@ -83,9 +118,10 @@ extension PositionTracker {
                 .reduce(into: [:]) { heard, member in
                     heard[member.key] = max(member.value, others.position(of: member.key) ?? member.value)
                 })
+        hearsay.replaceMembers(others.all.map { ($0.writer, members[$0.writer] ?? 0) })
         if let mine, let durable = members[mine] { ownPosition = max(ownPosition, durable) }
         if let least {
-            minimum = finished.endOfRun(after: least)
+            minimum = max(finished.endOfRun(after: least), confirmed)
         }
     }
 
@@ -95,6 +131,23 @@ extension PositionTracker {
     /// Whether exactly this epoch is a member.
     public func isMember(_ writer: Writer) -> Bool {
         writer == own || others.position(of: writer) != nil
+    }
+
+    /// What somebody is who speaks, by the members that the database gave last. The nonce counts before anything else.
+    public func standing(of speaker: Speaker) -> EventFeed.Standing {
+        let writer = speaker.writer
+        if writer.instance == instance, let pinned, writer.epoch <= pinned.epoch {
+            return writer == pinned && speaker.nonce != nonces[writer] ? .foreign : .own
+        }
+        if isMember(writer) { return speaker.nonce == nonces[writer] ? .member : .foreign }
+        return (epoch(of: writer.instance) ?? -1) < writer.epoch ? .stranger : .outdated
+    }
+
+    /// The members as they speak.
+    public var speakers: Set<Speaker> {
+        var speakers = Set(others.all.map { Speaker($0.writer, nonce: nonces[$0.writer]) })
+        if let own { speakers.insert(Speaker(own, nonce: nonces[own])) }
+        return speakers
     }
 
     /// The epoch in which the instance is a member.

@@ -16,34 +16,51 @@ public struct PositionTracker: Sendable {
     /// This instance as a member; nil when it only reads.
     public internal(set) var own: Writer?
     public internal(set) var membershipVersion: Int
-    /// The highest ID that is durably allocated, as far as this instance can tell: it committed, abandoned, read or
-    /// heard of it. An ID that was allocated and is not finished does not count.
+    /// The highest ID that is durably allocated, as this instance knows from the database: it committed, abandoned or
+    /// read of it. An ID that was allocated and is not finished does not count. (Of who gives no sequence to be bounded
+    /// by, what was heard is known too.)
     public internal(set) var known: StreamID
     public internal(set) var minimum: StreamID
+    /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
+    /// minimum was computed with, and its sequence had passed everything that was heard.
+    public internal(set) var confirmed: StreamID
+    /// The newest sequence that was read from the database, up to which this instance promises what it only heard; nil
+    /// where nobody reads it, and everything that is heard is taken as it is.
+    public internal(set) var sequence: StreamID?
 
     var others: PositionHeap
+    var hearsay = Hearsay()
     var inFlight = InFlightIDs()
     var floors = FetchFloors()
     var finished: FinishedRanges
     /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
     /// reads.
     var ownPosition: StreamID
+    /// What the members drew when they joined.
+    public internal(set) var nonces: [Writer: Int64]
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
     public internal(set) var pinned: Writer?
 
     /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
     ///   newest ID of the sequence that it knew when it joined.
+    /// - Parameter nonces: what they drew when they joined.
+    /// - Parameter sequence: the sequence as it was read last; nil where it will never be read.
     public init(
-        instance: InstanceName, members: [Writer: StreamID], version: Int, maximumRanges: Int = 4096
+        instance: InstanceName, members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
+        sequence: StreamID? = nil, maximumRanges: Int = 4096
     ) {
+        self.nonces = nonces
         self.instance = instance
+        self.sequence = sequence
         membershipVersion = version
         own = members.keys.first { $0.instance == instance }
         others = PositionHeap(members.filter { $0.key.instance != instance })
         finished = FinishedRanges(maximumCount: maximumRanges)
         known = members.values.max() ?? 0
         minimum = members.values.min() ?? 0
+        confirmed = 0
         ownPosition = own.flatMap { members[$0] } ?? 0
+        hearsay.replaceMembers(others.all.map { ($0.writer, $0.position) })
         update()
     }
 
@@ -88,17 +105,41 @@ public struct PositionTracker: Sendable {
     public var lowestInFlight: InFlightIDs.Entry? { inFlight.lowest }
 
     /// The highest ID heard of or read, finished or not passed by the minimum yet.
-    public var highestKnown: StreamID { max(known, finished.highest ?? known) }
+    public var highestKnown: StreamID { max(known, hearsay.highest, finished.highest ?? known) }
 
-    /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear where
-    /// it is now.
-    public func announcementNeed(announced: StreamID) -> AnnouncementSchedule.Need {
-        guard own != nil, ownPosition > announced else { return .none }
+    /// The highest ID that was only heard.
+    public var heard: StreamID { hearsay.highest }
+
+    /// What this instance promises, and what it could promise if it read the sequence now.
+    public struct Promise: Hashable, Sendable {
+        public let position: StreamID
+        /// Above the position where something was heard that the sequence, as it was read last, has not passed.
+        public let afterReading: StreamID
+    }
+
+    /// Nil when this instance only reads.
+    public var promise: Promise? {
+        guard own != nil else { return nil }
+        let heard = sequence == nil ? known : max(known, hearsay.highest)
+        return Promise(position: ownPosition, afterReading: max(ownPosition, reachable(from: heard)))
+    }
+
+    /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear that it
+    /// is at `position`: where it is, or where it could be.
+    public func announcementNeed(
+        announced: StreamID, position: StreamID? = nil
+    ) -> AnnouncementSchedule.Need {
+        let position = position ?? ownPosition
+        guard own != nil, position > announced else { return .none }
         let asHeard = finished.endOfRun(after: announced)
+        var minimum = minimum
+        if position > ownPosition {
+            minimum = max(minimum, finished.endOfRun(after: others.least.map { min($0, position) } ?? position))
+        }
         if asHeard < minimum { return .holdsBack }
         // At a gap: where a writer was lost, every idle one waits there for the others, and each has to begin. While
         // an ID is in flight there it changes nothing, which nobody but its writer can tell.
-        return asHeard == minimum && finished.endOfRun(after: ownPosition) > minimum ? .mayHoldBack : .none
+        return asHeard == minimum && finished.endOfRun(after: position) > minimum ? .mayHoldBack : .none
     }
 
     // MARK: What follows from a change
@@ -106,11 +147,9 @@ public struct PositionTracker: Sendable {
     /// Brings this instance's position and the minimum up to date. Called at the end of every change.
     mutating func update() {
         if own != nil {
-            var reachable = known
-            if let lowest = inFlight.lowestID { reachable = min(reachable, StreamID(lowest.rawValue - 1)) }
-            if let floor = floors.lowest { reachable = min(reachable, floor) }
+            let promisable = sequence.map { max(known, min(hearsay.highest, $0)) } ?? known
             // What the database has as durable was promised, whatever this instance knows by now.
-            ownPosition = max(ownPosition, reachable)
+            ownPosition = max(ownPosition, reachable(from: promisable))
         }
         guard let least else {
             minimum = finished.endOfRun(after: minimum)
@@ -118,6 +157,14 @@ public struct PositionTracker: Sendable {
         }
         minimum = max(minimum, finished.endOfRun(after: least))
         finished.removeRanges(endingBelow: least)
+    }
+
+    /// How far this instance could promise if it knew of this ID.
+    private func reachable(from known: StreamID) -> StreamID {
+        var reachable = known
+        if let lowest = inFlight.lowestID { reachable = min(reachable, StreamID(lowest.rawValue - 1)) }
+        if let floor = floors.lowest { reachable = min(reachable, floor) }
+        return reachable
     }
 
     /// The least position over all members; nil when there are none.

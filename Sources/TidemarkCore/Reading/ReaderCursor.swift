@@ -48,6 +48,9 @@ public struct ReaderCursor: Sendable {
         case deliver
         /// The members changed: load them, compute the watermark again, and ask again.
         case reloadMembers
+        /// Something that was heard by the time of the watermark is above the snapshot's sequence, so that it was false,
+        /// and the watermark with it: take it back, compute the watermark again, and ask again.
+        case heardFalsely
         /// What was there is not there any more: the database was put back.
         case wentBackwards(at: StreamID, problem: String)
     }
@@ -68,7 +71,8 @@ public struct ReaderCursor: Sendable {
     /// - Parameters:
     ///   - view: the snapshot that was opened for `request`.
     ///   - request: what ``nextStep(watermark:limit:byteLimit:)`` asked for last.
-    public mutating func received(_ view: View, for request: SnapshotRequest) -> Outcome {
+    ///   - heard: the highest ID that was only heard by the time of the watermark.
+    public mutating func received(_ view: View, for request: SnapshotRequest, heard: StreamID = 0) -> Outcome {
         if let delivered, !view.deliveredIsThere {
             return .wentBackwards(
                 at: delivered.streamID,
@@ -83,6 +87,8 @@ public struct ReaderCursor: Sendable {
                 at: position,
                 problem: "the membership version was \(request.membershipVersion) and is \(view.membershipVersion) now")
         }
+        // Also where the watermark itself is not above it: what was heard of one writer may be false, and of another true.
+        guard max(heard, request.through) <= view.sequence else { return .heardFalsely }
         guard view.membershipVersion == request.membershipVersion else { return .reloadMembers }
         if let last = view.last {
             precondition(last.streamID > position, "a snapshot held ID \(last.streamID), the cursor is at \(position)")

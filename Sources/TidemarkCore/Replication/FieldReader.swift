@@ -40,11 +40,25 @@ struct FieldReader {
 
     /// An instance with its epoch, `p1#3`, or a name alone, which has epoch 0. `p1#0` is not how that is written.
     mutating func writer(_ line: Span<UInt8>) throws(Problem) -> Writer {
+        try Self.writer(line, try field(line, "instance"))
+    }
+
+    /// The same, perhaps with its nonce: `p1#3.5208`. A point in the name itself, before the epoch, is part of the name.
+    mutating func speaker(_ line: Span<UInt8>) throws(Problem) -> Speaker {
         let range = try field(line, "instance")
+        let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
+        let point = ByteScan.first(UInt8(ascii: "."), line, from: mark, to: range.upperBound)
+        guard point < range.upperBound else { return Speaker(try Self.writer(line, range), nonce: nil) }
+        let writer = try Self.writer(line, range.lowerBound..<point)
+        guard let nonce = Self.number(line, point + 1..<range.upperBound), nonce > 0 else { throw .invalidNonce }
+        return Speaker(writer, nonce: nonce)
+    }
+
+    private static func writer(_ line: Span<UInt8>, _ range: Range<Int>) throws(Problem) -> Writer {
         let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
         var epoch = 0
         if mark < range.upperBound {
-            guard let number = Self.number(line, mark + 1..<range.upperBound), number > 0,
+            guard let number = number(line, mark + 1..<range.upperBound), number > 0,
                 let exact = Int(exactly: number)
             else { throw .invalidEpoch }
             epoch = exact

@@ -21,6 +21,8 @@ public enum InvalidReplicationCommand: Error, Hashable, Sendable, CustomStringCo
         case invalidNumber(field: String)
         /// The epoch of an instance, as in `p1#3`, is not a number of at least 1 in its shortest form.
         case invalidEpoch
+        /// The nonce of an instance, as in `p1#3.5208`, is not a number of at least 1 in its shortest form.
+        case invalidNonce
         /// Neither `start` nor `end`.
         case invalidState
         case invalidText(field: String, InvalidCommandText)
@@ -46,6 +48,7 @@ extension InvalidReplicationCommand.Problem: CustomStringConvertible {
         case .invalidName(let field, let problem): "the \(field) is not valid: \(problem)"
         case .invalidNumber(let field): "the \(field) is not a 64-bit number in its shortest form"
         case .invalidEpoch: "the epoch after '#' is not a number of at least 1 in its shortest form"
+        case .invalidNonce: "the number after the epoch is not one of at least 1 in its shortest form"
         case .invalidState: "the state is neither start nor end"
         case .invalidText(let field, let problem): "the \(field) is not valid: \(problem)"
         case .invalidJSON(let field, let problem): "the \(field) is not valid: \(problem)"

@@ -71,8 +71,11 @@ extension FieldReader {
     }
 
     private mutating func row(_ line: Span<UInt8>) throws(Problem) -> ReplicationRow {
-        ReplicationRow(
-            stream: try stream(line), writer: try writer(line), token: try token(line), row: try json(line, "row"))
+        let stream = try stream(line)
+        let speaker = try speaker(line)
+        return ReplicationRow(
+            stream: stream, writer: speaker.writer, nonce: speaker.nonce, token: try token(line),
+            row: try json(line, "row"))
     }
 
     private mutating func token(_ line: Span<UInt8>) throws(Problem) -> ReplicationRow.Token {
@@ -83,8 +86,10 @@ extension FieldReader {
     }
 
     private mutating func position(_ line: Span<UInt8>) throws(Problem) -> ReplicationPosition {
-        ReplicationPosition(
-            stream: try stream(line), writer: try writer(line), previous: try streamID(line, "previous"),
+        let stream = try stream(line)
+        let speaker = try speaker(line)
+        return ReplicationPosition(
+            stream: stream, writer: speaker.writer, nonce: speaker.nonce, previous: try streamID(line, "previous"),
             new: try streamID(line, "new"))
     }
 }

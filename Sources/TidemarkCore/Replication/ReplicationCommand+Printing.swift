@@ -21,7 +21,7 @@ extension ReplicationCommand {
             output.append(row)
         case .position(let position):
             output.append(field: position.stream.rawValue)
-            output.append(field: position.writer)
+            output.append(field: position.speaker)
             output.append(field: position.previous.rawValue)
             output.append(field: position.new.rawValue)
         case .userSync(let sync):
@@ -43,7 +43,7 @@ extension ReplicationCommand {
 extension [UInt8] {
     fileprivate mutating func append(_ row: ReplicationRow) {
         append(field: row.stream.rawValue)
-        append(field: row.writer)
+        append(field: row.speaker)
         switch row.token {
         case .id(let id): append(field: id.rawValue)
         case .batch: append(field: "batch")
@@ -67,6 +67,11 @@ extension [UInt8] {
     fileprivate mutating func append(field number: Int64) {
         append(UInt8(ascii: " "))
         append(decimal: number)
+    }
+
+    fileprivate mutating func append(field speaker: Speaker) {
+        append(UInt8(ascii: " "))
+        append(wireName: speaker)
     }
 
     fileprivate mutating func append(field writer: Writer) {

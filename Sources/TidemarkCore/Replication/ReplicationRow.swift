@@ -1,4 +1,4 @@
-/// `RDATA stream instance token row`: one row that a writer wrote.
+/// `RDATA stream instance token row`: one row that a writer wrote. The instance is `name#epoch.nonce`.
 public struct ReplicationRow: Hashable, Sendable {
     public enum Token: Hashable, Sendable {
         case id(StreamID)
@@ -8,12 +8,17 @@ public struct ReplicationRow: Hashable, Sendable {
 
     public let stream: StreamName
     public let writer: Writer
+    /// What the writer drew when it joined; nil for a peer that speaks without it.
+    public let nonce: Int64?
     public let token: Token
     public let row: JSONText
 
-    public init(stream: StreamName, writer: Writer, token: Token, row: JSONText) {
+    public var speaker: Speaker { Speaker(writer, nonce: nonce) }
+
+    public init(stream: StreamName, writer: Writer, nonce: Int64? = nil, token: Token, row: JSONText) {
         self.stream = stream
         self.writer = writer
+        self.nonce = nonce
         self.token = token
         self.row = row
     }
@@ -23,13 +28,18 @@ public struct ReplicationRow: Hashable, Sendable {
 public struct ReplicationPosition: Hashable, Sendable {
     public let stream: StreamName
     public let writer: Writer
+    /// What the writer drew when it joined; nil for a peer that speaks without it.
+    public let nonce: Int64?
     /// Equal to `new` when the writer cannot say.
     public let previous: StreamID
     public let new: StreamID
 
-    public init(stream: StreamName, writer: Writer, previous: StreamID, new: StreamID) {
+    public var speaker: Speaker { Speaker(writer, nonce: nonce) }
+
+    public init(stream: StreamName, writer: Writer, nonce: Int64? = nil, previous: StreamID, new: StreamID) {
         self.stream = stream
         self.writer = writer
+        self.nonce = nonce
         self.previous = previous
         self.new = new
     }

@@ -27,6 +27,14 @@ extension [UInt8] {
         }
     }
 
+    mutating func append(wireName speaker: Speaker) {
+        append(wireName: speaker.writer)
+        guard let nonce = speaker.nonce else { return }
+        precondition(nonce > 0 && speaker.writer.epoch > 0, "\(speaker): no peer could read it")
+        append(UInt8(ascii: "."))
+        append(decimal: nonce)
+    }
+
     /// The number in its shortest form.
     mutating func append(decimal number: Int64) {
         if number < 0 { append(UInt8(ascii: "-")) }

@@ -9,8 +9,11 @@ extension SimulatedRequest.Body: CustomStringConvertible {
         case .join(_, let writer?): "to join again after \(writer)"
         case .leave(let writer): "to leave as \(writer)"
         case .heartbeat(let beat): "for a heartbeat of \(beat.writer) at \(beat.position)"
-        case .reconcile(let watermark, let known):
-            "for all above \(watermark.minimum) (members of version \(watermark.membershipVersion), known: \(known))"
+        case .reconcile(let note, let minimum):
+            """
+            for all above \(minimum) (members of version \(note.watermark.membershipVersion), known: \(note.known), \
+            heard: \(note.heard))
+            """
         case .allocate(let count, let writer): "for \(count) IDs for \(writer)"
         case .commit(let ids, let events, let writer, let incarnation):
             "to commit \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"

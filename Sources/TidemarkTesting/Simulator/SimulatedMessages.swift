@@ -6,7 +6,7 @@ struct SimulatedRequest: Sendable {
         case join(InstanceName, after: Writer?)
         case leave(Writer)
         case heartbeat(Heartbeat)
-        case reconcile(above: Watermark, known: StreamID)
+        case reconcile(PositionTracker.Note, above: StreamID)
         case allocate(Int, Writer)
         case commit(ids: [StreamID], events: [Event], Writer, incarnation: Int)
         /// A group whose IDs the transaction allocates.
@@ -65,6 +65,6 @@ struct SimulatedAnnouncement: Sendable {
     }
 
     let to: Int
-    let writer: Writer
+    let speaker: Speaker
     let body: Body
 }

@@ -39,8 +39,8 @@ struct SimulatedProcess: Sendable {
     /// How far the reader has come with a batch.
     enum Reading: Sendable {
         case idle
-        case asked(SnapshotRequest)
-        case seen(SnapshotRequest, Snapshot)
+        case asked(SnapshotRequest, PositionTracker.Note)
+        case seen(SnapshotRequest, PositionTracker.Note, Snapshot)
         /// The wrong order: the snapshot, opened before the watermark is computed.
         case opened(InMemoryDatabase)
     }
@@ -63,8 +63,6 @@ struct SimulatedProcess: Sendable {
         var claim: ConsumerClaim?
         /// The last batch that the reader delivered, for its checkpoint.
         var batch: EventBatch?
-        /// What `waitUntilPersisted` goes by: the highest minimum that a snapshot has confirmed.
-        var confirmed: StreamID = 0
         /// Decides whom it closes.
         var watch = SilenceWatch(
             timeout: SimulationConfiguration.Timing.timeout, retirement: SimulationConfiguration.Timing.retirement)
@@ -118,12 +116,13 @@ struct SimulatedProcess: Sendable {
 
 extension SimulatedProcess.Memory {
     init(instance: InstanceName) {
-        tracker = PositionTracker(instance: instance, members: [:], version: 0)
+        tracker = PositionTracker(instance: instance, members: [:], version: 0, sequence: 0)
     }
 
     init(instance: InstanceName, joined: Joined) {
         tracker = PositionTracker(
-            instance: instance, members: joined.membership.members, version: joined.membership.version)
+            instance: instance, members: joined.membership.members, version: joined.membership.version,
+            nonces: joined.membership.nonces, sequence: joined.position)
         tracker.pin(to: joined.writer)
         writer = joined.writer
         schedule = AnnouncementSchedule(announced: joined.position)

@@ -26,7 +26,7 @@ extension Simulation {
         case .observe, .close, .retire:
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
-        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .crash, .stop, .resume, .leave,
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .lie, .crash, .stop, .resume, .leave,
             .crashDatabase:
             return performFault(action)
         }

@@ -32,34 +32,55 @@ extension Simulation {
             if cutLinks.contains(number * processes.count + to) { continue }
             // A full link loses something.
             if announcements.count >= 48 { announcements.remove(at: random.below(announcements.count)) }
-            announcements.append(SimulatedAnnouncement(to: to, writer: writer, body: body))
+            let nonce = processes[number].memory.tracker.nonces[writer]
+            announcements.append(
+                SimulatedAnnouncement(to: to, speaker: Speaker(writer, nonce: nonce), body: body))
         }
     }
+
+    /// Somebody speaks in the name of a member, and of IDs far above the sequence.
+    mutating func lie() -> Bool {
+        guard hasReplication, let to = anyProcess(where: { $0.phase == .up }) else { return false }
+        let membership = database.stream.membership
+        let members = membership.members.keys.sorted { $0.instance < $1.instance }
+        guard let index = anyIndex(of: members.count) else { return false }
+        let id = StreamID(Self.lie + Int64(random.below(100)))
+        let body: SimulatedAnnouncement.Body = random.chance(50) ? .row(id) : .position(previous: 0, new: id)
+        let speaker = Speaker(members[index], nonce: membership.nonces[members[index]])
+        note(processes.count, 39, "lies as \(speaker.writer): \(body)")
+        announcements.append(SimulatedAnnouncement(to: to, speaker: speaker, body: body))
+        return true
+    }
+
+    /// No sequence comes there.
+    static var lie: Int64 { 1_000_000 }
 
     /// An announcement arrives. Only the newest epoch that the database gave is heard; a newer one, or a stranger, has
     /// the members read again.
     mutating func hear(_ announcement: SimulatedAnnouncement) {
         let number = announcement.to
-        var writer = announcement.writer
+        var speaker = announcement.speaker
+        let writer = speaker.writer
         if configuration.withoutRule == .epochOfAnnouncements,
             let epoch = processes[number].memory.tracker.epoch(of: writer.instance)
         {
-            writer = Writer(writer.instance, epoch: epoch)
+            let newest = Writer(writer.instance, epoch: epoch)
+            speaker = Speaker(newest, nonce: processes[number].memory.tracker.nonces[newest])
         }
-        note(number, 13, "hears of \(announcement.writer): \(announcement.body)")
-        guard processes[number].memory.tracker.isMember(writer) else {
-            let epoch = processes[number].memory.tracker.epoch(of: writer.instance) ?? -1
-            if epoch < writer.epoch { reconcile(number) }
-            return
+        note(number, 13, "hears of \(announcement.speaker): \(announcement.body)")
+        switch processes[number].memory.tracker.standing(of: speaker) {
+        case .member: break
+        case .stranger: return reconcile(number)
+        case .own, .outdated, .foreign: return
         }
         switch announcement.body {
         case .position(_, let new):
-            processes[number].memory.tracker.advance(writer, to: new)
+            processes[number].memory.tracker.advance(speaker.writer, to: new)
             if configuration.withoutRule == .positionsAreNotRows, new > 0 {
                 processes[number].memory.tracker.recordFinished(new...new)
             }
         case .row(let id):
-            processes[number].memory.tracker.recordFinished(id...id)
+            processes[number].memory.tracker.advance(speaker.writer, finished: id)
         }
         check(number)
     }

@@ -12,7 +12,7 @@ extension Simulation {
         switch answer.request.body {
         case .join(_, let writer): joined(answer, isFirst: writer == nil)
         case .heartbeat(let beat): beaten(answer, beat.writer)
-        case .reconcile(let before, let known): reconciled(answer, before, known: known)
+        case .reconcile(let note, let minimum): reconciled(answer, note, above: minimum)
         case .allocate: allocationAnswered(answer)
         case .commit(let ids, let events, let writer, _): committed(answer, ids, events, writer)
         case .group(let events, let writer), .openGroup(_, let events, let writer, _):
@@ -36,7 +36,7 @@ extension Simulation {
             processes[number].memory.isRejoining = false
             processes[number].memory.tracker.pin(to: joined.writer)
             processes[number].memory.tracker.updateMembers(
-                joined.membership.members, version: joined.membership.version)
+                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
             processes[number].memory.writer = joined.writer
             processes[number].memory.schedule = AnnouncementSchedule(announced: joined.position)
             promise(joined.writer, joined.position)
@@ -66,17 +66,24 @@ extension Simulation {
         }
     }
 
-    private mutating func reconciled(_ answer: SimulatedAnswer, _ before: Watermark, known: StreamID) {
+    private mutating func reconciled(
+        _ answer: SimulatedAnswer, _ before: PositionTracker.Note, above minimum: StreamID
+    ) {
         let number = answer.request.process
         guard case .reconciled(let found) = answer.body else { return }
-        if found.sequence < known || found.membership.version < before.membershipVersion {
-            fail(.falseAlarm, "\(processes[number].instance) knew \(known), the sequence is at \(found.sequence)")
+        if found.sequence < before.known || found.membership.version < before.watermark.membershipVersion {
+            fail(
+                .falseAlarm, "\(processes[number].instance) knew \(before.known), the sequence is at \(found.sequence)")
+        }
+        let isAgreed = agree(number, before, sequence: found.sequence, version: found.membership.version)
+        if !isAgreed, minimum != before.confirmed {
+            // It was read above a minimum that is false: once more, above one that is not.
+            send(number, .reconcile(before, above: before.confirmed))
+            return
         }
         processes[number].memory.tracker.take(
             found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
-        if found.membership.version == before.membershipVersion {
-            processes[number].memory.confirmed = max(processes[number].memory.confirmed, before.minimum)
-        }
+        processes[number].memory.tracker.hearAgain(before)
         if processes[number].memory.tracker.hasLostMembership { rejoin(number) }
         look(at: found.observations, number, since: answer.request.asked)
     }

@@ -37,16 +37,19 @@ extension Simulation {
                 .skippedEvent, "\(commit.writer) commits \(commit.id), the reader of \(name) was at \(process.reached)")
         }
         guard process.phase == .up else { return }
-        let watermark = process.memory.tracker.watermark
-        if commit.id <= watermark.minimum, watermark.membershipVersion == version {
+        let tracker = process.memory.tracker
+        let watermark = tracker.watermark
+        // Nobody reads by what was computed from a lie.
+        let isFalse = tracker.heard >= StreamID(Self.lie)
+        if commit.id <= watermark.minimum, watermark.membershipVersion == version, !isFalse {
             fail(
                 .committedBelowMinimum,
                 "\(commit.writer) commits \(commit.id), the minimum of \(name) is \(watermark.minimum)")
         }
-        if commit.id <= process.memory.confirmed {
+        if commit.id <= tracker.confirmed {
             fail(
                 .committedBelowMinimum,
-                "\(commit.writer) commits \(commit.id), \(name) has confirmed \(process.memory.confirmed)")
+                "\(commit.writer) commits \(commit.id), \(name) has confirmed \(tracker.confirmed)")
         }
     }
 
@@ -113,6 +116,13 @@ extension Simulation {
                 .knownButNotDurable,
                 "\(processes[number].name) knows \(known), only \(database.durableSequence) is durable")
         }
+        if let position = processes[number].memory.tracker.position, position > database.stream.sequence,
+            database.kind == .durableSequence
+        {
+            fail(
+                .brokenPromise,
+                "\(processes[number].name) is at \(position), the sequence at \(database.stream.sequence)")
+        }
         checkPositions(number)
         let cursor = processes[number].memory.cursor.position
         if cursor < processes[number].memory.lastCursor {
@@ -134,7 +144,7 @@ extension Simulation {
             if let last = before[writer], position < last {
                 fail(.positionWentBack, "\(name) had \(writer) at \(last) and has it at \(position)")
             }
-            if writer != own, position > promises[writer] ?? 0 {
+            if writer != own, position > promises[writer] ?? 0, position < StreamID(Self.lie) {
                 fail(.brokenPromise, "\(name) has \(writer) at \(position), which has promised no such thing")
             }
         }

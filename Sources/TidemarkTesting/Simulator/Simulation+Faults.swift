@@ -17,6 +17,8 @@ extension Simulation {
             let id = database.waste()
             checkAllocated([id], in: before)
             note(processes.count, 38, "wastes \(id)")
+        case .lie:
+            return lie()
         case .crash:
             guard let number = anyProcess(where: { $0.phase != .down }) else { return false }
             note(number, 30, "crashes")

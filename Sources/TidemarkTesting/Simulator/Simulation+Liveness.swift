@@ -118,6 +118,7 @@ extension Simulation {
 
 extension SimulatedProcess {
     fileprivate func hasReached(_ newest: StreamID) -> Bool {
-        memory.tracker.minimum >= newest && (!hasReader || memory.cursor.position >= newest)
+        memory.tracker.minimum >= newest && memory.tracker.minimum < StreamID(Simulation.lie)
+            && (!hasReader || memory.cursor.position >= newest)
     }
 }

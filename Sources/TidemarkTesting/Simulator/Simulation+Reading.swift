@@ -9,23 +9,25 @@ extension Simulation {
         case .idle where rule == .watermarkBeforeSnapshot:
             processes[number].memory.reading = .opened(database.contents)
         case .idle:
+            let before = processes[number].memory.tracker.note()
             guard let request = nextRequest(number) else { return false }
-            processes[number].memory.reading = .asked(request)
+            processes[number].memory.reading = .asked(request, before)
             note(number, 20, "is about to read through \(request.through)")
-        case .asked(var request):
+        case .asked(var request, let before):
             if rule == .membershipVersion { request.membershipVersion = database.stream.membershipVersion }
             guard let snapshot = database.contents.snapshot(of: SimulatedDatabase.stream, request) else { return false }
-            processes[number].memory.reading = .seen(request, snapshot)
+            processes[number].memory.reading = .seen(request, before, snapshot)
             note(number, 21, "opens a snapshot with \(snapshot.events.map(\.streamID))")
-        case .seen(let request, let snapshot):
+        case .seen(let request, let before, let snapshot):
             processes[number].memory.reading = .idle
-            take(snapshot, for: request, number)
+            take(snapshot, for: request, before, number)
         case .opened(let contents):
             processes[number].memory.reading = .idle
+            let before = processes[number].memory.tracker.note()
             guard let request = nextRequest(number),
                 let snapshot = contents.snapshot(of: SimulatedDatabase.stream, request)
             else { return false }
-            take(snapshot, for: request, number)
+            take(snapshot, for: request, before, number)
         }
         return true
     }
@@ -37,15 +39,34 @@ extension Simulation {
         return request
     }
 
-    private mutating func take(_ snapshot: Snapshot, for request: SnapshotRequest, _ number: Int) {
+    /// Whether what was heard agrees with a snapshot.
+    mutating func agree(_ number: Int, _ note: PositionTracker.Note, sequence: StreamID, version: Int) -> Bool {
+        let sequence = configuration.withoutRule == .boundedHearing ? StreamID(.max) : sequence
+        let news = processes[number].memory.tracker.agree(note, sequence: sequence, membershipVersion: version)
+        guard let news else { return true }
+        self.note(number, 25, "takes back what \(news.writers.map(\.description).sorted()) said")
+        // What was taken back may have been higher.
+        processes[number].memory.positions = processes[number].memory.tracker.positions
+        return false
+    }
+
+    private mutating func take(
+        _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: PositionTracker.Note, _ number: Int
+    ) {
+        let isBounded = configuration.withoutRule != .boundedHearing
         let view = ReaderCursor.View(
-            membershipVersion: snapshot.membership.version, sequence: snapshot.sequence,
+            membershipVersion: snapshot.membership.version, sequence: isBounded ? snapshot.sequence : StreamID(.max),
             deliveredIsThere: snapshot.deliveredIsThere,
             last: snapshot.last, isTruncated: snapshot.isTruncated)
         let before = processes[number].memory.cursor.position
-        switch processes[number].memory.cursor.received(view, for: request) {
+        switch processes[number].memory.cursor.received(view, for: request, heard: noted.heard) {
         case .deliver:
+            _ = agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version)
             deliver(snapshot, after: before, number)
+        case .heardFalsely:
+            if agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version) {
+                fail(.falseAlarm, "\(processes[number].instance) reads through \(request.through)")
+            }
         case .reloadMembers:
             note(number, 22, "reloads the \(snapshot.membership.text)")
             processes[number].memory.tracker.take(snapshot.membership, newestCommitted: snapshot.newestEvent)

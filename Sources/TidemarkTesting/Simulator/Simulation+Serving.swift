@@ -30,9 +30,8 @@ extension Simulation {
             return .done
         case .heartbeat(let beat):
             return .heartbeat(try database.heartbeat(beat))
-        case .reconcile(let watermark, _):
-            let found = database.contents.reconciliation(
-                of: SimulatedDatabase.stream, above: watermark.minimum, limit: 1000)
+        case .reconcile(_, let minimum):
+            let found = database.contents.reconciliation(of: SimulatedDatabase.stream, above: minimum, limit: 1000)
             return found.map { .reconciled($0) } ?? .done
         case .allocate(let count, let writer):
             let ids = try database.allocate(count, for: writer)

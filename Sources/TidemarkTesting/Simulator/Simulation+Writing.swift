@@ -178,7 +178,7 @@ extension Simulation {
             return request.process == number && !request.isOrphan
         }
         if isAsked { return }
-        let tracker = processes[number].memory.tracker
-        send(number, .reconcile(above: tracker.watermark, known: tracker.known))
+        let note = processes[number].memory.tracker.note()
+        send(number, .reconcile(note, above: note.watermark.minimum))
     }
 }

@@ -11,12 +11,12 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Everybody, about others.
     case observe, close, retire
     // Faults.
-    case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID
+    case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID, lie
     case crash, stop, resume, leave, crashDatabase
 
     /// What a seed has more of, less of, or nothing of.
     enum Group: CaseIterable {
-        case always, writing, groups, givingUp, news, replication, lostMessages, gaps, churn, stops,
+        case always, writing, groups, givingUp, news, replication, lostMessages, gaps, lies, churn, stops,
             closing, databaseCrashes
 
         var factors: [Int] {
@@ -26,7 +26,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .news: [0, 1, 4]
             case .churn: [0, 1, 4]
             case .groups, .givingUp, .gaps: [0, 1, 4]
-            case .lostMessages, .stops, .closing: [0, 2, 8]
+            case .lostMessages, .stops, .closing, .lies: [0, 2, 8]
             case .databaseCrashes: [0, 2, 6, 12]
             }
         }
@@ -42,6 +42,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .announce, .deliverAnnouncement: .replication
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
         case .wasteID: .gaps
+        case .lie: .lies
         case .crash, .leave: .churn
         case .stop: .stops
         case .observe, .close, .retire: .closing
@@ -70,7 +71,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .retire: 3
         case .loseConnection: 12
         case .loseAnnouncement, .repeatAnnouncement: 14
-        case .wasteID: 6
+        case .wasteID, .lie: 6
         case .crash, .stop: 3
         case .leave: 5
         case .resume: 20

@@ -4,6 +4,8 @@ public struct SimulationConfiguration: Sendable {
     public enum Rule: String, CaseIterable, Hashable, Sendable {
         /// Rule 1: announcements bind the epoch that made them. Off: they count for whoever has the name now.
         case epochOfAnnouncements
+        /// Rule 1: what is heard is bounded by the sequence. Off: whatever is said counts.
+        case boundedHearing
         /// Rule 2: only durably allocated IDs are known. Off: an ID is known as soon as it was handed out.
         case durableBeforeKnown
         /// Rule 3: a fetch in progress counts as in flight. Off: it does not.

@@ -65,9 +65,18 @@ import TidemarkCore
         }
     }
 
+    /// What was heard may be false, and the watermark with it, also where that is at or below the sequence.
+    @Test(arguments: [(101, 0), (9, 101), (StreamID(.max), StreamID(.max))] as [(StreamID, StreamID)])
+    func whatWasHeardAboveTheSequenceMovesNoCursor(minimum: StreamID, heard: StreamID) throws {
+        var cursor = ReaderCursor(after: 5)
+        let outcome = cursor.received(
+            view(sequence: 100, last: 7), for: try request(cursor, minimum: minimum), heard: heard)
+        #expect(outcome == .heardFalsely && cursor.position == 5 && cursor.delivered == nil)
+    }
+
     @Test func whereReadingBeginsMayLieBeyondTheEnd() throws {
         var cursor = ReaderCursor(after: 500)
-        let outcome = cursor.received(view(sequence: 3), for: try request(cursor, minimum: 501))
+        let outcome = cursor.received(view(sequence: 501), for: try request(cursor, minimum: 501))
         #expect(outcome == .deliver && cursor.position == 501)
     }
 }

@@ -45,14 +45,18 @@ import TidemarkCore
     private static func command(_ random: inout SplitMix64) throws -> ReplicationCommand {
         let writer = Writer(
             try name(&random), epoch: Bool.random(using: &random) ? 0 : .random(in: 1...999, using: &random))
+        let nonce: Int64? =
+            writer.epoch == 0 || Bool.random(using: &random) ? nil : .random(in: 1 ... .max, using: &random)
         let stream = try StreamName(validating: names.randomElement(using: &random) ?? "events")
         switch Int.random(in: 0..<9, using: &random) {
         case 0: return .error(try SimpleText(validating: text(&random)))
         case 1: return .replicate
         case 2:
             let token: ReplicationRow.Token = Bool.random(using: &random) ? .batch : .id(id(&random))
-            return .rdata(.init(stream: stream, writer: writer, token: token, row: try json(&random)))
-        case 3: return .position(.init(stream: stream, writer: writer, previous: id(&random), new: id(&random)))
+            return .rdata(.init(stream: stream, writer: writer, nonce: nonce, token: token, row: try json(&random)))
+        case 3:
+            return .position(
+                .init(stream: stream, writer: writer, nonce: nonce, previous: id(&random), new: id(&random)))
         case 4:
             return .userSync(
                 try UserSync(

@@ -43,6 +43,14 @@ import TidemarkCore
                     stream: "events", writer: Writer("p1", epoch: .max), previous: StreamID(.min), new: StreamID(.max)))
         ),
         (
+            "POSITION events p.1#3.5208 5 7",
+            .position(.init(stream: "events", writer: Writer("p.1", epoch: 3), nonce: 5208, previous: 5, new: 7))
+        ),
+        (
+            "RDATA events p1#3.9223372036854775807 18 null",
+            .rdata(.init(stream: "events", writer: p1, nonce: .max, token: .id(18), row: .null))
+        ),
+        (
             "USER_SYNC hXn2 @anna:example.org PHONE start 1490197665618",
             .userSync(
                 valid {

@@ -19,6 +19,8 @@ public struct EventFeed: Sendable {
         case outdated
         /// A newer epoch, or an unknown name.
         case stranger
+        /// The epoch of a member, or this instance's own, with another nonce or none: a writer of another database.
+        case foreign
     }
 
     public enum Action: Hashable, Sendable {
@@ -34,8 +36,8 @@ public struct EventFeed: Sendable {
     }
 
     public private(set) var counts = FeedCounts()
-    private var writers: [Writer: Heard] = [:]
-    private var strangers = Strangers()
+    private var writers: [Speaker: Heard] = [:]
+    private var strangers = Strangers<Speaker>()
     /// Rows at or below this may have been missed, as the numbered request will tell.
     private var missed: (through: StreamID, request: Int)?
     private var connectionRequest: Int?
@@ -64,7 +66,7 @@ public struct EventFeed: Sendable {
     // MARK: Hearing
 
     public mutating func received(_ position: ReplicationPosition, from standing: Standing) -> Action {
-        let writer = position.writer
+        let writer = position.speaker
         guard isHeard(writer, standing, { $0.position = position }) else { return .nothing }
         let highest = writers[writer]?.highest
         let said = max(position.previous, position.new)
@@ -74,31 +76,33 @@ public struct EventFeed: Sendable {
             miss(through: position.previous)
         }
         // The promise is taken even where rows arrived ahead of it; whoever tracks positions knows what is new.
-        return .advance(writer, to: position.new)
+        return .advance(position.writer, to: position.new)
     }
 
     public mutating func received(_ row: ReplicationRow, from standing: Standing) -> Action {
         // More rows of the same ID follow: it is finished with the last of them.
         guard case .id(let id) = row.token else { return .nothing }
-        let isHeard = isHeard(row.writer, standing) { $0.highestRow = max($0.highestRow ?? id, id) }
+        let speaker = row.speaker
+        let isHeard = isHeard(speaker, standing) { $0.highestRow = max($0.highestRow ?? id, id) }
         guard isHeard else { return .nothing }
-        guard let heard = writers[row.writer], heard.isOpen else {
+        guard let heard = writers[speaker], heard.isOpen else {
             counts.unopened += 1
             // A member by now, and what it said before is still to be answered: this row belongs to that.
-            strangers.remember(row.writer) { $0.highestRow = max($0.highestRow ?? id, id) }
+            strangers.remember(speaker) { $0.highestRow = max($0.highestRow ?? id, id) }
             return .nothing
         }
-        if id > heard.highest { writers[row.writer]?.highest = id }
+        if id > heard.highest { writers[speaker]?.highest = id }
         return .finish(id, row.writer)
     }
 
     private mutating func isHeard(
-        _ writer: Writer, _ standing: Standing, _ remember: (inout Strangers.Said) -> Void
+        _ writer: Speaker, _ standing: Standing, _ remember: (inout Strangers<Speaker>.Said) -> Void
     ) -> Bool {
         switch standing {
         case .member: return true
         case .own: counts.own += 1
         case .outdated: counts.outdated += 1
+        case .foreign: counts.foreign += 1
         case .stranger:
             if strangers.heard(writer, request: lastRequest + 1, remember) {
                 counts.strangers += 1
@@ -113,6 +117,15 @@ public struct EventFeed: Sendable {
     private mutating func miss(through id: StreamID) {
         lastRequest += 1
         missed = (max(id, missed?.through ?? id), lastRequest)
+    }
+
+    /// Somebody who speaks without an epoch is no writer of an event stream.
+    public mutating func heardOtherSoftware() { counts.foreign += 1 }
+
+    /// What these writers said was false, so that nothing is known of how far they have come: they are opened again by
+    /// their next position.
+    public mutating func takeBack(from writers: [Writer]) {
+        self.writers = self.writers.filter { !writers.contains($0.key.writer) }
     }
 
     // MARK: Asking the database
@@ -135,7 +148,7 @@ public struct EventFeed: Sendable {
     /// The members, and what is finished, were read from a snapshot that was opened after ``beginAsking()``.
     ///
     /// - Returns: what writers had said that have just become members.
-    public mutating func answered(_ request: Int, isMember: (Writer) -> Bool) -> [Action] {
+    public mutating func answered(_ request: Int, isMember: (Speaker) -> Bool) -> [Action] {
         lastAnswered = max(lastAnswered, request)
         if let missed, missed.request <= request { self.missed = nil }
         writers = writers.filter { isMember($0.key) }

@@ -6,6 +6,8 @@ public struct FeedCounts: Hashable, Sendable {
     public var outdated = 0
     /// From a newer epoch, or from somebody unknown: the members are read again.
     public var strangers = 0
+    /// From a writer of another database: it speaks in the name of a member, and did not join here.
+    public var foreign = 0
     /// Rows of a writer that has not told its position on this connection yet.
     public var unopened = 0
     /// What was known already.

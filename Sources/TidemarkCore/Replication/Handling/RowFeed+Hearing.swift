@@ -52,7 +52,7 @@ extension RowFeed {
         }
     }
 
-    private mutating func isHeard(_ writer: Writer, _ remember: (inout Strangers.Said) -> Void) -> Bool {
+    private mutating func isHeard(_ writer: Writer, _ remember: (inout Strangers<Writer>.Said) -> Void) -> Bool {
         if writer.instance == own {
             counts.own += 1
             return false

@@ -86,7 +86,7 @@ public struct RowFeed: Sendable {
     public internal(set) var counts = FeedCounts()
     var writers: [Writer: HeardWriter] = [:]
     var epochs: [InstanceName: Int] = [:]
-    var strangers = Strangers()
+    var strangers = Strangers<Writer>()
     var batches: RowBatches
     var queue = Deque<Item>()
     var queuedBytes = 0

@@ -2,7 +2,9 @@
 ///
 /// It changes nothing by itself. It is kept, with a bound, so that a writer which has just joined is heard from its
 /// first position on, and not only when it repeats that.
-struct Strangers: Sendable {
+///
+/// - Parameter Name: how those who speak are told apart.
+struct Strangers<Name: Hashable & Sendable>: Sendable {
     struct Said: Hashable, Sendable {
         /// Which request for the members answers it.
         let request: Int
@@ -12,9 +14,9 @@ struct Strangers: Sendable {
     }
 
     private let limit: Int
-    private var said: [Writer: Said] = [:]
+    private var said: [Name: Said] = [:]
     /// Those that the database did not name when it was asked. An epoch joins before it speaks, so it never will.
-    private var unknown: Set<Writer> = []
+    private var unknown: Set<Name> = []
 
     init(limit: Int = 64) {
         self.limit = limit
@@ -23,7 +25,7 @@ struct Strangers: Sendable {
     var isEmpty: Bool { said.isEmpty }
 
     /// Whether the members have to be read because of it: not when they were, and it was not among them.
-    mutating func heard(_ writer: Writer, request: Int, _ change: (inout Said) -> Void) -> Bool {
+    mutating func heard(_ writer: Name, request: Int, _ change: (inout Said) -> Void) -> Bool {
         if unknown.contains(writer) { return false }
         guard said[writer] != nil || said.count < limit else { return true }
         change(&said[writer, default: Said(request: request)])
@@ -31,15 +33,15 @@ struct Strangers: Sendable {
     }
 
     /// Adds to what was heard of a writer; nothing where nothing was.
-    mutating func remember(_ writer: Writer, _ change: (inout Said) -> Void) {
+    mutating func remember(_ writer: Name, _ change: (inout Said) -> Void) {
         if said[writer] != nil { change(&said[writer, default: Said(request: 0)]) }
     }
 
     /// The members were read; returns what those of them had said that were asked for by then.
     mutating func answered(
-        through request: Int, isMember: (Writer) -> Bool
-    ) -> [(writer: Writer, said: Said)] {
-        var found: [(writer: Writer, said: Said)] = []
+        through request: Int, isMember: (Name) -> Bool
+    ) -> [(writer: Name, said: Said)] {
+        var found: [(writer: Name, said: Said)] = []
         for (writer, said) in said where said.request <= request || isMember(writer) {
             self.said[writer] = nil
             if isMember(writer) {

@@ -16,7 +16,7 @@ import TidemarkCore
 
     /// The database is asked, and answers.
     mutating func ask(members: Set<Writer>) -> [EventFeed.Action] {
-        feed.answered(feed.beginAsking(), isMember: members.contains)
+        feed.answered(feed.beginAsking()) { members.contains($0.writer) }
     }
 
     /// A feed that has caught up with p1 at 7 on its connection.
@@ -87,7 +87,7 @@ import TidemarkCore
         _ = feed.received(position(9, 12), from: .member)
         let request = feed.beginAsking()
         _ = feed.received(position(14, 14), from: .member)
-        _ = feed.answered(request, isMember: { $0 == p1 })
+        _ = feed.answered(request, isMember: { $0.writer == p1 })
         #expect(feed.needsDatabase(minimum: 8) == true)
     }
 

@@ -1,0 +1,146 @@
+import Testing
+import TidemarkCore
+
+/// What is heard is bounded: nothing above the sequence of a later snapshot can be true.
+@Suite struct AgreeingTests {
+    private let p1 = Writer("p1", epoch: 1)
+    private let p2 = Writer("p2", epoch: 1)
+    private let p3 = Writer("p3", epoch: 1)
+
+    private func tracker(_ members: [Writer: StreamID], instance: InstanceName = "reader") -> PositionTracker {
+        PositionTracker(instance: instance, members: members, version: 1, sequence: members.values.max() ?? 0)
+    }
+
+    @Test func whatIsAboveALaterSnapshotWasFalseAndIsTakenBack() {
+        var tracker = tracker([p1: 7, p2: 7])
+        tracker.advance(p2, to: 9)
+        tracker.advance(p1, to: 1_000_000)
+        #expect(tracker.minimum == 9)
+        let note = tracker.note()
+        #expect(note.heard == 1_000_000)
+        let news = tracker.agree(note, sequence: 9, membershipVersion: 1)
+        #expect(news?.heard == 1_000_000 && news?.sequence == 9 && news?.writers == [p1])
+        #expect(tracker.minimum == 7 && tracker.confirmed == 0 && tracker.heard == 9)
+        #expect(tracker.positions == [p1: 7, p2: 9])
+    }
+
+    /// The watermark itself may be below the sequence: what it follows from is false all the same.
+    @Test func aMinimumIsNotConfirmedWhileAnythingIsFalse() {
+        var tracker = tracker([p1: 7, p2: 7])
+        tracker.advance(p1, to: 1_000_000)
+        tracker.advance(p2, to: 9)
+        let note = tracker.note()
+        #expect(note.watermark.minimum == 9)
+        #expect(tracker.agree(note, sequence: 9, membershipVersion: 1) != nil)
+        #expect(tracker.confirmed == 0)
+        let next = tracker.note()
+        #expect(tracker.agree(next, sequence: 9, membershipVersion: 1) == nil)
+        #expect(tracker.confirmed == 7)
+    }
+
+    @Test func theMinimumNeverFallsBelowWhatASnapshotConfirmed() {
+        var tracker = tracker([p1: 7, p2: 7])
+        tracker.advance(p1, to: 12)
+        tracker.advance(p2, to: 12)
+        #expect(tracker.agree(tracker.note(), sequence: 12, membershipVersion: 1) == nil)
+        tracker.advance(p1, to: .init(Int64.max))
+        tracker.advance(p2, to: .init(Int64.max))
+        #expect(tracker.minimum == StreamID(.max))
+        let news = tracker.agree(tracker.note(), sequence: 12, membershipVersion: 1)
+        #expect(news?.writers.sorted { $0.instance < $1.instance } == [p1, p2])
+        #expect(tracker.minimum == 12)
+    }
+
+    @Test func rowsAboveTheSequenceAreTakenBackToo() {
+        var tracker = tracker([p1: 7])
+        tracker.advance(p1, finished: 8)
+        tracker.advance(p1, finished: 20)
+        let news = tracker.agree(tracker.note(), sequence: 10, membershipVersion: 1)
+        #expect(news?.writers == [p1])
+        #expect(tracker.minimum == 8 && tracker.highestKnown == 8)
+    }
+
+    @Test func whoSaidSomethingFalseIsHeardAgainAfterTheDatabaseWasAskedOnce() {
+        var tracker = tracker([p1: 7, p2: 7])
+        tracker.advance(p1, to: 1_000_000)
+        let note = tracker.note()
+        _ = tracker.agree(note, sequence: 9, membershipVersion: 1)
+        // That was noted before it was found.
+        tracker.hearAgain(note)
+        tracker.advance(p1, to: 9)
+        tracker.advance(p2, to: 9)
+        #expect(tracker.positions == [p1: 7, p2: 9])
+        tracker.hearAgain(tracker.note())
+        tracker.advance(p1, to: 9)
+        #expect(tracker.positions == [p1: 9, p2: 9])
+    }
+
+    /// What was heard after the note says nothing about the snapshot: it may be newer.
+    @Test func whatWasHeardAfterTheNoteIsNotFalse() {
+        var tracker = tracker([p1: 7, p2: 7])
+        let note = tracker.note()
+        tracker.advance(p1, to: 12)
+        tracker.advance(p2, to: 12)
+        #expect(tracker.agree(note, sequence: 7, membershipVersion: 1) == nil)
+        #expect(tracker.minimum == 12 && tracker.confirmed == 7)
+    }
+
+    @Test func anotherVersionConfirmsNothing() {
+        var tracker = tracker([p1: 7])
+        #expect(tracker.agree(tracker.note(), sequence: 7, membershipVersion: 2) == nil)
+        #expect(tracker.confirmed == 0)
+    }
+
+    /// Rule 2: what it only heard, a writer promises up to the sequence as it was read last.
+    @Test func anIdleWriterPromisesWhatItHeardUpToTheSequenceThatItRead() {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.advance(p2, to: 40)
+        #expect(tracker.position == 7 && tracker.known == 7)
+        #expect(tracker.promise?.position == 7 && tracker.promise?.afterReading == 40)
+        _ = tracker.agree(tracker.note(), sequence: 41, membershipVersion: 1)
+        #expect(tracker.position == 40 && tracker.known == 7)
+        #expect(tracker.promise?.position == 40 && tracker.promise?.afterReading == 40)
+    }
+
+    @Test func aFalsePositionIsNotPromised() {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.advance(p2, to: 1_000_000)
+        #expect(tracker.agree(tracker.note(), sequence: 9, membershipVersion: 1)?.writers == [p2])
+        #expect(tracker.position == 7 && tracker.floor == 7)
+        #expect(tracker.promise?.position == 7 && tracker.promise?.afterReading == 7)
+    }
+
+    /// Rule 3: what was promised was at or below the sequence: an answer that is not above it went backwards.
+    @Test func theFloorIsWhatWasPromised() throws {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.advance(p2, to: 12)
+        _ = tracker.agree(tracker.note(), sequence: 12, membershipVersion: 1)
+        let fetch = try tracker.beginFetch()
+        #expect(throws: AllocationFailure.wentBackwards(id: 9, floor: 12)) {
+            try tracker.endFetch(fetch, with: 9, scope: 1, since: .zero, deadline: .zero)
+        }
+    }
+
+    /// Others stand at a gap that only this writer's position closes, and it has to read the sequence for that.
+    @Test func whatOthersNeedIsKnownBeforeTheSequenceIsRead() {
+        var tracker = tracker([p1: 7, p2: 7, p3: 7], instance: "p1")
+        tracker.advance(p2, to: 20)
+        tracker.advance(p3, to: 20)
+        #expect(tracker.announcementNeed(announced: 7) == .none)
+        #expect(tracker.announcementNeed(announced: 7, position: 20) == .holdsBack)
+    }
+
+    @Test func aMemberSpeaksWithTheNonceOfItsJoin() {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.updateMembers([p1: 7, p2: 7], version: 2, nonces: [p1: 11, p2: 22])
+        tracker.pin(to: p1)
+        #expect(tracker.standing(of: Speaker(p2, nonce: 22)) == .member)
+        #expect(tracker.standing(of: Speaker(p2, nonce: 23)) == .foreign)
+        #expect(tracker.standing(of: Speaker(p2, nonce: nil)) == .foreign)
+        #expect(tracker.standing(of: Speaker(p1, nonce: 11)) == .own)
+        #expect(tracker.standing(of: Speaker(p1, nonce: 12)) == .foreign)
+        #expect(tracker.standing(of: Speaker(Writer("p2", epoch: 2), nonce: 22)) == .stranger)
+        #expect(tracker.standing(of: Speaker(Writer("p2", epoch: 0), nonce: 22)) == .outdated)
+        #expect(tracker.standing(of: Speaker(p3, nonce: 33)) == .stranger)
+    }
+}

@@ -1,0 +1,139 @@
+import Logging
+import Synchronization
+import Testing
+import TidemarkTesting
+
+@testable import Tidemark
+
+/// Replication makes a log fast and nothing else: what is wrong with it ends nobody.
+@Suite(.timeLimit(.minutes(1))) struct ConnectingTests {
+    let store = InMemoryEventStore()
+    let transport = LocalTransport()
+    let clock = ManualClock()
+    let lines = LogLines()
+
+    /// A transport that cannot connect so many times.
+    final class Refusing: ReplicationTransport {
+        struct Refused: Error {}
+        let refusals: Mutex<Int>
+        let attempts = Mutex(0)
+        let transport: LocalTransport
+        let listensFirst: Duration
+
+        init(_ transport: LocalTransport, refusals: Int, listensFirst: Duration = .zero) {
+            self.transport = transport
+            self.refusals = Mutex(refusals)
+            self.listensFirst = listensFirst
+        }
+
+        func connect(
+            as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+        ) async throws -> any ReplicationConnection {
+            attempts.withLock { $0 += 1 }
+            let isRefused = refusals.withLock { refusals in
+                refusals -= 1
+                return refusals >= 0
+            }
+            if isRefused { throw Refused() }
+            return try await transport.connect(as: name, receive: receive)
+        }
+    }
+
+    func open(
+        _ name: InstanceName?, _ transport: any ReplicationTransport,
+        _ change: (inout EventLogConfiguration) -> Void = { _ in }
+    ) async throws -> EventLog {
+        var configuration = EventLogConfiguration()
+        change(&configuration)
+        return try await EventLog.open(
+            store, instance: name, transport: transport, configuration: configuration, time: TimeSource(clock),
+            logger: Logger(label: "test") { _ in lines })
+    }
+
+    func pass(until condition: () -> Bool) async {
+        while !condition() {
+            clock.advance(by: .milliseconds(100))
+            await Task.yield()
+        }
+    }
+
+    func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
+
+    @Test func aLogGoesOnWithoutReplicationAndConnectsLater() async throws {
+        let refusing = Refusing(transport, refusals: 3)
+        let log = try await open("p1", refusing)
+        #expect(try await log.persist(event("a")) == 1)
+        #expect(transport.sent.isEmpty)
+        await pass { log.connection.withLock { $0 != nil } }
+        await pass { log.announced.positions > 0 }
+        try await log.persist(event("b"))
+        #expect(transport.sent.contains { if case .rdata(let row) = $0 { row.token == .id(2) } else { false } })
+        #expect(refusing.attempts.withLock { $0 } == 4)
+        #expect(lines.lines("replication has started").count == 1)
+        let said = lines.lines(
+            "replication cannot start: this log goes on through the database alone, which is slower; trying again")
+        #expect(said.count == 1)
+        await log.shutDown()
+    }
+
+    @Test func aLogThatWasShutDownDoesNotConnect() async throws {
+        let refusing = Refusing(transport, refusals: 1)
+        let log = try await open("p1", refusing)
+        await clock.waitForSleepers(1)
+        await log.shutDown()
+        clock.advance(by: .seconds(100))
+        for _ in 0..<100 { await Task.yield() }
+        #expect(refusing.attempts.withLock { $0 } == 1)
+    }
+
+    /// Homeservers' writers have no epochs.
+    @Test(arguments: ["events", "backfill"] as [StreamName])
+    func aLogFallsSilentWhereOtherSoftwareAnnouncesStreams(stream: StreamName) async throws {
+        let log = try await open("p1", transport)
+        let reader = try await open(nil, transport)
+        try await reader.reconcile()
+        transport.inject(
+            .position(
+                ReplicationPosition(
+                    stream: stream, writer: Writer("master", epoch: 0), previous: 3582, new: 3582)))
+        let before = transport.sent.count
+        try await log.persist(event("a"))
+        log.announcer.announceNow()
+        clock.advance(by: .seconds(10))
+        #expect(transport.sent.count == before)
+        // It goes on through the database.
+        try await reader.reconcile()
+        #expect(reader.generator.minimumPersistedPosition == 1)
+        #expect(lines.lines.filter { $0.level == .warning }.count == 2)
+        for log in [log, reader] { await log.shutDown() }
+    }
+
+    @Test func aLogSpeaksBesideOtherSoftwareWhereItIsToldTo() async throws {
+        let log = try await open("p1", transport) { $0.speaksBesideOthers = true }
+        transport.inject(
+            .position(
+                ReplicationPosition(stream: "events", writer: Writer("master", epoch: 0), previous: 1, new: 9)))
+        #expect(log.generator.note().heard == 0)
+        try await log.persist(event("a"))
+        #expect(transport.sent.contains { if case .rdata = $0 { true } else { false } })
+        await log.shutDown()
+    }
+
+    /// On a broker that others may use a writer listens before it says anything.
+    @Test func aLogListensBeforeItSpeaksOnAChannelThatMayBeAnothers() async throws {
+        let shared = Refusing(transport, refusals: 0, listensFirst: .milliseconds(500))
+        let log = try await open("p1", shared)
+        try await log.persist(event("a"))
+        log.announcer.announceNow()
+        #expect(transport.sent.isEmpty)
+        transport.inject(
+            .rdata(
+                ReplicationRow(stream: "caches", writer: Writer("master", epoch: 0), token: .id(7), row: .emptyArray)))
+        clock.advance(by: .seconds(5))
+        for _ in 0..<100 { await Task.yield() }
+        #expect(transport.sent.isEmpty)
+        let alone = try await open("p2", Refusing(LocalTransport(), refusals: 0, listensFirst: .milliseconds(500)))
+        await pass { alone.announced.positions > 0 }
+        for log in [log, alone] { await log.shutDown() }
+    }
+}
