@@ -3,6 +3,7 @@ import TidemarkCore
 
 /// What a connection to another process tells the node that it is part of. All calls are made on the event loop.
 protocol PeerOwner: AnyObject {
+    /// The peer has said who it is.
     func peerIsGreeted(_ peer: PeerHandler)
     /// `line` is the command as it came, without its newline.
     func peer(_ peer: PeerHandler, sent command: ReplicationCommand, as line: ByteBuffer)
@@ -33,10 +34,11 @@ final class PeerHandler: ChannelInboundHandler {
 
     /// What the peer calls itself, for logs.
     private(set) var name: String
+    var isGreeted: Bool { session.isGreeted }
     /// Whether the log says already that lines of this peer are skipped.
     var hasSentSkippedLines = false
 
-    /// - Parameter introduction: what is sent first.
+    /// - Parameter introduction: what is sent first: to a server at once, to a client when it has said who it is.
     init(
         owner: any PeerOwner, side: PeerSession.Side, introduction: [ReplicationCommand],
         configuration: SocketConfiguration
@@ -51,10 +53,11 @@ final class PeerHandler: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         self.context = context
+        if isGone { return context.close(promise: nil) }
         var liveness = Liveness(
             interval: TimeAmount(configuration.pingInterval), limit: TimeAmount(configuration.silenceLimit),
-            greetingExpected: !session.isGreeted, now: .now())
-        send(introduction + [Self.ping()])
+            greetingLimit: TimeAmount(isClient ? configuration.greetingLimit : configuration.silenceLimit), now: .now())
+        if !isClient { send(introduction + [Self.ping()]) }
         look(&liveness)
         self.liveness = liveness
     }
@@ -90,7 +93,7 @@ final class PeerHandler: ChannelInboundHandler {
 
     /// The connection was lost, or could not be set up.
     func failed(_ error: any Error) {
-        gone(because: .failed(peer: name, problem: "\(error)"))
+        gone(because: .failed(peer: name, problem: "\(error)".shown(atMost: 300)))
     }
 
     /// Sends lines at once. A peer that leaves too much unread is disconnected.
@@ -104,6 +107,8 @@ final class PeerHandler: ChannelInboundHandler {
             leave(because: .tooSlow(peer: name, unsentBytes: unsent))
         }
     }
+
+    private var isClient: Bool { session.side == .client }
 
     /// Ends the connection, after telling the peer why if it still listens.
     func leave(because problem: SocketProblem) {
@@ -119,7 +124,13 @@ final class PeerHandler: ChannelInboundHandler {
         channel.eventLoop.scheduleTask(in: TimeAmount(configuration.silenceLimit)) { channel.close(promise: nil) }
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without a word to the peer, which may not be able to take one.
+    func drop(because problem: SocketProblem) {
+        gone(because: problem)
+        context?.close(promise: nil)
+    }
+
+    /// Ends the connection without a word to anybody.
     func close() {
         isGone = true
         isLeaving = true
@@ -128,17 +139,28 @@ final class PeerHandler: ChannelInboundHandler {
     }
 
     private func take(_ line: ByteBuffer) {
-        let command: ReplicationCommand
         do {
-            guard let parsed = try ReplicationCommand(line: line) else { return }
-            command = parsed
+            guard let command = try ReplicationCommand(line: line) else {
+                if case .refuse(let problem) = session.meaningOfUnreadableLine { leave(because: problem) }
+                return
+            }
+            take(command, line)
         } catch {
-            owner?.peer(self, sentSkipped: line, because: "\(error)")
-            return
+            guard case .refuse(let problem) = session.meaningOfUnreadableLine else {
+                owner?.peer(self, sentSkipped: line, because: "\(error)")
+                return
+            }
+            leave(because: problem)
         }
+    }
+
+    private func take(_ command: ReplicationCommand, _ line: ByteBuffer) {
         switch session.meaning(of: command) {
         case .greeted:
             liveness?.greeted()
+            if let name = session.clientName { call(name) }
+            // A client takes the server's name for the word that it hears everything from here on.
+            if isClient { send(introduction + [Self.ping()]) }
             owner?.peerIsGreeted(self)
         case .ping:
             liveness?.heardPing(at: .now())
@@ -147,7 +169,7 @@ final class PeerHandler: ChannelInboundHandler {
         case .complaint(let text):
             owner?.peer(self, complains: text)
         case .named(let name):
-            self.name = name
+            call(name)
         case .outOfPlace:
             owner?.peer(self, sentSkipped: line, because: "it is not for this side to say")
         case .refuse(let problem):
@@ -155,15 +177,18 @@ final class PeerHandler: ChannelInboundHandler {
         }
     }
 
+    /// A peer may call itself anything: what is shown is short, and does nothing to a terminal.
+    private func call(_ name: String) { self.name = name.shown(atMost: 64) }
+
     private func look(_ liveness: inout Liveness) {
         guard let context, !isLeaving else { return }
         let now = NIODeadline.now()
         switch liveness.look(at: now) {
         case .silent:
-            gone(because: .silent(peer: name, limit: configuration.silenceLimit))
-            context.close(promise: nil)
+            let limit = isClient && !isGreeted ? configuration.greetingLimit : configuration.silenceLimit
+            drop(because: .silent(peer: name, limit: limit))
         case .alive(let ping, let next):
-            if ping { send([Self.ping()]) }
+            if ping, isGreeted || !isClient { send([Self.ping()]) }
             timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: next) { [weak self] in
                 guard let self, var liveness = self.liveness else { return }
                 self.look(&liveness)

@@ -5,19 +5,19 @@ struct PeerSession {
     enum Side: Equatable {
         /// The peer serves; it has to give this name first.
         case server(named: String)
-        /// The peer is a client, or somebody who types lines by hand.
+        /// The peer is a client, or somebody who types lines by hand; it has to give a name first.
         case client
     }
 
     enum Meaning: Equatable {
-        /// The server gave the right name: the link is up.
+        /// The server gave the right name, or the client gave one: from here on it hears and speaks.
         case greeted
         case ping
         /// For the connections of this process, and to be relayed by a server.
         case command
         /// The peer tells what it finds wrong.
         case complaint(String)
-        /// The peer has given its name.
+        /// The client has given another name than before.
         case named(String)
         /// Not for this side to say: counted and skipped.
         case outOfPlace
@@ -26,11 +26,18 @@ struct PeerSession {
     }
 
     let side: Side
-    private(set) var isGreeted: Bool
+    private(set) var isGreeted = false
+    /// What a client calls itself.
+    private(set) var clientName: String?
 
-    init(side: Side) {
-        self.side = side
-        isGreeted = side == .client
+    init(side: Side) { self.side = side }
+
+    /// What is to be done about a line that is no command.
+    ///
+    /// A client whose first line is none speaks another protocol: a web page can have a browser send what it wants to
+    /// a port of this machine, behind the lines of HTTP.
+    var meaningOfUnreadableLine: Meaning {
+        side == .client && !isGreeted ? .refuse(.noClientName) : .outOfPlace
     }
 
     private var sender: CommandSender {
@@ -42,6 +49,12 @@ struct PeerSession {
 
     mutating func meaning(of command: ReplicationCommand) -> Meaning {
         switch (command, side) {
+        case (.name(let name), .client):
+            clientName = name.text
+            defer { isGreeted = true }
+            return isGreeted ? .named(name.text) : .greeted
+        case (_, .client) where !isGreeted:
+            return .refuse(.noClientName)
         case (.ping, _):
             return .ping
         case (.error(let text), _):
@@ -52,8 +65,6 @@ struct PeerSession {
             }
             isGreeted = true
             return .greeted
-        case (.name(let name), .client):
-            return .named(name.text)
         case (.server, .server),
             _ where !command.kind.mayBeSent(by: sender):
             return .outOfPlace

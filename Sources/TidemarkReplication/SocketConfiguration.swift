@@ -6,6 +6,11 @@ public struct SocketConfiguration: Hashable, Sendable {
     /// How long a peer that has sent a `PING` may say nothing before it is dropped; also how long a client waits for
     /// the server's first line.
     public var silenceLimit: Duration = .milliseconds(1500)
+    /// How long a client may take to say who it is: for TLS, where that is used, and for its `NAME`. Until then it is
+    /// told nothing of what others say.
+    public var greetingLimit: Duration = .seconds(10)
+    /// How many clients may not have said who they are. When one more comes, the oldest of them is disconnected.
+    public var unnamedPeers = 128
     /// The longest line that is sent or taken, in bytes without the newline.
     public var lineLimit = 16 * 1024
     /// How many bytes may wait for a peer that reads slowly, before it is disconnected; and how many may wait for the

@@ -10,6 +10,8 @@ public struct SocketCounts: Hashable, Sendable {
     public var leftOutCommands = 0
     /// Peers that read too slowly and were disconnected.
     public var slowPeers = 0
+    /// Clients that did not say who they are, in time or at all, and were disconnected.
+    public var unnamedPeers = 0
     /// Attempts to connect to a server.
     public var connectionAttempts = 0
 

@@ -4,9 +4,18 @@ import Tidemark
 
 extension SocketNode: PeerOwner {
     func peerIsGreeted(_ peer: PeerHandler) {
-        guard case .client(let server) = role, server === peer else { return }
-        meeting?.serverGreeted()
-        linkIsUp()
+        switch role {
+        case .seeking:
+            break
+        case .client(let server):
+            guard server === peer else { return }
+            meeting?.serverGreeted()
+            linkIsUp()
+        case .server:
+            guard let index = newcomers.firstIndex(where: { $0 === peer }) else { return }
+            newcomers.remove(at: index)
+            clients[ObjectIdentifier(peer)] = peer
+        }
     }
 
     func peer(_ peer: PeerHandler, sent command: ReplicationCommand, as line: ByteBuffer) {
@@ -28,13 +37,15 @@ extension SocketNode: PeerOwner {
         if !peer.hasSentSkippedLines {
             // Once a peer: one that speaks another protocol would fill the log.
             logger.warning(
-                "lines of a peer are skipped", metadata: ["peer": "\(peer.name)", "reason": "\(reason)"])
+                "lines of a peer are skipped",
+                metadata: ["peer": "\(peer.name)", "reason": "\(reason.shown(atMost: 300))"])
             peer.hasSentSkippedLines = true
         }
     }
 
     func peer(_ peer: PeerHandler, complains text: String) {
-        logger.warning("a peer reports an error", metadata: ["peer": "\(peer.name)", "error": "\(text)"])
+        logger.warning(
+            "a peer reports an error", metadata: ["peer": "\(peer.name)", "error": "\(text.shown(atMost: 300))"])
     }
 
     func peerIsTooSlow(_ peer: PeerHandler) {
@@ -43,6 +54,10 @@ extension SocketNode: PeerOwner {
 
     func peerIsGone(_ peer: PeerHandler, because problem: SocketProblem) {
         if isStopped { return }
+        if let index = newcomers.firstIndex(where: { $0 === peer }) {
+            newcomers.remove(at: index)
+            return newcomerIsGone(because: problem)
+        }
         var wasSilent = false
         if case .silent = problem { wasSilent = true }
         let level: Logger.Level = wasSilent ? .info : .debug
@@ -52,6 +67,18 @@ extension SocketNode: PeerOwner {
         if !isLinked { attemptFailed("\(problem)") }
         linkIsDown(because: problem)
         meeting?.serverLost(wasSilent: wasSilent)
+    }
+
+    /// Anyone who can connect can bring this about, as often as he likes: it is said once.
+    private func newcomerIsGone(because problem: SocketProblem) {
+        switch problem {
+        case .noClientName, .crowdedOut, .silent, .lineTooLong, .failed: counts.add(to: \.unnamedPeers)
+        default: return
+        }
+        let level: Logger.Level = hasLoggedUnnamedPeers ? .debug : .warning
+        hasLoggedUnnamedPeers = true
+        logger.log(
+            level: level, "a client did not say who it is, and was disconnected", metadata: ["reason": "\(problem)"])
     }
 }
 
@@ -73,7 +100,10 @@ extension SocketNode {
         let client = PeerHandler(
             owner: self, side: .client, introduction: [.server(serverName)], configuration: configuration)
         try channel.pipeline.syncOperations.addHandler(client)
-        clients[ObjectIdentifier(client)] = client
+        if newcomers.count >= configuration.unnamedPeers {
+            newcomers.first?.drop(because: .crowdedOut(limit: configuration.unnamedPeers))
+        }
+        newcomers.append(client)
     }
 
     /// From now on this process serves. False when it was stopped meanwhile.
@@ -104,7 +134,9 @@ extension SocketNode {
         channel.close(promise: nil)
         logger.info("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
         for client in Array(clients.values) { client.leave(because: problem) }
+        for newcomer in newcomers { newcomer.close() }
         clients = [:]
+        newcomers = []
         linkIsDown(because: problem)
     }
 }

@@ -37,14 +37,18 @@ final class SocketNode {
 
     private(set) var meeting: (any Meeting)?
     var role = Role.seeking
-    /// The clients, while this process serves.
+    /// The clients that have said who they are, while this process serves: those who hear and speak.
     var clients: [ObjectIdentifier: PeerHandler] = [:]
+    /// Those that have not yet, the oldest first. There is a bound, so that they take no descriptors away from others.
+    var newcomers: [PeerHandler] = []
     var participants: [Int: Participant] = [:]
     /// Lines of the peer that is being read, for the others; sent when what it sent together has been read.
     var relayed = ByteBuffer()
     var hasStarted = false
     var isLinked = false
     var isStopped = false
+    /// Whether the log says already that clients do not say who they are.
+    var hasLoggedUnnamedPeers = false
     var timer: Scheduled<Void>?
     /// The last failure that was logged: one that repeats with every attempt is logged once.
     var loggedFailure: String?
@@ -172,7 +176,8 @@ final class SocketNode {
         case .client(let server): server.close()
         case .server(let channel): channel.close(promise: nil)
         }
-        for client in clients.values { client.close() }
+        for client in Array(clients.values) + newcomers { client.close() }
         clients = [:]
+        newcomers = []
     }
 }

@@ -1,9 +1,15 @@
+import TidemarkCore
+
 /// Why a connection to another process ended, or could not be made.
 public enum SocketProblem: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another program serves there, or another exchange.
     case wrongServerName(expected: String, found: String)
     /// The server said something else before its name.
     case noServerName
+    /// The client said something else before its name.
+    case noClientName
+    /// Too many clients have not said who they are, and this one is the oldest of them.
+    case crowdedOut(limit: Int)
     /// A line goes on beyond the limit, in bytes: where the next one begins can no longer be told with bounded memory.
     case lineTooLong(limit: Int)
     /// The peer, which says what it is called, has said nothing for so long.
@@ -19,8 +25,11 @@ public enum SocketProblem: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .wrongServerName(let expected, let found): "the server is called \"\(found)\", not \"\(expected)\""
+        case .wrongServerName(let expected, let found):
+            "the server is called \"\(found.shown(atMost: 64))\", not \"\(expected)\""
         case .noServerName: "the server spoke before it gave its name"
+        case .noClientName: "the first line of a client has to be NAME"
+        case .crowdedOut(let limit): "more than \(limit) clients have not said who they are"
         case .lineTooLong(let limit): "a line is longer than \(limit) bytes"
         case .silent(let peer, let limit): "\(peer) has said nothing for \(limit)"
         case .tooSlow(let peer, let unsent): "\(peer) reads too slowly: \(unsent) bytes wait for it"

@@ -6,6 +6,10 @@ struct TLSContexts: Sendable {
     private let server: NIOSSLContext
     private let client: NIOSSLContext
 
+    /// How long a side that closes waits for the other one's word of it: a process that is stopped, or that never went
+    /// through the handshake, says none.
+    private static let farewell = TimeAmount.milliseconds(250)
+
     /// - Throws: ``TCPTransportError/unusableTLS(problem:)``.
     init(_ files: TLSFiles) throws(TCPTransportError) {
         do {
@@ -15,9 +19,11 @@ struct TLSContexts: Sendable {
                 certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key),
                 trustRoots: .file(files.trustRoots))
             serving.minimumTLSVersion = .tlsv12
+            serving.shutdownTimeout = Self.farewell
             server = try NIOSSLContext(configuration: serving)
             var connecting = TLSConfiguration.makeClientConfiguration()
             connecting.minimumTLSVersion = .tlsv12
+            connecting.shutdownTimeout = Self.farewell
             connecting.trustRoots = .file(files.trustRoots)
             connecting.certificateChain = chain.map { .certificate($0) }
             connecting.privateKey = .privateKey(key)

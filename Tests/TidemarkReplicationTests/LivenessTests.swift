@@ -7,8 +7,10 @@ import Testing
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
     private func liveness(greetingExpected: Bool) -> Liveness {
-        Liveness(
-            interval: .milliseconds(500), limit: .milliseconds(1500), greetingExpected: greetingExpected, now: start)
+        var liveness = Liveness(
+            interval: .milliseconds(500), limit: .milliseconds(1500), greetingLimit: .milliseconds(2200), now: start)
+        if !greetingExpected { liveness.greeted() }
+        return liveness
     }
 
     /// Looks whenever it asks to be looked at, until then or until silence.
@@ -35,9 +37,20 @@ import Testing
         #expect(silence(of: &liveness, until: start + .hours(1)) == nil)
     }
 
-    @Test func aServerThatDoesNotSayWhoItIsIsDropped() {
+    @Test func aPeerThatDoesNotSayWhoItIsIsDropped() {
         var liveness = liveness(greetingExpected: true)
-        #expect(silence(of: &liveness, until: start + .seconds(9)) == start + .milliseconds(1500))
+        #expect(silence(of: &liveness, until: start + .seconds(9)) == start + .milliseconds(2200))
+    }
+
+    @Test func nothingButItsNameGivesAPeerMoreTime() {
+        var liveness = liveness(greetingExpected: true)
+        for step in 1...4 {
+            let now = start + .milliseconds(500 * Int64(step))
+            #expect(liveness.look(at: now) != .silent)
+            liveness.heard(at: now)
+            liveness.heardPing(at: now)
+        }
+        #expect(liveness.look(at: start + .milliseconds(2200)) == .silent)
     }
 
     @Test func aServerThatSaidWhoItIsAndNeverPingedIsLeftAlone() {

@@ -24,12 +24,22 @@ import Testing
         #expect(meaning == .refuse(.noServerName))
     }
 
-    @Test mutating func aClientNeedsNoName() throws {
+    @Test(arguments: ["REPLICATE", "POSITION events p1#1 1 1", "PING 1", "ERROR no", "SERVER tidemark"])
+    mutating func aClientThatSpeaksBeforeItsNameIsRefused(line: String) throws {
+        #expect(client.meaning(of: try command(line)) == .refuse(.noClientName))
+        #expect(client.meaningOfUnreadableLine == .refuse(.noClientName))
+    }
+
+    @Test mutating func aClientIsGreetedByItsNameAndMayChangeIt() throws {
+        #expect(client.meaning(of: try command("NAME p1")) == .greeted)
+        #expect(client.clientName == "p1")
         #expect(client.meaning(of: .replicate) == .command)
-        #expect(client.meaning(of: try command("NAME p1")) == .named("p1"))
+        #expect(client.meaning(of: try command("NAME p2")) == .named("p2"))
+        #expect(client.meaningOfUnreadableLine == .outOfPlace)
     }
 
     @Test mutating func eachSideSaysOnlyWhatIsItsToSay() throws {
+        _ = client.meaning(of: try command("NAME p1"))
         #expect(client.meaning(of: try command("SERVER tidemark")) == .outOfPlace)
         _ = server.meaning(of: try command("SERVER tidemark"))
         #expect(server.meaning(of: try command("SERVER tidemark")) == .outOfPlace)
@@ -37,6 +47,7 @@ import Testing
     }
 
     @Test mutating func pingsAndErrorsAreForTheConnectionItself() throws {
+        _ = client.meaning(of: try command("NAME p1"))
         for var session in [server, client] {
             #expect(session.meaning(of: try command("PING 17")) == .ping)
             #expect(session.meaning(of: try command("ERROR too slow")) == .complaint("too slow"))

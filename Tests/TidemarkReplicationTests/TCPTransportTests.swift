@@ -96,10 +96,11 @@ import Tidemark
     @Test func linesTypedByHandAreHeardHoweverSilentTheTypistIs() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.silenceLimit = .milliseconds(50) }
         let peer = try HandMadePeer.client(port: port)
+        peer.write("NAME typist\n")
         #expect(await peer.read(until: "PING").hasPrefix("SERVER tidemark\n"))
         // Another peer says PING, and is dropped for its silence; this one does not, and stays.
         let silent = try HandMadePeer.client(port: port)
-        silent.write("PING 1\n")
+        silent.write("NAME silent\nPING 1\n")
         _ = await silent.read()
         peer.write("POSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
@@ -109,7 +110,8 @@ import Tidemark
     @Test func aPeerThatReadsTooSlowlyIsCutOffWithAReason() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.unsentLimit = 256 * 1024 }
         let slow = try HandMadePeer.client(port: port)
-        _ = await slow.read(until: "PING")
+        slow.write("NAME slow\u{1B}[2J\nPOSITION events p9#1 4 4\n")
+        #expect(await server.nextCommand() == position("p9", 4))
         var sent: Int64 = 0
         while server.transport.counts.slowPeers == 0, sent < 100_000 {
             sent += 1
@@ -117,7 +119,7 @@ import Tidemark
             await Task.yield()
         }
         #expect(server.transport.counts.slowPeers == 1)
-        #expect(await slow.read().contains("ERROR a client without a name reads too slowly"))
+        #expect(await slow.read().contains("ERROR slow\\u{1B}[2J reads too slowly"))
         await close(server)
     }
 

@@ -23,9 +23,10 @@ import Tidemark
         return instance
     }
 
-    @Test func aServerSaysWhoItIsFirst() async throws {
+    @Test func aServerSaysWhoItIsFirstToAClientThatHasSaidSo() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write("NAME p9\n")
         #expect(await peer.read(until: "\nPING ").hasPrefix("SERVER tidemark\nPING "))
         await server.connection.close()
     }
@@ -33,7 +34,7 @@ import Tidemark
     @Test func linesTypedByHandAreHeard() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
-        peer.write("\nPOSITION events p9#1 4 4\n")
+        peer.write("NAME typist\n\nPOSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
         await server.connection.close()
     }
@@ -41,7 +42,7 @@ import Tidemark
     @Test func malformedAndUnknownLinesAreCountedAndSkipped() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
-        peer.write("POSITION events p9#1 007 7\nHELLO\n\u{0}\nSERVER tidemark\nPOSITION events p9#1 4 4\n")
+        peer.write("NAME p9\nPOSITION events p9#1 007 7\nHELLO\n\u{0}\nSERVER tidemark\nPOSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
         #expect(server.transport.counts.skippedLines == 4)
         await server.connection.close()
@@ -50,9 +51,10 @@ import Tidemark
     @Test func malformedLinesAreNotRelayed() async throws {
         let server = try await server()
         let listener = try #require(try HandMadePeer.client(in: folder))
-        _ = await listener.read(until: "PING")
+        listener.write("NAME listener\nPOSITION events p8#1 1 1\n")
+        #expect(await server.nextCommand() == position("p8", 1))
         let peer = try #require(try HandMadePeer.client(in: folder))
-        peer.write("HELLO\nNAME p9\nPOSITION events p9#1 4 4\n")
+        peer.write("NAME p9\nHELLO\nNAME p9\nPOSITION events p9#1 4 4\n")
         let heard = await listener.read(until: "POSITION events p9#1 4 4\n")
         #expect(!heard.contains("HELLO"))
         #expect(!heard.contains("NAME"))
@@ -85,6 +87,8 @@ import Tidemark
         configuration.unsentLimit = 256 * 1024
         let server = try await server(configuration)
         let slow = try #require(try HandMadePeer.client(in: folder))
+        slow.write("NAME slow\nPOSITION events p9#1 4 4\n")
+        #expect(await server.nextCommand() == position("p9", 4))
         let client = try await TestInstance("p2", in: folder)
         await client.waitUntilConnected()
 
@@ -98,7 +102,7 @@ import Tidemark
         #expect(server.transport.counts.slowPeers == 1)
         server.send(position("p1", 1))
         #expect(await client.nextCommand() == position("p1", 1))
-        #expect(await slow.read().contains("ERROR a client without a name reads too slowly"))
+        #expect(await slow.read().contains("ERROR slow reads too slowly"))
         await client.connection.close()
         await server.connection.close()
     }
