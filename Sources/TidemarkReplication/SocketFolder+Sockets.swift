@@ -37,6 +37,7 @@ extension SocketFolder {
     /// The socket listens before it gets the name, and the name passes from the old socket to the new one atomically:
     /// whoever connects meets the one or the other. So nothing has to be cleaned up after a crash.
     func takeOver(replacing replaced: SocketIdentity?, ignoringLock: Bool) throws(SocketFolderError) -> TakeOver {
+        try checkSocketIsOurs()
         let lock = try ElectionLock(in: self)
         guard lock.isHeld || ignoringLock else { return .lockIsHeld }
         guard identity(ofName: Self.socketName) == replaced else { return .replacedMeanwhile }

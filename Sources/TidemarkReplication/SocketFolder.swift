@@ -21,11 +21,24 @@ struct SocketFolder: ~Copyable {
 
     /// Opens the folder; makes it, with mode 0700, when its last component is missing.
     ///
+    /// The last component is no symbolic link: whoever may write beside a database could put one there that leads to a
+    /// folder of its user's, where files would be made and removed.
+    ///
     /// - Throws: ``SocketFolderError``.
     init(path: String) throws(SocketFolderError) {
+        // With a slash at the end a link would be followed all the same.
+        var path = path[...]
+        while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
+        try self.init(plainPath: String(path))
+    }
+
+    private init(plainPath path: String) throws(SocketFolderError) {
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw .last("mkdir", path) }
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if descriptor < 0 { throw .last("open", path) }
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+        if descriptor < 0 {
+            let error = SocketFolderError.last("open", path)
+            throw Self.isSymbolicLink(path) ? .symbolicLink(path: path) : error
+        }
         if let problem = Self.problem(ofFolder: descriptor, at: path) {
             close(descriptor)
             throw problem
@@ -41,6 +54,11 @@ struct SocketFolder: ~Copyable {
         if status.st_uid != geteuid() { return .notOwned(path: path, owner: status.st_uid) }
         let permissions = UInt32(status.st_mode) & 0o7777
         return permissions & 0o077 == 0 ? nil : .openToOthers(path: path, mode: permissions)
+    }
+
+    private static func isSymbolicLink(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
     deinit { close(descriptor) }
@@ -68,7 +86,24 @@ struct SocketFolder: ~Copyable {
             madeSeconds: Int64(made.tv_sec), madeNanoseconds: Int64(made.tv_nsec))
     }
 
-    /// Removes sockets that were bound and never got their name, because their process ended in between.
+    /// Whether what a name in this folder stands for is a socket of this user.
+    private func isOwnSocket(_ name: String) -> Bool {
+        var status = stat()
+        return fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0
+            && status.st_mode & S_IFMT == S_IFSOCK && status.st_uid == geteuid()
+    }
+
+    /// Throws where the name of the socket is taken by something that no process of this package made. A server makes
+    /// the lock before it makes its socket, so a socket without one is another program's.
+    func checkSocketIsOurs() throws(SocketFolderError) {
+        guard identity(ofName: Self.socketName) != nil else { return }
+        guard isOwnSocket(Self.socketName), identity(ofName: Self.lockName) != nil else {
+            throw .nameIsTaken(path: "\(path)/\(Self.socketName)")
+        }
+    }
+
+    /// Removes sockets that were bound and never got their name, because their process ended in between. Nothing else
+    /// is removed, whatever it is called.
     func removeLeftovers() {
         // A descriptor of its own: reading a directory moves the position of the descriptor it reads from.
         let listing = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -84,7 +119,15 @@ struct SocketFolder: ~Copyable {
                     String(cString: $0)
                 }
             }
-            if name.utf8.starts(with: Self.temporaryPrefix.utf8) { unlinkat(descriptor, name, 0) }
+            if Self.isTemporary(name), isOwnSocket(name) { unlinkat(descriptor, name, 0) }
         }
+    }
+
+    /// Whether ``takeOver(replacing:ignoringLock:)`` makes names like this one.
+    private static func isTemporary(_ name: String) -> Bool {
+        guard name.utf8.starts(with: temporaryPrefix.utf8) else { return false }
+        let digits = name.utf8.dropFirst(temporaryPrefix.utf8.count)
+        return (1...16).contains(digits.count)
+            && digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 }

@@ -12,6 +12,10 @@ public enum SocketFolderError: Error, Hashable, Sendable {
     case notOwned(path: String, owner: UInt32)
     /// Other users can enter the folder; `mode` is its permissions.
     case openToOthers(path: String, mode: UInt32)
+    /// The folder's name stands for a symbolic link, which others may have put there.
+    case symbolicLink(path: String)
+    /// What has the socket's name was made by another program.
+    case nameIsTaken(path: String)
     /// The path is longer than a socket's address can be, and this system has no way around that.
     case pathTooLong(path: String, limit: Int)
     /// A system call failed.
@@ -25,6 +29,10 @@ extension SocketFolderError: CustomStringConvertible {
             "the folder \(path) belongs to the user with number \(owner): remove it, or choose another folder"
         case .openToOthers(let path, let mode):
             "other users can enter the folder \(path) (its mode is \(String(mode, radix: 8))): make it mode 700"
+        case .symbolicLink(let path):
+            "\(path) is a symbolic link, and the folder of the socket must not be one: give the folder that is meant"
+        case .nameIsTaken(let path):
+            "\(path) was made by another program: choose another folder"
         case .pathTooLong(let path, let limit):
             "the socket's path \(path) is longer than \(limit) bytes: choose a shorter folder"
         case .systemCall(let name, let path, let number):

@@ -26,13 +26,19 @@ struct DatabaseFile: Hashable, Sendable {
     /// Which file has the name now; nil when none has.
     var identity: FileIdentity? { FileIdentity(path: path) }
 
-    /// Makes the folder beside the database, for its owner alone.
+    /// Makes the folder beside the database, for its owner alone. A symbolic link is not taken for it: whoever put it
+    /// there may have it lead to somebody else's files.
     ///
     /// - Throws: ``TidemarkError/readOnly(store:)`` where this process must not, or
     ///   ``TidemarkError/storeUnavailable(store:problem:)``.
     func makeDirectory() throws {
         guard mkdir(directory, 0o700) == 0 else {
-            if errno == EEXIST { return }
+            if errno == EEXIST {
+                if isSymbolicLink(directory) {
+                    throw failure("\(directory) is a symbolic link: remove it, a folder is made in its place")
+                }
+                return
+            }
             if errno == EACCES || errno == EROFS { throw TidemarkError.readOnly(store: path) }
             throw failure("cannot make the folder \(directory): \(lastErrorText())")
         }

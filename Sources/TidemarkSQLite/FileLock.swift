@@ -16,7 +16,7 @@ final class FileLock: Sendable {
     ///
     /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)``.
     init(path: String) throws {
-        descriptor = retryingInterrupted { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
+        descriptor = retryingInterrupted { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
         if descriptor < 0 {
             throw TidemarkError.storeUnavailable(store: path, problem: "cannot open the lock file: \(lastErrorText())")
         }
@@ -52,4 +52,10 @@ func retryingInterrupted(_ call: () -> Int32) -> Int32 {
 /// What the last system call that failed says for people.
 func lastErrorText() -> String {
     String(cString: strerror(errno))
+}
+
+/// Whether the path itself, and not what it may lead to, is a symbolic link.
+func isSymbolicLink(_ path: String) -> Bool {
+    var information = stat()
+    return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFLNK
 }

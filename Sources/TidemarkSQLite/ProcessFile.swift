@@ -64,7 +64,7 @@ final class ProcessFile: Sendable {
     func isGone(_ name: String, removes: Bool) -> Bool {
         guard Self.isValid(name), state.withLock({ $0.held?.name }) != name else { return false }
         let path = folder + "/" + name
-        let descriptor = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC) }
+        let descriptor = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) }
         // Without its folder the file says nothing. Any other failure, too many open files for one, is no evidence.
         if descriptor < 0 { return errno == ENOENT && access(folder, F_OK) == 0 }
         defer { close(descriptor) }
@@ -74,15 +74,17 @@ final class ProcessFile: Sendable {
         return true
     }
 
-    /// Removes what processes that are gone have left. A file that is being made may be removed too: whoever makes it
-    /// finds out, and makes another.
+    /// Removes what processes that are gone have left, and nothing else. A file that is being made may be removed too:
+    /// whoever makes it finds out, and makes another.
     private func removeStale() {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for name in names {
+        for name in names where Self.isValid(name) {
             let path = folder + "/" + name
-            let descriptor = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC) }
+            let descriptor = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) }
             guard descriptor >= 0 else { continue }
-            if retryingInterrupted({ flock(descriptor, LOCK_SH | LOCK_NB) }) == 0 { unlink(path) }
+            if Self.isProcessFile(descriptor), retryingInterrupted({ flock(descriptor, LOCK_SH | LOCK_NB) }) == 0 {
+                unlink(path)
+            }
             close(descriptor)
         }
     }
@@ -91,7 +93,7 @@ final class ProcessFile: Sendable {
         if mkdir(folder, 0o700) == 0 {
             // Whatever the umask took away.
             chmod(folder, 0o700)
-        } else if errno != EEXIST {
+        } else if errno != EEXIST || isSymbolicLink(folder) {
             return nil
         }
         removeStale()
@@ -112,6 +114,13 @@ final class ProcessFile: Sendable {
     private static func hasName(_ descriptor: Int32) -> Bool {
         var information = stat()
         return fstat(descriptor, &information) == 0 && information.st_nlink > 0
+    }
+
+    /// Whether it is an empty file, as processes make them here.
+    private static func isProcessFile(_ descriptor: Int32) -> Bool {
+        var information = stat()
+        return fstat(descriptor, &information) == 0 && information.st_mode & S_IFMT == S_IFREG
+            && information.st_size == 0
     }
 
     /// Names are made of digits and letters here; what else is in a row leads nowhere.

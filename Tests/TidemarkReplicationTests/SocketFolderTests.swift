@@ -79,14 +79,69 @@ import Testing
 
     @Test func socketsThatNeverGotTheirNameAreRemoved() throws {
         _ = try SocketFolder(path: folder)
-        #expect(
-            FileManager.default.createFile(atPath: folder + "/" + SocketFolder.temporaryPrefix + "1a2b", contents: nil))
+        try bindSocket(folder + "/" + SocketFolder.temporaryPrefix + "1a2b")
         let (descriptor, _) = try #require(try takeOver())
         close(descriptor)
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == [
                 SocketFolder.lockName, SocketFolder.socketName,
             ])
+    }
+
+    /// Where the socket is.
+    private var socketPath: String { folder + "/" + SocketFolder.socketName }
+
+    @Test func nothingThatAnotherProgramMadeIsRemoved() throws {
+        _ = try SocketFolder(path: folder)
+        let (file, socket) = (SocketFolder.temporaryPrefix + "1a2b", SocketFolder.temporaryPrefix + "io")
+        #expect(FileManager.default.createFile(atPath: folder + "/" + file, contents: nil))
+        try bindSocket(folder + "/" + socket)
+        let (descriptor, _) = try #require(try takeOver())
+        close(descriptor)
+        let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+        #expect(Set(left) == [SocketFolder.lockName, SocketFolder.socketName, file, socket])
+    }
+
+    @Test func aSocketOfAnotherProgramIsNotReplaced() throws {
+        let opened = try SocketFolder(path: folder)
+        try bindSocket(socketPath)
+        let found = opened.identity(ofName: SocketFolder.socketName)
+        #expect(throws: SocketFolderError.nameIsTaken(path: socketPath)) { try takeOver(replacing: found) }
+        #expect(opened.identity(ofName: SocketFolder.socketName) == found)
+    }
+
+    @Test func aFileThatHasTheSocketsNameIsNotReplaced() throws {
+        let (descriptor, _) = try #require(try takeOver())
+        close(descriptor)
+        try Data("mine".utf8).write(to: URL(filePath: socketPath), options: .atomic)
+        let found = try SocketFolder(path: folder).identity(ofName: SocketFolder.socketName)
+        #expect(throws: SocketFolderError.nameIsTaken(path: socketPath)) { try takeOver(replacing: found) }
+        #expect(FileManager.default.contents(atPath: socketPath) == Data("mine".utf8))
+    }
+
+    @Test(arguments: ["", "/"])
+    func aFolderThatIsASymbolicLinkIsRefused(end: String) throws {
+        let target = temporary.path + "/target"
+        try FileManager.default.createDirectory(
+            atPath: target, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        try FileManager.default.createSymbolicLink(atPath: folder, withDestinationPath: target)
+        #expect(throws: SocketFolderError.symbolicLink(path: folder)) { _ = try SocketFolder(path: folder + end) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: target) == [])
+    }
+
+    /// What a process leaves that ends after it has bound a socket.
+    private func bindSocket(_ path: String) throws {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(bound == 0)
     }
 
     @Test func linksToADatabaseLeadToItsFolder() throws {

@@ -13,6 +13,16 @@ import Tidemark
         #expect(try await store.withWriter { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
     }
 
+    @Test func `a symbolic link is not taken for the folder beside the database`() async throws {
+        let folder = try TemporaryFolder()
+        let target = folder.path + "/target"
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: false)
+        let path = try DatabaseFile(resolving: folder.path + "/linked.db").directory
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+        await #expect(throws: TidemarkError.self) { try await SQLiteEventStore.open(path: folder.path + "/linked.db") }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: target) == [])
+    }
+
     @Test func `what the library creates is schema.sql`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

@@ -46,6 +46,28 @@ import Tidemark
         #expect(Set(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/processes")) == names)
     }
 
+    @Test func `nothing that no process of this package made is removed`() throws {
+        let folder = try TemporaryFolder()
+        let processes = folder.path + "/processes"
+        try FileManager.default.createDirectory(atPath: processes, withIntermediateDirectories: false)
+        for name in ["Notes", "notes.txt"] { try Data().write(to: URL(filePath: processes + "/" + name)) }
+        try Data("mine".utf8).write(to: URL(filePath: processes + "/mine"))
+        try FileManager.default.createSymbolicLink(atPath: processes + "/link", withDestinationPath: "Notes")
+        let name = try #require(ProcessFile(directory: folder.path).name())
+        let left = try FileManager.default.contentsOfDirectory(atPath: processes).filter { $0 != name }
+        #expect(left.sorted() == ["Notes", "link", "mine", "notes.txt"])
+    }
+
+    @Test func `a folder that is a symbolic link is not used`() throws {
+        let folder = try TemporaryFolder()
+        let target = folder.path + "/target"
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: false)
+        try Data().write(to: URL(filePath: target + "/mine"))
+        try FileManager.default.createSymbolicLink(atPath: folder.path + "/processes", withDestinationPath: target)
+        #expect(ProcessFile(directory: folder.path).name() == nil)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: target) == ["mine"])
+    }
+
     @Test func `a file that was removed under a process that lives is made again`() throws {
         let folder = try TemporaryFolder()
         let (one, two) = (ProcessFile(directory: folder.path), ProcessFile(directory: folder.path))
