@@ -17,6 +17,7 @@ struct EchoFilter {
     }
 
     private var expected: Deque<Published> = []
+    var isEmpty: Bool { expected.isEmpty }
     /// Of the lines that are expected.
     private(set) var bytes = 0
 

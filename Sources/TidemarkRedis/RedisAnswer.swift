@@ -1,3 +1,5 @@
+import TidemarkCore
+
 /// An error that a server answers with, as it may be shown.
 enum RedisAnswer {
     private static let limit = 300
@@ -12,6 +14,6 @@ enum RedisAnswer {
         if let password, shown.contains(password) {
             shown = shown.prefix { $0 != " " } + " (the rest is withheld: it holds the password)"
         }
-        return String(shown.prefix(limit))
+        return shown.shown(atMost: limit)
     }
 }

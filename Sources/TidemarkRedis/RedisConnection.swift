@@ -29,7 +29,9 @@ final class RedisConnection: ReplicationConnection {
         switch outbox.append(commands, from: 0) {
         case .wake: loop.execute { [link] in link.value.drain() }
         case .accepted: break
-        case .full: report.add(commands.count, to: \.droppedCommands)
+        case .full(let wakes):
+            report.add(commands.count, to: \.droppedCommands)
+            if wakes { loop.execute { [link] in link.value.drain() } }
         }
     }
 

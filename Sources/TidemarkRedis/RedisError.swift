@@ -21,6 +21,8 @@ public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     case lost(server: String, problem: String)
     /// Nothing was heard for so long, in spite of pings.
     case silent(server: String, limit: Duration)
+    /// What is published does not come back to who listens: the two connections reach different servers.
+    case deaf(server: String, limit: Duration)
     /// Connecting, logging in and subscribing took longer than that.
     case setUpTimedOut(server: String, limit: Duration)
 
@@ -44,6 +46,9 @@ public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
             "the connection to the Redis server at \(server) was lost: \(problem)"
         case .silent(let server, let limit):
             "the Redis server at \(server) has said nothing for \(limit)"
+        case .deaf(let server, let limit):
+            "what is published at \(server) has not come back for \(limit): two connections to that address reach "
+                + "different Redis servers"
         case .setUpTimedOut(let server, let limit):
             "the Redis server at \(server) did not take a subscription within \(limit)"
         }
@@ -53,7 +58,7 @@ public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     var needsSomebody: Bool {
         switch self {
         case .refused, .notRedis, .tlsFailed: true
-        case .unreachable, .replyTooLong, .lost, .silent, .setUpTimedOut: false
+        case .unreachable, .replyTooLong, .lost, .silent, .deaf, .setUpTimedOut: false
         }
     }
 }

@@ -25,6 +25,8 @@ final class RedisLink {
     private var skipped = SkippedLines()
     private var timer: Scheduled<Void>?
     private var timerDeadline: Duration?
+    /// Whether something waits in the outbox until there is room.
+    private var isDrainDue = false
     /// The last failure that was told: one that repeats with every attempt is told once.
     private var toldFailure: RedisError?
 
@@ -55,8 +57,11 @@ final class RedisLink {
         perform(session.stop())
     }
 
-    /// Publishes what the participant has sent since the last time.
+    /// Publishes what the participant has sent since the last time, or lets it wait until there is room. What does not
+    /// fit there is dropped in one place, the outbox, which puts positions where rows were.
     func drain() {
+        isDrainDue = !session.hasRoom
+        if isDrainDue { return }
         var messages: [RedisMessage] = []
         for entry in outbox.takeAll() {
             for command in entry.commands { ownWriter.sent(command) }
@@ -68,7 +73,7 @@ final class RedisLink {
                     "commands left out: too long, or not for a broker", metadata: ["count": "\(leftOut)"])
             }
         }
-        if !messages.isEmpty { perform(session.publish(messages)) }
+        if !messages.isEmpty { perform(session.publish(messages, at: Self.now)) }
     }
 
     // MARK: What the session decides
@@ -76,6 +81,7 @@ final class RedisLink {
     private func perform(_ actions: [RedisSession.Action]) {
         for action in actions { perform(action) }
         scheduleLook()
+        if isDrainDue { drain() }
     }
 
     private func perform(_ action: RedisSession.Action) {
@@ -130,7 +136,7 @@ final class RedisLink {
 
     private func skip(_ sentence: String?) {
         report.add(to: \.skippedLines)
-        if let sentence { logger.warning("a line is skipped", metadata: ["reason": "\(sentence)"]) }
+        if let sentence { logger.warning("a line is skipped", metadata: ["reason": "\(sentence.shown(atMost: 300))"]) }
     }
 
     // MARK: Connections and time

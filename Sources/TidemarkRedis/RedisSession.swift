@@ -7,7 +7,9 @@ import TidemarkCore
 /// A connection that has subscribed can do nothing else (RESP2), so there is one to publish and one to listen. Both
 /// connect and log in; the listener subscribes only when both have, and `REPLICATE` is published only when the
 /// subscription is confirmed: from then on nothing that is said is missed, and everything that is published comes back
-/// (``EchoFilter``). When one of the two fails both are closed, and after a while both begin anew.
+/// (``EchoFilter``). The link is up once `REPLICATE` has come back; where a proxy or a failover has the two connections
+/// reach different servers, it never does, and nobody is told that he hears. (A user who may only listen hears nothing
+/// come back, and is up with the refusal.) When one of the two fails both are closed, and after a while both begin anew.
 ///
 /// The delays grow until the participant has caught up, and not only until a connection is there: a server that takes
 /// connections and then drops them is not called in a tight loop.
@@ -136,6 +138,8 @@ struct RedisSession {
             switch subscription.liveness.look(at: now) {
             case .silent:
                 return failed(.silent(server: url.server, limit: configuration.silenceLimit), at: now)
+            case .deaf:
+                return failed(.deaf(server: url.server, limit: configuration.silenceLimit), at: now)
             case .alive(let isPingDue):
                 let actions = isPingDue ? subscription.ping() : []
                 state = .subscribed(subscription)
@@ -144,17 +148,22 @@ struct RedisSession {
         }
     }
 
-    /// Publishes, where there is a subscription.
-    mutating func publish(_ messages: [RedisMessage]) -> [Action] {
-        guard case .subscribed(var subscription) = state else { return [.dropped(messages.count)] }
+    /// Whether something may be published, or be dropped for want of a connection; otherwise it has to wait.
+    var hasRoom: Bool {
+        if case .subscribed(let subscription) = state { subscription.hasRoom } else { true }
+    }
+
+    /// Publishes, where the link is up.
+    mutating func publish(_ messages: [RedisMessage], at now: Duration) -> [Action] {
+        guard case .subscribed(var subscription) = state, subscription.isUp else { return [.dropped(messages.count)] }
         state = .idle
-        let actions = subscription.publish(messages)
+        let actions = subscription.publish(messages, at: now)
         state = .subscribed(subscription)
         return actions
     }
 
     mutating func caughtUp() {
-        guard case .subscribed = state else { return }
+        guard case .subscribed(let subscription) = state, subscription.isUp else { return }
         delays.reset()
         refusalDelays.reset()
     }
@@ -165,7 +174,7 @@ struct RedisSession {
         switch state {
         case .idle, .waiting, .stopped: return []
         case .settingUp: wasConnected = false
-        case .subscribed: wasConnected = true
+        case .subscribed(let subscription): wasConnected = subscription.isUp
         }
         let delay =
             error.needsSomebody ? refusalDelays.nextDelay(random: random()) : delays.nextDelay(random: random())
@@ -235,7 +244,7 @@ struct RedisSession {
         var subscription = RedisSubscription(channels: channels, url: url, configuration, at: now)
         let replicate = RedisMessage(
             channel: self.channels.main, line: Array(ReplicationCommand.replicate.line.utf8))
-        let actions = [.connected] + subscription.publish([replicate])
+        let actions = subscription.publish([replicate], at: now)
         state = .subscribed(subscription)
         return actions
     }

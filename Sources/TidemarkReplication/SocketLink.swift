@@ -39,7 +39,9 @@ final class SocketLink: Sendable {
         switch outbox.append(commands, from: id) {
         case .wake: loop.execute { [node] in node.value.drain() }
         case .accepted: break
-        case .full: counts.add(commands.count, to: \.droppedCommands)
+        case .full(let wakes):
+            counts.add(commands.count, to: \.droppedCommands)
+            if wakes { loop.execute { [node] in node.value.drain() } }
         }
     }
 

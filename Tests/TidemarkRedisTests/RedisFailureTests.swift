@@ -112,6 +112,30 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
+    @Test func rowsForWhichAServerIsTooSlowAreStoodForByAPosition() async throws {
+        let server = try await RedisServerProcess()
+        var configuration = RedisConfiguration()
+        configuration.unsentLimit = 2000
+        // However slow this machine is.
+        configuration.silenceLimit = .seconds(3600)
+        let sender = try await RedisInstance("p1", at: server, configuration: configuration)
+        let receiver = try await RedisInstance("p2", at: server)
+        server.pause()
+        let writer = Writer("p1", epoch: 1)
+        for id in 1...1000 {
+            sender.send(
+                .rdata(ReplicationRow(stream: "s", writer: writer, token: .id(StreamID(Int64(id))), row: .null)))
+        }
+        #expect(sender.transport.counts.droppedCommands > 0)
+        server.resume()
+        let missing = ReplicationPosition(stream: "s", writer: writer, previous: 1000, new: 0)
+        var heard = 0
+        while let command = await receiver.nextCommand(), command != .position(missing) { heard += 1 }
+        #expect(heard + sender.transport.counts.droppedCommands >= 1000)
+        await sender.connection.close()
+        await receiver.connection.close()
+    }
+
     @Test func whatIsAtThePortMayBeSomethingElse() async throws {
         let server = try await OtherServer(saying: "HTTP/1.1 400 Bad Request\r\n\r\n")
         let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))

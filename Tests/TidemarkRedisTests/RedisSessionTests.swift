@@ -23,7 +23,8 @@ import Testing
         _ = session.start(at: now)
         _ = session.opened(.publisher, at: now)
         _ = session.opened(.listener, at: now)
-        #expect(session.received(confirmation(), from: .listener, at: now).first == .connected)
+        #expect(session.received(confirmation(), from: .listener, at: now) == [.write(.publisher, [replicate])])
+        #expect(session.received(message("REPLICATE"), from: .listener, at: now) == [.connected])
         return session
     }
 
@@ -34,7 +35,74 @@ import Testing
         #expect(session.opened(.publisher, at: .zero) == [.write(.listener, [.subscribe("c")])])
         #expect(
             session.received(confirmation(), from: .listener, at: .zero)
-                == [.connected, .write(.publisher, [replicate])])
+                == [.write(.publisher, [replicate])])
+    }
+
+    // MARK: What is published comes back
+
+    @Test func theLinkIsUpWhenWhatWasPublishedHasComeBack() throws {
+        var session = try session("redis://h/c")
+        _ = session.start(at: .zero)
+        for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
+        _ = session.received(confirmation(), from: .listener, at: .zero)
+        let task = RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))
+        #expect(session.publish([task], at: .zero) == [.dropped(1)])
+        #expect(session.received(message("NEW_ACTIVE_TASK 2"), from: .listener, at: .zero).isEmpty)
+        #expect(session.received(message("REPLICATE"), from: .listener, at: .zero) == [.connected])
+        #expect(session.publish([task], at: .zero) == [.write(.publisher, [.publish(task)])])
+        #expect(session.received(message("NEW_ACTIVE_TASK 2"), from: .listener, at: .zero).count == 1)
+    }
+
+    /// Where a proxy, or a failover, has the two connections reach different servers.
+    @Test func aLinkOnWhichNothingComesBackIsNeverUpAndFails() throws {
+        var session = try session("redis://h/c")
+        _ = session.start(at: .zero)
+        for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
+        _ = session.received(confirmation(), from: .listener, at: .zero)
+        _ = session.received(.integer(0), from: .publisher, at: .zero)
+        try expectDeafness(of: &session, wasConnected: false)
+    }
+
+    @Test func aLinkOnWhichNothingComesBackAnyMoreFails() throws {
+        var session = try subscribed()
+        _ = session.received(.integer(1), from: .publisher, at: .zero)
+        let task = RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))
+        _ = session.publish([task], at: .zero)
+        _ = session.received(.integer(0), from: .publisher, at: .zero)
+        try expectDeafness(of: &session, wasConnected: true)
+    }
+
+    /// The server answers all the while.
+    private func expectDeafness(of session: inout RedisSession, wasConnected: Bool) throws {
+        let pong = RedisReply.array([.bytes(Array("pong".utf8)), .bytes([])])
+        for second in 1...3 {
+            let now = Duration.seconds(second)
+            #expect(session.look(at: now).count == 2)
+            _ = session.received(.status("PONG"), from: .publisher, at: now)
+            _ = session.received(pong, from: .listener, at: now)
+        }
+        #expect(
+            session.look(at: .seconds(4)) == [
+                .close, .failed(.deaf(server: "h:6379", limit: .seconds(4)), wasConnected: wasConnected),
+            ])
+    }
+
+    @Test func aProcessThatWasStoppedItselfIsNotDeaf() throws {
+        var session = try subscribed()
+        _ = session.publish([RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))], at: .zero)
+        #expect(session.look(at: .seconds(60)).count == 2)
+        #expect(session.received(message("NEW_ACTIVE_TASK 1"), from: .listener, at: .seconds(60)).isEmpty)
+        #expect(session.look(at: .seconds(61)).count == 2)
+    }
+
+    @Test func whoMayNotPublishIsUpWithTheRefusal() throws {
+        var session = try session("redis://h/c")
+        _ = session.start(at: .zero)
+        for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
+        _ = session.received(confirmation(), from: .listener, at: .zero)
+        let actions = session.received(.error("NOPERM"), from: .publisher, at: .zero)
+        #expect(actions.first == .connected && actions.count == 3)
+        #expect(session.received(message("REPLICATE"), from: .listener, at: .zero).count == 1)
     }
 
     @Test func bothConnectionsLogInBeforeTheSubscription() throws {
@@ -80,6 +148,10 @@ import Testing
         #expect(actions.count == 2 && !"\(actions)".contains("hunter2") && "\(actions)".contains("ERR"))
     }
 
+    @Test func anAnswerDoesNothingToATerminal() {
+        #expect(RedisAnswer.shown("ERR \u{1B}[2J", hiding: nil) == "ERR \\u{1B}[2J")
+    }
+
     @Test func aSubscriptionThatIsRefusedIsATypedError() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
@@ -102,7 +174,7 @@ import Testing
         #expect(session.received(confirmation("c/USER_IP"), from: .listener, at: .zero).isEmpty)
         // What is said there before the set-up is done is before `.connected`.
         #expect(session.received(message("USER_IP x", on: "c/USER_IP"), from: .listener, at: .zero).isEmpty)
-        #expect(session.received(confirmation("c"), from: .listener, at: .zero).first == .connected)
+        #expect(session.received(confirmation("c"), from: .listener, at: .zero) == [.write(.publisher, [replicate])])
     }
 
     @Test func whoMayNotHearTheAddressesHearsTheRest() throws {
@@ -112,11 +184,11 @@ import Testing
         _ = session.opened(.listener, at: .zero)
         let refusal = RedisError.refused(server: "h:6379", step: .subscription, answer: "NOPERM")
         #expect(session.received(.error("NOPERM"), from: .listener, at: .zero) == [.refused(refusal)])
-        #expect(session.received(confirmation("c"), from: .listener, at: .zero).first == .connected)
+        #expect(session.received(confirmation("c"), from: .listener, at: .zero) == [.write(.publisher, [replicate])])
         // It is not listened to, so it does not come back.
         let seen = RedisMessage(channel: "c/USER_IP", line: Array("USER_IP x".utf8))
         _ = session.received(message("REPLICATE"), from: .listener, at: .zero)
-        _ = session.publish([seen, RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))])
+        _ = session.publish([seen, RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))], at: .zero)
         #expect(session.received(message("NEW_ACTIVE_TASK 1"), from: .listener, at: .zero).isEmpty)
     }
 
@@ -130,7 +202,8 @@ import Testing
             #expect(session.look(at: now) == [.open])
             _ = session.opened(.publisher, at: now)
             _ = session.opened(.listener, at: now)
-            #expect(session.received(confirmation(), from: .listener, at: now).first == .connected)
+            _ = session.received(confirmation(), from: .listener, at: now)
+            #expect(session.received(message("REPLICATE"), from: .listener, at: now) == [.connected])
             return delay
         }
         let delays = (0..<10).map { _ in fail() }
@@ -178,7 +251,7 @@ import Testing
         #expect(session.stop() == [.close] && session.nextLook == nil)
         #expect(session.failed(.lost(server: "h:6379", problem: ""), at: .zero).isEmpty)
         #expect(session.look(at: .seconds(100)).isEmpty)
-        #expect(session.publish([RedisMessage(channel: "c", line: [])]) == [.dropped(1)])
+        #expect(session.publish([RedisMessage(channel: "c", line: [])], at: .zero) == [.dropped(1)])
     }
 
     // MARK: Pings

@@ -4,11 +4,16 @@ import Testing
 
 /// What is published and what comes back, without a socket.
 @Suite struct RedisSubscriptionTests {
+    /// One whose first line came back.
     private func subscription(limit: Int = 1000) throws -> RedisSubscription {
         var configuration = RedisConfiguration()
         configuration.unsentLimit = limit
-        return RedisSubscription(
+        var subscription = RedisSubscription(
             channels: ["c"], url: try RedisURL(parsing: "redis://h/c"), configuration, at: .zero)
+        _ = subscription.publish([line("REPLICATE")], at: .zero)
+        #expect(subscription.received(.integer(1), from: .publisher, at: .zero).isEmpty)
+        #expect(subscription.received(message("REPLICATE"), from: .listener, at: .zero) == [.connected])
+        return subscription
     }
 
     private func line(_ text: String) -> RedisMessage { RedisMessage(channel: "c", line: Array(text.utf8)) }
@@ -22,13 +27,13 @@ import Testing
     @Test func severalLinesAreOneWrite() throws {
         var subscription = try subscription()
         #expect(
-            subscription.publish([line("A"), line("B")])
+            subscription.publish([line("A"), line("B")], at: .zero)
                 == [.write(.publisher, [.publish(line("A")), .publish(line("B"))])])
     }
 
     @Test func whatComesBackIsNotHandedOn() throws {
         var subscription = try subscription()
-        _ = subscription.publish([line("A"), line("B"), line("A")])
+        _ = subscription.publish([line("A"), line("B"), line("A")], at: .zero)
         #expect(hear("A", &subscription) == [])
         #expect(hear("X", &subscription) == ["X"])
         #expect(hear("B", &subscription) == [] && hear("A", &subscription) == [])
@@ -37,7 +42,7 @@ import Testing
 
     @Test func ofEqualLinesSoManyAreHandedOnAsOthersHaveSent() throws {
         var subscription = try subscription()
-        _ = subscription.publish([line("REPLICATE"), line("B")])
+        _ = subscription.publish([line("REPLICATE"), line("B")], at: .zero)
         // Somebody else's comes first, between and after.
         let heard = ["REPLICATE", "REPLICATE", "B", "REPLICATE", "B"].flatMap { hear($0, &subscription) }
         #expect(heard == ["REPLICATE", "REPLICATE", "B"])
@@ -45,7 +50,7 @@ import Testing
 
     @Test func whatTheServerRefusedDoesNotComeBack() throws {
         var subscription = try subscription()
-        _ = subscription.publish([line("A"), line("B"), line("C")])
+        _ = subscription.publish([line("A"), line("B"), line("C")], at: .zero)
         #expect(subscription.received(.integer(1), from: .publisher, at: .zero).isEmpty)
         #expect(
             subscription.received(.error("NOPERM no"), from: .publisher, at: .zero) == [
@@ -59,23 +64,34 @@ import Testing
 
     @Test func anAnswerThatRepeatsWhatWasPublishedIsCutOff() throws {
         var subscription = try subscription()
-        _ = subscription.publish([line("USER_IP @a [\"token\"]")])
+        _ = subscription.publish([line("USER_IP @a [\"token\"]")], at: .zero)
         let answer = "ERR unknown command 'PUBLISH', with args beginning with: 'c' 'USER_IP @a [\"token\"]'"
         let actions = subscription.received(.error(answer), from: .publisher, at: .zero)
         #expect("\(actions)".contains("ERR unknown command") && !"\(actions)".contains("token"))
     }
 
-    @Test func onlySoMuchMayBeOnItsWayAndTheRestIsDropped() throws {
+    @Test func onlySoMuchMayBeOnItsWay() throws {
         var subscription = try subscription(limit: 10)
-        #expect(
-            subscription.publish([line("12345"), line("12345"), line("1")]) == [
-                .write(.publisher, [.publish(line("12345")), .publish(line("12345"))]), .dropped(1),
-            ])
+        #expect(subscription.hasRoom)
+        _ = subscription.publish([line("12345"), line("12345")], at: .zero)
+        #expect(!subscription.hasRoom)
         // Answered, but still to come back.
         for _ in 0..<2 { _ = subscription.received(.integer(1), from: .publisher, at: .zero) }
-        #expect(subscription.publish([line("1")]) == [.dropped(1)])
+        #expect(!subscription.hasRoom)
         _ = hear("12345", &subscription)
-        #expect(subscription.publish([line("1")]) == [.write(.publisher, [.publish(line("1"))])])
+        #expect(subscription.hasRoom)
+    }
+
+    /// Nobody knows what it refused: with a new connection everyone looks.
+    @Test func aServerThatTakesLinesAgainAfterItRefusedSomeIsLeft() throws {
+        var subscription = try subscription()
+        _ = subscription.publish([line("A"), line("B")], at: .zero)
+        _ = subscription.received(.error("OOM"), from: .publisher, at: .zero)
+        let actions = subscription.received(.integer(1), from: .publisher, at: .zero)
+        guard case [.failed(.lost, wasConnected: true)] = actions else {
+            Issue.record("\(actions)")
+            return
+        }
     }
 
     @Test func aServerThatLoadsItsDataIsThere() throws {

@@ -1,22 +1,36 @@
 import Synchronization
 
 /// What the connections of this process have sent and a transport's thread has not taken yet, with a bound.
+///
+/// What does not fit is dropped. Where that were rows, a position is put in their place, before what the connection sends
+/// next: otherwise nobody would ever know that there had been any.
 package final class Outbox: Sendable {
     package struct Entry: Sendable {
         package let sender: Int
         package let commands: [ReplicationCommand]
     }
 
-    package enum Outcome {
+    package enum Outcome: Hashable, Sendable {
         /// The thread has to be woken; it then takes everything that has come until then.
         case wake
         case accepted
-        case full
+        /// It was dropped; the thread may have to be woken, to say that something is missing.
+        case full(wakes: Bool)
     }
 
     private struct State {
         var entries: [Entry] = []
         var bytes = 0
+        /// What was dropped since the last entry, by sender.
+        var dropped: [Int: DroppedRows] = [:]
+
+        mutating func standInForDropped() {
+            for (sender, var rows) in dropped {
+                let positions = rows.takePositions()
+                if !positions.isEmpty { entries.append(Entry(sender: sender, commands: positions)) }
+            }
+            dropped = [:]
+        }
     }
 
     private let limit: Int
@@ -28,8 +42,12 @@ package final class Outbox: Sendable {
     package func append(_ commands: [ReplicationCommand], from sender: Int) -> Outcome {
         let size = commands.reduce(0) { $0 + Self.size(of: $1) }
         return state.withLock { state in
-            if state.bytes + size > limit { return .full }
             let wasEmpty = state.entries.isEmpty
+            if state.bytes + size > limit {
+                state.dropped[sender, default: DroppedRows()].add(commands)
+                return .full(wakes: wasEmpty)
+            }
+            if !state.dropped.isEmpty { state.standInForDropped() }
             state.entries.append(Entry(sender: sender, commands: commands))
             state.bytes += size
             return wasEmpty ? .wake : .accepted
@@ -39,6 +57,7 @@ package final class Outbox: Sendable {
     package func takeAll() -> [Entry] {
         state.withLock { state in
             defer { state = State() }
+            state.standInForDropped()
             return state.entries
         }
     }

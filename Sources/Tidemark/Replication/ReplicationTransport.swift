@@ -23,8 +23,9 @@ extension ReplicationTransport {
 /// One participant's end of a transport.
 public protocol ReplicationConnection: Sendable {
     /// Hands the commands to the transport and returns at once. What does not fit into the transport's bounded buffers,
-    /// or is sent while there is no connection, is dropped: positions that are repeated make up for it. The rows of one
-    /// ID are given in one call.
+    /// or is sent while there is no connection, is dropped. Positions that are repeated make up for it; and where rows were
+    /// dropped the others are told so, by a position whose previous one is above its new one, or by a new connection, on
+    /// which everyone tells where he is. The rows of one ID are given in one call.
     func send(_ commands: [ReplicationCommand])
     /// The participant has caught up with every stream since the last ``ReplicationEvent/connected``: the transport may
     /// reset its back-off. Without that, a failure during set-up or catching up would become a tight loop.

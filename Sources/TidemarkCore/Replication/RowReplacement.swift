@@ -10,9 +10,7 @@ extension [ReplicationCommand] {
         indices.compactMap { index in
             guard leftOut.contains(index) else { return self[index] }
             guard case .rdata(let row) = self[index], case .id(let id) = row.token else { return nil }
-            return .position(
-                ReplicationPosition(
-                    stream: row.stream, writer: row.writer, previous: id, new: id > 0 ? 0 : StreamID(.min)))
+            return .position(.inPlaceOfRows(of: row.writer, in: row.stream, through: id))
         }
     }
 }
