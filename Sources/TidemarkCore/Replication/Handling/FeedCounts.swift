@@ -10,6 +10,11 @@ public struct FeedCounts: Hashable, Sendable {
     public var foreign = 0
     /// Rows of a writer that has not told its position on this connection yet.
     public var unopened = 0
+    /// How often the source said that a writer is behind what had been heard of it: its stream began again, or what was
+    /// heard was false.
+    public var setBack = 0
+    /// Writers that were forgotten to make room for others.
+    public var forgottenWriters = 0
     /// What was known already.
     public var oldNews = 0
     /// Positions that told of rows which had not arrived.

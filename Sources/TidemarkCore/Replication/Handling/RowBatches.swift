@@ -55,6 +55,13 @@ struct RowBatches: Sendable {
         return true
     }
 
+    /// Nothing more is heard of the writer. Whether there were any rows.
+    mutating func remove(of writer: Writer) -> Bool {
+        guard let batch = batches.removeValue(forKey: writer) else { return false }
+        size -= batch.size
+        return !batch.isSkipped
+    }
+
     /// Nothing more comes of any batch: the connection is gone. How many had rows.
     mutating func removeAll() -> Int {
         defer {

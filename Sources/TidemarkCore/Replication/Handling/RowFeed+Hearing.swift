@@ -57,50 +57,81 @@ extension RowFeed {
             counts.own += 1
             return false
         }
-        if writers[writer] != nil { return true }
-        if let epoch = epochs[writer.instance], epoch > writer.epoch {
+        if writers[writer] != nil {
+            if hearing == .everyone { writers[writer]?.spokeLately = true }
+            return true
+        }
+        if hasEpochs(writer), let epoch = epochs[writer.instance], epoch > writer.epoch {
             counts.outdated += 1
             return false
         }
-        switch hearing {
-        case .everyone:
-            return welcome(writer)
-        case .members:
-            lastRequest += 1
-            if strangers.heard(writer, request: lastRequest, remember) {
-                counts.strangers += 1
-                needsPositions = true
+        if hearing == .everyone, !named.contains(writer.instance) {
+            welcome(writer)
+            return true
+        }
+        lastRequest += 1
+        if strangers.heard(writer, request: lastRequest, remember) {
+            counts.strangers += 1
+            needsPositions = true
+        } else {
+            counts.outdated += 1
+        }
+        return false
+    }
+
+    /// Whether its epoch stands for a place in an order. Of software that has no epochs nobody can say that it is
+    /// outdated, whatever else is said under its name.
+    private func hasEpochs(_ writer: Writer) -> Bool { hearing == .members || writer.epoch > 0 }
+
+    private mutating func welcome(_ writer: Writer) {
+        let isNewName = !hasEpochs(writer) || epochs[writer.instance] == nil
+        if isNewName, writers.count >= limits.writers + named.count { forgetSomebody() }
+        add(writer)
+        if unnamed.count > 2 * limits.writers { removeGoneFromUnnamed() }
+        unnamed.append(writer)
+    }
+
+    /// Forgets who has spoken least lately, as pages are chosen by "second chance": names that are said once make room for
+    /// each other, and not for themselves the place of those who go on.
+    private mutating func forgetSomebody() {
+        while let writer = unnamed.popFirst() {
+            guard let heard = writers[writer], !named.contains(writer.instance) else { continue }
+            if heard.spokeLately {
+                writers[writer]?.spokeLately = false
+                unnamed.append(writer)
             } else {
-                counts.outdated += 1
+                forget(writer)
+                counts.forgottenWriters += 1
+                return
             }
-            return false
         }
     }
 
-    private mutating func welcome(_ writer: Writer) -> Bool {
-        guard epochs[writer.instance] != nil || writers.count < limits.writers else {
-            counts.strangers += 1
-            return false
-        }
-        add(writer)
-        return true
+    private mutating func removeGoneFromUnnamed() {
+        var found: Set<Writer> = []
+        unnamed = unnamed.filter { writers[$0] != nil && found.insert($0).inserted }
     }
 
     /// A new epoch of a name goes on where the one before was.
     mutating func add(_ writer: Writer) {
-        var done: StreamID = 0
-        if let epoch = epochs[writer.instance], let before = forget(Writer(writer.instance, epoch: epoch)) {
-            done = before.done
+        var added = HeardWriter(done: 0)
+        if hasEpochs(writer) {
+            if let epoch = epochs[writer.instance], let before = forget(Writer(writer.instance, epoch: epoch)) {
+                added = HeardWriter(done: before.done)
+                added.rows = before.rows
+                added.agreed = before.agreed
+            }
+            epochs[writer.instance] = writer.epoch
         }
-        epochs[writer.instance] = writer.epoch
-        writers[writer] = HeardWriter(done: done, queued: done)
+        writers[writer] = added
     }
 
     /// What still waits of it is dropped when its turn comes.
     @discardableResult
     mutating func forget(_ writer: Writer) -> HeardWriter? {
-        if batches.discard(of: writer) { counts.discardedBatches += 1 }
+        if batches.remove(of: writer) { counts.discardedBatches += 1 }
         if epochs[writer.instance] == writer.epoch { epochs[writer.instance] = nil }
+        catchUps[writer] = nil
         return writers.removeValue(forKey: writer)
     }
 
@@ -125,6 +156,11 @@ extension RowFeed {
         } else {
             catchUps[writer] = token
             waitingCatchUps.append(writer)
+            // Writers that were forgotten are still in it.
+            if waitingCatchUps.count > 2 * catchUps.count + 64 {
+                var found: Set<Writer> = []
+                waitingCatchUps = waitingCatchUps.filter { catchUps[$0] != nil && found.insert($0).inserted }
+            }
         }
         // It will be fetched whole.
         if batches.discard(of: writer) { counts.discardedBatches += 1 }

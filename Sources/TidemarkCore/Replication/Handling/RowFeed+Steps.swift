@@ -80,16 +80,21 @@ extension RowFeed {
     public mutating func read(_ positions: [Writer: StreamID]) {
         precondition(work == .readPositions, "positions were not asked for")
         work = nil
-        if hearing == .members {
+        switch hearing {
+        case .members:
             for writer in writers.keys where positions[writer] == nil { forget(writer, unlessReplacedIn: positions) }
+        case .everyone:
+            named = Set(positions.keys.map(\.instance))
         }
         for (writer, position) in positions where writer.instance != own {
-            if writers[writer] == nil, (epochs[writer.instance] ?? -1) < writer.epoch { add(writer) }
-            if hasPositions {
-                want(writer, through: position)
-            } else if let heard = writers[writer] {
-                writers[writer]?.done = max(heard.done, position)
+            admit(writer, in: positions)
+            guard let heard = writers[writer] else { continue }
+            if !hasPositions {
+                writers[writer] = begun(heard, at: max(heard.done, position))
+                continue
             }
+            if hearing == .everyone { compare(writer, heard, with: position) }
+            want(writer, through: position)
         }
         hasPositions = true
         let found = strangers.answered(through: askedRequest) { writers[$0] != nil }
@@ -97,6 +102,50 @@ extension RowFeed {
             if let position = said.position { received(position) }
             if let row = said.highestRow { want(writer, through: row) }
         }
+    }
+
+    private func begun(_ heard: HeardWriter, at position: StreamID) -> HeardWriter {
+        var begun = HeardWriter(done: position)
+        begun.queued = max(heard.queued, position)
+        begun.isOpen = heard.isOpen
+        return begun
+    }
+
+    /// Who is named by the source is heard, and a newer epoch that anybody may have made up is not.
+    private mutating func admit(_ writer: Writer, in positions: [Writer: StreamID]) {
+        if writers[writer] != nil { return }
+        if hearing == .everyone {
+            if writer.epoch == 0 { return add(writer) }
+            if let epoch = epochs[writer.instance], epoch > writer.epoch {
+                let newer = Writer(writer.instance, epoch: epoch)
+                if positions[newer] == nil { forget(newer) }
+            }
+        }
+        if (epochs[writer.instance] ?? -1) < writer.epoch { add(writer) }
+    }
+
+    /// Sets a writer back that is behind what was heard of it: its stream began again, as one that is kept in memory does
+    /// with its process; or somebody said what is not so. Everything that is not sure is fetched, so that a row may come
+    /// twice, and none is left out. (A stream that began again and is further than before when the source is asked cannot
+    /// be told from one that went on.)
+    private mutating func compare(_ writer: Writer, _ heard: HeardWriter, with position: StreamID) {
+        guard position < heard.done else {
+            writers[writer]?.agreed = heard.done
+            return
+        }
+        counts.setBack += 1
+        // Beyond the last row there were only positions; before what was agreed on, it is another life of the stream.
+        let sure =
+            if position >= heard.rows { heard.rows } else if position >= heard.agreed { heard.agreed } else {
+                min(0, position)
+            }
+        var changed = HeardWriter(done: sure)
+        changed.isOpen = heard.isOpen
+        writers[writer] = changed
+        catchUps[writer] = nil
+        if catchUp?.writer == writer { catchUp = nil }
+        queue = queue.filter { $0.writer != writer }
+        queuedBytes = queue.reduce(0) { $0 + $1.size }
     }
 
     /// One that is no member any more is forgotten, unless a newer epoch of its name goes on where it was.
@@ -136,6 +185,7 @@ extension RowFeed {
         backoff.reset()
         if let heard = writers[update.writer] {
             writers[update.writer]?.done = max(heard.done, update.token)
+            if !update.rows.isEmpty { writers[update.writer]?.rows = max(heard.rows, update.token) }
         }
     }
 

@@ -18,7 +18,11 @@ public struct RowFeed: Sendable {
     public enum Hearing: Hashable, Sendable {
         /// The writers, in the epochs, that the source names. Others have it asked again, and change nothing.
         case members
-        /// Everyone who speaks, and of each name the newest epoch: for streams of other software.
+        /// Everyone who speaks: for streams of other software. Of a name that the source names, the epochs that it
+        /// names, as with members; of any other, the newest epoch, and beside it who speaks without one.
+        ///
+        /// Anyone may say anything. So what is heard counts until the source is asked the next time: a writer that is
+        /// behind by its answer is set back.
         case everyone
     }
 
@@ -31,7 +35,8 @@ public struct RowFeed: Sendable {
         public var batchBytes = 8 << 20
         /// Updates in one step of a catch-up.
         public var fetchedUpdates = 500
-        /// Writers that are known at the same time.
+        /// Writers that are known at the same time, beside those that the source names. For one more, one is forgotten
+        /// that has not spoken lately.
         public var writers = 10_000
 
         public init() {}
@@ -54,6 +59,19 @@ public struct RowFeed: Sendable {
         /// The highest token that waits in the queue; what was queued goes on without a gap up to here.
         var queued: StreamID
         var isOpen = false
+        /// The highest token up to which there were rows, and not only a position.
+        var rows: StreamID
+        /// What was done when the source said last that the writer is not behind that.
+        var agreed: StreamID
+        /// Whether it spoke since somebody was last looked for who can be forgotten.
+        var spokeLately = false
+
+        init(done: StreamID) {
+            self.done = done
+            queued = done
+            rows = done
+            agreed = done
+        }
     }
 
     enum Item {
@@ -86,6 +104,10 @@ public struct RowFeed: Sendable {
     public internal(set) var counts = FeedCounts()
     var writers: [Writer: HeardWriter] = [:]
     var epochs: [InstanceName: Int] = [:]
+    /// The instances that the source has named last, where everyone is heard.
+    var named: Set<InstanceName> = []
+    /// Those that it does not name, the oldest first; some of them may be gone, or here twice.
+    var unnamed = Deque<Writer>()
     var strangers = Strangers<Writer>()
     var batches: RowBatches
     var queue = Deque<Item>()
@@ -124,6 +146,9 @@ public struct RowFeed: Sendable {
 
     /// Up to where everything of the writer is done; nil when it is not known.
     public func position(of writer: Writer) -> StreamID? { writers[writer]?.done }
+
+    /// The source is to be asked where the writers are: what was lost without anybody's noticing is found by that.
+    public mutating func ask() { needsPositions = true }
 
     /// True once on each connection: the source was asked since it began, and nothing is left to do.
     public mutating func becameCaughtUp() -> Bool {
