@@ -38,7 +38,8 @@ import TidemarkTesting
 
     private func listening(_ body: () async throws -> Void) async throws {
         let listener = ReplicationListener(
-            transport, as: "me", sources: [source], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            transport, as: "me", sources: [source], reconcileInterval: nil,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let running = Task { try await listener.run() }
         try await body()
         running.cancel()

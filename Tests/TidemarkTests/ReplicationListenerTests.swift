@@ -52,11 +52,12 @@ extension InMemoryStream {
 
     /// Listens while the body runs, once everything was caught up with.
     func listening(
-        to sources: [InMemoryStream], _ body: (ReplicationListener) async throws -> Void
+        to sources: [InMemoryStream], askingEvery interval: Duration? = nil,
+        _ body: (ReplicationListener) async throws -> Void
     ) async throws {
         let lines = lines
         let listener = ReplicationListener(
-            transport, as: "me", sources: sources, time: TimeSource(clock),
+            transport, as: "me", sources: sources, reconcileInterval: interval, time: TimeSource(clock),
             logger: Logger(label: "test") { _ in lines }, metrics: metrics, tracer: tracer)
         let running = Task { try await listener.run() }
         await caughtUp(1)
@@ -117,6 +118,42 @@ extension InMemoryStream {
             #expect(transport.sent.count { $0 == .position(own) } == before + 1)
             transport.inject(.replicate)
             #expect(transport.sent.count { $0 == .position(own) } == before + 2)
+        }
+    }
+
+    @Test func manyWhoAskAreAnsweredTogether() async throws {
+        let source = InMemoryStream.foreign()
+        try await listening(to: [source]) { _ in
+            let own = ReplicationCommand.position(try #require(source.own))
+            let before = transport.sent.count { $0 == own }
+            for _ in 0..<5000 { transport.inject(.replicate) }
+            #expect(transport.sent.count { $0 == own } == before + 1)
+            await clock.waitForSleepers(1)
+            clock.advance(by: .milliseconds(100))
+            while transport.sent.count(where: { $0 == own }) < before + 2 { await Task.yield() }
+            #expect(transport.sent.count { $0 == own } == before + 2)
+        }
+    }
+
+    @Test func whatAnInstanceTellsOfItselfSaysNothingAboutRowsThatNobodyHeard() async throws {
+        let writer = Writer("me", epoch: 0)
+        let source = InMemoryStream(
+            "caches", positions: [:],
+            own: ReplicationPosition(stream: "caches", writer: writer, previous: 1, new: 3))
+        try await listening(to: [source]) { _ in
+            let told = ReplicationPosition(stream: "caches", writer: writer, previous: 3, new: 3)
+            #expect(transport.sent.contains(.position(told)))
+        }
+    }
+
+    @Test func rowsThatNobodyTellsOfAnyMoreAreFoundAtTheNextInterval() async throws {
+        let source = InMemoryStream.foreign()
+        try await listening(to: [source], askingEvery: .seconds(1)) { listener in
+            // Its writer is gone, and nobody asks for anything.
+            try source.keep(8...12)
+            await clock.waitForSleepers(1)
+            clock.advance(by: .seconds(1))
+            #expect(await source.next(5) == ["8 fetched", "9 fetched", "10 fetched", "11 fetched", "12 fetched"])
         }
     }
 

@@ -45,6 +45,8 @@ public struct AnnouncementSchedule: Sendable {
     /// The position announced last.
     public private(set) var announced: StreamID
     private var announcedAt: Duration?
+    /// Whether somebody asked since then.
+    private var isAnswerDue = false
     /// The highest of what was said, as a position or with a row.
     private var said: StreamID
     /// The highest of the rows that were written since the last announcement and that nobody was told of.
@@ -71,13 +73,15 @@ public struct AnnouncementSchedule: Sendable {
     ///   - position: this instance's position.
     ///   - need: whether the position announced last holds somebody's minimum back. Where it only may, it is announced
     ///     ten times less often: a gap is mostly an ID that is in flight.
-    ///   - isAsked: somebody asked for the position: it is announced whatever the timing says.
+    ///   - isAsked: somebody asked for the position: it is announced also where it is what it was, with the interval
+    ///     since the last time. One answer is for all who asked: when a server is gone, everyone asks everyone.
     ///   - hasUntoldRows: rows at or below the position are about to be told: it cannot be said that there are none.
     public mutating func next(
         position: StreamID, need: Need, isAsked: Bool = false, hasUntoldRows: Bool = false, timing: Timing,
         now: Duration
     ) -> Action {
-        guard let dueAt = dueAt(position: position, need: need, timing: timing), !isAsked, now < dueAt else {
+        isAnswerDue = isAnswerDue || isAsked
+        guard let dueAt = dueAt(position: position, need: need, timing: timing), now < dueAt else {
             return announce(position, hasUntoldRows: hasUntoldRows, now: now)
         }
         return .wait(until: dueAt)
@@ -87,8 +91,8 @@ public struct AnnouncementSchedule: Sendable {
     public func dueAt(position: StreamID, need: Need, timing: Timing) -> Duration? {
         guard let announcedAt else { return nil }
         let repeatAt = announcedAt + timing.repetition
-        guard untold != nil || (position > announced && need != .none) else { return repeatAt }
-        let interval = untold != nil || need == .holdsBack ? timing.interval : timing.interval * 10
+        guard isAnswerDue || untold != nil || (position > announced && need != .none) else { return repeatAt }
+        let interval = isAnswerDue || untold != nil || need == .holdsBack ? timing.interval : timing.interval * 10
         return min(announcedAt + interval, repeatAt)
     }
 
@@ -100,6 +104,7 @@ public struct AnnouncementSchedule: Sendable {
         said = max(said, previous)
         announcedAt = now
         untold = nil
+        isAnswerDue = false
         return .announce(previous: previous, new: position)
     }
 }

@@ -37,10 +37,22 @@ import TidemarkCore
         #expect(before == .wait(until: .seconds(1)) && after == .announce(previous: 7, new: 9))
     }
 
-    @Test func whoIsAskedAnswersAtOnce() {
+    @Test func whoIsAskedAnswersAtOnceAfterAQuietTime() {
         var schedule = schedule()
-        let action = schedule.next(position: 7, need: .none, isAsked: true, timing: timing, now: .zero)
+        let action = schedule.next(position: 7, need: .none, isAsked: true, timing: timing, now: timing.interval)
         #expect(action == .announce(previous: 7, new: 7))
+    }
+
+    @Test func manyWhoAskHaveOneAnswerAnInterval() {
+        var schedule = schedule()
+        for _ in 0..<1000 {
+            let action = schedule.next(position: 7, need: .none, isAsked: true, timing: timing, now: .zero)
+            #expect(action == .wait(until: timing.interval))
+        }
+        let answer = schedule.next(position: 7, need: .none, timing: timing, now: timing.interval)
+        let after = schedule.next(position: 7, need: .none, timing: timing, now: timing.interval)
+        #expect(answer == .announce(previous: 7, new: 7))
+        #expect(after == .wait(until: timing.interval + timing.repetition))
     }
 
     @Test func rowsThatWereToldNeedNoCatchingUp() {

@@ -14,30 +14,39 @@ public final class ReplicationListener: Service {
     public let name: InstanceName
     private let transport: any ReplicationTransport
     private let streams: [StreamName: StreamListener]
+    private let reconcileInterval: Duration?
+    private let time: TimeSource
     private let logger: Logger
+    private let answers: DeadlineTimer
     private let state = Mutex(State())
 
     private struct State {
         var connection: (any ReplicationConnection)?
         var progress = CatchUpProgress()
         var owesCaughtUp = false
+        var answering = AnswerSchedule(interval: .milliseconds(100))
     }
 
     /// - Parameters:
     ///   - name: under which it takes part. What comes back of what was sent under it is ignored.
     ///   - sources: the streams, each once.
     ///   - limits: of each stream.
+    ///   - reconcileInterval: how often the sources are asked where the writers are, whatever is heard: a message that
+    ///     nobody repeats, because its sender is gone, is not missed for longer. Nil: only on a new connection.
     ///   - metrics: where the background processes are measured; where the program measures everything, by default.
     ///   - tracer: where their spans go; the program's, by default.
     public init(
         _ transport: any ReplicationTransport, as name: InstanceName, sources: [any ReplicationStreamSource],
-        limits: RowFeed.Limits = RowFeed.Limits(), time: TimeSource = .continuous,
-        logger: Logger = Logger(label: "tidemark.replication"), metrics: (any MetricsFactory)? = nil,
-        tracer: (any Tracer)? = nil
+        limits: RowFeed.Limits = RowFeed.Limits(), reconcileInterval: Duration? = .seconds(1),
+        time: TimeSource = .continuous, logger: Logger = Logger(label: "tidemark.replication"),
+        metrics: (any MetricsFactory)? = nil, tracer: (any Tracer)? = nil
     ) {
         self.transport = transport
         self.name = name
+        self.reconcileInterval = reconcileInterval
+        self.time = time
         self.logger = logger
+        answers = DeadlineTimer(time: time)
         let listeners = sources.map { source in
             (
                 source.stream,
@@ -76,10 +85,13 @@ public final class ReplicationListener: Service {
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 for (name, stream) in self.streams {
-                    group.addTask { await stream.run { self.caughtUp(name) } }
+                    group.addTask {
+                        await stream.run(askingEvery: self.reconcileInterval) { self.caughtUp(name) }
+                    }
                 }
             }
         }
+        answers.set(nil) {}
         state.withLock { $0.connection = nil }
         // Also when this task is cancelled.
         await Task { await connection.close() }.value
@@ -96,7 +108,7 @@ public final class ReplicationListener: Service {
             for stream in streams.values { stream.change { $0.disconnected() } }
             logger.debug("replication is disconnected", metadata: ["reason": "\(reason)"])
         case .command(.replicate):
-            tellPositions()
+            answer { $0.asked(at: time.now) }
         case .command(.position(let position)):
             streams[position.stream]?.change { $0.received(position) }
         case .command(.rdata(let row)):
@@ -106,8 +118,29 @@ public final class ReplicationListener: Service {
         }
     }
 
+    /// Many may ask at once, such as all that have lost their server: one answer is for all of them.
+    private func answer(_ ask: (inout AnswerSchedule) -> Bool) {
+        let isDue = state.withLock { state in
+            let isDue = ask(&state.answering)
+            answers.set(state.answering.nextAnswer) { [weak self] in
+                guard let self else { return }
+                self.answer { $0.look(at: self.time.now) }
+            }
+            return isDue
+        }
+        if isDue { tellPositions() }
+    }
+
+    /// Nobody knows what was not heard: with the new position as the previous one, who has heard less asks the database.
     private func tellPositions() {
-        send(streams.values.compactMap { $0.source.ownPosition().map { .position($0) } })
+        send(
+            streams.values.compactMap { stream in
+                stream.source.ownPosition().map { own in
+                    .position(
+                        ReplicationPosition(
+                            stream: own.stream, writer: own.writer, previous: max(own.previous, own.new), new: own.new))
+                }
+            })
     }
 
     private func caughtUp(_ stream: StreamName) {

@@ -12,6 +12,10 @@ public protocol ReplicationStreamSource: Sendable {
     /// The writers, and where each is now. The first answer is where listening begins, so that it may be what was kept
     /// from another time; rows up to later ones are fetched where they were missed. Where ``RowFeed/Hearing/members``
     /// are heard, these are all of them, in their newest epochs.
+    ///
+    /// Where ``RowFeed/Hearing/everyone`` is heard, a writer that is now behind what it has said began again, or somebody
+    /// else has said that in its name: it is followed from what is sure, and rows may come twice. So a source whose answer
+    /// may be old, as that of a replica of a database, leaves the writer out.
     func positions() async throws -> [Writer: StreamID]
 
     /// What a writer has written above `after` up to `through`, in order, at most `limit` updates.
@@ -26,7 +30,8 @@ public protocol ReplicationStreamSource: Sendable {
     func handle(_ update: StreamUpdate) async throws
 
     /// Where this instance is, where it writes to the stream itself: told to others when they ask, and on each new
-    /// connection. Nil where it only listens. Called from the transport's thread: it must not block.
+    /// connection. What was sent is at or below it. Nil where it only listens. Called from the transport's thread: it
+    /// must not block.
     func ownPosition() -> ReplicationPosition?
 }
 

@@ -36,14 +36,32 @@ final class StreamListener: Sendable {
 
     func position(of writer: Writer) -> StreamID? { feed.withLock { $0.position(of: writer) } }
 
-    /// Takes what was heard; it is dealt with in ``run(caughtUp:)``.
+    /// Takes what was heard; it is dealt with in ``run(askingEvery:caughtUp:)``.
     func change(_ body: (inout RowFeed) -> Void) {
         feed.withLock { body(&$0) }
         signals.continuation.yield()
     }
 
     /// Does what there is to do, until the task is cancelled.
-    func run(caughtUp: @Sendable () -> Void) async {
+    ///
+    /// - Parameter interval: how often the source is asked, whatever is heard; nil: only where something shows that it
+    ///   has to be.
+    func run(askingEvery interval: Duration?, caughtUp: @Sendable () -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            if let interval {
+                group.addTask {
+                    while !Task.isCancelled {
+                        do { try await self.time.sleep(for: interval) } catch { return }
+                        self.change { $0.ask() }
+                    }
+                }
+            }
+            await carryOutSteps(caughtUp: caughtUp)
+            group.cancelAll()
+        }
+    }
+
+    private func carryOutSteps(caughtUp: @Sendable () -> Void) async {
         for await _ in signals.stream {
             while let step = feed.withLock({ $0.next() }) {
                 do {
