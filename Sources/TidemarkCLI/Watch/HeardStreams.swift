@@ -6,7 +6,8 @@ import Tidemark
 /// nothing yet may be further back. So the least position is an estimate.
 ///
 /// A row of a writer without an epoch moves its position: what such software means by it is that it is that far. A row of
-/// a Tidemark writer only says that one ID is finished, and moves nothing.
+/// a Tidemark writer only says that one ID is finished, and moves nothing. And such software may begin a stream again at 0
+/// with its process: the position is what it said last, also where that is less.
 struct HeardStreams {
     struct Position: Hashable {
         let writer: Writer
@@ -38,6 +39,8 @@ struct HeardStreams {
     mutating func heard(_ command: ReplicationCommand) {
         switch command {
         case .position(let said):
+            // With a previous position above the new one it says that rows were not sent, and not where it is.
+            if said.writer.epoch == 0, said.previous > said.new { return }
             heard(Position(writer: said.writer, position: said.new), in: said.stream)
         case .rdata(let row):
             guard row.writer.epoch == 0, case .id(let id) = row.token else { return }
@@ -56,6 +59,7 @@ struct HeardStreams {
             let isNews =
                 new.writer.epoch > old.writer.epoch
                 || (new.writer.epoch == old.writer.epoch && new.position > old.position)
+                || (new.writer.epoch == 0 && old.writer.epoch == 0 && new.position != old.position)
             if !isNews { return }
         } else if heard.positions.count >= Self.writerLimit {
             heard.uncounted += 1

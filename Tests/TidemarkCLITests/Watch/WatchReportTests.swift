@@ -52,6 +52,18 @@ import Tidemark
             ])
     }
 
+    @Test func aStreamThatBeginsAgainIsWhereItsWriterSaysNow() throws {
+        #expect(
+            try output(["POSITION typing master 500 500", "POSITION typing master 0 0", "RDATA typing master 2 [1]"])
+                == ["# typing: estimated minimum 2 (master 2)"])
+        // What was not sent says nothing of where it is, and a promise of Tidemark's stays true.
+        #expect(
+            try output([
+                "POSITION typing master 9 9", "POSITION typing master 12 0", "POSITION events p1#1 9 9",
+                "POSITION events p1#1 7 7",
+            ]) == ["# events: estimated minimum 9 (p1#1 9)", "# typing: estimated minimum 9 (master 9)"])
+    }
+
     @Test func aRowMovesAWriterWithoutAnEpochAndNoOther() throws {
         #expect(
             try output([
