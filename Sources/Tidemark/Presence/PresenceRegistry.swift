@@ -106,13 +106,13 @@ public final class PresenceRegistry: Service, SyncTracking {
     }
 
     private func change(_ body: (inout SyncingUsers) -> [SyncingUsers.Change]) {
-        let nextLook = state.withLock { state in
+        state.withLock { state in
             state.untold += body(&state.users)
-            return state.users.nextLook
-        }
-        timer.set(nextLook) { [weak self] in
-            guard let self else { return }
-            self.change { [now = self.time.now] in $0.look(at: now) }
+            // Under the lock: otherwise a deadline that another thread has found to be sooner might be replaced.
+            timer.set(state.users.nextLook) { [weak self] in
+                guard let self else { return }
+                self.change { [now = self.time.now] in $0.look(at: now) }
+            }
         }
         report()
         tell()

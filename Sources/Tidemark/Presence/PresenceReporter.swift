@@ -108,13 +108,14 @@ public final class PresenceReporter: Service, SyncTracking {
 
     /// Changes the report and sends what it has to say, in the order in which it says it.
     private func change(_ body: (inout SyncReport) -> [ReplicationCommand]) {
-        let (sent, nextLook) = state.withLock { state in
+        let sent = state.withLock { state in
             let commands = body(&state.report)
             // Under the lock, since the order matters; a transport returns at once.
             if !commands.isEmpty { state.connection?.send(commands) }
-            return (commands.count, state.report.nextLook)
+            // As well: a deadline that another thread has found to be sooner is not replaced by an older one.
+            timer.set(state.report.nextLook) { [weak self] in self?.look() }
+            return commands.count
         }
         if sent > 0 { sentCommands.increment(by: sent) }
-        timer.set(nextLook) { [weak self] in self?.look() }
     }
 }

@@ -1,10 +1,13 @@
+import HeapModule
+
 /// Who is syncing, from which instance and with which device: the registry of the instance that handles presence.
 ///
 /// What an instance has reported goes with its `CLEAR_USER_SYNC`, or when it has been silent for a while: then it is
 /// gone, or nobody hears it. The instance that handles presence reports its own syncs to its registry directly, and they
 /// never count as silent.
 ///
-/// The number of syncs is bounded, since they come from outside: what is above it is counted and ignored.
+/// The number of syncs and what they take is bounded, since they come from outside: what is above it is counted and
+/// ignored.
 public struct SyncingUsers: Sendable {
     /// What a user's devices together do.
     public enum Change: Hashable, Sendable {
@@ -34,13 +37,27 @@ public struct SyncingUsers: Sendable {
         public var grace: Duration = .seconds(10)
         /// How many syncs of other instances are kept.
         public var syncs = 1_000_000
+        /// Roughly how many bytes they may take: names come from outside, and may be long.
+        public var bytes = 512 << 20
 
         public init() {}
     }
 
     private struct Reported {
         var lastHeard: Duration
+        /// The number of its entry among those by silence.
+        let number: Int
         var syncs: [SyncingDevice: Int64] = [:]
+    }
+
+    /// An instance that has said nothing for at least so long; it may have spoken since.
+    private struct Silence: Comparable {
+        let since: Duration
+        let instance: FieldText
+        let number: Int
+
+        static func < (left: Silence, right: Silence) -> Bool { left.since < right.since }
+        static func == (left: Silence, right: Silence) -> Bool { left.since == right.since }
     }
 
     private struct User {
@@ -53,7 +70,11 @@ public struct SyncingUsers: Sendable {
     private var local: SyncTally
     /// Only instances with a sync are here.
     private var reported: [FieldText: Reported] = [:]
+    /// One entry for each of them, and some that are gone. The first is always right.
+    private var silences = Heap<Silence>()
+    private var lastNumber = 0
     private var syncs = 0
+    private var bytes = 0
     private var userStates: [FieldText: User] = [:]
     /// Reports that were not taken because there were too many.
     public private(set) var ignored = 0
@@ -87,7 +108,7 @@ public struct SyncingUsers: Sendable {
 
     /// When ``look(at:)`` is to be called; it does no harm at other times.
     public var nextLook: Duration? {
-        let silence = reported.values.lazy.map(\.lastHeard).min().map { $0 + limits.silence }
+        let silence = silences.min.map { $0.since + limits.silence }
         return [silence, local.nextEnd].compactMap { $0 }.min()
     }
 
@@ -108,33 +129,78 @@ public struct SyncingUsers: Sendable {
     public mutating func heard(_ sync: UserSync, at now: Duration) -> [Change] {
         let device = SyncingDevice(sync)
         reported[sync.instanceID]?.lastHeard = now
+        defer { settleSilences() }
         switch sync.state {
         case .start:
-            let previous = reported[sync.instanceID]?.syncs[device]
-            if previous == nil, syncs >= limits.syncs {
+            if reported[sync.instanceID]?.syncs[device] != nil {
+                reported[sync.instanceID]?.syncs[device] = sync.lastSyncMilliseconds
+                return []
+            }
+            guard makeRoom(for: device, of: sync.instanceID, at: now) else {
                 ignored += 1
                 return []
             }
-            reported[sync.instanceID, default: Reported(lastHeard: now)].syncs[device] = sync.lastSyncMilliseconds
-            guard previous == nil else { return [] }
-            syncs += 1
+            reported[sync.instanceID]?.syncs[device] = sync.lastSyncMilliseconds
             return began(device.user, sync.lastSyncMilliseconds)
         case .end:
             guard reported[sync.instanceID]?.syncs.removeValue(forKey: device) != nil else { return [] }
             syncs -= 1
-            if reported[sync.instanceID]?.syncs.isEmpty == true { reported[sync.instanceID] = nil }
+            bytes -= Self.size(of: device)
+            if reported[sync.instanceID]?.syncs.isEmpty == true { _ = drop(sync.instanceID) }
             return ended(device.user, sync.lastSyncMilliseconds)
         }
     }
 
-    public mutating func heard(_ clear: ClearUserSync) -> [Change] { drop(clear.instanceID) }
+    private mutating func makeRoom(for device: SyncingDevice, of instance: FieldText, at now: Duration) -> Bool {
+        let isNew = reported[instance] == nil
+        let size = Self.size(of: device) + (isNew ? Self.size(of: instance) : 0)
+        guard syncs < limits.syncs, bytes + size <= limits.bytes else { return false }
+        syncs += 1
+        bytes += size
+        if isNew {
+            lastNumber += 1
+            reported[instance] = Reported(lastHeard: now, number: lastNumber)
+            silences.insert(Silence(since: now, instance: instance, number: lastNumber))
+        }
+        return true
+    }
+
+    /// Roughly, with what a dictionary and a user's state take.
+    private static func size(of device: SyncingDevice) -> Int {
+        256 + 2 * device.user.text.utf8.count + (device.device?.text.utf8.count ?? 0)
+    }
+
+    private static func size(of instance: FieldText) -> Int { 256 + 2 * instance.text.utf8.count }
+
+    /// Each command makes at most one entry old, and each old one is moved once, when it is the first.
+    private mutating func settleSilences() {
+        while let first = silences.min {
+            guard let said = reported[first.instance], said.number == first.number else {
+                silences.removeMin()
+                continue
+            }
+            if said.lastHeard == first.since { break }
+            silences.replaceMin(
+                with: Silence(since: said.lastHeard, instance: first.instance, number: first.number))
+        }
+        if silences.count > 2 * reported.count + 64 {
+            silences = Heap(
+                reported.map { Silence(since: $0.value.lastHeard, instance: $0.key, number: $0.value.number) })
+        }
+    }
+
+    public mutating func heard(_ clear: ClearUserSync) -> [Change] {
+        defer { settleSilences() }
+        return drop(clear.instanceID)
+    }
 
     /// Drops what is over by now.
     public mutating func look(at now: Duration) -> [Change] {
         var changes = local.takeEnded(at: now).flatMap { ended($0.device.user, $0.lastSync) }
-        for (instance, said) in reported where said.lastHeard + limits.silence <= now {
+        while let first = silences.min, first.since + limits.silence <= now {
             silenced += 1
-            changes += drop(instance)
+            changes += drop(first.instance)
+            settleSilences()
         }
         return changes
     }
@@ -142,6 +208,7 @@ public struct SyncingUsers: Sendable {
     private mutating func drop(_ instance: FieldText) -> [Change] {
         guard let dropped = reported.removeValue(forKey: instance) else { return [] }
         syncs -= dropped.syncs.count
+        bytes -= Self.size(of: instance) + dropped.syncs.keys.reduce(0) { $0 + Self.size(of: $1) }
         return dropped.syncs.flatMap { ended($0.key.user, $0.value) }
     }
 

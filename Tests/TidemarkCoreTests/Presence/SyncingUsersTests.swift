@@ -119,6 +119,40 @@ import TidemarkCore
         #expect(try users.heard(sync("r1", "@c:b"), at: .zero).count == 1)
     }
 
+    @Test func whatSyncsTakeIsBoundedToo() throws {
+        var limits = SyncingUsers.Limits()
+        limits.bytes = 100_000
+        var users = SyncingUsers(limits: limits)
+        let long = String(repeating: "x", count: 10_000)
+        for number in 0..<100 { _ = try users.heard(sync("r1", "@\(number)\(long):b"), at: .zero) }
+        let kept = users.users.count
+        #expect((1...10).contains(kept) && users.ignored == 100 - kept)
+        // What ends gives back all that it took.
+        for number in 0..<100 { _ = try users.heard(sync("r1", "@\(number)\(long):b", nil, .end), at: .zero) }
+        #expect(users.users.isEmpty)
+        for number in 0..<kept { _ = try users.heard(sync("r2", "@\(number)\(long):b"), at: .zero) }
+        #expect(users.users.count == kept)
+        _ = users.heard(ClearUserSync(instanceID: try user("r2")))
+        for number in 0..<kept { _ = try users.heard(sync("r3\(long)", "@\(number):b"), at: .zero) }
+        #expect(users.users.count == kept)
+    }
+
+    @Test func manyInstancesThatSpeakInTurnsAreSilencedInTime() throws {
+        var users = SyncingUsers()
+        for number in 0..<1000 { _ = try users.heard(sync("r\(number)", "@\(number):b"), at: .seconds(number)) }
+        for number in 0..<300 {
+            let now = Duration.seconds(1000 + number)
+            // The first half goes on.
+            for talker in 0..<500 where talker % 300 == number {
+                _ = try users.heard(sync("r\(talker)", "@\(talker):b"), at: now)
+            }
+        }
+        // By then the silence of the others is over, in the order in which it began.
+        #expect(users.nextLook == .seconds(800))
+        #expect(users.look(at: .seconds(1299)).count == 500)
+        #expect(users.nextLook == .seconds(1300) && users.users.count == 500)
+    }
+
     /// Every order of reports, losses, silences and stops ends with exactly the syncs that go on.
     @Test(arguments: 0..<20)
     func aRegistryAgreesWithItsReportersAfterMessagesWereLost(seed: UInt64) throws {
