@@ -46,9 +46,16 @@ struct RedisOption: Hashable, Sendable {
                 tls.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
                 tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
             } catch {
-                throw ValidationError("the certificate or its key cannot be read: \(error)")
+                throw UnreadableCertificate(problem: "\(error)")
             }
         }
         return RedisTransport(url, configuration: configuration, tls: tls)
     }
+}
+
+/// The files that say who this is cannot be used.
+struct UnreadableCertificate: ProgramError {
+    let problem: String
+    var status: ExitStatus { .unavailable }
+    var description: String { "the certificate or its key cannot be read: \(problem)" }
 }

@@ -92,6 +92,9 @@ public final class RedisTransport: ReplicationTransport {
 
     private func context() throws(RedisError) -> NIOSSLContext? {
         guard url.usesTLS else { return nil }
+        // A server that is stopped says no farewell, and the end of this program does not wait for one.
+        var tls = tls
+        tls.shutdownTimeout = min(tls.shutdownTimeout, .milliseconds(250))
         do {
             return try NIOSSLContext(configuration: tls)
         } catch {

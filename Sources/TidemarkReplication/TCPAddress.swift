@@ -13,6 +13,14 @@ struct TCPAddress: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
+    /// Whether the host is an address, which stands for itself, or a name of the machine that one is on (RFC 6761,
+    /// section 6.3). Any other name is there for other machines too.
+    var isMeantForThisMachineAlone: Bool {
+        let name = host.lowercased()
+        return name == "localhost" || name.hasSuffix(".localhost")
+            || (try? SocketAddress(ipAddress: host, port: port)) != nil
+    }
+
     var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// What the name stands for now: the first address, so that those who listen and those who connect take the same

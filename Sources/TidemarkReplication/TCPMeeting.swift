@@ -126,6 +126,14 @@ final class TCPMeeting: Meeting {
         guard node.serves(on: channel) else { return }
         servedPort = channel.localAddress?.port
         rendezvous.serves()
+        if let found = channel.localAddress, found.isLoopback, !address.isMeantForThisMachineAlone {
+            node.logger.warning(
+                "other machines cannot reach the replication server: this machine takes its name for a loopback address",
+                metadata: [
+                    "host": "\(address.host)", "address": "\(found.ipAddress, default: "-")",
+                    "remedy": "map the name to the machine's own address (/etc/hosts), or give that address",
+                ])
+        }
         node.linkIsUp()
     }
 }

@@ -37,6 +37,13 @@ import TidemarkTesting
         #expect(none.isEmpty)
     }
 
+    @Test func theLeastNumberIsHeardInABackwardStreamToo() async throws {
+        let generator = generator(ScriptedSequence(last: 7), members: [p1: -7, p2: -7], direction: .backward)
+        generator.advance(p2, to: StreamID(Int64.min))
+        generator.recordFinished([StreamID(Int64.min)])
+        #expect(generator.position(of: "p2") == StreamID(Int64.min + 1))
+    }
+
     @Test func aBackwardStreamMirrorsAForwardOne() async throws {
         let generator = generator(ScriptedSequence(last: 7), members: [p1: -7, p2: -7], direction: .backward)
         let ids = try await generator.withNextIDs(2) { ids in

@@ -229,14 +229,13 @@ extension MultiWriterIDGenerator {
         observer?.positionsChanged()
     }
 
-    func outward(_ id: StreamID) -> StreamID {
-        direction == .forward ? id : StreamID(-id.rawValue)
-    }
+    func outward(_ id: StreamID) -> StreamID { direction.counted(id) }
 }
 
 extension MultiWriterIDGenerator.Direction {
-    /// The number that positions are tracked with, which counts up in both directions.
+    /// The number that positions are tracked with, which counts up in both directions; and back. The least number has no
+    /// counterpart, and anyone may say it: it stands for the one above it.
     func counted(_ id: StreamID) -> StreamID {
-        self == .forward ? id : StreamID(-id.rawValue)
+        self == .forward ? id : StreamID(-max(id.rawValue, -Int64.max))
     }
 }

@@ -65,8 +65,8 @@ public final class EventLog: Service {
             joined = nil
         }
         let log = EventLog(
-            store, stream: stream, instance: instance ?? .ofReader(), joined: joined, transport: transport,
-            configuration: configuration, time: time, logger: logger)
+            store, stream: stream, instance: instance ?? .ofReader(), label: instance?.rawValue ?? "reader",
+            joined: joined, transport: transport, configuration: configuration, time: time, logger: logger)
         do {
             try await log.start(joined: joined)
         } catch {
@@ -76,8 +76,9 @@ public final class EventLog: Service {
         return log
     }
 
+    /// - Parameter label: of metrics. All readers that were given no name share one, because labels are kept for ever.
     private init(
-        _ store: any EventStore, stream: StreamName, instance: InstanceName, joined: Joined?,
+        _ store: any EventStore, stream: StreamName, instance: InstanceName, label: String, joined: Joined?,
         transport: (any ReplicationTransport)?, configuration: EventLogConfiguration, time: TimeSource, logger: Logger
     ) {
         self.store = store
@@ -91,8 +92,7 @@ public final class EventLog: Service {
         logger[metadataKey: "instance"] = "\(instance)"
         self.logger = logger
         catchingUp = BackgroundProcess(
-            "replication-catch-up", labels: [("stream", stream.rawValue), ("instance", instance.rawValue)],
-            logger: logger)
+            "replication-catch-up", labels: [("stream", stream.rawValue), ("instance", label)], logger: logger)
         membership = LogMembership(stream: stream, instance: instance, writer: joined?.writer, store: store)
         generator = MultiWriterIDGenerator(
             stream: stream, instance: instance,
@@ -102,10 +102,10 @@ public final class EventLog: Service {
         reconciler = Reconciler(stream: stream, store: store, generator: generator, time: time)
         let reconciler = reconciler
         let announcer = Announcer(
-            stream: stream, generator: generator, configuration: configuration, time: time
+            stream: stream, generator: generator, configuration: configuration, time: time, label: label
         ) { try await reconciler.readSequence() }
         self.announcer = announcer
-        let metrics = LogMetrics(stream: stream, instance: instance)
+        let metrics = LogMetrics(stream: stream, instance: label)
         self.metrics = metrics
         closer =
             configuration.closesSilentWriters

@@ -12,8 +12,10 @@ struct LogMetrics: Sendable {
     private let newest: Gauge
     private let heldBackMilliseconds: Gauge
 
-    init(stream: StreamName, instance: InstanceName) {
-        let labels = [("stream", stream.rawValue), ("instance", instance.rawValue)]
+    /// - Parameter instance: its name; that of a reader which was given none is made up, and would be another label each
+    ///   time: all of them have one.
+    init(stream: StreamName, instance: String) {
+        let labels = [("stream", stream.rawValue), ("instance", instance)]
         persisted = Counter(label: "tidemark_events_persisted", dimensions: labels)
         alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels)
         writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels)

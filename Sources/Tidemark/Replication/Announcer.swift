@@ -43,7 +43,7 @@ final class Announcer: GeneratorObserver {
 
     init(
         stream: StreamName, generator: MultiWriterIDGenerator, configuration: EventLogConfiguration, time: TimeSource,
-        readSequence: @escaping @Sendable () async throws -> Void
+        label: String, readSequence: @escaping @Sendable () async throws -> Void
     ) {
         self.readSequence = readSequence
         self.stream = stream
@@ -51,7 +51,7 @@ final class Announcer: GeneratorObserver {
         announcements = configuration.announcements
         announcedRows = configuration.announcedRows
         self.time = time
-        let labels = [("stream", stream.rawValue), ("instance", generator.instance.rawValue)]
+        let labels = [("stream", stream.rawValue), ("instance", label)]
         positionCounter = Counter(label: "tidemark_announced_positions", dimensions: labels)
         rowCounter = Counter(label: "tidemark_announced_rows", dimensions: labels)
         state = Mutex(State(schedule: AnnouncementSchedule(announced: 0)))
