@@ -92,6 +92,15 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: folder.database)) == text)
     }
 
+    @Test(arguments: [
+        "rediss://h/c?certificate=/nowhere&key=/nowhere", "rediss://h/c?trust=/nowhere",
+        "tcp://h:1?certificate=/nowhere&key=/nowhere&trust=/nowhere",
+    ])
+    func `a certificate that cannot be read is 69`(way: String) async throws {
+        let outcome = try await Program(["replication", "watch", "--replication", way]).outcome()
+        #expect(outcome.status == 69 && outcome.errorLines.count == 1, "\(outcome.errors)")
+    }
+
     @Test(arguments: ["close", "retire"])
     func `an instance, or a stream, that is not there is 69`(command: String) async throws {
         let folder = try TemporaryFolder()

@@ -111,17 +111,20 @@ extension RowFeed {
         return begun
     }
 
-    /// Who is named by the source is heard, and a newer epoch that anybody may have made up is not.
+    /// Who is named by the source is heard, beside others of the same name that it names, and a newer epoch that anybody
+    /// may have made up is not.
     private mutating func admit(_ writer: Writer, in positions: [Writer: StreamID]) {
         if writers[writer] != nil { return }
-        if hearing == .everyone {
-            if writer.epoch == 0 { return add(writer) }
-            if let epoch = epochs[writer.instance], epoch > writer.epoch {
-                let newer = Writer(writer.instance, epoch: epoch)
-                if positions[newer] == nil { forget(newer) }
+        if hearing == .everyone, writer.epoch > 0, let epoch = epochs[writer.instance] {
+            let other = Writer(writer.instance, epoch: epoch)
+            if positions[other] != nil {
+                writers[writer] = HeardWriter(done: 0)
+                epochs[writer.instance] = max(epoch, writer.epoch)
+                return
             }
+            if epoch > writer.epoch { forget(other) }
         }
-        if (epochs[writer.instance] ?? -1) < writer.epoch { add(writer) }
+        if (epochs[writer.instance] ?? -1) < writer.epoch || hearing == .everyone { add(writer) }
     }
 
     /// Sets a writer back that is behind what was heard of it: its stream began again, as one that is kept in memory does

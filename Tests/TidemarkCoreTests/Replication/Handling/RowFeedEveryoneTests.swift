@@ -60,6 +60,17 @@ import Testing
         #expect(base.feed.position(of: madeUp) == nil)
     }
 
+    @Test mutating func everyEpochThatTheSourceNamesIsHeard() {
+        let (one, two) = (Writer("worker", epoch: 1), Writer("worker", epoch: 2))
+        base.feed.ask()
+        answer([master: 7, one: 0, two: 0])
+        for writer in [one, two] {
+            base.open(writer, at: 0)
+            base.feed.received(base.row(1, of: writer))
+        }
+        handle(base.update(1, of: one), base.update(1, of: two))
+    }
+
     @Test mutating func aPositionThatIsFalseFreezesAWriterOnlyUntilTheSourceIsAsked() throws {
         base.feed.received(base.row(8, of: master))
         handle(update(8))
