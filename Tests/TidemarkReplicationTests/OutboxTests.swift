@@ -45,6 +45,15 @@ import Testing
         #expect(outbox.takeAll().isEmpty)
     }
 
+    @Test func whatStandsForRowsIsOfTheSameJoin() throws {
+        let outbox = Outbox(limit: 300)
+        let writer = Writer("p1", epoch: 3)
+        let row = ReplicationRow(stream: "events", writer: writer, nonce: 5208, token: .id(9), row: .null)
+        _ = outbox.append([.rdata(row), .rdata(row)], from: 1)
+        let position = ReplicationPosition(stream: "events", writer: writer, nonce: 5208, previous: 9, new: 0)
+        #expect(outbox.takeAll().map(\.commands) == [[.position(position)]])
+    }
+
     @Test func aPositionThatToldOfMissingRowsDoesSoAgain() throws {
         let outbox = Outbox(limit: 300)
         #expect(outbox.append([.replicate], from: 1) == .wake)

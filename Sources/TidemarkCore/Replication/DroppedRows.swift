@@ -6,7 +6,7 @@
 package struct DroppedRows: Sendable {
     private struct Origin: Hashable {
         let stream: StreamName
-        let writer: Writer
+        let speaker: Speaker
     }
 
     private var highest: [Origin: StreamID] = [:]
@@ -18,9 +18,9 @@ package struct DroppedRows: Sendable {
         for command in commands {
             switch command {
             case .rdata(let row):
-                if case .id(let id) = row.token { add(Origin(stream: row.stream, writer: row.writer), through: id) }
+                if case .id(let id) = row.token { add(Origin(stream: row.stream, speaker: row.speaker), through: id) }
             case .position(let position):
-                add(Origin(stream: position.stream, writer: position.writer), through: position.previous)
+                add(Origin(stream: position.stream, speaker: position.speaker), through: position.previous)
             default:
                 break
             }
@@ -34,14 +34,16 @@ package struct DroppedRows: Sendable {
     /// What is to be sent in their place.
     package mutating func takePositions() -> [ReplicationCommand] {
         defer { highest = [:] }
-        return highest.map { .position(.inPlaceOfRows(of: $0.key.writer, in: $0.key.stream, through: $0.value)) }
+        return highest.map { .position(.inPlaceOfRows(of: $0.key.speaker, in: $0.key.stream, through: $0.value)) }
     }
 }
 
 extension ReplicationPosition {
     /// Says that rows up to this ID were not sent: its previous token is the ID, above what anybody has heard of the
     /// writer, and its new one promises nothing.
-    static func inPlaceOfRows(of writer: Writer, in stream: StreamName, through id: StreamID) -> ReplicationPosition {
-        ReplicationPosition(stream: stream, writer: writer, previous: id, new: id > 0 ? 0 : StreamID(.min))
+    static func inPlaceOfRows(of speaker: Speaker, in stream: StreamName, through id: StreamID) -> ReplicationPosition {
+        ReplicationPosition(
+            stream: stream, writer: speaker.writer, nonce: speaker.nonce, previous: id,
+            new: id > 0 ? 0 : StreamID(.min))
     }
 }

@@ -10,7 +10,7 @@ extension [ReplicationCommand] {
         indices.compactMap { index in
             guard leftOut.contains(index) else { return self[index] }
             guard case .rdata(let row) = self[index], case .id(let id) = row.token else { return nil }
-            return .position(.inPlaceOfRows(of: row.writer, in: row.stream, through: id))
+            return .position(.inPlaceOfRows(of: row.speaker, in: row.stream, through: id))
         }
     }
 }

@@ -138,7 +138,8 @@ public final class ReplicationListener: Service {
                 stream.source.ownPosition().map { own in
                     .position(
                         ReplicationPosition(
-                            stream: own.stream, writer: own.writer, previous: max(own.previous, own.new), new: own.new))
+                            stream: own.stream, writer: own.writer, nonce: own.nonce,
+                            previous: max(own.previous, own.new), new: own.new))
                 }
             })
     }
