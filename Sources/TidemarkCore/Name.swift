@@ -37,6 +37,27 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Throws unless `name` is 1 to 128 bytes of printable ASCII without space, and no `#` in it is taken for that before
+    /// an epoch.
+    static func checkHeard(_ name: String) throws(InvalidName) {
+        let bytes = name.utf8
+        if bytes.isEmpty { throw .empty }
+        if bytes.count > 128 { throw .tooLong(bytes: bytes.count) }
+        for (offset, byte) in bytes.enumerated() where !(0x21...0x7E).contains(byte) {
+            throw .forbidden(byte: byte, at: offset)
+        }
+        guard let mark = bytes.firstIndex(of: UInt8(ascii: "#")) else { return }
+        let next = bytes.index(after: mark)
+        if next == bytes.endIndex || mayBeginEpoch(bytes[next]) {
+            throw .forbidden(byte: UInt8(ascii: "#"), at: bytes.distance(from: bytes.startIndex, to: mark))
+        }
+    }
+
+    /// Whether a `#` before this byte begins an epoch, or something that was to be one. Otherwise it is part of a name.
+    static func mayBeginEpoch(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+    }
+
     private static func allows(_ byte: UInt8) -> Bool {
         (0x21...0x7E).contains(byte) && byte != UInt8(ascii: "#") && byte != UInt8(ascii: "/")
     }

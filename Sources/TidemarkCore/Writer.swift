@@ -16,15 +16,19 @@ public struct Writer: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Writer {
-    /// Reads `name#epoch`; a name alone has epoch 0.
+    /// Reads `name#epoch`; a name alone has epoch 0, and may be one of other software, such as `a/b` or `a#b`.
     ///
     /// - Throws: ``InvalidWriter`` when the epoch is not a canonical number of at least 0 (`007` is not one), or
     ///   ``InvalidName``.
     public init(parsing text: String) throws {
-        guard let mark = text.utf8.lastIndex(of: UInt8(ascii: "#")) else {
-            self.init(try InstanceName(validating: text), epoch: 0)
+        do {
+            let bytes = Array(text.utf8)
+            self.init(try InstanceName(heard: bytes.span), epoch: 0)
             return
+        } catch InvalidName.forbidden(byte: UInt8(ascii: "#"), at: _) {
+            // An epoch follows.
         }
+        guard let mark = text.utf8.lastIndex(of: UInt8(ascii: "#")) else { throw InvalidWriter(text: text) }
         let digits = text[text.index(after: mark)...]
         guard let epoch = Int(digits), epoch >= 0, String(epoch) == digits else {
             throw InvalidWriter(text: text)

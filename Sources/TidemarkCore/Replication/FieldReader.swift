@@ -38,7 +38,8 @@ struct FieldReader {
         }
     }
 
-    /// An instance with its epoch, `p1#3`, or a name alone, which has epoch 0. `p1#0` is not how that is written.
+    /// An instance with its epoch, `p1#3`, or a name alone, which has epoch 0. `p1#0` is not how that is written. Other
+    /// software has other names, such as `a/b` or `a#b`: its instances are heard like others.
     mutating func writer(_ line: Span<UInt8>) throws(Problem) -> Writer {
         try Self.writer(line, try field(line, "instance"))
     }
@@ -46,7 +47,7 @@ struct FieldReader {
     /// The same, perhaps with its nonce: `p1#3.5208`. A point in the name itself, before the epoch, is part of the name.
     mutating func speaker(_ line: Span<UInt8>) throws(Problem) -> Speaker {
         let range = try field(line, "instance")
-        let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
+        let mark = Self.endOfName(line, range)
         let point = ByteScan.first(UInt8(ascii: "."), line, from: mark, to: range.upperBound)
         guard point < range.upperBound else { return Speaker(try Self.writer(line, range), nonce: nil) }
         let writer = try Self.writer(line, range.lowerBound..<point)
@@ -55,7 +56,7 @@ struct FieldReader {
     }
 
     private static func writer(_ line: Span<UInt8>, _ range: Range<Int>) throws(Problem) -> Writer {
-        let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
+        let mark = endOfName(line, range)
         var epoch = 0
         if mark < range.upperBound {
             guard let number = number(line, mark + 1..<range.upperBound), number > 0,
@@ -64,8 +65,15 @@ struct FieldReader {
             epoch = exact
         }
         do {
-            return Writer(try InstanceName(validating: line.extracting(range.lowerBound..<mark)), epoch: epoch)
+            return Writer(try InstanceName(heard: line.extracting(range.lowerBound..<mark)), epoch: epoch)
         } catch { throw .invalidName(field: "instance", error) }
+    }
+
+    /// Where the name of an instance ends: before a `#` with what looks like a number after it, or nothing.
+    private static func endOfName(_ line: Span<UInt8>, _ range: Range<Int>) -> Int {
+        let mark = ByteScan.first(UInt8(ascii: "#"), line, from: range.lowerBound, to: range.upperBound)
+        guard mark + 1 < range.upperBound else { return mark }
+        return InvalidName.mayBeginEpoch(line[mark + 1]) ? mark : range.upperBound
     }
 
     mutating func number(_ line: Span<UInt8>, _ name: StaticString) throws(Problem) -> Int64 {

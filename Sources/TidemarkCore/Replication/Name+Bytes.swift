@@ -1,8 +1,10 @@
 extension InstanceName {
+    /// A name as other software may have it: with `#` and `/` too. No instance of this package can be given one.
+    ///
     /// - Throws: ``InvalidName``.
-    init(validating bytes: Span<UInt8>) throws(InvalidName) {
+    init(heard bytes: Span<UInt8>) throws(InvalidName) {
         let name = String(repairing: bytes)
-        if !InvalidName.plainlyAllows(bytes) { try InvalidName.check(name) }
+        if !InvalidName.plainlyAllows(bytes) { try InvalidName.checkHeard(name) }
         rawValue = name
     }
 }
