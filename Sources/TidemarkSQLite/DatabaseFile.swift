@@ -3,6 +3,7 @@ import Glibc
 #else
 import Darwin
 #endif
+import CFileIdentity
 import Tidemark
 
 /// Where a database is: its file under the one name that all processes agree on, and the folder beside it.
@@ -16,8 +17,19 @@ struct DatabaseFile: Hashable, Sendable {
     /// The folder of the lock files and the socket.
     var directory: String { path + "-tidemark" }
 
-    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when the folder of the file does not exist.
+    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when the folder of the file does not exist, and
+    ///   ``TidemarkError/notADatabase(store:problem:)`` for what SQLite elsewhere takes for something else than the name
+    ///   of a file.
     init(resolving path: String) throws {
+        if path == ":memory:" {
+            throw TidemarkError.notADatabase(
+                store: path,
+                problem: "processes share a file: give the path of one, in a temporary folder where it need not last")
+        }
+        if path.hasPrefix("file:") {
+            throw TidemarkError.notADatabase(
+                store: path, problem: "this is a URI: give the path of the file alone, without \"file:\" and options")
+        }
         self.path = try Self.resolved(path, remainingLinks: 32)
     }
 
@@ -25,6 +37,44 @@ struct DatabaseFile: Hashable, Sendable {
 
     /// Which file has the name now; nil when none has.
     var identity: FileIdentity? { FileIdentity(path: path) }
+
+    /// A file has one `-wal` for each of its names: whoever writes under one name does not see what was written under
+    /// the other, and each takes the other's commits away.
+    ///
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)``.
+    func requireOneName() throws {
+        var names = file_names()
+        guard path.withCString({ file_names_of($0, &names) }) == 0 else { return }
+        if names.links > 1 {
+            throw TidemarkError.notADatabase(
+                store: path,
+                problem:
+                    "the file has \(names.links) names (hard links), each with a -wal of its own: remove the others, "
+                    + "or use a symbolic link")
+        }
+        if names.is_mount != 0 {
+            throw TidemarkError.notADatabase(
+                store: path,
+                problem:
+                    "the file is mounted alone, without the -wal that belongs to it: mount the folder that it is in")
+        }
+    }
+
+    /// SQLite deletes the `-wal` of a database that is empty, and everything that was committed to it.
+    ///
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)``.
+    func requireNoLostLog() throws {
+        guard size(of: path) ?? 0 == 0, size(of: path + "-wal") ?? 0 > 0 else { return }
+        throw TidemarkError.notADatabase(
+            store: path,
+            problem: "it is \(exists ? "empty" : "not there"), but there is its -wal: put the database back that "
+                + "belongs to it, or move the -wal away")
+    }
+
+    private func size(of path: String) -> Int64? {
+        var information = stat()
+        return stat(path, &information) == 0 ? Int64(information.st_size) : nil
+    }
 
     /// Makes the folder beside the database, for its owner alone. A symbolic link is not taken for it: whoever put it
     /// there may have it lead to somebody else's files.
@@ -49,7 +99,7 @@ struct DatabaseFile: Hashable, Sendable {
     /// Makes an empty file for its owner alone, whatever the umask says, unless it is there. SQLite takes an empty file
     /// for a new database, and gives its `-wal` and `-shm` files the permissions of the database.
     ///
-    /// The file is made and closed under another name and then linked: under its own name no descriptor is ever closed.
+    /// The file is made and closed under another name and then gets its own: under that no descriptor is ever closed.
     func makeFile() throws {
         let draft = directory + "/new.\(getpid())"
         unlink(draft)
@@ -59,11 +109,17 @@ struct DatabaseFile: Hashable, Sendable {
         close(descriptor)
         defer { unlink(draft) }
         // A file system that has no links has no permissions either: there SQLite makes the file by itself.
-        guard link(draft, path) == 0 || [EEXIST, EPERM, EOPNOTSUPP].contains(errno) else {
+        guard
+            file_rename_to_new(draft, path) == 0 || errno == EEXIST || link(draft, path) == 0
+                || [EEXIST, EPERM, EOPNOTSUPP].contains(errno)
+        else {
             throw failure("cannot make the file: \(lastErrorText())")
         }
         syncFolder()
     }
+
+    /// Whoever opens or closes the connections of a store holds it: one after the other.
+    func openLock() throws -> FileLock { try FileLock(path: directory + "/open.lock") }
 
     /// A name that is lost with the power would take every event with it.
     private func syncFolder() {

@@ -77,6 +77,11 @@ private struct OwnTransaction {
         guard FileIdentity(path: path) == store.files.database else {
             throw unsuitable("the main database of its connection is another file, \"\(path)\"")
         }
+        guard FileIdentity(path: path + "-wal") == FileIdentity(path: store.path + "-wal") else {
+            throw unsuitable(
+                "its connection knows the file under another name, \"\(path)\", which has a -wal of its own: open it "
+                    + "under this one")
+        }
         let synchronous = try Query.first(db, "PRAGMA synchronous") { $0.number(0) } ?? 0
         guard synchronous >= 2 else {
             throw unsuitable(

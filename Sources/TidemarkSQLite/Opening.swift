@@ -24,14 +24,18 @@ struct Opening: Sendable {
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
-        if configuration.readOnly { return try inPlace { try retryingBusy { try connect() } } }
+        if configuration.readOnly {
+            try file.requireNoLostLog()
+            return try inPlace { try retryingBusy { try connect() } }
+        }
         try file.makeDirectory()
         // Turning WAL on and making the schema need locks of SQLite's that no busy handler waits for.
-        let lock = try FileLock(path: file.directory + "/open.lock")
+        let lock = try file.openLock()
         while !lock.tryLock() {
             try checkDeadline(TidemarkError.writeLockHeld(store: file.path, by: nil, limit: configuration.busyTimeout))
         }
         defer { lock.unlock() }
+        try file.requireNoLostLog()
         if !file.exists { try file.makeFile() }
         return try inPlace {
             try retryingBusy {
@@ -48,6 +52,7 @@ struct Opening: Sendable {
 
     /// The file that had the name before and after is the one that was opened in between.
     private func inPlace(_ open: () throws -> DatabasePool) throws -> (DatabasePool, OpenFiles) {
+        try file.requireOneName()
         let before = file.identity
         let pool = try open()
         guard let identity = file.identity, before == nil || before == identity else {

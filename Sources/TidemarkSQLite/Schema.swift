@@ -29,6 +29,9 @@ struct Schema: Sendable {
     /// Refuses, before anything is changed, a file that cannot be used as it is.
     func check(_ db: Database, creates: Bool, readOnly: Bool) throws {
         let found = try version(in: db)
+        if found == nil, try Query.first(db, "SELECT 1 FROM sqlite_master LIMIT 1", row: { _ in true }) == nil {
+            try WriteAheadLog(ofDatabase: store).requireRead(db)
+        }
         if found == nil, readOnly || !creates {
             throw TidemarkError.storeUnavailable(
                 store: store, problem: "it has no schema of Tidemark yet: no writer has been here")

@@ -43,6 +43,36 @@ struct WriteAheadLog: Sendable {
         if UInt32(bigEndian: magic) & ~1 != 0x377F_0682 { throw cutOff }
     }
 
+    /// In a database that has no table, when it has been read: what cannot be read of its `-wal` is no reason to begin a
+    /// new one.
+    ///
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when SQLite took nothing from the file, and there are
+    ///   commits in it. (A process that was killed while it made the first one has left none.)
+    func requireRead(_ db: Database) throws {
+        guard OpenedFile(db, SQLITE_FCNTL_FILE_POINTER)?.endOfCommits ?? 0 == 0,
+            let file = OpenedFile(db, SQLITE_FCNTL_JOURNAL_POINTER),
+            let page = try Query.first(db, "PRAGMA page_size", row: { $0.number(0) })
+        else { return }
+        for frame in 0..<Self.mostFramesLookedAt {
+            // The size of the database after a commit; 0 where more frames of it follow.
+            var pages: UInt32 = 0
+            let start = 32 + frame * (24 + page)
+            guard withUnsafeMutableBytes(of: &pages, { file.read(into: $0, at: start + 4) }) == .whole else { return }
+            if pages != 0 {
+                // The last connection takes the file away when it is closed, and this is one.
+                var keeps: Int32 = 1
+                sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &keeps)
+                throw TidemarkError.notADatabase(
+                    store: store,
+                    problem:
+                        "it is empty, and the commits in its -wal cannot be read: put both files back as they were "
+                        + "together, or move the -wal away")
+            }
+        }
+    }
+
+    private static let mostFramesLookedAt: Int64 = 10_000
+
     private var cutOff: TidemarkError {
         .notADatabase(
             store: store,

@@ -16,4 +16,19 @@ typedef struct {
 /// writes the inode too: a second write to the disk for each commit. Who asks for no times leaves that alone.
 int file_identity_of(const char *path, file_identity *identity);
 
+typedef struct {
+    /// 1 for what is no regular file.
+    uint64_t links;
+    /// Whether something is mounted on the file itself, as containers do with a file that is shared alone. 0 where the
+    /// system does not tell.
+    int is_mount;
+} file_names;
+
+/// How many names the file has, and whether this is one that a mount gives it; 0, or -1 with `errno`.
+int file_names_of(const char *path, file_names *names);
+
+/// Gives the file another name if nothing has that name; 0, or -1 with `errno`. Where the file system cannot do that in
+/// one step, nothing is done.
+int file_rename_to_new(const char *path, const char *new_path);
+
 #endif
