@@ -70,7 +70,7 @@ enum Outbox {
 
         service.cancel()
         try await service.value
-        // outbox: end
         await store.close()
+        // outbox: end
     }
 }

@@ -39,7 +39,7 @@ enum QuickStart {
 
         service.cancel()  // persists what was handed in, and leaves
         try await service.value
+        await store.close()  // whoever is the last one to do so leaves one whole file
         // quick start: end
-        await store.close()
     }
 }

@@ -30,7 +30,9 @@ struct AuditCommand: AsyncParsableCommand {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
             let store = try await command.database.openForReading().store
-            let audit = try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
+            let audit = try await store.closed {
+                try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
+            }
             let report = AuditReport(audit: audit)
             try await output.write(command.json ? report.json + "\n" : report.text)
             if !audit.isComplete { throw IncompletePast(audit: audit) }

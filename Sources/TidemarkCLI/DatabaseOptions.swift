@@ -65,3 +65,14 @@ struct DatabaseOptions: ParsableArguments {
         return access(path, W_OK) == 0 && access(folder, W_OK) == 0
     }
 }
+
+extension SQLiteEventStore {
+    /// Runs `body` and closes the store, however that ended: the last one out leaves one whole file.
+    func closed<Value>(
+        after body: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
+        let result = await Result.catching(body)
+        await close()
+        return try result.get()
+    }
+}

@@ -50,6 +50,10 @@ struct IngestCommand: AsyncParsableCommand {
         let interruption = try Interruption()
         interruption.listen()
         let store = try await database.openForWriting(creating: true)
+        try await store.closed { try await ingest(into: store, interruption) }
+    }
+
+    private func ingest(into store: SQLiteEventStore, _ interruption: Interruption) async throws {
         var configuration = EventLogConfiguration()
         configuration.limits.payloadBytes = maxPayload
         let log = try await EventLog.open(

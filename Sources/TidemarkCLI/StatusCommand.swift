@@ -27,7 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
             let store = try await command.database.openForReading().store
-            try await command.show(store, output)
+            try await store.closed { try await command.show(store, output) }
         }
     }
 

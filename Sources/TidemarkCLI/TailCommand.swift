@@ -57,6 +57,12 @@ struct TailCommand: AsyncParsableCommand {
 
     private func tail(_ output: Output, _ progress: Progress) async throws {
         let (store, isReadOnly) = try await openStore(progress)
+        try await store.closed { try await tail(store, isReadOnly: isReadOnly, output, progress) }
+    }
+
+    private func tail(
+        _ store: SQLiteEventStore, isReadOnly: Bool, _ output: Output, _ progress: Progress
+    ) async throws {
         let newest = try await newestEvent(store)
         let end = follow ? nil : newest
         if end == 0 { return }

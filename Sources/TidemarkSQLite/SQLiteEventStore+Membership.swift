@@ -53,11 +53,14 @@ extension SQLiteEventStore {
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
-        try await transact { db in
+        let isLast = try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-            guard case .member = try state.standing(of: writer) else { return }
+            guard case .member = try state.standing(of: writer) else { return false }
             try self.endEpoch(state, in: db)
+            return try Query.first(db, "SELECT 1 FROM tidemark_instances WHERE is_member = 1 LIMIT 1") { _ in true }
+                == nil
         }
+        if isLast { await emptyLog() }
     }
 
     public func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {

@@ -19,7 +19,11 @@ extension SQLiteEventStore {
                 let value = try body(db)
                 try requireInPlace()
                 if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
-                if db.changedRows != before { try log.requireCommitted(db) }
+                if db.changedRows != before {
+                    try log.requireCommitted(db)
+                    // Somebody may have taken the files away in between: then it is not there for anybody else.
+                    try requireInPlace()
+                }
                 return value
             } catch {
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
@@ -49,6 +53,20 @@ extension SQLiteEventStore {
             try Query.run(db, "BEGIN IMMEDIATE")
         } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
             throw LockNotFree()
+        }
+    }
+
+    /// Moves what the `-wal` holds into the database file, as far as nobody stands in the way, and waits for nobody. It
+    /// is what leaves one whole file where the last one out only reads: such a connection cannot do it.
+    func emptyLog() async {
+        // Where it fails, everything is in the `-wal` still.
+        try? await withWriter { db in
+            guard let connection = db.sqliteConnection else { return }
+            sqlite3_busy_timeout(connection, 0)
+            defer { sqlite3_busy_timeout(connection, self.busyTimeoutMilliseconds) }
+            // First what others can write beside; the second one keeps them waiting, and has little left to do.
+            try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
+            try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
         }
     }
 

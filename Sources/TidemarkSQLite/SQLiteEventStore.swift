@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import GRDB
 import Synchronization
 import Tidemark
@@ -67,11 +68,21 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// Closes the file after what is under way; everything that is asked later throws
     /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is when nobody holds it any more, a
     /// second after its last write, or when the turn comes that it still waits for.
+    ///
+    /// Whoever closes a database last, of all processes, leaves one whole file: everything is in it, and there is no
+    /// `-wal` beside it.
     public func close() async {
-        // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where it
-        // fails all the same, the connections go with the store.
         await writes.finish()
-        try? await blocking { [pool, files] in
+        try? await blocking { [self] in
+            // Of two that close at the same time each would take the other for one that stays.
+            let lock = configuration.readOnly ? nil : try? file.openLock()
+            for _ in 0..<500 where lock?.tryLock() == false { Thread.sleep(forTimeInterval: 0.002) }
+            defer { lock?.unlock() }
+            // The connection that writes is to be the last one, and GRDB closes it first: only that one can move what
+            // the `-wal` holds into the file.
+            pool.invalidateReadOnlyConnections()
+            // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where
+            // it fails all the same, the connections go with the store.
             try pool.close()
             files.close()
         }

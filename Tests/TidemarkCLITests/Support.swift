@@ -10,6 +10,11 @@ extension Program {
 
     /// Runs the program `tidemark` to its end with this input.
     static func run(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
+        try await run(arguments, input: input)
+    }
+
+    /// The same.
+    static func run(_ arguments: [String], input: [UInt8] = []) async throws -> Outcome {
         let program = try Program(arguments)
         program.write(input)
         program.endInput()
