@@ -32,8 +32,12 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case unknownStream(stream: StreamName, store: String)
     /// No reader has ever kept its place under this name.
     case unknownConsumer(stream: StreamName, consumer: ConsumerName, known: [ConsumerName])
-    /// Another reader goes on under this consumer's name; this one has stopped.
+    /// Another reader goes on under this consumer's name, or it was moved by hand; this one has stopped.
     case consumerTaken(stream: StreamName, consumer: ConsumerName)
+    /// A process that lives reads under this consumer's name, and it was not to be taken over.
+    case consumerInUse(stream: StreamName, consumer: ConsumerName, by: String?)
+    /// A consumer cannot be moved there: what comes after the highest place may still be committed.
+    case notReached(stream: StreamName, id: StreamID, highest: StreamID)
 
     // MARK: Reading
 
@@ -127,10 +131,18 @@ extension TidemarkError: CustomStringConvertible {
                     : "; there \(known.count == 1 ? "is" : "are") "
                         + known.map(\.rawValue).joined(separator: ", "))
         case .consumerTaken(let stream, let consumer):
-            "another reader has taken over consumer \(consumer) of stream \(stream): this one has stopped"
+            "another reader has taken over consumer \(consumer) of stream \(stream), or it was moved by hand: this one has "
+                + "stopped"
+        case .consumerInUse(let stream, let consumer, let holder):
+            "consumer \(consumer) of stream \(stream) is in use by \(holder ?? "another process"): end that, take the "
+                + "consumer over, or choose another name"
+        case .notReached(let stream, let id, let highest):
+            "no consumer of stream \(stream) can be moved to \(id): it is finished up to \(highest), and what comes after "
+                + "that may still be committed"
         case .databaseWentBackwards(let stream, let id, let problem):
             "stream \(stream) is not what it was at ID \(id): \(problem); the database was restored or replaced, "
-                + "restart every process that uses it and check what the reader has done since"
+                + "restart every process that uses it, check what its readers have done since, and move the consumers "
+                + "that this is said of again (tidemark consumer move)"
         case .stopped(let stream, let instance):
             "the log of stream \(stream) is not running as instance \(instance): run it, or open it again"
         case .storeUnavailable(let store, let problem):

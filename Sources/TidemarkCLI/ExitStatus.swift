@@ -43,9 +43,10 @@ extension ExitStatus {
 
     private init(of error: TidemarkError) {
         switch error {
-        case .invalidEvent:
+        case .invalidEvent, .notReached:
             self = .badData
-        case .instanceTaken, .consumerTaken, .retired, .closed, .reservationExpired, .sequenceTimedOut, .writeLockHeld:
+        case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
+            .writeLockHeld:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer,

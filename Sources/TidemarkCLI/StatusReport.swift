@@ -13,7 +13,7 @@ struct StatusReport {
         }
         let consumers = status.consumers.map { consumer in
             "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
-                + ",\"lag\":\(lag(of: consumer))}"
+                + ",\"lag\":\(status.lag(of: consumer))}"
         }
         return "{\"stream\":\(JSONString.quoted(status.stream.rawValue)),\"sequence\":\(status.sequence)"
             + ",\"minimum_persisted\":\(status.minimumPersisted),\"held_back_by\":\(heldBackJSON)"
@@ -43,7 +43,7 @@ struct StatusReport {
             text += "\n"
             text += Self.table(
                 [["CONSUMER", "POSITION", "LAG"]]
-                    + status.consumers.map { ["\($0.name)", "\($0.position)", "\(lag(of: $0))"] })
+                    + status.consumers.map { ["\($0.name)", "\($0.position)", "\(status.lag(of: $0))"] })
         }
         return text
     }
@@ -86,11 +86,6 @@ struct StatusReport {
 
     private var sortedWriters: [StreamStatus.WriterStatus] {
         status.writers.sorted { $0.writer.instance < $1.writer.instance }
-    }
-
-    /// How many IDs a consumer is behind the newest event.
-    private func lag(of consumer: StreamStatus.ConsumerStatus) -> Int64 {
-        max(0, status.newestEvent.rawValue - consumer.position.rawValue)
     }
 
     private var heldBackJSON: String {

@@ -15,19 +15,16 @@ struct Tail: Sendable {
     }
 
     /// Begins at the consumer's place, which moves on after the lines were written out.
-    func run(as name: ConsumerName) async throws {
-        let consumer = try await claim(name)
+    func run(as name: ConsumerName, takingOver: Bool) async throws {
+        let consumer = try await claim(name, takingOver: takingOver)
         try await write(consumer.events, after: consumer.claim.position) { try await consumer.checkpoint($0) }
     }
 
-    /// A stream without writers so far has no consumers either: they come with it.
-    private func claim(_ name: ConsumerName) async throws -> DurableConsumer {
-        while true {
-            do {
-                return try await log.consumer(name)
-            } catch TidemarkError.unknownStream where end == nil {
-                try await Task.sleep(for: .milliseconds(200))
-            }
+    private func claim(_ name: ConsumerName, takingOver: Bool) async throws -> DurableConsumer {
+        do {
+            return try await log.consumer(name, takingOver: takingOver)
+        } catch TidemarkError.consumerInUse(let stream, let consumer, let holder) {
+            throw ConsumerInUse(stream: stream, consumer: consumer, holder: holder)
         }
     }
 
@@ -85,5 +82,19 @@ struct HeldBackTooLong: ProgramError {
     var description: String {
         let holder = heldBackBy.map { "held back by \($0)" } ?? "nobody in particular holds it back"
         return "event \(end) of stream \(stream) could not be read within \(timeout): \(holder)"
+    }
+}
+
+/// A process that lives reads under the consumer's name.
+struct ConsumerInUse: ProgramError {
+    let stream: StreamName
+    let consumer: ConsumerName
+    let holder: String?
+
+    var status: ExitStatus { .tryLater }
+
+    var description: String {
+        "consumer \(consumer) of stream \(stream) is in use by \(holder ?? "another process"): choose another name, or stop "
+            + "that one with --take-over"
     }
 }

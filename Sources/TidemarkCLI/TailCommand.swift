@@ -39,10 +39,14 @@ struct TailCommand: AsyncParsableCommand {
         transform: ConsumerName.init(validating:))
     var consumer: ConsumerName?
 
+    @Flag(help: "With --consumer: stop another process that reads under that name, and go on in its place.")
+    var takeOver = false
+
     mutating func validate() throws {
         if after != nil, consumer != nil {
             throw ValidationError("--after does not go with --consumer, which begins at its place")
         }
+        if takeOver, consumer == nil { throw ValidationError("--take-over goes with --consumer") }
         if let after, after < 0 { throw ValidationError("--after takes a stream ID, which is not below 0") }
         guard timeout >= 0, timeout <= 1_000_000 else { throw ValidationError("--timeout takes seconds, from 0 on") }
     }
@@ -68,10 +72,10 @@ struct TailCommand: AsyncParsableCommand {
         if end == 0 { return }
         let log = try await openLog(store, isReadOnly: isReadOnly)
         let tail = Tail(log: log, output: output, progress: progress, end: end, timeout: .seconds(timeout))
-        let (after, consumer) = (after ?? 0, consumer)
+        let (after, consumer, takeOver) = (after ?? 0, consumer, takeOver)
         try await log.running {
             if let consumer {
-                try await tail.run(as: consumer)
+                try await tail.run(as: consumer, takingOver: takeOver)
             } else {
                 try await tail.run(after: StreamID(after))
             }

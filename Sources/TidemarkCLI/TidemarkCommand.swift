@@ -18,8 +18,8 @@ struct TidemarkCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            IngestCommand.self, TailCommand.self, StatusCommand.self, AuditCommand.self, CloseCommand.self,
-            RetireCommand.self, ReplicationGroup.self,
+            IngestCommand.self, TailCommand.self, StatusCommand.self, AuditCommand.self, ConsumerGroup.self,
+            CloseCommand.self, RetireCommand.self, ReplicationGroup.self,
         ])
 
     /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.

@@ -64,7 +64,8 @@ struct DatabaseFile: Hashable, Sendable {
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)``.
     func requireNoLostLog() throws {
-        guard size(of: path) ?? 0 == 0, size(of: path + "-wal") ?? 0 > 0 else { return }
+        // In this order: whoever makes a database makes its `-wal` after it.
+        guard size(of: path + "-wal") ?? 0 > 0, size(of: path) ?? 0 == 0 else { return }
         throw TidemarkError.notADatabase(
             store: path,
             problem: "it is \(exists ? "empty" : "not there"), but there is its -wal: put the database back that "

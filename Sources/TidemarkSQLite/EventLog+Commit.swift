@@ -1,5 +1,6 @@
 import GRDB
 import GRDBSQLite
+import Synchronization
 import Tidemark
 
 extension EventLog {
@@ -47,7 +48,8 @@ extension EventLog {
     private func commit(_ ids: [StreamID], in transaction: OwnTransaction) throws {
         let writer = try writer(committing: ids)
         let (db, store) = (transaction.db, transaction.store)
-        let state = try WriterState(db, stream: stream, writer: writer, store: store.path)
+        let last = store.commits.withLock { $0.last(in: stream, by: writer) }
+        let state = try WriterState(db, stream: stream, writer: writer, store: store.path, known: last)
         try state.requireMember(writer)
         let rows = EventRows(db, state, persistedAt: store.configuration.wallClockMilliseconds())
         for id in ids {

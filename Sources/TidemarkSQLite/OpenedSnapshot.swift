@@ -9,6 +9,7 @@ struct OpenedSnapshot {
     private let membership: Membership
     private let newest: StreamID
     private let deliveredIsThere: Bool
+    private let consumerGeneration: Int?
 
     /// Nil when the stream does not exist.
     init?(_ stream: StreamName, _ request: SnapshotRequest, _ db: Database) throws {
@@ -18,7 +19,8 @@ struct OpenedSnapshot {
         self.row = row
         membership = try row.membership(db)
         newest = try row.newestEvent(db)
-        deliveredIsThere = try request.delivered.map { try Self.isThere($0, in: row, db) } ?? true
+        deliveredIsThere = try request.delivered.map { try row.holds($0, db) } ?? true
+        consumerGeneration = try request.claim.flatMap { try ConsumerRow.generation(of: $0.consumer, row, in: db) }
     }
 
     /// For how many rows it is worth to make room at once: IDs without a row count, and large batches grow by themselves.
@@ -30,16 +32,19 @@ struct OpenedSnapshot {
     func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent] = [], isTruncated: Bool) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
-            deliveredIsThere: deliveredIsThere, events: events, ownEvents: ownEvents, isTruncated: isTruncated)
+            deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
+            ownEvents: ownEvents, isTruncated: isTruncated)
     }
 
     /// The rows asked for, as far as the limits go; whether they cut something off. There are none where the members
-    /// are not those that were asked for, or the delivered event is not there.
+    /// or the claim are not those that were asked for, or the delivered event is not there.
     ///
     /// - Parameter body: gets rows as ``EventDecoder`` needs them, and whether the event is in a table of the user's own;
     ///   returns how many bytes the row's payload has.
     func forEachRow(_ body: (_ row: Query, _ isOwn: Bool) throws -> Int) throws -> Bool {
-        guard deliveredIsThere, membership.version == request.membershipVersion else { return false }
+        guard deliveredIsThere, membership.version == request.membershipVersion,
+            consumerGeneration == request.claim?.generation
+        else { return false }
         // Without members nobody can commit: what is here is all there will ever be up to the newest.
         let through = membership.members.isEmpty ? newest : request.through
         let query = try Query(
@@ -73,16 +78,5 @@ struct OpenedSnapshot {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row is gone from its own snapshot")
         }
         return delivered
-    }
-
-    private static func isThere(_ delivered: Delivered, in row: StreamRow, _ db: Database) throws -> Bool {
-        let found = try Query.first(
-            db,
-            """
-            SELECT 1 FROM tidemark_events
-            WHERE stream = ? AND stream_id = ? AND kind <> 1 AND commit_number = ? AND event_id IS ?
-            """, row.row, delivered.streamID, delivered.commitNumber, delivered.eventID
-        ) { _ in true }
-        return found == true
     }
 }

@@ -24,14 +24,17 @@ extension SQLiteEventStore {
         let facts = try Query.first(
             db,
             """
-            SELECT position, commit_number, delivered_count, delivered_sum FROM tidemark_consumers
+            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit
+            FROM tidemark_consumers
             WHERE stream = ? AND name = ?
             """, row.row, consumer
         ) { found in
             SkipAuditor.Facts(
                 stream: stream, consumer: consumer, sequence: row.sequence, newestCommit: row.commitNumber,
                 commitCount: CommitNumber.place(of: row.commitNumber, unmarked: row.unmarkedCommits),
-                position: found.streamID(0), checkpointCommit: found.number(1), delivered: found.deliveredSum(2))
+                position: found.streamID(0), checkpointCommit: found.number(1), delivered: found.deliveredSum(2),
+                passed: found.isNull(4)
+                    ? nil : Delivered(streamID: found.streamID(4), commitNumber: found.number(5)))
         }
         if let facts { return facts }
         let known = try Query.all(

@@ -1,65 +1,137 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import GRDB
 import Tidemark
 
 extension SQLiteEventStore {
-    /// - Throws: ``TidemarkError/unknownStream(stream:store:)`` while no writer has ever joined the stream.
-    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
+    public func claimConsumer(
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool
+    ) async throws -> ConsumerClaim {
         let now = configuration.wallClockMilliseconds()
         return try await transact { db in
-            let row = try self.existing(stream, in: db)
+            let row = try self.makeStream(stream, in: db)
+            if let consumer = try ConsumerRow.named(name, of: row, in: db) {
+                try consumer.requireSameDatabase(row, stream, in: db)
+                if !takingOver { try self.requireFree(consumer, of: stream) }
+            }
             try Query.run(
                 db,
                 """
-                INSERT INTO tidemark_consumers (stream, name, generation, updated_at) VALUES (?, ?, 1, ?)
+                INSERT INTO tidemark_consumers
+                    (stream, name, generation, updated_at, holder_process_id, holder_process_file)
+                VALUES (?1, ?2, 1 + (random() & 0xfffff), ?3, ?4, ?5)
                 ON CONFLICT (stream, name) DO UPDATE SET
-                    generation = generation + 1 + (random() & 0xfffff), updated_at = excluded.updated_at
-                """, row.row, name, now)
-            let claim = try Query.first(
-                db,
-                """
-                SELECT generation, position, delivered_count, delivered_sum FROM tidemark_consumers
-                WHERE stream = ? AND name = ?
-                """, row.row, name
-            ) { claimed in
-                ConsumerClaim(
-                    stream: stream, name: name, generation: Int(claimed.number(0)), position: claimed.streamID(1),
-                    delivered: claimed.deliveredSum(2))
+                    generation = generation + excluded.generation, holder_process_id = excluded.holder_process_id,
+                    holder_process_file = excluded.holder_process_file
+                """, row.row, name, now, Int(getpid()), self.processFile.name())
+            guard let claimed = try ConsumerRow.named(name, of: row, in: db) else {
+                preconditionFailure("a row that was written in this transaction is there")
             }
-            guard let claim else { preconditionFailure("a row that was written in this transaction is there") }
-            return claim
+            return ConsumerClaim(
+                stream: stream, name: name, generation: claimed.generation, position: claimed.position,
+                delivered: claimed.delivered, passed: claimed.passed)
         }
+    }
+
+    /// A process that lives has its claim for as long as it has its store open.
+    private func requireFree(_ consumer: ConsumerRow, of stream: StreamName) throws {
+        guard isInUse(consumer) else { return }
+        throw TidemarkError.consumerInUse(
+            stream: stream, consumer: consumer.name, by: consumer.processID.map { "process \($0)" })
+    }
+
+    private func isInUse(_ consumer: ConsumerRow) -> Bool {
+        guard let file = consumer.processFile else { return false }
+        return !processFile.isGone(file, removes: !configuration.readOnly)
     }
 
     public func verify(_ claim: ConsumerClaim) async throws {
-        let isNewest = try await inSnapshot { db in
-            try Query.first(
-                db,
-                """
-                SELECT 1 FROM tidemark_streams s JOIN tidemark_consumers c ON c.stream = s.stream
-                WHERE s.name = ? AND c.name = ? AND c.generation = ?
-                """, claim.stream, claim.name, claim.generation
-            ) { _ in true } ?? false
+        let generation = try await inSnapshot { db in
+            try StreamRow.named(claim.stream, in: db).flatMap {
+                try ConsumerRow.generation(of: claim.name, $0, in: db)
+            }
         }
-        if !isNewest { throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name) }
+        try claim.require(generation: generation)
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
         let now = configuration.wallClockMilliseconds()
         try await transact { db in
-            let row = try self.existing(claim.stream, in: db)
-            let moved = try Query.run(
+            try Schema.requireNewest(db, in: self.path)
+            guard let row = try StreamRow.named(claim.stream, in: db), position <= row.sequence else {
+                throw TidemarkError.databaseWentBackwards(
+                    stream: claim.stream, id: position, problem: "its sequence has not come as far")
+            }
+            if let passed { try passed.require(row.holds(passed, db), in: claim.stream, of: claim.name) }
+            try claim.require(generation: ConsumerRow.generation(of: claim.name, row, in: db))
+            let passed = try passed ?? row.lastEvent(through: position, db)
+            try Query.run(
                 db,
                 """
                 UPDATE tidemark_consumers SET
-                    position = max(position, ?4), commit_number = max(commit_number, ?5), updated_at = ?6,
-                    delivered_count = iif(?4 > position, ?7, delivered_count),
-                    delivered_sum = iif(?4 > position, ?8, delivered_sum)
-                WHERE stream = ?1 AND name = ?2 AND generation = ?3
-                """, row.row, claim.name, claim.generation, position, commitNumber, now, delivered?.count,
-                delivered.map { Int64(bitPattern: $0.sum) })
-            if moved == 0 { throw TidemarkError.consumerTaken(stream: claim.stream, consumer: claim.name) }
+                    position = max(position, ?3), commit_number = max(commit_number, ?4), updated_at = ?5,
+                    delivered_count = iif(?3 > position, ?6, delivered_count),
+                    delivered_sum = iif(?3 > position, ?7, delivered_sum),
+                    passed_id = iif(?3 > position, ?8, passed_id),
+                    passed_commit = iif(?3 > position, ?9, passed_commit)
+                WHERE stream = ?1 AND name = ?2
+                """, row.row, claim.name, position, commitNumber, now, delivered?.count,
+                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.commitNumber)
+        }
+    }
+
+    public func moveConsumer(
+        _ name: ConsumerName, in stream: StreamName, to start: ConsumerStart
+    ) async throws -> StreamID {
+        let now = configuration.wallClockMilliseconds()
+        return try await transact { db in
+            try Schema.requireNewest(db, in: self.path)
+            let row = try self.existing(stream, in: db)
+            guard try ConsumerRow.named(name, of: row, in: db) != nil else {
+                throw TidemarkError.unknownConsumer(
+                    stream: stream, consumer: name, known: try ConsumerRow.all(of: row, in: db).map(\.name))
+            }
+            let least = try row.membership(db).members.values.min()
+            let highest = try Self.minimumPersisted(of: row, least: least, db)
+            let position: StreamID =
+                switch start {
+                case .beginning: 0
+                case .end: highest
+                case .after(let id): id
+                }
+            guard (0...highest).contains(position) else {
+                throw TidemarkError.notReached(stream: stream, id: position, highest: highest)
+            }
+            let passed = try row.lastEvent(through: position, db)
+            // From the beginning on it is known what is delivered.
+            let delivered = position == 0 ? DeliveredSum() : nil
+            try Query.run(
+                db,
+                """
+                UPDATE tidemark_consumers SET
+                    generation = generation + 1 + (random() & 0xfffff), position = ?3, commit_number = ?4,
+                    updated_at = ?5, delivered_count = ?6, delivered_sum = ?7, passed_id = ?8, passed_commit = ?9,
+                    holder_process_id = NULL, holder_process_file = NULL
+                WHERE stream = ?1 AND name = ?2
+                """, row.row, name, position, row.commitNumber, now, delivered?.count,
+                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.commitNumber)
+            return position
+        }
+    }
+
+    /// The consumers of a stream, for people.
+    func consumers(of stream: StreamRow, now: Int64, _ db: Database) throws -> [StreamStatus.ConsumerStatus] {
+        try ConsumerRow.all(of: stream, in: db).map { consumer in
+            // Clocks are put back: no age is below zero.
+            StreamStatus.ConsumerStatus(
+                name: consumer.name, position: consumer.position,
+                movedMillisecondsAgo: max(0, now - consumer.updatedAt), isInUse: isInUse(consumer),
+                processID: consumer.processID)
         }
     }
 }

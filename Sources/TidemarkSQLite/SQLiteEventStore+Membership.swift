@@ -4,27 +4,31 @@ import Glibc
 import Darwin
 #endif
 import GRDB
+import Synchronization
 import Tidemark
 
 extension SQLiteEventStore {
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        try await transact { db in try self.join(stream, as: instance, in: db) }
+        let joined = try await transact { db in try self.join(stream, as: instance, in: db) }
+        commits.withLock { $0.joined(stream, as: instance) }
+        return joined
     }
 
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
-        try await transact { db in
+        let joined = try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             if case .taken(let holder) = try state.standing(of: writer) {
                 throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
             }
             return try self.join(stream, as: writer.instance, in: db)
         }
+        commits.withLock { $0.joined(stream, as: writer.instance) }
+        return joined
     }
 
     private func join(_ stream: StreamName, as instance: InstanceName, in db: Database) throws -> Joined {
         let now = configuration.wallClockMilliseconds()
-        try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
-        let row = try self.existing(stream, in: db)
+        let row = try makeStream(stream, in: db)
         let position = try Self.consistentSequence(row, in: db)
         try Query.run(
             db,
@@ -65,6 +69,13 @@ extension SQLiteEventStore {
 
     public func heartbeat(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
         beats.isEmpty ? [] : try await writeHeartbeats(beats)
+    }
+
+    /// The stream, made where it is missing.
+    func makeStream(_ stream: StreamName, in db: Database) throws -> StreamRow {
+        try Schema.requireNewest(db, in: path)
+        try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
+        return try existing(stream, in: db)
     }
 
     func existing(_ stream: StreamName, in db: Database) throws -> StreamRow {

@@ -10,8 +10,9 @@ extension SQLiteEventStore {
             let newestEvent = try row.newestEvent(db)
             return StreamStatus(
                 stream: stream, sequence: row.sequence, newestEvent: newestEvent,
-                minimumPersisted: try Self.minimumPersisted(of: row, writers, db), writers: writers,
-                consumers: try Self.consumers(of: row, db))
+                minimumPersisted: try Self.minimumPersisted(
+                    of: row, least: writers.lazy.filter(\.isMember).map(\.position).min(), db), writers: writers,
+                consumers: try self.consumers(of: row, now: now, db))
         }
     }
 
@@ -39,18 +40,8 @@ extension SQLiteEventStore {
 
     /// The least durable position over the members and, beyond it, as far as rows run without a gap. Without members
     /// nobody can commit, and everything that has a row is finished.
-    private static func minimumPersisted(
-        of stream: StreamRow, _ writers: [StreamStatus.WriterStatus], _ db: Database
-    ) throws -> StreamID {
-        guard let least = writers.lazy.filter(\.isMember).map(\.position).min() else {
-            return try stream.newestCommitted(db)
-        }
+    static func minimumPersisted(of stream: StreamRow, least: StreamID?, _ db: Database) throws -> StreamID {
+        guard let least else { return try stream.newestCommitted(db) }
         return try FinishedIDs.endOfRun(of: stream, above: least, db)
-    }
-
-    private static func consumers(of stream: StreamRow, _ db: Database) throws -> [StreamStatus.ConsumerStatus] {
-        try Query.all(db, "SELECT name, position FROM tidemark_consumers WHERE stream = ? ORDER BY name", stream.row) {
-            StreamStatus.ConsumerStatus(name: try ConsumerName(validating: $0.text(0)), position: $0.streamID(1))
-        }
     }
 }

@@ -1,4 +1,5 @@
 import GRDB
+import Synchronization
 import Tidemark
 
 extension SQLiteEventStore {
@@ -50,10 +51,12 @@ extension SQLiteEventStore {
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
         if events.isEmpty { return [] }
+        let last = commits.withLock { $0.last(in: stream, by: writer) }
         // Who does not wait calls the other one. Here is a group, and its callers need the threads that they have.
-        return try await transact(mayRunHere: false) { db in
-            try self.insert(db, events, in: stream, by: writer, known: known)
+        let inserted = try await transact(mayRunHere: false) { db in
+            try self.insert(db, events, in: stream, by: writer, known: known, last: last)
         }
+        return committed(inserted, in: stream, by: writer)
     }
 
     public func persistImmediately(
@@ -63,13 +66,25 @@ extension SQLiteEventStore {
         guard CallerThreadUse.mayTake(events: events.count, bytes: events.payloadBytes) else {
             return nil
         }
-        return try transactHere { db in try insert(db, events, in: stream, by: writer, known: known) }?.get()
+        let last = commits.withLock { $0.last(in: stream, by: writer) }
+        let inserted = try transactHere { db in
+            try insert(db, events, in: stream, by: writer, known: known, last: last)
+        }?.get()
+        return inserted.map { committed($0, in: stream, by: writer) }
+    }
+
+    /// What a transaction wrote, and the last event of it, by which the database is known again.
+    private typealias Inserted<Value> = (outcome: Value, mark: Delivered?)
+
+    private func committed<Value>(_ inserted: Inserted<Value>, in stream: StreamName, by writer: Writer) -> Value {
+        if let mark = inserted.mark { commits.withLock { $0.committed(mark, in: stream, by: writer) } }
+        return inserted.outcome
     }
 
     private func insert(
-        _ db: Database, _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) throws -> [PersistOutcome] {
-        let state = try WriterState(db, stream: stream, writer: writer, store: path)
+        _ db: Database, _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID, last: Delivered?
+    ) throws -> Inserted<[PersistOutcome]> {
+        let state = try WriterState(db, stream: stream, writer: writer, store: path, known: last)
         try state.requireMember(writer)
         try state.requireAllocated(known)
         let outcomes: [PersistOutcome]
@@ -82,18 +97,19 @@ extension SQLiteEventStore {
                 stream: stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
         }
         let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
-        if persisted > 0 {
-            try state.recordCommit(db, sequence: StreamID(state.sequence.rawValue + Int64(persisted)))
-        }
-        return outcomes
+        guard persisted > 0 else { return (outcomes, nil) }
+        let newest = StreamID(state.sequence.rawValue + Int64(persisted))
+        try state.recordCommit(db, sequence: newest)
+        return (outcomes, Delivered(streamID: newest, commitNumber: state.nextCommit))
     }
 
     public func persist(
         _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
     ) async throws -> PersistOutcome {
         let now = configuration.wallClockMilliseconds()
-        return try await transact { db in
-            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
+        let last = commits.withLock { $0.last(in: stream, by: writer) }
+        let inserted: Inserted<PersistOutcome> = try await transact { db in
+            let state = try WriterState(db, stream: stream, writer: writer, store: self.path, known: last)
             try state.requireMember(writer)
             try state.requireAllocated(id)
             let rows = EventRows(db, state, persistedAt: now)
@@ -101,12 +117,13 @@ extension SQLiteEventStore {
                 if try existing != id && rows.insertTombstone(id) {
                     try state.recordCommit(db, sequence: state.sequence)
                 }
-                return .alreadyPersisted(existing)
+                return (.alreadyPersisted(existing), nil)
             }
             try state.requireFree(id, in: rows)
             _ = try rows.insert([event], first: id)
             try state.recordCommit(db, sequence: state.sequence)
-            return .persisted(id)
+            return (.persisted(id), Delivered(streamID: id, commitNumber: state.nextCommit))
         }
+        return committed(inserted, in: stream, by: writer)
     }
 }

@@ -28,6 +28,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     private let heartbeats = HeartbeatQueue()
     let log: WriteAheadLog
     let processFile: ProcessFile
+    let commits = Mutex(OwnCommits())
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
     ///

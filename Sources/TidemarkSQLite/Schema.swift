@@ -42,6 +42,28 @@ struct Schema: Sendable {
         }
     }
 
+    /// To be asked in each transaction that writes: somebody may have migrated the file since it was opened, or put an
+    /// older one back.
+    ///
+    /// - Throws: ``TidemarkError/schemaTooNew(store:found:supported:)``,
+    ///   ``TidemarkError/notADatabase(store:problem:)``.
+    static func require(version found: Int64, in store: String) throws {
+        let newest = SchemaMigrations.current.newest
+        if found == newest { return }
+        if found > newest {
+            throw TidemarkError.schemaTooNew(store: store, found: Int(clamping: found), supported: newest)
+        }
+        throw TidemarkError.notADatabase(
+            store: store,
+            problem: "its schema has version \(found) now, and had \(newest) when it was opened: restart every process "
+                + "that uses it")
+    }
+
+    /// The same, where no other statement says the version.
+    static func requireNewest(_ db: Database, in store: String) throws {
+        try require(version: Query.first(db, "SELECT version FROM tidemark_schema") { $0.number(0) } ?? 0, in: store)
+    }
+
     /// Makes the schema or brings it up to date, in one transaction. Does nothing when it is.
     func prepare(_ db: Database) throws {
         if try version(in: db) == migrations.newest { return }

@@ -18,15 +18,28 @@ struct WriterState {
 
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``,
     ///   and ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the position is above the sequence.
-    init(_ db: Database, stream: StreamName, instance: InstanceName, store: String) throws {
+    ///   ``TidemarkError/schemaTooNew(store:found:supported:)`` when the file was migrated meanwhile.
+    ///
+    /// - Parameter known: an event that is in the database if it is the one that it was; nil when none is known.
+    init(
+        _ db: Database, stream: StreamName, instance: InstanceName, store: String, known: Delivered? = nil
+    ) throws {
         let state = try Query.first(
             db,
             """
-            SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat
+            SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat,
+                (SELECT version FROM tidemark_schema),
+                (SELECT commit_number FROM tidemark_events WHERE stream = s.stream AND stream_id = ?3)
             FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = ?2
             WHERE s.name = ?1
-            """, stream, instance
+            """, stream, instance, known?.streamID
         ) { row in
+            try Schema.require(version: row.number(8), in: store)
+            if let known, row.isNull(9) || row.number(9) != known.commitNumber {
+                throw TidemarkError.databaseWentBackwards(
+                    stream: stream, id: known.streamID,
+                    problem: "what instance \(instance) has committed there is not there now")
+            }
             if row.isNull(3) { throw TidemarkError.unknownInstance(stream: stream, instance: instance) }
             return WriterState(row, stream: stream, instance: instance)
         }
@@ -42,9 +55,9 @@ struct WriterState {
     /// For a writer that has joined, so that its stream and its name have been there.
     ///
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, also when they are not.
-    init(_ db: Database, stream: StreamName, writer: Writer, store: String) throws {
+    init(_ db: Database, stream: StreamName, writer: Writer, store: String, known: Delivered? = nil) throws {
         do {
-            try self.init(db, stream: stream, instance: writer.instance, store: store)
+            try self.init(db, stream: stream, instance: writer.instance, store: store, known: known)
         } catch TidemarkError.unknownStream, TidemarkError.unknownInstance {
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: 0, problem: "it knows nothing of \(writer)")

@@ -9,8 +9,8 @@ extension InMemoryDatabase {
         var auditor = SkipAuditor(
             SkipAuditor.Facts(
                 stream: name, consumer: consumer, sequence: stream.sequence, newestCommit: stream.commitNumber,
-                commitCount: stream.commitNumber, position: row.position, checkpointCommit: row.commitNumber,
-                delivered: row.delivered), limit: limit)
+                commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
+                checkpointCommit: row.commitNumber, delivered: row.delivered, passed: row.passed), limit: limit)
         let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in
             switch row {
             case .tombstone(let number):
@@ -26,7 +26,9 @@ extension InMemoryDatabase {
             auditor.undelivered(undelivered)
         }
         for number in Set(rows.map(\.commitNumber)).sorted() {
-            auditor.commit(SkipAuditor.Commit(number: number, place: number, hasSeveralWriters: false))
+            auditor.commit(
+                SkipAuditor.Commit(
+                    number: number, place: RandomSteps.place(ofCommit: number), hasSeveralWriters: false))
         }
         return auditor.audit
     }

@@ -3,13 +3,11 @@ import Tidemark
 extension InMemoryDatabase {
     public func snapshot(of name: StreamName, _ request: SnapshotRequest) -> Snapshot? {
         guard let stream = streams[name] else { return nil }
-        let isThere = request.delivered.map { delivered in
-            guard case .event(let event) = stream.rows[delivered.streamID] else { return false }
-            return event.commitNumber == delivered.commitNumber && event.event.id == delivered.eventID
-        }
+        let isThere = request.delivered.map(stream.holds)
+        let generation = request.claim.flatMap { stream.consumers[$0.consumer]?.generation }
         var events: [PersistedEvent] = []
         var isTruncated = false
-        if stream.membershipVersion == request.membershipVersion, isThere ?? true {
+        if stream.membershipVersion == request.membershipVersion, isThere ?? true, generation == request.claim?.generation {
             let end = stream.membership.members.isEmpty ? max(request.through, stream.newestEvent) : request.through
             let wanted = stream.events.filter { $0.streamID > request.after && $0.streamID <= end }
             var bytes = 0
@@ -24,8 +22,8 @@ extension InMemoryDatabase {
         }
         return Snapshot(
             membership: stream.membership, newestEvent: stream.newestEvent, sequence: stream.sequence,
-            commitNumber: stream.commitNumber, deliveredIsThere: isThere ?? true, events: events,
-            isTruncated: isTruncated)
+            commitNumber: stream.commitNumber, deliveredIsThere: isThere ?? true, consumerGeneration: generation,
+            events: events, isTruncated: isTruncated)
     }
 
     public func reconciliation(of name: StreamName, above minimum: StreamID, limit: Int) -> Reconciliation? {
@@ -49,12 +47,9 @@ extension InMemoryDatabase {
 
     public func status(of name: StreamName) -> StreamStatus? {
         guard let stream = streams[name] else { return nil }
-        var finished = FinishedRanges()
-        for id in stream.rows.keys { finished.insert(id...id) }
-        let least = stream.writers.values.filter(\.isMember).map(\.position).min()
         return StreamStatus(
             stream: name, sequence: stream.sequence, newestEvent: stream.newestEvent,
-            minimumPersisted: least.map(finished.endOfRun(after:)) ?? stream.newestRow,
+            minimumPersisted: stream.minimumPersisted,
             writers: stream.writers.map { name, row in
                 StreamStatus.WriterStatus(
                     writer: Writer(name, epoch: row.epoch), isMember: row.isMember, position: row.position,
@@ -62,6 +57,8 @@ extension InMemoryDatabase {
                     inFlightMilliseconds: row.lowestInFlight == nil ? nil : row.inFlightMilliseconds,
                     heartbeatAgeMilliseconds: 0, processID: nil)
             },
-            consumers: stream.consumers.map { .init(name: $0.key, position: $0.value.position) })
+            consumers: stream.consumers.map {
+                .init(name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse)
+            })
     }
 }

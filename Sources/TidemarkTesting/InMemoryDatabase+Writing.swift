@@ -25,6 +25,7 @@ extension InMemoryDatabase {
     public mutating func abandon(_ ids: [StreamID], in name: StreamName) throws(TidemarkError) -> [StreamID] {
         guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
         var committed: [StreamID] = []
+        let next = stream.steps.nextCommit(after: stream.commitNumber)
         var hasTombstones = false
         for id in ids {
             guard id <= stream.sequence else {
@@ -34,11 +35,11 @@ extension InMemoryDatabase {
             case .event: committed.append(id)
             case .tombstone: break
             case nil:
-                stream.rows[id] = .tombstone(commitNumber: stream.commitNumber + 1)
+                stream.rows[id] = .tombstone(commitNumber: next)
                 hasTombstones = true
             }
         }
-        if hasTombstones { stream.commitNumber += 1 }
+        if hasTombstones { stream.commitNumber = next }
         streams[name] = stream
         return committed
     }
@@ -50,7 +51,7 @@ extension InMemoryDatabase {
         guard stream.sequence >= known else {
             throw .databaseWentBackwards(stream: name, id: known, problem: "the sequence is at \(stream.sequence)")
         }
-        stream.commitNumber += 1
+        stream.commitNumber = stream.steps.nextCommit(after: stream.commitNumber)
         var outcomes: [PersistOutcome] = []
         for event in events {
             let bytes = Array(event.id.utf8)
@@ -81,7 +82,7 @@ extension InMemoryDatabase {
         guard id > row.position, stream.rows[id] == nil else {
             throw .closed(stream: name, instance: writer.instance, id: id)
         }
-        stream.commitNumber += 1
+        stream.commitNumber = stream.steps.nextCommit(after: stream.commitNumber)
         if existing != nil {
             stream.rows[id] = .tombstone(commitNumber: stream.commitNumber)
         } else {

@@ -30,13 +30,6 @@ public struct InMemoryDatabase: Sendable {
         case tombstone(commitNumber: Int64)
     }
 
-    public struct ConsumerRow: Hashable, Sendable {
-        public var generation = 0
-        public var position: StreamID = 0
-        public var commitNumber: Int64 = 0
-        public var delivered: DeliveredSum? = DeliveredSum()
-    }
-
     public struct Stream: Sendable {
         public internal(set) var sequence: StreamID = 0
         public internal(set) var membershipVersion = 1
@@ -45,6 +38,10 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var rows: [StreamID: Row] = [:]
         public internal(set) var ids: [[UInt8]: StreamID] = [:]
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
+        /// What commit numbers and the like grow by: another life of the database counts otherwise.
+        var steps: RandomSteps
+
+        init(steps: RandomSteps) { self.steps = steps }
 
         public var membership: Membership {
             var members: [Writer: StreamID] = [:]
@@ -69,8 +66,7 @@ public struct InMemoryDatabase: Sendable {
     }
 
     public internal(set) var streams: [StreamName: Stream] = [:]
-
-    /// What draws nonces: a database that is put back goes on where it was.
+    /// What draws nonces and steps: a database that is put back goes on where it was.
     var random: SplitMix64
 
     /// - Parameter seed: what is drawn follows from it.
@@ -78,17 +74,22 @@ public struct InMemoryDatabase: Sendable {
         random = SplitMix64(seed: seed)
     }
 
-    /// The database as it was at another time, put in the place of this one.
+    /// The database as it was at another time, put in the place of this one: from there on it has another life.
     public mutating func restore(_ other: InMemoryDatabase) {
-        let random = random
+        var random = random
         self = other
+        for name in streams.keys.sorted() { streams[name]?.steps = RandomSteps(seed: random.next()) }
+        _ = random.next()
         self.random = random
     }
+
+    /// The stream, made where it is missing.
+    func existing(orNew name: StreamName) -> Stream { streams[name] ?? Stream(steps: RandomSteps(seed: random.state)) }
 
     // MARK: Membership
 
     public mutating func join(_ name: StreamName, as instance: InstanceName) -> Joined {
-        var stream = streams[name] ?? Stream()
+        var stream = existing(orNew: name)
         let highest = stream.writers.values.map(\.position).max() ?? 0
         let before = stream.sequence
         stream.sequence = max(before, stream.newestRow, highest)
@@ -101,7 +102,7 @@ public struct InMemoryDatabase: Sendable {
         row.heartbeat += 1
         row.isProcessGone = false
         stream.writers[instance] = row
-        stream.membershipVersion += 1
+        stream.raiseMembershipVersion()
         streams[name] = stream
         return Joined(
             writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence,
@@ -165,35 +166,6 @@ public struct InMemoryDatabase: Sendable {
     mutating func endEpoch(of instance: InstanceName, in name: StreamName) {
         streams[name]?.writers[instance]?.epoch += 1
         streams[name]?.writers[instance]?.isMember = false
-        streams[name]?.membershipVersion += 1
-    }
-
-    // MARK: Consumers
-
-    public mutating func claim(_ consumer: ConsumerName, in name: StreamName) throws(TidemarkError) -> ConsumerClaim {
-        guard streams[name] != nil else { throw .unknownStream(stream: name, store: "memory") }
-        var row = streams[name]?.consumers[consumer] ?? ConsumerRow()
-        row.generation += 1
-        streams[name]?.consumers[consumer] = row
-        return ConsumerClaim(
-            stream: name, name: consumer, generation: row.generation, position: row.position,
-            delivered: row.delivered)
-    }
-
-    public func verify(_ claim: ConsumerClaim) throws(TidemarkError) {
-        guard streams[claim.stream]?.consumers[claim.name]?.generation == claim.generation else {
-            throw .consumerTaken(stream: claim.stream, consumer: claim.name)
-        }
-    }
-
-    public mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil
-    ) throws(TidemarkError) {
-        try verify(claim)
-        guard var row = streams[claim.stream]?.consumers[claim.name] else { return }
-        if position > row.position { row.delivered = delivered }
-        row.position = max(row.position, position)
-        row.commitNumber = max(row.commitNumber, commitNumber)
-        streams[claim.stream]?.consumers[claim.name] = row
+        streams[name]?.raiseMembershipVersion()
     }
 }

@@ -12,7 +12,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case persist
         case persistAs(StreamID)
         case snapshot, reconciliation, lookUp, status
-        case claim, verify, checkpoint, audit
+        case claim, verify, checkpoint, move, audit
     }
 
     /// When a hook is called.
@@ -30,6 +30,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
 
     public let description = "memory"
     private let state = Mutex(InMemoryDatabase(seed: .random(in: 0 ... .max)))
+    /// What those who write know, whatever becomes of the database.
+    private let commits = Mutex(OwnCommits())
     private let hook = Mutex<Hook?>(nil)
     private let immediateHook = Mutex<ImmediateHook?>(nil)
 
@@ -41,6 +43,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
     /// Lets a process of which an instance is part be gone, as the operating system tells everyone.
     public func endProcess(of instance: InstanceName, in stream: StreamName) {
         state.withLock { $0.endProcess(of: instance, in: stream) }
+    }
+
+    /// The process that claimed a consumer last is gone.
+    public func endProcess(ofConsumer consumer: ConsumerName, in stream: StreamName) {
+        state.withLock { $0.endProcess(ofConsumer: consumer, in: stream) }
     }
 
     /// Puts a database back, as restoring a backup does.
@@ -74,11 +81,15 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        try await run(.join) { $0.join(stream, as: instance) }
+        let joined = try await run(.join) { $0.join(stream, as: instance) }
+        commits.withLock { $0.joined(stream, as: instance) }
+        return joined
     }
 
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
-        try await run(.join) { try $0.rejoin(stream, after: writer) }
+        let joined = try await run(.join) { try $0.rejoin(stream, after: writer) }
+        commits.withLock { $0.joined(stream, as: writer.instance) }
+        return joined
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
@@ -120,20 +131,51 @@ public final class InMemoryEventStore: ImmediateEventStore {
     public func persist(
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) async throws -> [PersistOutcome] {
-        try await run(.persist) { try $0.persist(events, in: stream, by: writer, known: known) }
+        try await run(.persist) { database in
+            try self.persist(in: stream, by: writer, &database) {
+                try $0.persist(events, in: stream, by: writer, known: known)
+            }
+        }
+    }
+
+    /// Only in the database that the writer has committed to before.
+    private func persist(
+        in stream: StreamName, by writer: Writer, _ database: inout InMemoryDatabase,
+        _ body: (inout InMemoryDatabase) throws -> [PersistOutcome]
+    ) throws -> [PersistOutcome] {
+        if let last = commits.withLock({ $0.last(in: stream, by: writer) }),
+            database.streams[stream]?.holds(last) != true
+        {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: last.streamID, problem: "what \(writer) has committed there is not there now")
+        }
+        let outcomes = try body(&database)
+        if let id = outcomes.last?.streamID, case .event(let event) = database.streams[stream]?.rows[id] {
+            let mark = Delivered(streamID: id, commitNumber: event.commitNumber)
+            commits.withLock { $0.committed(mark, in: stream, by: writer) }
+        }
+        return outcomes
     }
 
     public func persistImmediately(
         _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
     ) throws -> [PersistOutcome]? {
         guard let hook = immediateHook.withLock({ $0 }), try hook() else { return nil }
-        return try transaction { try $0.persist(events, in: stream, by: writer, known: known) }
+        return try transaction { database in
+            try persist(in: stream, by: writer, &database) {
+                try $0.persist(events, in: stream, by: writer, known: known)
+            }
+        }
     }
 
     public func persist(
         _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
     ) async throws -> PersistOutcome {
-        try await run(.persistAs(id)) { try $0.persist(event, as: id, in: stream, by: writer) }
+        try await run(.persistAs(id)) { database in
+            try self.persist(in: stream, by: writer, &database) {
+                [try $0.persist(event, as: id, in: stream, by: writer)]
+            }[0]
+        }
     }
 
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
@@ -154,8 +196,10 @@ public final class InMemoryEventStore: ImmediateEventStore {
         try await run(.status) { $0.status(of: stream) }
     }
 
-    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
-        try await run(.claim) { try $0.claim(name, in: stream) }
+    public func claimConsumer(
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool
+    ) async throws -> ConsumerClaim {
+        try await run(.claim) { try $0.claim(name, in: stream, takingOver: takingOver) }
     }
 
     public func verify(_ claim: ConsumerClaim) async throws {
@@ -163,11 +207,17 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
         try await run(.checkpoint) {
-            try $0.checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered)
+            try $0.checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered, passed: passed)
         }
+    }
+
+    public func moveConsumer(
+        _ name: ConsumerName, in stream: StreamName, to start: ConsumerStart
+    ) async throws -> StreamID {
+        try await run(.move) { try $0.move(name, in: stream, to: start) }
     }
 
     public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {

@@ -158,7 +158,7 @@ import Tidemark
         #expect(onlyReads.generator.minimumPersistedPosition == 5)
         try restore(copy, folder)
         // As a process would that began after the restoring: the members and their version are what they were.
-        _ = try await writer.store.persist(events(10..<20), in: stream, by: try #require(writer.writer))
+        _ = try await folder.open().persist(events(10..<20), in: stream, by: try #require(writer.writer))
         await expectBackwards("reconcile") { try await onlyReads.reconcile() }
         await expectBackwards("a reader that goes on at what it had") {
             var iterator = onlyReads.events(after: 5).makeAsyncIterator()

@@ -48,7 +48,7 @@ import TidemarkTesting
         #expect(try await log.persist(event("b")) == 2)
         let reused = try await log.withNextID { id in try await log.persist(event("a"), as: id) }
         #expect(reused == 1)
-        #expect(store.database.streams["events"]?.rows[3] == .tombstone(commitNumber: 2))
+        #expect(store.database.streams["events"]?.rows[3]?.isTombstone == true)
         #expect(log.generator.minimumPersistedPosition == 3)
         await log.shutDown()
     }
@@ -200,7 +200,13 @@ import TidemarkTesting
             try await log.persist(event("a"), as: id)
         }
         // Nobody put an event under it, so it was abandoned.
-        #expect(store.database.streams["events"]?.rows[id] == .tombstone(commitNumber: 1))
+        #expect(store.database.streams["events"]?.rows[id]?.isTombstone == true)
         await log.shutDown()
+    }
+}
+
+extension InMemoryDatabase.Row {
+    var isTombstone: Bool {
+        if case .tombstone = self { true } else { false }
     }
 }

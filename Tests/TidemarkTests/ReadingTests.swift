@@ -51,6 +51,94 @@ import TidemarkTesting
         await log.shutDown()
     }
 
+    //  first                            second
+    //  has read everything
+    //                                   takes the consumer over
+    //  reads what has come since
+    @Test func whoWasTakenOverIsGivenNothingMore() async throws {
+        let log = try await open("p1")
+        try await log.persist(event("a"))
+        let first = try await log.consumer("mailer")
+        var batches = first.events.makeAsyncIterator()
+        var raw = first.rawEvents
+        _ = try await batches.next()
+        _ = try await raw.next(into: 0) { count, _ in count += 1 }
+        _ = try await log.consumer("mailer")
+        try await log.persist(event("b"))
+        let taken = TidemarkError.consumerTaken(stream: "events", consumer: "mailer")
+        await #expect(throws: taken) { try await batches.next() }
+        await #expect(throws: taken) { try await raw.next(into: 0) { count, _ in count += 1 } }
+        await log.shutDown()
+    }
+
+    @Test func aConsumerThatIsInUseIsLeftAloneUnlessItIsToBeTakenOver() async throws {
+        let log = try await open(nil)
+        _ = try await log.consumer("mailer")
+        await #expect(throws: TidemarkError.consumerInUse(stream: "events", consumer: "mailer", by: nil)) {
+            try await log.consumer("mailer", takingOver: false)
+        }
+        _ = try await log.consumer("mailer")
+        store.endProcess(ofConsumer: "mailer", in: "events")
+        _ = try await log.consumer("mailer", takingOver: false)
+        await log.shutDown()
+    }
+
+    @Test func whoBeginsBeyondTheSequenceIsTold() async throws {
+        let log = try await open("p1")
+        try await log.persist(event("a"))
+        var batches = log.events(after: 2).makeAsyncIterator()
+        let error = await #expect(throws: TidemarkError.self) { try await batches.next() }
+        guard case .databaseWentBackwards("events", 2, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        await log.shutDown()
+    }
+
+    @Test func aBatchFromBeforeARestoreMovesNoCheckpoint() async throws {
+        let log = try await open("p1")
+        try await log.persist(event("a"))
+        let consumer = try await log.consumer("mailer")
+        let backup = store.database
+        try await log.persist(event("b"))
+        var batches = consumer.events.makeAsyncIterator()
+        let batch = try #require(try await batches.next())
+        store.restore(backup)
+        // It comes as far again, so that the sequence does not tell.
+        let other = try await open("p2")
+        try await other.persist([event("c"), event("d")])
+        let error = await #expect(throws: TidemarkError.self) { try await consumer.checkpoint(batch) }
+        guard case .databaseWentBackwards("events", 2, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 0)
+        // Nor does the writer write to a database that has not what it has committed.
+        let refused = await #expect(throws: TidemarkError.self) { try await log.persist(event("e")) }
+        guard case .databaseWentBackwards = refused else {
+            Issue.record("\(String(describing: refused))")
+            return
+        }
+        for log in [log, other] { await log.shutDown() }
+    }
+
+    @Test func aBatchThatIsToEndBeforeItsBeginningGivesNoFalseAlarm() async throws {
+        let log = try await open("p1")
+        let consumer = try await log.consumer("mailer")
+        var batches = consumer.events.makeAsyncIterator()
+        try await log.persist([event("a"), event("b")])
+        _ = try await batches.next()
+        try await log.persist([event("c"), event("d")])
+        let batch = try #require(try await batches.next())
+        try await consumer.checkpoint(batch.ending(at: 1))
+        var audit = try await consumer.audit()
+        #expect(audit.position == 1 && audit.isComplete && audit.delivered == nil)
+        try await consumer.checkpoint(batch.ending(at: 3))
+        audit = try await consumer.audit()
+        #expect(audit.position == 3 && audit.isComplete && audit.delivered == 3)
+        await log.shutDown()
+    }
+
     @Test func aDatabaseThatWasPutBackIsAnError() async throws {
         let log = try await open("p1")
         try await log.persist(event("a"))

@@ -19,6 +19,8 @@ public struct Audit: Hashable, Sendable {
             case impossibleRow = "impossible_row"
             /// Commits whose rows are all gone.
             case vanishedCommit = "vanished_commit"
+            /// The last event that the consumer has passed is not what it was: the database was put back.
+            case passedDiffers = "passed_differs"
             /// The checkpoint is beyond what the stream has ever held: the database was put back.
             case checkpointAhead = "checkpoint_ahead"
         }

@@ -17,11 +17,14 @@ public struct SkipAuditor: Sendable {
         public var checkpointCommit: Int64
         /// What the consumer was given up to the checkpoint; nil when that was not kept.
         public var delivered: DeliveredSum?
+        /// The last event at or below the checkpoint, as it was then; nil when there was none, or it was not kept.
+        public var passed: Delivered?
 
         public init(
             stream: StreamName, consumer: ConsumerName, sequence: StreamID, newestCommit: Int64, commitCount: Int64,
-            position: StreamID, checkpointCommit: Int64, delivered: DeliveredSum?
+            position: StreamID, checkpointCommit: Int64, delivered: DeliveredSum?, passed: Delivered? = nil
         ) {
+            self.passed = passed
             self.stream = stream
             self.consumer = consumer
             self.sequence = sequence
@@ -70,6 +73,7 @@ public struct SkipAuditor: Sendable {
     private var findings: [Audit.Finding] = []
     private var findingCount = 0
     private var lastPlace: Int64 = 0
+    private var isPassedThere = false
 
     /// - Parameter limit: how many findings are kept; beyond that they are counted.
     public init(_ facts: Facts, limit: Int) {
@@ -89,6 +93,7 @@ public struct SkipAuditor: Sendable {
         }
         guard row.isEvent, row.id <= facts.position else { return }
         found.add(row.id, commitNumber: row.commitNumber)
+        if row.id == facts.passed?.streamID, row.commitNumber == facts.passed?.commitNumber { isPassedThere = true }
         // A tombstone may come later: it says that nothing was there, and nothing was.
         guard row.commitNumber > facts.checkpointCommit else { return }
         add(
@@ -114,6 +119,7 @@ public struct SkipAuditor: Sendable {
         var whole = self
         whole.vanished(before: facts.commitCount + 1)
         whole.compareDelivered()
+        whole.comparePassed()
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
             commitNumber: facts.checkpointCommit, events: found.count, delivered: facts.delivered?.count,
@@ -162,6 +168,15 @@ public struct SkipAuditor: Sendable {
             .deliveredDiffers,
             "\(found.count) events are there up to the checkpoint at \(facts.position), and "
                 + (delivered.count == found.count ? "others" : "\(delivered.count)") + " were delivered")
+    }
+
+    private mutating func comparePassed() {
+        guard let passed = facts.passed, !isPassedThere else { return }
+        add(
+            .passedDiffers,
+            "event \(passed.streamID), the last one up to the checkpoint at \(facts.position), is not what the consumer "
+                + "has passed there with commit \(passed.commitNumber): the database was put back", passed.streamID,
+            passed.commitNumber)
     }
 
     private mutating func add(

@@ -4,12 +4,18 @@ extension EventLog {
         reader.events(after: position)
     }
 
-    /// A reader that keeps its place in the database. Whoever reads under that name already is stopped with an error.
+    /// A reader that keeps its place in the database. A new one begins with the first event of the stream, which is made
+    /// where it is missing.
     ///
-    /// - Throws: ``TidemarkError/unknownStream(stream:store:)`` when nobody has ever written to the stream, or what the
-    ///   store throws.
-    public func consumer(_ name: ConsumerName) async throws -> DurableConsumer {
-        DurableConsumer(claim: try await store.claimConsumer(name, in: stream), reader: reader)
+    /// - Parameter takingOver: whether whoever reads under that name already is stopped with an error, which is what a
+    ///   service wants that is replaced by a newer one of itself. Where it is false, a consumer that another process
+    ///   claimed last is left alone for as long as that process has its store open.
+    /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``;
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the database is not the one in which the
+    ///   consumer came as far as its checkpoint says, until it is moved by hand; or what the store throws.
+    public func consumer(_ name: ConsumerName, takingOver: Bool = true) async throws -> DurableConsumer {
+        DurableConsumer(
+            claim: try await store.claimConsumer(name, in: stream, takingOver: takingOver), reader: reader)
     }
 
     /// The event with this id, byte for byte; nil when there is none. It may lie above the minimum.

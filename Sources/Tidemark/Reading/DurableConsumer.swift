@@ -18,10 +18,12 @@ public final class DurableConsumer: Sendable {
 
     /// Moves the checkpoint to the end of a batch, durably; never back. To be called when the batch was dealt with.
     ///
-    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
+    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over, or the
+    ///   consumer was moved by hand; ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where the batch did not
+    ///   come from what the database is now.
     public func checkpoint(_ batch: EventBatch) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered)
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed)
     }
 
     /// Whether this consumer's past was complete, up to its checkpoint. It reads all of the stream.

@@ -29,7 +29,8 @@ public final class EventReader: Sendable {
     /// for: a slow consumer holds nothing up and fills no memory.
     ///
     /// The sequence throws ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where what was delivered is
-    /// not there any more, ``TidemarkError/stopped(stream:instance:)`` after the log was shut down, `CancellationError`,
+    /// not there any more, and where the stream has not come as far as `position`: otherwise what will be there is
+    /// skipped. ``TidemarkError/stopped(stream:instance:)`` after the log was shut down, `CancellationError`,
     /// or what the store throws.
     public func events(after position: StreamID = 0) -> EventBatches {
         EventBatches(reader: self, after: position, claim: nil)
@@ -50,8 +51,8 @@ public struct EventBatch: Sendable {
     public let through: StreamID
     /// The number of the newest commit that the batch's snapshot held.
     public let commitNumber: Int64
-    /// What a consumer was given before this batch, from the beginning of the stream; nil where that is not known.
-    var deliveredBefore: DeliveredSum?
+    /// Where it begins; nil for a batch that no reader has made.
+    var start: BatchStart?
 
     public init(
         events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, commitNumber: Int64
@@ -68,17 +69,31 @@ public struct EventBatch: Sendable {
         var batch = EventBatch(
             events: events.filter { $0.streamID <= end }, ownEvents: ownEvents.filter { $0.streamID <= end },
             through: end, commitNumber: commitNumber)
-        batch.deliveredBefore = deliveredBefore
+        // Of what was given before the batch began it is not known how much lies at or below `end`.
+        if let start, start.position <= end { batch.start = start }
         return batch
     }
 
-    /// What a consumer was given up to the end of this batch.
+    /// The last event at or below the end of this batch; nil where that is not known.
+    var passed: Delivered? { Delivered.last(of: events, ownEvents) ?? start?.passed }
+
+    /// What a consumer was given up to the end of this batch, from the beginning of the stream; nil where that is not
+    /// known.
     var delivered: DeliveredSum? {
-        guard var delivered = deliveredBefore else { return nil }
+        guard var delivered = start?.delivered else { return nil }
         for event in events { delivered.add(event.streamID, commitNumber: event.commitNumber) }
         for event in ownEvents { delivered.add(event.streamID, commitNumber: event.commitNumber) }
         return delivered
     }
+}
+
+/// Where a batch begins.
+struct BatchStart: Sendable {
+    let position: StreamID
+    /// The last event at or below the position; nil where that is not known.
+    let passed: Delivered?
+    /// What a consumer was given up to there, from the beginning of the stream; nil where that is not known.
+    let delivered: DeliveredSum?
 }
 
 /// The batches of a background reader, as long as one asks for them.
@@ -105,7 +120,7 @@ public struct EventBatches: AsyncSequence, Sendable {
         public mutating func next(isolation: isolated (any Actor)?) async throws -> EventBatch? {
             while true {
                 let request = try await progress.nextRequest()
-                let reader = progress.reader
+                let (reader, start) = (progress.reader, progress.start)
                 guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
                     throw progress.streamIsGone
                 }
@@ -115,7 +130,7 @@ public struct EventBatches: AsyncSequence, Sendable {
                 var batch = EventBatch(
                     events: snapshot.events, ownEvents: snapshot.ownEvents, through: progress.cursor.position,
                     commitNumber: snapshot.commitNumber)
-                batch.deliveredBefore = progress.delivered
+                batch.start = start
                 progress.delivered = batch.delivered
                 return batch
             }

@@ -85,8 +85,8 @@ extension EventStore {
         if delivered.count > 0 { last = whole.last }
         let snapshot = Snapshot(
             membership: whole.membership, newestEvent: whole.newestEvent, sequence: whole.sequence,
-            commitNumber: whole.commitNumber, deliveredIsThere: whole.deliveredIsThere, events: [],
-            isTruncated: whole.isTruncated)
+            commitNumber: whole.commitNumber, deliveredIsThere: whole.deliveredIsThere,
+            consumerGeneration: whole.consumerGeneration, events: [], isTruncated: whole.isTruncated)
         return RawSnapshot(snapshot: snapshot, last: last, delivered: delivered, result: result)
     }
 }

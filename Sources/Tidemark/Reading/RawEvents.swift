@@ -32,7 +32,7 @@ public struct RawEvents: Sendable {
             }
             self.progress.delivered?.add(raw.delivered)
             return RawBatch(
-                delivered: self.progress.delivered, result: raw.result, count: raw.count,
+                passed: self.progress.cursor.delivered, delivered: self.progress.delivered, result: raw.result, count: raw.count,
                 through: self.progress.cursor.position,
                 commitNumber: raw.snapshot.commitNumber)
         }
@@ -41,6 +41,8 @@ public struct RawEvents: Sendable {
 
 /// What became of the events of one snapshot.
 public struct RawBatch<Result: Sendable>: Sendable {
+    /// The last event of the batch.
+    let passed: Delivered?
     /// Everything from the beginning of the stream; nil where that is not known.
     let delivered: DeliveredSum?
     public let result: Result
@@ -65,9 +67,9 @@ extension DurableConsumer {
 
     /// Moves the checkpoint to the end of a batch, durably; never back.
     ///
-    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
+    /// - Throws: as ``checkpoint(_:)-(EventBatch)``.
     public func checkpoint<Result: Sendable>(_ batch: RawBatch<Result>) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered)
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed)
     }
 }

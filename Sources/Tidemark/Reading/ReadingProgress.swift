@@ -12,10 +12,13 @@ struct ReadingProgress: Sendable {
     init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
         self.reader = reader
         self.claim = claim
-        cursor = ReaderCursor(after: position)
+        cursor = ReaderCursor(after: position, passed: claim?.passed)
         delivered = claim?.delivered
         note = reader.generator.note()
     }
+
+    /// Where the next batch begins.
+    var start: BatchStart { BatchStart(position: cursor.position, passed: cursor.delivered, delivered: delivered) }
 
     /// Waits until there is something to read.
     ///
@@ -34,7 +37,9 @@ struct ReadingProgress: Sendable {
                 byteLimit: Self.product(reader.configuration.batchBytes, factor))
             switch step {
             case .wait: try await waitForWatermark(otherThan: note.watermark)
-            case .read(let request): return request
+            case .read(var request):
+                request.claim = claim?.mark
+                return request
             }
         }
     }
@@ -48,9 +53,12 @@ struct ReadingProgress: Sendable {
     /// Whether the snapshot's events may be delivered; then the reader has come as far as they go.
     ///
     /// - Parameter last: the last of them; nil when there is none.
-    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``,
+    ///   ``TidemarkError/consumerTaken(stream:consumer:)``.
     mutating func received(_ snapshot: Snapshot, last: Delivered?, for request: SnapshotRequest) throws -> Bool {
-        switch cursor.received(snapshot.view(last: last), for: request, heard: note.heard) {
+        let outcome = cursor.received(snapshot.view(last: last), for: request, heard: note.heard)
+        if case .wentBackwards = outcome {} else { try claim?.require(generation: snapshot.consumerGeneration) }
+        switch outcome {
         case .deliver:
             agree(with: snapshot)
             return true
@@ -72,6 +80,7 @@ struct ReadingProgress: Sendable {
 
     /// The same question, before the snapshot's events are looked at: nothing changes.
     func mayDeliver(_ snapshot: Snapshot, for request: SnapshotRequest) -> Bool {
+        if let claim, snapshot.consumerGeneration != claim.generation { return false }
         var cursor = cursor
         return cursor.received(snapshot.view(last: nil), for: request, heard: note.heard) == .deliver
     }

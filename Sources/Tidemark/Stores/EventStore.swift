@@ -84,8 +84,14 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     // MARK: Consumers
 
-    /// Takes the name: whoever had it before can move its checkpoint no more.
-    func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim
+    /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer at its
+    /// beginning, where they are missing.
+    ///
+    /// - Parameter takingOver: whether it is taken from a process that lives and has it.
+    /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``, and
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the checkpoint is above the sequence, or the
+    ///   last event that the consumer has passed is not what it was.
+    func claimConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws -> ConsumerClaim
     /// Does nothing while the claim is the newest.
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
@@ -95,10 +101,20 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// - Parameters:
     ///   - commitNumber: of the newest commit in the snapshot that the batch came from.
     ///   - delivered: everything from the beginning of the stream to `position`; nil where that is not known.
-    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
+    ///   - passed: the last event at or below `position`; where it is nil the store looks it up.
+    /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``, and
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the position is above the sequence, or what was
+    ///   passed is not there.
     func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
     ) async throws
+    /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its
+    /// name is stopped.
+    ///
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
+    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``, and
+    ///   ``TidemarkError/notReached(stream:id:highest:)`` for a place that readers cannot have reached.
+    func moveConsumer(_ name: ConsumerName, in stream: StreamName, to start: ConsumerStart) async throws -> StreamID
     /// Whether the consumer's past was complete; see ``Audit``.
     ///
     /// - Parameter limit: how many findings are kept; beyond that they are counted.
@@ -114,8 +130,15 @@ extension EventStore {
     }
 
     /// The same where it is not known what was delivered.
-    public func checkpoint(_ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64) async throws {
-        try await checkpoint(claim, at: position, commitNumber: commitNumber, delivered: nil)
+    public func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil
+    ) async throws {
+        try await checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered, passed: nil)
+    }
+
+    /// The same, whoever has it.
+    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
+        try await claimConsumer(name, in: stream, takingOver: true)
     }
 }
 
@@ -198,8 +221,10 @@ public struct Snapshot: Sendable {
     public let commitNumber: Int64
     /// Whether the delivered event that was asked for is still what it was; true when none was asked for.
     public let deliveredIsThere: Bool
+    /// The newest claim of the consumer that was asked for; nil when none was, or there is no such consumer.
+    public let consumerGeneration: Int?
     /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
-    /// Empty when the membership version is not the one asked for, or the delivered event is not there.
+    /// Empty when the membership version or the claim is not the one asked for, or the delivered event is not there.
     public let events: [PersistedEvent]
     /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
     public let ownEvents: [OwnEvent]
@@ -208,26 +233,21 @@ public struct Snapshot: Sendable {
 
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, commitNumber: Int64, deliveredIsThere: Bool,
-        events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
+        consumerGeneration: Int? = nil, events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
     ) {
         self.membership = membership
         self.newestEvent = newestEvent
         self.sequence = sequence
         self.commitNumber = commitNumber
         self.deliveredIsThere = deliveredIsThere
+        self.consumerGeneration = consumerGeneration
         self.events = events
         self.ownEvents = ownEvents
         self.isTruncated = isTruncated
     }
 
     /// The last of the events, by which a reader knows the database again; nil when there are none.
-    public var last: Delivered? {
-        let event = events.last.map {
-            Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
-        }
-        guard let own = ownEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
-        return Delivered(streamID: own.streamID, commitNumber: own.commitNumber, eventID: nil)
-    }
+    public var last: Delivered? { Delivered.last(of: events, ownEvents) }
 }
 
 /// The state of a stream in one snapshot, without its events.
@@ -254,27 +274,6 @@ public struct Reconciliation: Hashable, Sendable {
         self.newestCommitted = newestCommitted
         self.finished = finished
         self.observations = observations
-    }
-}
-
-/// The right to move a consumer's checkpoint, until somebody else claims the name.
-public struct ConsumerClaim: Hashable, Sendable {
-    public let stream: StreamName
-    public let name: ConsumerName
-    public let generation: Int
-    /// The checkpoint at the time of the claim; 0 for a new consumer.
-    public let position: StreamID
-    /// What was delivered up to there; nil where that is not known.
-    public let delivered: DeliveredSum?
-
-    public init(
-        stream: StreamName, name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum? = nil
-    ) {
-        self.stream = stream
-        self.name = name
-        self.generation = generation
-        self.position = position
-        self.delivered = delivered
     }
 }
 

@@ -34,10 +34,22 @@ public struct StreamStatus: Hashable, Sendable {
     public struct ConsumerStatus: Hashable, Sendable {
         public let name: ConsumerName
         public let position: StreamID
+        /// How long ago it was moved, by now; nil where that is not known.
+        public let movedMillisecondsAgo: Int64?
+        /// Whether the process that claimed it last still has its store open, as far as that can be told.
+        public let isInUse: Bool
+        /// The process that claimed it last.
+        public let processID: Int32?
 
-        public init(name: ConsumerName, position: StreamID) {
+        public init(
+            name: ConsumerName, position: StreamID, movedMillisecondsAgo: Int64? = nil, isInUse: Bool = false,
+            processID: Int32? = nil
+        ) {
             self.name = name
             self.position = position
+            self.movedMillisecondsAgo = movedMillisecondsAgo
+            self.isInUse = isInUse
+            self.processID = processID
         }
     }
 

@@ -5,6 +5,9 @@
 /// and what it commits below the watermark is not skipped, because nothing is delivered by a watermark of other
 /// members.
 ///
+/// A place may be older than the database that it is used with. So it is compared with a snapshot before anything is
+/// waited for: it must not be above the sequence, and the last event that was passed must be what it was.
+///
 /// Invariant: the cursor only moves forward, and every event at or below it that the stream will ever have was
 /// delivered, or lay at or below the ID where reading began.
 public struct ReaderCursor: Sendable {
@@ -12,8 +15,8 @@ public struct ReaderCursor: Sendable {
     public private(set) var position: StreamID
     /// The last event delivered; nil until there is one.
     public private(set) var delivered: Delivered?
-    /// How far reading itself has come. (Where it began is the caller's word, and may lie beyond the stream's end.)
-    private var reached: StreamID?
+    /// Whether a snapshot has shown that the stream has come as far as the cursor.
+    private var isConfirmed: Bool
 
     public enum Step: Hashable, Sendable {
         /// The watermark is not beyond the cursor: nothing may be read until it moves.
@@ -55,17 +58,21 @@ public struct ReaderCursor: Sendable {
         case wentBackwards(at: StreamID, problem: String)
     }
 
-    public init(after position: StreamID) {
+    /// - Parameter passed: the last event at or below `position`, where that is known.
+    public init(after position: StreamID, passed: Delivered? = nil) {
         self.position = position
+        delivered = passed
+        // At its beginning every stream is.
+        isConfirmed = position <= 0 && passed == nil
     }
 
     /// - Parameter watermark: read before the snapshot is opened.
     public func nextStep(watermark: Watermark, limit: Int, byteLimit: Int) -> Step {
-        guard watermark.minimum > position else { return .wait }
+        guard watermark.minimum > position || !isConfirmed else { return .wait }
         return .read(
             SnapshotRequest(
                 delivered: delivered, membershipVersion: watermark.membershipVersion, after: position,
-                through: watermark.minimum, limit: limit, byteLimit: byteLimit))
+                through: max(watermark.minimum, position), limit: limit, byteLimit: byteLimit))
     }
 
     /// - Parameters:
@@ -76,12 +83,13 @@ public struct ReaderCursor: Sendable {
         if let delivered, !view.deliveredIsThere {
             return .wentBackwards(
                 at: delivered.streamID,
-                problem: "\(delivered.eventID.map { "event \"\($0)\"" } ?? "an event of the user's own") was delivered "
-                    + "there and is not there now")
+                problem: "\(delivered.eventID.map { "event \"\($0)\"" } ?? "an event") was delivered there and is not "
+                    + "there now")
         }
-        if let reached, view.sequence < reached {
-            return .wentBackwards(at: reached, problem: "the sequence is at \(view.sequence) now")
+        if view.sequence < position {
+            return .wentBackwards(at: position, problem: "the sequence is only at \(view.sequence)")
         }
+        isConfirmed = true
         if view.membershipVersion < request.membershipVersion {
             return .wentBackwards(
                 at: position,
@@ -96,7 +104,6 @@ public struct ReaderCursor: Sendable {
         }
         let end = view.isTruncated ? view.last?.streamID : max(request.through, view.last?.streamID ?? 0)
         position = max(position, end ?? position)
-        reached = position
         return .deliver
     }
 }

@@ -1,7 +1,10 @@
 /// What a background reader asks of a snapshot.
 public struct SnapshotRequest: Hashable, Sendable {
-    /// The last event that was delivered, looked up again; nil when there is none.
+    /// The last event that was passed, looked up again; nil when there is none.
     public var delivered: Delivered?
+    /// The claim of the consumer that reads: where it is the newest no more, the snapshot has no events. Nil for a
+    /// reader that keeps no place.
+    public var claim: ClaimMark?
     /// The version that the watermark was computed with; where the snapshot has another, it has no events.
     public var membershipVersion: Int
     /// Events after this ID and up to `through`.
@@ -12,9 +15,11 @@ public struct SnapshotRequest: Hashable, Sendable {
     public var byteLimit: Int
 
     public init(
-        delivered: Delivered?, membershipVersion: Int, after: StreamID, through: StreamID, limit: Int, byteLimit: Int
+        delivered: Delivered?, claim: ClaimMark? = nil, membershipVersion: Int, after: StreamID, through: StreamID,
+        limit: Int, byteLimit: Int
     ) {
         self.delivered = delivered
+        self.claim = claim
         self.membershipVersion = membershipVersion
         self.after = after
         self.through = through
@@ -23,14 +28,27 @@ public struct SnapshotRequest: Hashable, Sendable {
     }
 }
 
-/// An event that a reader has delivered, by which it knows the database again.
+/// Which claim of which consumer it is.
+public struct ClaimMark: Hashable, Sendable {
+    public let consumer: ConsumerName
+    public let generation: Int
+
+    public init(consumer: ConsumerName, generation: Int) {
+        self.consumer = consumer
+        self.generation = generation
+    }
+}
+
+/// An event that a reader has passed, or a writer committed, by which it knows the database again.
+///
+/// Commit numbers grow by random steps, so that two lives of a database do not count alike.
 public struct Delivered: Hashable, Sendable {
     public let streamID: StreamID
     public let commitNumber: Int64
-    /// Nil for an event in a table of the user's own, which has no id that is known here.
+    /// Nil where it is not known: for an event in a table of the user's own, and in a checkpoint.
     public let eventID: String?
 
-    public init(streamID: StreamID, commitNumber: Int64, eventID: String?) {
+    public init(streamID: StreamID, commitNumber: Int64, eventID: String? = nil) {
         self.streamID = streamID
         self.commitNumber = commitNumber
         self.eventID = eventID

@@ -23,10 +23,10 @@ struct SimulatedDatabase: Sendable {
     init(kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?) {
         self.kind = kind
         self.withoutRule = withoutRule
-        contents.streams[Self.stream] = InMemoryDatabase.Stream()
+        contents.streams[Self.stream] = contents.existing(orNew: Self.stream)
     }
 
-    var stream: InMemoryDatabase.Stream { contents.streams[Self.stream] ?? InMemoryDatabase.Stream() }
+    var stream: InMemoryDatabase.Stream { contents.existing(orNew: Self.stream) }
 
     // MARK: Transactions
 

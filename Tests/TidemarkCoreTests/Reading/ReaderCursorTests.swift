@@ -21,8 +21,9 @@ import TidemarkCore
             last: last.map { Delivered(streamID: $0, commitNumber: 1, eventID: "e\($0)") }, isTruncated: isTruncated)
     }
 
-    @Test func nothingIsReadBeforeTheWatermarkMoves() {
-        let cursor = ReaderCursor(after: 5)
+    @Test func nothingIsReadBeforeTheWatermarkMoves() throws {
+        var cursor = ReaderCursor(after: 5)
+        _ = cursor.received(view(), for: try request(cursor, minimum: 5))
         for minimum in [4, 5] as [StreamID] {
             let watermark = Watermark(minimum: minimum, membershipVersion: 1)
             #expect(cursor.nextStep(watermark: watermark, limit: 10, byteLimit: 10) == .wait)
@@ -74,9 +75,27 @@ import TidemarkCore
         #expect(outcome == .heardFalsely && cursor.position == 5 && cursor.delivered == nil)
     }
 
-    @Test func whereReadingBeginsMayLieBeyondTheEnd() throws {
+    @Test func whereReadingBeginsIsNeverBeyondTheSequence() throws {
         var cursor = ReaderCursor(after: 500)
-        let outcome = cursor.received(view(sequence: 501), for: try request(cursor, minimum: 501))
-        #expect(outcome == .deliver && cursor.position == 501)
+        // Before the watermark comes as far: otherwise everything up to there would be skipped without a word.
+        let request = try request(cursor, minimum: 3)
+        #expect(request.through == 500)
+        guard case .wentBackwards(at: 500, _) = cursor.received(view(sequence: 499), for: request) else {
+            Issue.record("\(cursor)")
+            return
+        }
+        #expect(cursor.received(view(sequence: 500), for: request) == .deliver && cursor.position == 500)
+        #expect(cursor.nextStep(watermark: Watermark(minimum: 3, membershipVersion: 3), limit: 1, byteLimit: 1) == .wait)
+    }
+
+    @Test func thePassedEventIsAskedForAtOnce() throws {
+        let passed = Delivered(streamID: 4, commitNumber: 77)
+        var cursor = ReaderCursor(after: 5, passed: passed)
+        let request = try request(cursor, minimum: 5)
+        #expect(request.delivered == passed)
+        guard case .wentBackwards(at: 4, _) = cursor.received(view(isThere: false), for: request) else {
+            Issue.record("\(cursor)")
+            return
+        }
     }
 }

@@ -1,0 +1,29 @@
+/// For stores: the last commit of each writer of this process, by which its database is known again.
+///
+/// A database that was put back may have come as far again as it was, and further: then only the mark of a commit tells
+/// that it is another life. A writer that joins begins anew: what it finds is what it goes by.
+public struct OwnCommits: Sendable {
+    private struct Key: Hashable {
+        let stream: StreamName
+        let instance: InstanceName
+    }
+
+    private var last: [Key: Delivered] = [:]
+
+    public init() {}
+
+    public mutating func joined(_ stream: StreamName, as instance: InstanceName) {
+        last[Key(stream: stream, instance: instance)] = nil
+    }
+
+    /// To be called after the commit: what has not become durable is known to nobody.
+    public mutating func committed(_ mark: Delivered, in stream: StreamName, by writer: Writer) {
+        let key = Key(stream: stream, instance: writer.instance)
+        if let before = last[key], before.commitNumber >= mark.commitNumber { return }
+        last[key] = mark
+    }
+
+    public func last(in stream: StreamName, by writer: Writer) -> Delivered? {
+        last[Key(stream: stream, instance: writer.instance)]
+    }
+}

@@ -1,0 +1,131 @@
+import ArgumentParser
+import Tidemark
+import TidemarkSQLite
+
+/// `tidemark consumer`: the places that readers keep in the database.
+struct ConsumerGroup: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "consumer",
+        abstract: "Shows the consumers of a stream, and moves them.",
+        subcommands: [ConsumerListCommand.self, ConsumerMoveCommand.self])
+}
+
+/// `tidemark consumer list`.
+struct ConsumerListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Shows what consumers there are, where, how far behind, and when they last moved.",
+        discussion: """
+            EXAMPLE:
+              tidemark consumer list --database events.db
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+
+    @Flag(help: "Write one JSON object on one line.")
+    var json = false
+
+    func run() async throws {
+        let command = self
+        try await Interruption.cancels(verbose: database.verbose) { output in
+            let store = try await command.database.openForReading().store
+            let status = try await store.closed { try await store.status(of: command.database.stream) }
+            guard let status else {
+                throw TidemarkError.unknownStream(stream: command.database.stream, store: store.path)
+            }
+            let report = ConsumerReport(status: status)
+            try await output.write(command.json ? report.json + "\n" : report.text)
+        }
+    }
+}
+
+/// What `consumer list` shows, for programs and for people.
+struct ConsumerReport {
+    let status: StreamStatus
+
+    /// One JSON object without a newline, its members always in this order.
+    var json: String {
+        let consumers = status.consumers.map { consumer in
+            "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
+                + ",\"lag\":\(status.lag(of: consumer))"
+                + ",\"moved_ms_ago\":\(consumer.movedMillisecondsAgo.map(String.init) ?? "null")"
+                + ",\"in_use\":\(consumer.isInUse)"
+                + ",\"process\":\(consumer.isInUse ? consumer.processID.map(String.init) ?? "null" : "null")}"
+        }
+        return "{\"stream\":\(JSONString.quoted(status.stream.rawValue))"
+            + ",\"consumers\":[\(consumers.joined(separator: ","))]}"
+    }
+
+    /// A table, with a newline at the end.
+    var text: String {
+        guard !status.consumers.isEmpty else { return "stream \(status.stream) has no consumers\n" }
+        return StatusReport.table(
+            [["CONSUMER", "POSITION", "LAG", "MOVED", "IN USE BY"]]
+                + status.consumers.map { consumer in
+                    [
+                        "\(consumer.name)", "\(consumer.position)", "\(status.lag(of: consumer))",
+                        consumer.movedMillisecondsAgo.map(StatusReport.age(milliseconds:)) ?? "",
+                        Self.user(of: consumer),
+                    ]
+                })
+    }
+
+    private static func user(of consumer: StreamStatus.ConsumerStatus) -> String {
+        guard consumer.isInUse else { return "nobody" }
+        return consumer.processID.map { "process \($0)" } ?? "a process"
+    }
+}
+
+extension StreamStatus {
+    /// How many IDs a consumer is behind the newest event.
+    func lag(of consumer: ConsumerStatus) -> Int64 {
+        max(0, newestEvent.rawValue - consumer.position.rawValue)
+    }
+}
+
+/// `tidemark consumer move`: the way out after a restored backup.
+struct ConsumerMoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "move",
+        abstract: "Moves a consumer to another place, whatever its checkpoint says.",
+        discussion: """
+            Whoever reads under its name is stopped; the next one that does goes on from the new place. After a backup was \
+            put back a consumer that had come further is an error until it is moved: what it has done for events that are \
+            not there any more is yours to undo. It can be moved as far as everything is finished.
+
+            EXAMPLE:
+              tidemark consumer move mailer --database events.db --to 1200
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+
+    @Argument(help: ArgumentHelp("The consumer.", valueName: "NAME"), transform: ConsumerName.init(validating:))
+    var consumer: ConsumerName
+
+    @Option(
+        help: ArgumentHelp("Where it goes on: beginning, end, or after this stream ID.", valueName: "PLACE"),
+        transform: Self.start)
+    var to: ConsumerStart
+
+    private static func start(_ text: String) throws -> ConsumerStart {
+        switch text {
+        case "beginning": return .beginning
+        case "end": return .end
+        default:
+            guard let id = Int64(text), id >= 0 else {
+                throw ValidationError("--to takes beginning, end, or a stream ID")
+            }
+            return .after(StreamID(id))
+        }
+    }
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let store = try await database.openForWriting(creating: false)
+        let position = try await store.closed {
+            try await store.moveConsumer(consumer, in: database.stream, to: to)
+        }
+        try await Output(interruption: Interruption()).write(
+            "moved consumer \(consumer) of stream \(database.stream): it goes on after \(position)\n")
+    }
+}

@@ -1,0 +1,93 @@
+import GRDB
+import Tidemark
+
+/// A consumer as one snapshot has it.
+struct ConsumerRow {
+    let name: ConsumerName
+    let generation: Int
+    let position: StreamID
+    let delivered: DeliveredSum?
+    /// The last event at or below the position; nil where there is none, or it was not kept.
+    let passed: Delivered?
+    let updatedAt: Int64
+    /// Who claimed it last.
+    let processID: Int32?
+    let processFile: String?
+
+    /// Nil when there is no such consumer.
+    static func named(_ name: ConsumerName, of stream: StreamRow, in db: Database) throws -> ConsumerRow? {
+        try Query.first(
+            db,
+            """
+            SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_commit, updated_at,
+                holder_process_id, holder_process_file
+            FROM tidemark_consumers WHERE stream = ? AND name = ?
+            """, stream.row, name, row: ConsumerRow.init)
+    }
+
+    /// All of the stream, by name.
+    static func all(of stream: StreamRow, in db: Database) throws -> [ConsumerRow] {
+        try Query.all(
+            db,
+            """
+            SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_commit, updated_at,
+                holder_process_id, holder_process_file
+            FROM tidemark_consumers WHERE stream = ? ORDER BY name
+            """, stream.row, row: ConsumerRow.init)
+    }
+
+    /// The newest claim; nil when there is no such consumer.
+    static func generation(of name: ConsumerName, _ stream: StreamRow, in db: Database) throws -> Int? {
+        try Query.first(
+            db, "SELECT generation FROM tidemark_consumers WHERE stream = ? AND name = ?", stream.row, name
+        ) { Int($0.number(0)) }
+    }
+
+    private init(_ row: Query) throws {
+        name = try ConsumerName(validating: row.text(0))
+        generation = Int(row.number(1))
+        position = row.streamID(2)
+        delivered = row.deliveredSum(3)
+        passed = row.isNull(5) ? nil : Delivered(streamID: row.streamID(5), commitNumber: row.number(6))
+        updatedAt = row.number(7)
+        processID = row.isNull(8) ? nil : Int32(truncatingIfNeeded: row.number(8))
+        processFile = row.isNull(9) ? nil : row.text(9)
+    }
+
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where the stream has not come as far as the
+    ///   checkpoint, or what the consumer has passed is not there.
+    func requireSameDatabase(_ row: StreamRow, _ stream: StreamName, in db: Database) throws {
+        guard position <= row.sequence else {
+            throw TidemarkError.databaseWentBackwards(
+                stream: stream, id: position,
+                problem: "consumer \(name) has come as far, but the sequence only to \(row.sequence)")
+        }
+        if let passed { try passed.require(row.holds(passed, db), in: stream, of: name) }
+    }
+}
+
+extension StreamRow {
+    /// Whether the event is there, with the mark of its commit.
+    func holds(_ delivered: Delivered, _ db: Database) throws -> Bool {
+        let found = try Query.first(
+            db,
+            """
+            SELECT 1 FROM tidemark_events
+            WHERE stream = ?1 AND stream_id = ?2 AND kind <> 1 AND commit_number = ?3
+                AND coalesce(event_id = ?4, 1)
+            """, row, delivered.streamID, delivered.commitNumber, delivered.eventID
+        ) { _ in true }
+        return found == true
+    }
+
+    /// The last event at or below the position; nil when there is none.
+    func lastEvent(through position: StreamID, _ db: Database) throws -> Delivered? {
+        try Query.first(
+            db,
+            """
+            SELECT stream_id, commit_number FROM tidemark_events
+            WHERE stream = ? AND stream_id <= ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
+            """, row, position
+        ) { Delivered(streamID: $0.streamID(0), commitNumber: $0.number(1)) }
+    }
+}

@@ -1,0 +1,135 @@
+import Tidemark
+
+extension InMemoryDatabase {
+    public struct ConsumerRow: Hashable, Sendable {
+        public var generation = 0
+        public var position: StreamID = 0
+        public var commitNumber: Int64 = 0
+        public var delivered: DeliveredSum? = DeliveredSum()
+        /// The last event at or below the position.
+        public var passed: Delivered?
+        /// Whether the process that claimed it last still lives.
+        public var isInUse = false
+    }
+
+    public mutating func claim(
+        _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true
+    ) throws(TidemarkError) -> ConsumerClaim {
+        var stream = existing(orNew: name)
+        var row = stream.consumers[consumer] ?? ConsumerRow()
+        guard row.position <= stream.sequence else {
+            throw .databaseWentBackwards(
+                stream: name, id: row.position, problem: "the sequence is at \(stream.sequence)")
+        }
+        if let passed = row.passed { try passed.require(stream.holds(passed), in: name, of: consumer) }
+        if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
+        row.generation += stream.steps.nextInt()
+        row.isInUse = true
+        stream.consumers[consumer] = row
+        streams[name] = stream
+        return ConsumerClaim(
+            stream: name, name: consumer, generation: row.generation, position: row.position, delivered: row.delivered,
+            passed: row.passed)
+    }
+
+    /// The process that claimed the consumer is gone.
+    public mutating func endProcess(ofConsumer consumer: ConsumerName, in name: StreamName) {
+        streams[name]?.consumers[consumer]?.isInUse = false
+    }
+
+    public func verify(_ claim: ConsumerClaim) throws(TidemarkError) {
+        try claim.require(generation: streams[claim.stream]?.consumers[claim.name]?.generation)
+    }
+
+    public mutating func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil,
+        passed: Delivered? = nil
+    ) throws(TidemarkError) {
+        guard let stream = streams[claim.stream], position <= stream.sequence else {
+            throw .databaseWentBackwards(
+                stream: claim.stream, id: position,
+                problem: "the sequence is at \(streams[claim.stream]?.sequence ?? 0)")
+        }
+        if let passed { try passed.require(stream.holds(passed), in: claim.stream, of: claim.name) }
+        try verify(claim)
+        guard var row = stream.consumers[claim.name] else { return }
+        if position > row.position {
+            row.delivered = delivered
+            row.passed = passed ?? stream.lastEvent(through: position)
+        }
+        row.position = max(row.position, position)
+        row.commitNumber = max(row.commitNumber, commitNumber)
+        streams[claim.stream]?.consumers[claim.name] = row
+    }
+
+    public mutating func move(
+        _ consumer: ConsumerName, in name: StreamName, to start: ConsumerStart
+    ) throws(TidemarkError) -> StreamID {
+        guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        guard var row = stream.consumers[consumer] else {
+            throw .unknownConsumer(stream: name, consumer: consumer, known: stream.consumers.keys.sorted())
+        }
+        let highest = stream.minimumPersisted
+        let position: StreamID =
+            switch start {
+            case .beginning: 0
+            case .end: highest
+            case .after(let id): id
+            }
+        guard (0...highest).contains(position) else {
+            throw .notReached(stream: name, id: position, highest: highest)
+        }
+        row.generation += stream.steps.nextInt()
+        row.position = position
+        row.commitNumber = stream.commitNumber
+        row.delivered = position == 0 ? DeliveredSum() : nil
+        row.passed = stream.lastEvent(through: position)
+        row.isInUse = false
+        stream.consumers[consumer] = row
+        streams[name] = stream
+        return position
+    }
+}
+
+extension InMemoryDatabase.Stream {
+    /// Whether the event is there, with the mark of its commit.
+    func holds(_ delivered: Delivered) -> Bool {
+        guard case .event(let event) = rows[delivered.streamID] else { return false }
+        return event.commitNumber == delivered.commitNumber
+            && (delivered.eventID.map { event.event.id.utf8.elementsEqual($0.utf8) } ?? true)
+    }
+
+    func lastEvent(through position: StreamID) -> Delivered? {
+        events.last { $0.streamID <= position }.map {
+            Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+        }
+    }
+
+    /// What can be said from the durable positions and the rows alone.
+    var minimumPersisted: StreamID {
+        var finished = FinishedRanges()
+        for id in rows.keys { finished.insert(id...id) }
+        let least = writers.values.filter(\.isMember).map(\.position).min()
+        return least.map(finished.endOfRun(after:)) ?? newestRow
+    }
+
+    mutating func raiseMembershipVersion() { membershipVersion += steps.nextInt() }
+}
+
+/// By how much the numbers of a database grow: otherwise in each of its lives.
+struct RandomSteps: Sendable {
+    private var generator: SplitMix64
+
+    init(seed: UInt64) { generator = SplitMix64(seed: seed) }
+
+    /// 1 to 2^20.
+    mutating func nextInt() -> Int { Int(generator.next() >> 44) + 1 }
+
+    /// A count of commits, and below it 20 random bits.
+    mutating func nextCommit(after number: Int64) -> Int64 {
+        ((number >> 20) + 1) << 20 | Int64(generator.next() >> 44)
+    }
+
+    /// How many commits there were up to this one.
+    static func place(ofCommit number: Int64) -> Int64 { number >> 20 }
+}

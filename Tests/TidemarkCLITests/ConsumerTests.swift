@@ -1,0 +1,92 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+@Suite struct ConsumerTests {
+    private func ingest(_ numbers: Range<Int>, _ folder: TemporaryFolder) async throws {
+        let ingest = ["ingest", "--database", folder.database, "--instance", "p1"]
+        #expect(try await Program.run(ingest, input: bytes(generatedLines(numbers))).status == 0)
+    }
+
+    private func consumer(_ arguments: String..., in folder: TemporaryFolder) async throws -> Outcome {
+        try await Program.run(["consumer"] + arguments + ["--database", folder.database])
+    }
+
+    private func tail(_ folder: TemporaryFolder) async throws -> Outcome {
+        try await Program.run(["tail", "--consumer", "mailer", "--database", folder.database])
+    }
+
+    @Test func `consumers are listed with their place, and moved by hand`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<5, folder)
+        #expect(try await consumer("list", in: folder).text == "stream events has no consumers\n")
+        #expect(try await tail(folder).lines.count == 5)
+        try await ingest(5..<8, folder)
+        let list = try await consumer("list", "--json", in: folder)
+        #expect(list.status == 0 && list.lines.count == 1)
+        #expect(
+            list.text.hasPrefix("{\"stream\":\"events\",\"consumers\":[{\"name\":\"mailer\",\"position\":5,\"lag\":3,"))
+        #expect(list.text.hasSuffix("\"in_use\":false,\"process\":null}]}\n"))
+        let table = try await consumer("list", in: folder)
+        #expect(table.lines.count == 2 && table.lines[0].hasPrefix("CONSUMER  POSITION  LAG  MOVED"))
+        let move = try await consumer("move", "mailer", "--to", "beginning", in: folder)
+        #expect(move.text == "moved consumer mailer of stream events: it goes on after 0\n")
+        #expect(try await tail(folder).lines.count == 8)
+        #expect(try await consumer("move", "mailer", "--to", "6", in: folder).status == 0)
+        #expect(try await tail(folder).lines.count == 2)
+        #expect(try await consumer("move", "mailer", "--to", "end", in: folder).status == 0)
+        #expect(try await tail(folder).lines.isEmpty)
+    }
+
+    @Test(arguments: [("mailer", "9", 65), ("post", "end", 69), ("mailer", "soon", 64), ("mailer", "-1", 64)])
+    func `a place that is none, or a consumer that is not there, is an error`(
+        name: String, place: String, status: Int32
+    ) async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<5, folder)
+        _ = try await tail(folder)
+        let move = try await consumer("move", name, "--to=\(place)", in: folder)
+        #expect(move.status == status && move.errorLines.count == 1 && move.output.isEmpty)
+    }
+
+    @Test func `after a restore the answer is the same until the consumer is moved`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<5, folder)
+        _ = try await tail(folder)
+        let another = try DatabaseQueue(path: folder.database)
+        try await another.write {
+            try $0.execute(sql: "UPDATE tidemark_events SET commit_number = commit_number - 1 WHERE stream_id = 5")
+        }
+        try await ingest(5..<8, folder)
+        for _ in 0..<2 {
+            let outcome = try await tail(folder)
+            #expect(outcome.status == 69 && outcome.output.isEmpty)
+            #expect(outcome.errors.contains("restored") && outcome.errors.contains("tidemark consumer move"))
+        }
+        #expect(try await consumer("move", "mailer", "--to", "5", in: folder).status == 0)
+        #expect(try await tail(folder).lines.count == 3)
+    }
+
+    @Test func `a consumer that a process reads under is not taken over unless that is said`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<5, folder)
+        let call = ["tail", "--consumer", "mailer", "--follow", "--database", folder.database]
+        let first = try Program(call)
+        try await first.waitForLines(5)
+        let second = try await tail(folder)
+        #expect(second.status == 75 && second.output.isEmpty)
+        #expect(second.errors.contains("in use by process") && second.errors.contains("--take-over"))
+        #expect(try await consumer("list", in: folder).text.contains("process "))
+        try await eventually("the checkpoint") {
+            try await consumer("list", "--json", in: folder).text.contains("\"lag\":0")
+        }
+        let third = try Program(call + ["--take-over"])
+        let outcome = try await first.outcome()
+        #expect(outcome.status == 75 && outcome.errors.contains("taken over consumer mailer"))
+        try await ingest(5..<6, folder)
+        try await third.waitForLines(1)
+        third.send(SIGTERM)
+        #expect(try await third.outcome().status == 0)
+    }
+}
