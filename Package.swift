@@ -189,3 +189,9 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// For scripts/sanitize --core: the core and its tests alone, because all the rest takes a quarter of an hour to build.
+if Context.environment["TIDEMARK_CORE_ONLY"] != nil {
+    package.targets.removeAll { !["TidemarkCore", "TidemarkCoreTests"].contains($0.name) }
+    package.products.removeAll { $0.name != "TidemarkCore" }
+}

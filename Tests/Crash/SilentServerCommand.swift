@@ -11,6 +11,7 @@ struct SilentServerCommand: AsyncParsableCommand {
     @Option(help: "For how many seconds it is stopped.") var seconds = 5.0
     @Option(help: "Within how many seconds it has to be noticed.") var noticeBar = 2.0
     @Option(help: "How many seconds readers may lag at most.") var lagBar = 1.5
+    @Option(help: "How many times as long it may take, on a machine that does other things too.") var slack = 1.0
 
     func run() async throws {
         let folder = try TemporaryFolder()
@@ -45,9 +46,9 @@ struct SilentServerCommand: AsyncParsableCommand {
             "the server's silence was noticed after \(Figures.text(noticed)) s at most, another served after "
                 + "\(Figures.text(served)) s at most")
         print("lag before: \(before.summary); while it was stopped: \(during.summary)")
-        guard noticed <= noticeBar else { throw Failure("the silence was noticed after \(noticed) s") }
+        guard noticed <= noticeBar * slack else { throw Failure("the silence was noticed after \(noticed) s") }
         guard served <= self.seconds else { throw Failure("nobody else served within \(self.seconds) s") }
-        guard during.maximum <= lagBar else { throw Failure("readers lagged by \(during.maximum) s") }
+        guard during.maximum <= lagBar * slack else { throw Failure("readers lagged by \(during.maximum) s") }
         guard !during.seconds.isEmpty else { throw Failure("no event came while the server was stopped") }
     }
 

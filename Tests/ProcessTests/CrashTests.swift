@@ -11,7 +11,7 @@ import Testing
         let run = try Program(
             "CrashTest",
             [
-                "supervise", "--seconds", "10", "--longest-stop", "3", "--bar", "\(1.5 * Self.slack)", "--folder",
+                "supervise", "--seconds", "10", "--longest-stop", "3", "--slack", "\(Self.slack)", "--folder",
                 folder.path,
             ])
         let outcome = try await run.outcome(within: .seconds(240))
@@ -21,8 +21,7 @@ import Testing
 
     @Test func `when the process that serves the socket is stopped, readers go on and another serves`() async throws {
         let run = try Program(
-            "CrashTest",
-            ["silent-server", "--notice-bar", "\(2 * Self.slack)", "--lag-bar", "\(1.5 * Self.slack)"])
+            "CrashTest", ["silent-server", "--slack", "\(Self.slack)"])
         let outcome = try await run.outcome(within: .seconds(240))
         #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
     }

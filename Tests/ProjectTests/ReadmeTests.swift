@@ -21,6 +21,32 @@ import Testing
         #expect(FileManager.default.isExecutableFile(atPath: Project.root.appending(path: script).path))
     }
 
+    /// A script that nothing runs stops working, and nobody notices.
+    @Test func everyScriptThatIsNamedRunsBeforeAChangeGoesIn() throws {
+        let named = Set(try Project.read("README.md").matches(of: /scripts\/[a-z]+/).map { String($0.0) })
+        #expect(named.count >= 7)
+        let called = Set(
+            try [".ci/run", "scripts/test"].flatMap { path in
+                try Project.read(path).split(separator: "\n").filter { !$0.hasPrefix("#") }
+                    .flatMap { $0.split(separator: " ").map(String.init) }
+            })
+        #expect(named.subtracting(called).isEmpty)
+        for script in named {
+            #expect(
+                FileManager.default.isExecutableFile(atPath: Project.root.appending(path: script).path), "\(script)")
+        }
+    }
+
+    @Test func everyScriptIsNamedInTheReadmeOrUsedByAnother() throws {
+        let folder = Project.root.appending(path: "scripts")
+        let scripts = try FileManager.default.contentsOfDirectory(atPath: folder.path).map { "scripts/\($0)" }
+        let readme = try Project.read("README.md")
+        for script in scripts where !readme.contains(script) {
+            #expect(
+                try scripts.contains { try $0 != script && Project.read($0).contains("\n\(script)\n") }, "\(script)")
+        }
+    }
+
     @Test func everyFolderThatIsNamedIsThere() throws {
         let readme = try Project.read("README.md")
         for match in readme.matches(of: /\| `([A-Za-z.\/]+)` \|/) {
