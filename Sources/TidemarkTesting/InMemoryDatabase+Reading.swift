@@ -7,7 +7,9 @@ extension InMemoryDatabase {
         let generation = request.claim.flatMap { stream.consumers[$0.consumer]?.generation }
         var events: [PersistedEvent] = []
         var isTruncated = false
-        if stream.membershipVersion == request.membershipVersion, isThere ?? true, generation == request.claim?.generation {
+        if stream.membershipVersion == request.membershipVersion, isThere ?? true,
+            generation == request.claim?.generation
+        {
             let end = stream.membership.members.isEmpty ? max(request.through, stream.newestEvent) : request.through
             let wanted = stream.events.filter { $0.streamID > request.after && $0.streamID <= end }
             var bytes = 0

@@ -23,7 +23,8 @@ public final class DurableConsumer: Sendable {
     ///   come from what the database is now.
     public func checkpoint(_ batch: EventBatch) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed)
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed
+        )
     }
 
     /// Whether this consumer's past was complete, up to its checkpoint. It reads all of the stream.

@@ -32,7 +32,8 @@ public struct RawEvents: Sendable {
             }
             self.progress.delivered?.add(raw.delivered)
             return RawBatch(
-                passed: self.progress.cursor.delivered, delivered: self.progress.delivered, result: raw.result, count: raw.count,
+                passed: self.progress.cursor.delivered, delivered: self.progress.delivered, result: raw.result,
+                count: raw.count,
                 through: self.progress.cursor.position,
                 commitNumber: raw.snapshot.commitNumber)
         }
@@ -70,6 +71,7 @@ extension DurableConsumer {
     /// - Throws: as ``checkpoint(_:)-(EventBatch)``.
     public func checkpoint<Result: Sendable>(_ batch: RawBatch<Result>) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed)
+            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed
+        )
     }
 }

@@ -85,7 +85,8 @@ import TidemarkCore
             return
         }
         #expect(cursor.received(view(sequence: 500), for: request) == .deliver && cursor.position == 500)
-        #expect(cursor.nextStep(watermark: Watermark(minimum: 3, membershipVersion: 3), limit: 1, byteLimit: 1) == .wait)
+        #expect(
+            cursor.nextStep(watermark: Watermark(minimum: 3, membershipVersion: 3), limit: 1, byteLimit: 1) == .wait)
     }
 
     @Test func thePassedEventIsAskedForAtOnce() throws {
