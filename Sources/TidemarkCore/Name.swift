@@ -46,11 +46,16 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
         for (offset, byte) in bytes.enumerated() where !(0x21...0x7E).contains(byte) {
             throw .forbidden(byte: byte, at: offset)
         }
-        guard let mark = bytes.firstIndex(of: UInt8(ascii: "#")) else { return }
-        let next = bytes.index(after: mark)
-        if next == bytes.endIndex || mayBeginEpoch(bytes[next]) {
+        if let mark = endOfHeardName(name) {
             throw .forbidden(byte: UInt8(ascii: "#"), at: bytes.distance(from: bytes.startIndex, to: mark))
         }
+    }
+
+    /// Where an epoch begins; nil where the text is a name alone.
+    static func endOfHeardName(_ text: String) -> String.Index? {
+        guard let mark = text.utf8.firstIndex(of: UInt8(ascii: "#")) else { return nil }
+        let next = text.utf8.index(after: mark)
+        return next == text.utf8.endIndex || mayBeginEpoch(text.utf8[next]) ? mark : nil
     }
 
     /// Whether a `#` before this byte begins an epoch, or something that was to be one. Otherwise it is part of a name.

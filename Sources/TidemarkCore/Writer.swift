@@ -21,14 +21,10 @@ extension Writer {
     /// - Throws: ``InvalidWriter`` when the epoch is not a canonical number of at least 0 (`007` is not one), or
     ///   ``InvalidName``.
     public init(parsing text: String) throws {
-        do {
-            let bytes = Array(text.utf8)
-            self.init(try InstanceName(heard: bytes.span), epoch: 0)
+        guard let mark = InvalidName.endOfHeardName(text) else {
+            self.init(try InstanceName(heard: text), epoch: 0)
             return
-        } catch InvalidName.forbidden(byte: UInt8(ascii: "#"), at: _) {
-            // An epoch follows.
         }
-        guard let mark = text.utf8.lastIndex(of: UInt8(ascii: "#")) else { throw InvalidWriter(text: text) }
         let digits = text[text.index(after: mark)...]
         guard let epoch = Int(digits), epoch >= 0, String(epoch) == digits else {
             throw InvalidWriter(text: text)

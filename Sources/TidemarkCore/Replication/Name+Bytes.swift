@@ -7,6 +7,14 @@ extension InstanceName {
         if !InvalidName.plainlyAllows(bytes) { try InvalidName.checkHeard(name) }
         rawValue = name
     }
+
+    /// The same of a text.
+    ///
+    /// - Throws: ``InvalidName``.
+    init(heard name: String) throws(InvalidName) {
+        try InvalidName.checkHeard(name)
+        rawValue = name
+    }
 }
 
 extension StreamName {
