@@ -41,7 +41,7 @@ extension MultiWriterIDGenerator {
         Task { [weak self, sequence, logger] in
             do {
                 let committed = try await sequence.abandon(ids)
-                self?.recordLateAnswer(ids, committed: committed)
+                self?.recordLateAnswer(ids, committed: Set(committed))
             } catch {
                 logger.warning(
                     "IDs that came too late could not be abandoned",
@@ -50,11 +50,12 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    private func recordLateAnswer(_ ids: [StreamID], committed: [StreamID]) {
+    private func recordLateAnswer(_ ids: [StreamID], committed: Set<StreamID>) {
         finishing { tracker in
             for id in ids { tracker.recordFinished(id...id) }
         } tell: { _, observer in
-            observer.finished(committed: committed, abandoned: ids.filter { !committed.contains($0) })
+            observer.finished(
+                committed: ids.filter(committed.contains), abandoned: ids.filter { !committed.contains($0) })
         }
     }
 

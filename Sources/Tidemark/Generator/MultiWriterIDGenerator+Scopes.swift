@@ -80,8 +80,9 @@ extension MultiWriterIDGenerator {
     private nonisolated(nonsending) func complete(
         _ reservation: Reservation, but unacknowledged: [StreamID]
     ) async throws {
-        let committed =
-            unacknowledged.isEmpty ? reservation.ids : reservation.ids.filter { !unacknowledged.contains($0) }
+        // A set: a scope may have many of both.
+        let given = Set(unacknowledged)
+        let committed = given.isEmpty ? reservation.ids : reservation.ids.filter { !given.contains($0) }
         if let abandonment = finish(committed, of: reservation) {
             return try await outcomeOfExpired(abandonment, reservation, needed: committed)
         }

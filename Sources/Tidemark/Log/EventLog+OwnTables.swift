@@ -10,8 +10,8 @@ extension EventLog {
     ///   not of a scope of this log that still has a say about it.
     package func writer(committing ids: [StreamID]) throws -> Writer {
         let writer = try membership.currentWriter()
-        let open = scopes.withLock { scopes in ids.filter { scopes[$0] == false } }
-        for id in ids where !open.contains(id) || !generator.holds(id) {
+        let open = scopes.withLock { scopes in ids.map { scopes[$0] == false } }
+        for (id, isOpen) in zip(ids, open) where !isOpen || !generator.holds(id) {
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
         return writer
