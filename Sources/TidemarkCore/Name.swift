@@ -109,6 +109,20 @@ public struct InstanceName: ValidatedName {
         try InvalidName.check(name)
         rawValue = name
     }
+
+    /// A name that nobody has had before: the prefix, a hyphen, and 64 random bits. For deployments whose processes have
+    /// no names of their own, as the replicas of one service. Each leaves a name behind in the database, so that a name
+    /// that stays the same is better where there is one. A prefix that is too long for that is cut off.
+    public static func unique(prefix: InstanceName) -> InstanceName {
+        var generator = SystemRandomNumberGenerator()
+        return unique(prefix: prefix, using: &generator)
+    }
+
+    static func unique(prefix: InstanceName, using generator: inout some RandomNumberGenerator) -> InstanceName {
+        let suffix = "-" + String(UInt64.random(in: 0 ... .max, using: &generator), radix: 36)
+        // Both are printable ASCII, of one byte a character.
+        return InstanceName(stringLiteral: prefix.rawValue.prefix(128 - suffix.utf8.count) + suffix)
+    }
 }
 
 /// The name of an ordered log of events; its IDs come from one sequence.

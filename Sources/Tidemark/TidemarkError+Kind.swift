@@ -1,0 +1,26 @@
+extension TidemarkError {
+    /// What a caller may do about an error.
+    public enum Kind: Hashable, Sendable {
+        /// The same call may succeed later: the database is busy or cannot be reached, or an ID was given up. An event
+        /// that was persisted all the same keeps its place when it is persisted again.
+        case tryAgain
+        /// The call asks for something that cannot be: another one may succeed.
+        case callerMistake
+        /// Trying again cannot help: somebody has to look.
+        case final
+    }
+
+    public var kind: Kind {
+        switch self {
+        case .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse, .storeUnavailable, .storeFull,
+            .writeLockHeld:
+            .tryAgain
+        case .invalidEvent, .notAMember, .unknownInstance, .unknownStream, .unknownConsumer, .notReached,
+            .unsuitableTransaction:
+            .callerMistake
+        case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .databaseWentBackwards,
+            .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
+            .final
+        }
+    }
+}
