@@ -35,6 +35,16 @@ final class Waiter<Value: Sendable>: Sendable {
         return true
     }
 
+    /// Whether somebody has decided, so that the next call of ``resolve(_:)`` will not.
+    var isResolved: Bool {
+        state.withLock { state in
+            switch state {
+            case .idle, .waiting: false
+            case .resolved, .taken: true
+            }
+        }
+    }
+
     /// The value, when it is there already.
     func takeIfResolved() -> Value? {
         state.withLock { state in
@@ -79,4 +89,33 @@ final class Waiter<Value: Sendable>: Sendable {
             resolve(cancelled)
         }
     }
+}
+
+/// The task's value. A caller that is cancelled does not wait for it any more; the task goes on, for it may be others'
+/// too.
+///
+/// - Throws: what the task throws, or `CancellationError`.
+func valueUnlessCancelled<Value: Sendable>(of task: Task<Value, any Error>) async throws -> Value {
+    let waiter = Waiter<Result<Value, any Error>>()
+    Task { _ = waiter.resolve(await task.result) }
+    return try await withTaskCancellationHandler {
+        try await waiter.value().get()
+    } onCancel: {
+        waiter.resolve(.failure(CancellationError()))
+    }
+}
+
+/// Runs `body` in a task of its own until the deadline at most: then it is cancelled and not waited for any more, and
+/// this returns nil. That the caller is cancelled changes nothing.
+func limited<Value: Sendable>(
+    until deadline: Duration, on time: TimeSource, _ body: @escaping @Sendable () async -> Value
+) async -> Value? {
+    let waiter = Waiter<Value?>()
+    let task = Task { _ = waiter.resolve(await body()) }
+    let timer = Task {
+        do { try await time.sleep(until: deadline) } catch { return }
+        if waiter.resolve(nil) { task.cancel() }
+    }
+    defer { timer.cancel() }
+    return await waiter.value()
 }

@@ -15,7 +15,8 @@ final class Reconciler: Sendable {
     private struct State {
         var begun = 0
         var running: Task<Int, any Error>?
-        var lastEnded: Duration?
+        /// When the last one ended that did not fail.
+        var lastSucceeded: Duration?
         var observations: [WriterObservation] = []
         /// The newest event that was read, by which the database is known again.
         var newestEvent: Delivered?
@@ -40,30 +41,34 @@ final class Reconciler: Sendable {
                 state.begun += 1
                 let number = state.begun
                 let task = Task {
-                    defer {
-                        ended()
+                    do {
+                        try await self.run()
+                    } catch {
+                        ended(succeeded: false)
+                        throw error
                     }
-                    try await self.run()
+                    ended(succeeded: true)
                     return number
                 }
                 state.running = task
                 return task
             }
             // One that was running already may have opened its snapshot before the call.
-            if try await task.value > ticket { return }
+            if try await valueUnlessCancelled(of: task) > ticket { return }
         }
     }
 
-    /// Reconciles unless that was done within the last `age`.
+    /// Reconciles unless that was done within the last `age`. An attempt that failed does not count: its error is for
+    /// everyone who needs to know.
     func reconcile(ifOlderThan age: Duration) async throws {
-        if let last = state.withLock({ $0.lastEnded }), time.now - last < age { return }
+        if let last = state.withLock({ $0.lastSucceeded }), time.now - last < age { return }
         try await reconcile()
     }
 
-    private func ended() {
+    private func ended(succeeded: Bool) {
         state.withLock { state in
             state.running = nil
-            state.lastEnded = time.now
+            if succeeded { state.lastSucceeded = time.now }
         }
     }
 
