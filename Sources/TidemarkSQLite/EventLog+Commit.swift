@@ -24,7 +24,8 @@ extension EventLog {
     /// `db` is best that of ``SQLiteEventStore/write(_:)``. A connection of the caller's own is one of the same file,
     /// whose main database it is, with `PRAGMA synchronous = FULL`: GRDB's `DatabasePool` sets it to NORMAL when it
     /// opens, after `prepareDatabase` has run, so that it is to be set in
-    /// `pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }` once. Without its turn among
+    /// `pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }` once; on macOS, where `fsync`
+    /// does not wait for the disk, with `PRAGMA fullfsync = ON` too. Without its turn among
     /// the writers it may wait long, or fail with `SQLITE_BUSY`, where others write without a pause.
     ///
     /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` for an ID that is not of a scope that runs, or was
@@ -90,6 +91,13 @@ private struct OwnTransaction {
                 "its connection has PRAGMA synchronous = \(synchronous), and a power cut may take back what it commits: "
                     + "set it to FULL before the transaction begins")
         }
+        #if canImport(Darwin)
+        guard try Query.first(db, "PRAGMA fullfsync", { $0.number(0) }) == 1 else {
+            throw unsuitable(
+                "its connection has PRAGMA fullfsync = OFF, and a power cut may take back what it commits on macOS: set it "
+                    + "to ON before the transaction begins")
+        }
+        #endif
         self.db = db
         self.store = store
     }

@@ -73,6 +73,8 @@ struct Opening: Sendable {
         let (schema, creates, readOnly) = (schema, configuration.createsDatabase, configuration.readOnly)
         // This runs before GRDB turns WAL on: a file that is refused stays as it is.
         options.prepareDatabase { db in
+            // Elsewhere than on macOS, where `fsync` leaves it to the disk when it writes, this changes nothing.
+            try db.execute(sql: "PRAGMA fullfsync = ON")
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
         }
         return try DatabasePool(path: file.path, configuration: options)

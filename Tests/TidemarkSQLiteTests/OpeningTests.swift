@@ -10,6 +10,9 @@ import Tidemark
         let folder = try TemporaryFolder()
         let store = try await folder.open()
         #expect(try await store.withWriter { try Int.fetchOne($0, sql: "PRAGMA synchronous") } == 2)
+        // What a sync is on macOS: its `fsync` does not wait for the disk.
+        #expect(try await store.withWriter { try Int.fetchOne($0, sql: "PRAGMA fullfsync") } == 1)
+        #expect(try await store.read { try Int.fetchOne($0, sql: "PRAGMA fullfsync") } == 1)
         #expect(try await store.withWriter { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
     }
 
