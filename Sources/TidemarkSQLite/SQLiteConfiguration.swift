@@ -14,8 +14,8 @@ public struct SQLiteConfiguration: Sendable {
     /// SQLite can read a file in WAL mode that it cannot write as long as its `-wal` and `-shm` files are there, which
     /// they are while a writer has it open.
     public var readOnly: Bool
-    /// How long a write waits for SQLite's write lock before it throws
-    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``.
+    /// How long a write waits, from when it was handed in, until it has its turn and SQLite's write lock, before it throws
+    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process.
     public var busyTimeout: Duration
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
     /// whoever is in front may be stopped.

@@ -61,7 +61,8 @@ extension SQLiteEventStore {
         _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
         let now = configuration.wallClockMilliseconds()
-        try await transact { db in
+        // What was delivered stays delivered, whoever has cancelled the reader meanwhile.
+        try await transact(mayBeWithdrawn: false) { db in
             try Schema.requireNewest(db, in: self.path)
             guard let row = try StreamRow.named(claim.stream, in: db), position <= row.sequence else {
                 throw TidemarkError.databaseWentBackwards(

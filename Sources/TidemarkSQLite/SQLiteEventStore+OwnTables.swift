@@ -16,7 +16,9 @@ extension SQLiteEventStore {
     public func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        try await keepingStatementErrors { try await transact(isOwn: true, StatementError.marking(body)) }
+        try await keepingStatementErrors {
+            try await transact(isOwn: true, mayBeWithdrawn: false, StatementError.marking(body))
+        }
     }
 
     /// Runs `body` in one snapshot, opened after the call, for tables of the user's own.

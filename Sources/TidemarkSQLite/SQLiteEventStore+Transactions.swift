@@ -1,23 +1,99 @@
 import GRDB
-import GRDBSQLite
+import Synchronization
 import Tidemark
 
 extension SQLiteEventStore {
+    /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
+    /// transaction is durable, and when it throws, nothing of it was written.
+    ///
     /// - Parameters:
-    ///   - waiting: whether SQLite's lock is waited for.
-    ///   - isOwn: whether the body is the user's: then GRDB is told when the transaction begins and ends, for those who
-    ///     observe it.
+    ///   - isOwn: whether the body is the user's. It never runs on its caller's thread.
+    ///   - mayRunHere: whether it may run on its caller's thread, as far as ``CallerThreadUse`` allows.
+    ///   - mayBeWithdrawn: whether it is taken out of the queue when its task is cancelled while it waits. What ends the
+    ///     work of a task that is cancelled is not: it has its deadline.
+    func transact<Value: Sendable>(
+        isOwn: Bool = false, mayRunHere: Bool = true, mayBeWithdrawn: Bool = true,
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        if !isOwn, mayRunHere, let here = transactHere(body) { return try here.get() }
+        // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
+        // the caller could not tell whether the commit was before that.
+        return try await queued(mayBeWithdrawn: mayBeWithdrawn) { continuation in
+            { begun in
+                let result = Result { try self.transaction(begun.get(), isOwn: isOwn, body) }
+                return { continuation.resume(with: result) }
+            }
+        }
+    }
+
+    /// Puts a job into the queue and waits for what it resumes the continuation with.
+    private func queued<Value: Sendable>(
+        mayBeWithdrawn: Bool, _ job: (CheckedContinuation<Value, any Error>) -> WriteQueue.Job
+    ) async throws -> Value {
+        let ticket = WriteTicket(writes)
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                ticket.number = writes.run(waited: WriteWait.before, job(continuation))
+                // A handler that came before found nothing to take out.
+                if mayBeWithdrawn, Task.isCancelled { ticket.withdraw() }
+            }
+        } onCancel: {
+            if mayBeWithdrawn { ticket.withdraw() }
+        }
+    }
+
+    /// Merges heartbeats that wait for their turn into one transaction, which goes before what users asked for: a
+    /// backlog must not have a healthy writer closed.
+    func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
+        let number = heartbeats.makeNumber()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let request = HeartbeatQueue.Request(number: number, beats: beats, continuation: continuation)
+                if heartbeats.add(request) {
+                    let job = writes.run(isUrgent: true) { begun in
+                        let write = HeartbeatWrite(
+                            store: self.path, now: self.configuration.wallClockMilliseconds(),
+                            processFile: self.processFile.name())
+                        self.heartbeats.write(write) { body in try self.transaction(begun.get(), body) }
+                        return {}
+                    }
+                    heartbeats.isScheduled(as: job)
+                }
+                if Task.isCancelled { withdrawHeartbeat(number) }
+            }
+        } onCancel: {
+            withdrawHeartbeat(number)
+        }
+    }
+
+    private func withdrawHeartbeat(_ number: Int) {
+        if let job = heartbeats.withdraw(number) { writes.withdraw(job) }
+    }
+
+    /// The writer's connection without a transaction, for tests.
+    func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await writes.withConnection(body)
+    }
+
+    /// Nil where the transaction has to wait, and did not run.
+    func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
+        writes.runHere { db in Result { try self.transaction(db, body) } }
+    }
+
+    /// Runs `body` in the transaction that has begun, and ends it.
+    ///
+    /// - Parameter isOwn: whether the body is the user's: then GRDB is told that the transaction ends, for those who
+    ///   observe it.
     func transaction<Value>(
-        _ db: Database, waiting: Bool = true, isOwn: Bool = false, _ body: (Database) throws -> Value
+        _ db: Database, isOwn: Bool = false, _ body: (Database) throws -> Value
     ) throws -> Value {
-        if writes.isReadOnly { throw TidemarkError.readOnly(store: path) }
         do {
-            if isOwn { try db.beginTransaction(.immediate) } else { try begin(db, waiting: waiting) }
             do {
                 try log.requireWhole(db)
                 let before = db.changedRows
                 let value = try body(db)
                 try requireInPlace()
+                // GRDB's own `commit` has its statement parsed each time.
                 if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
                 if db.changedRows != before {
                     try log.requireCommitted(db)
@@ -32,27 +108,7 @@ extension SQLiteEventStore {
             }
         } catch {
             try requireInPlace()
-            throw errors.tidemarkError(error, holder: { self.nameWriteLockHolder(db) })
-        }
-    }
-
-    /// Somebody has SQLite's lock: nothing was done.
-    struct LockNotFree: Error {}
-
-    /// - Throws: ``LockNotFree`` where it is not to be waited for.
-    private func begin(_ db: Database, waiting: Bool) throws {
-        // GRDB's own `beginTransaction` and `commit` have their statements parsed each time.
-        // Where there is no connection any more, the statement says so: SQLite itself does not look.
-        guard !waiting, let connection = db.sqliteConnection else {
-            try Query.run(db, "BEGIN IMMEDIATE")
-            return
-        }
-        sqlite3_busy_timeout(connection, 0)
-        defer { sqlite3_busy_timeout(connection, busyTimeoutMilliseconds) }
-        do {
-            try Query.run(db, "BEGIN IMMEDIATE")
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-            throw LockNotFree()
+            throw errors.tidemarkError(error)
         }
     }
 
@@ -60,25 +116,29 @@ extension SQLiteEventStore {
     /// is what leaves one whole file where the last one out only reads: such a connection cannot do it.
     func emptyLog() async {
         // Where it fails, everything is in the `-wal` still.
-        try? await withWriter { db in
-            guard let connection = db.sqliteConnection else { return }
-            sqlite3_busy_timeout(connection, 0)
-            defer { sqlite3_busy_timeout(connection, self.busyTimeoutMilliseconds) }
-            // First what others can write beside; the second one keeps them waiting, and has little left to do.
-            try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
-            try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+        try? await writes.withConnection { [lock] db in
+            try lock.withoutWaiting(db) {
+                // First what others can write beside; the second one keeps them waiting, and has little left to do.
+                try db.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)")
+                try db.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            }
         }
     }
+}
 
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameWriteLockHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_instances WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
+/// The place of a job in the queue, for whoever may take it out before it is known.
+private final class WriteTicket: Sendable {
+    private let writes: WriteQueue
+    private let value = Mutex<Int?>(nil)
+
+    init(_ writes: WriteQueue) { self.writes = writes }
+
+    var number: Int? {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
+    }
+
+    func withdraw() {
+        if let number { writes.withdraw(number) }
     }
 }

@@ -7,8 +7,9 @@ import Tidemark
 /// The embedded store: the events of several streams in one SQLite file, which all processes of a machine may share.
 ///
 /// Reads see a fresh snapshot each and never wait for a writer. Writes take turns, with those of other processes too,
-/// and are durable when they return (`synchronous=FULL`). A task that is cancelled does not stop a write that it began:
-/// the caller always learns what became of it.
+/// and are durable when they return (`synchronous=FULL`). Each waits for as long as
+/// ``SQLiteConfiguration/busyTimeout`` says, counted from when it was handed in. A task that is cancelled takes a write
+/// that waits out of the queue; it does not stop one that has begun: the caller always learns what became of it.
 public final class SQLiteEventStore: ImmediateEventStore {
     /// The database, absolute and without symbolic links.
     public var path: String { file.path }
@@ -20,12 +21,12 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
-    let busyTimeoutMilliseconds: Int32
     let errors: SQLiteErrors
     let files: OpenFiles
     private let pool: DatabasePool
+    let lock: WriteLock
     let writes: WriteQueue
-    private let heartbeats = HeartbeatQueue()
+    let heartbeats = HeartbeatQueue()
     let log: WriteAheadLog
     let processFile: ProcessFile
     let commits = Mutex(OwnCommits())
@@ -58,11 +59,16 @@ public final class SQLiteEventStore: ImmediateEventStore {
         file = opening.file
         self.files = files
         configuration = opening.configuration
-        busyTimeoutMilliseconds = Int32(clamping: Int64(opening.configuration.busyTimeout / .milliseconds(1)))
         errors = opening.errors
         self.pool = pool
         log = WriteAheadLog(ofDatabase: opening.file.path)
-        writes = WriteQueue(pool: pool, turn: turn, fairnessTimeout: opening.configuration.fairnessTimeout)
+        let lock = WriteLock(ofDatabase: opening.file.path, files: files, errors: opening.errors)
+        self.lock = lock
+        writes = WriteQueue(
+            pool: pool, store: opening.file.path, turn: turn, lock: lock,
+            limits: .init(
+                turn: min(opening.configuration.fairnessTimeout, opening.configuration.busyTimeout),
+                wait: opening.configuration.busyTimeout))
         processFile = ProcessFile(directory: opening.file.directory)
     }
 
@@ -73,6 +79,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// Whoever closes a database last, of all processes, leaves one whole file: everything is in it, and there is no
     /// `-wal` beside it.
     public func close() async {
+        // What waits has its deadline, and nothing more is taken.
         await writes.finish()
         try? await blocking { [self] in
             // Of two that close at the same time each would take the other for one that stays.
@@ -111,63 +118,6 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
     func requireInPlace() throws {
         guard files.areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
-    }
-
-    /// Runs `body` in a transaction of its own that has the write lock from the start; when this returns, the
-    /// transaction is durable, and when it throws, nothing of it was written.
-    ///
-    /// - Parameters:
-    ///   - isOwn: whether the body is the user's. It never runs on its caller's thread.
-    ///   - mayRunHere: whether it may run on its caller's thread, as far as ``CallerThreadUse`` allows.
-    func transact<Value: Sendable>(
-        isOwn: Bool = false, mayRunHere: Bool = true, _ body: @escaping @Sendable (Database) throws -> Value
-    ) async throws -> Value {
-        if !isOwn, mayRunHere, let here = transactHere(body) { return try here.get() }
-        // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
-        // the caller could not tell whether the commit was before that.
-        return try await withCheckedThrowingContinuation { continuation in
-            writes.run { db in
-                let result = Result { try self.transaction(db, isOwn: isOwn, body) }
-                return { continuation.resume(with: result) }
-            }
-        }
-    }
-
-    /// Merges heartbeats that wait for their turn into one transaction.
-    func writeHeartbeats(_ beats: [Heartbeat]) async throws -> [HeartbeatAnswer] {
-        try await withCheckedThrowingContinuation { continuation in
-            guard heartbeats.add(.init(beats: beats, continuation: continuation)) else { return }
-            writes.run { db in
-                let write = HeartbeatWrite(
-                    store: self.path, now: self.configuration.wallClockMilliseconds(),
-                    processFile: self.processFile.name())
-                self.heartbeats.write(write) { body in try self.transaction(db, body) }
-                return {}
-            }
-        }
-    }
-
-    /// The writer's connection without a transaction, for tests.
-    func withWriter<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            writes.run { db in
-                let result = Result { try body(db) }
-                return { continuation.resume(with: result) }
-            }
-        }
-    }
-
-    /// Nil where the transaction has to wait, and did not run.
-    func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
-        writes.runHere { db in
-            do {
-                return try .success(self.transaction(db, waiting: false, body))
-            } catch is LockNotFree {
-                return nil
-            } catch {
-                return .failure(error)
-            }
-        }
     }
 }
 

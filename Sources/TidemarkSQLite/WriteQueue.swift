@@ -11,95 +11,140 @@ import Tidemark
 /// from other tasks for as long as one transaction takes, of which the last one was quick, and never by a lock.
 ///
 /// The thread that waits for the turn is the one that writes: between the end of one process's transaction and the
-/// beginning of the next one's, one thread has to wake up and no more.
+/// beginning of the next one's, one thread has to wake up and no more. It waits for SQLite's lock too, once for all that
+/// wait; which of them has it is decided when it is there.
 final class WriteQueue: Sendable {
-    /// What it returns tells the callers, when the turn is over already: others need not wait for that.
-    typealias Transaction = @Sendable (Database) -> () -> Void
+    /// Runs in a transaction that has begun, and ends it; or is told why there is none. What it returns tells the callers,
+    /// when the turn is over already: others need not wait for that.
+    typealias Job = @Sendable (Result<Database, any Error>) -> () -> Void
+
+    struct Limits: Sendable {
+        /// How long a turn is waited for before it is done without.
+        var turn: Duration
+        /// How long a job may wait, from when it was handed in.
+        var wait: Duration
+    }
 
     private struct State {
-        var schedule = WriteSchedule<Transaction>()
+        var schedule = WriteSchedule<Job>()
         var callerThread = CallerThreadUse()
         var hasThread = false
         /// Whether somebody looks in a while whether the turn is overdue.
         var isWatched = false
+        /// Nothing is taken any more.
+        var isEnding = false
+        /// Those that wait until nothing is written or waits to be.
+        var idleWaiters: [CheckedContinuation<Void, Never>] = []
+
+        mutating func takeIdleWaiters() -> [CheckedContinuation<Void, Never>] {
+            guard schedule.isIdle, !idleWaiters.isEmpty else { return [] }
+            defer { idleWaiters = [] }
+            return idleWaiters
+        }
     }
 
     private let pool: DatabasePool
+    private let store: String
     /// Nil in a store that only reads.
     private let turn: WriteTurn?
-    private let fairnessTimeout: Duration
+    private let lock: WriteLock
+    private let limits: Limits
     private let state = Mutex(State())
     /// Signalled for each time that the thread may have something to do.
     private let woken = DispatchSemaphore(value: 0)
     private let now: @Sendable () -> Duration
 
     init(
-        pool: DatabasePool, turn: WriteTurn?, fairnessTimeout: Duration,
+        pool: DatabasePool, store: String, turn: WriteTurn?, lock: WriteLock, limits: Limits,
         now: @escaping @Sendable () -> Duration = SQLiteConfiguration.systemAwakeTime
     ) {
         self.pool = pool
+        self.store = store
         self.turn = turn
-        self.fairnessTimeout = fairnessTimeout
+        self.lock = lock
+        self.limits = limits
         self.now = now
     }
 
-    var isReadOnly: Bool { turn == nil }
-
-    /// - Parameter transaction: runs in this process's turn, or when that has not come in time.
-    func run(_ transaction: @escaping Transaction) {
-        let waits = state.withLock { state in
-            guard turn != nil, state.schedule.add(transaction) else { return false }
-            wakeThread(&state)
-            return true
+    /// - Parameters:
+    ///   - isUrgent: whether the job goes before those that are not.
+    ///   - waited: for how long it has waited already.
+    ///   - job: runs in this process's turn, or when that has not come in time.
+    /// - Returns: the number by which it can be taken out again.
+    @discardableResult
+    func run(isUrgent: Bool = false, waited: Duration = .zero, _ job: @escaping Job) -> Int {
+        guard turn != nil else {
+            job(.failure(TidemarkError.readOnly(store: store)))()
+            return 0
         }
-        if !waits { runWithoutTurn(transaction) }
+        let deadline = now() + limits.wait - waited
+        let added: (number: Int, start: WriteSchedule<Job>.Start)? = state.withLock { state in
+            if state.isEnding { return nil }
+            let added = state.schedule.add(job, deadline: deadline, isUrgent: isUrgent)
+            if added.start == .thread { wakeThread(&state) }
+            return added
+        }
+        guard let added else {
+            job(.failure(TidemarkError.storeUnavailable(store: store, problem: "it was closed")))()
+            return 0
+        }
+        if added.start == .withoutTurn { writeWithoutTurn() }
+        return added.number
+    }
+
+    /// Takes a job out of the queue and fails it with a `CancellationError`. Does nothing where its transaction has begun.
+    func withdraw(_ number: Int) {
+        let (job, idle) = state.withLock { state in (state.schedule.withdraw(number), state.takeIdleWaiters()) }
+        job?(.failure(CancellationError()))()
+        for waiter in idle { waiter.resume() }
     }
 
     /// Runs the transaction on this thread, if there is nothing to wait for and the last one was quick; nil where it did
     /// not run.
-    ///
-    /// - Parameter transaction: returns nil, and has done nothing, where SQLite's lock was not free.
-    func runHere<Value>(_ transaction: (Database) -> Value?) -> Value? {
+    func runHere<Value>(_ transaction: (Database) -> Result<Value, any Error>) -> Result<Value, any Error>? {
         guard let turn else { return nil }
         let mayBegin = state.withLock { state in
-            state.callerThread.mayBegin
+            state.callerThread.mayBegin && !state.isEnding
                 && state.schedule.beginHere(at: now(), takeIfFree: { turn.takeIfFree() })
         }
         guard mayBegin else { return nil }
         return pool.writeWithoutTransaction { db in
             let rowsBefore = db.changedRows
             let start = now()
-            let value = transaction(db)
+            let value: Result<Value, any Error>?
+            do {
+                value = try lock.takeIfFree(db) ? transaction(db) : nil
+            } catch {
+                value = .failure(error)
+            }
             let rows = db.changedRows - rowsBefore
-            state.withLock { state in
+            let idle = state.withLock { state in
                 let end = now()
                 state.callerThread.ranHere(for: end - start)
                 self.end(&state, at: end, rows: rows, onThread: false, turn)
+                return state.takeIdleWaiters()
             }
+            for waiter in idle { waiter.resume() }
             return value
         }
     }
 
-    /// Waits for what is under way.
-    func finish() async {
-        if state.withLock({ $0.schedule.isIdle }) { return }
-        await withCheckedContinuation { continuation in
-            run { _ in { continuation.resume() } }
+    /// The connection that writes, without a turn and without a transaction.
+    func withConnection<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { db in continuation.resume(with: Result { try body(db) }) }
         }
     }
 
-    private func runWithoutTurn(_ transaction: @escaping Transaction) {
-        pool.asyncWriteWithoutTransaction { [self] db in
-            let start = now()
-            let tell = transaction(db)
-            // Before the callers hear of it: what they write next may run on their own threads.
-            if turn != nil {
-                state.withLock { state in
-                    state.callerThread.ranElsewhere(for: now() - start)
-                    state.schedule.endWithoutTurn()
-                }
+    /// Takes nothing more, and waits for what was taken: for as long as a job may wait, and the last transaction takes.
+    func finish() async {
+        await withCheckedContinuation { continuation in
+            let isIdle = state.withLock { state in
+                state.isEnding = true
+                if !state.schedule.isIdle { state.idleWaiters.append(continuation) }
+                return state.schedule.isIdle
             }
-            tell()
+            if isIdle { continuation.resume() }
         }
     }
 
@@ -108,6 +153,57 @@ final class WriteQueue: Sendable {
         let end = state.schedule.end(at: now, rows: rows, onThread: onThread) { turn.isWanted }
         if end.releasesTurn { turn.release() }
         if end.wakesThread { wakeThread(&state) }
+    }
+
+    // MARK: Waiting for SQLite's lock
+
+    /// How long to wait before SQLite's lock is tried again, the first times, as its own busy handler does; then as long
+    /// as the last of them.
+    private static let delays: [Double] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100].map { $0 / 1000 }
+
+    /// Waits for SQLite's lock for as long as somebody needs it, and runs the job that is next then. Jobs that have
+    /// waited for long enough fail meanwhile. Blocks its thread. What it returns tells the callers.
+    private func writeNext(_ db: Database) -> () -> Void {
+        var tries = 0
+        while true {
+            do {
+                if try lock.takeIfFree(db) {
+                    if let job = state.withLock({ $0.schedule.takeNext() }) { return job(.success(db)) }
+                    // All of them have gone. A transaction without a change leaves nothing, however it ends.
+                    try db.rollback()
+                    return {}
+                }
+            } catch {
+                let job = state.withLock { $0.schedule.takeNext() }
+                return job?(.failure(error)) ?? {}
+            }
+            let now = now()
+            let (expired, next) = state.withLock { state in
+                (state.schedule.takeExpired(at: now), state.schedule.earliestDeadline)
+            }
+            if !expired.isEmpty {
+                let error = lock.heldError(db)
+                for job in expired { job(.failure(error))() }
+            }
+            guard let next else { return {} }
+            Thread.sleep(forTimeInterval: min(Self.delays[min(tries, Self.delays.count - 1)], (next - now).inSeconds))
+            tries += 1
+        }
+    }
+
+    private func writeWithoutTurn() {
+        pool.asyncWriteWithoutTransaction { [self] db in
+            let start = now()
+            let tell = writeNext(db)
+            // Before the callers hear of it: what they write next may run on their own threads.
+            let (goesOn, idle) = state.withLock { state in
+                state.callerThread.ranElsewhere(for: now() - start)
+                return (state.schedule.endWithoutTurn(), state.takeIdleWaiters())
+            }
+            if goesOn { writeWithoutTurn() }
+            tell()
+            for waiter in idle { waiter.resume() }
+        }
     }
 
     // MARK: The thread
@@ -135,20 +231,20 @@ final class WriteQueue: Sendable {
             switch step {
             case .releaseTurn:
                 break
-            case .write(let transaction):
-                write(transaction, turn)
+            case .write:
+                write(turn)
             case .takeTurn:
                 if !turn.takeIfFree() {
                     watch()
                     // `flock` has no time limit: what waits too long is written without, by another thread.
                     turn.take()
                 }
-                let transaction = state.withLock { state in
-                    let transaction = state.schedule.tookTurn(at: now())
-                    if transaction == nil { turn.release() }
-                    return transaction
+                let writes = state.withLock { state in
+                    let writes = state.schedule.tookTurn(at: now())
+                    if !writes { turn.release() }
+                    return writes
                 }
-                if let transaction { write(transaction, turn) }
+                if writes { write(turn) }
             case .wait(let end):
                 let limit = end.map { $0 - now() } ?? Self.idleTime
                 if woken.wait(timeout: .now() + limit.inSeconds) == .success || end != nil { break }
@@ -157,27 +253,29 @@ final class WriteQueue: Sendable {
         }
     }
 
-    private func write(_ transaction: Transaction, _ turn: WriteTurn) {
-        let tell = pool.writeWithoutTransaction { db in
+    private func write(_ turn: WriteTurn) {
+        let (tell, idle) = pool.writeWithoutTransaction { db in
             let rowsBefore = db.changedRows
             let start = now()
-            let tell = transaction(db)
+            let tell = writeNext(db)
             let rows = db.changedRows - rowsBefore
             // Before the callers hear of it: what they write next may run on their own threads.
-            state.withLock { state in
+            let idle = state.withLock { state in
                 let end = now()
                 state.callerThread.ranElsewhere(for: end - start)
                 self.end(&state, at: end, rows: rows, onThread: true, turn)
+                return state.takeIdleWaiters()
             }
-            return tell
+            return (tell, idle)
         }
         tell()
+        for waiter in idle { waiter.resume() }
     }
 
     private func isDone() -> Bool {
         state.withLock { state in
             // Something that came meanwhile has been or will be signalled, and counts on this thread.
-            guard state.schedule.isIdle else { return false }
+            guard state.schedule.needsNoThread else { return false }
             state.hasThread = false
             return true
         }
@@ -190,7 +288,7 @@ final class WriteQueue: Sendable {
             defer { state.isWatched = true }
             return !state.isWatched
         }
-        if isFirst { look(after: fairnessTimeout) }
+        if isFirst { look(after: limits.turn) }
     }
 
     /// One look at a time, for whatever turn is waited for then: to look after each of them would cost each of them.
@@ -198,14 +296,13 @@ final class WriteQueue: Sendable {
         // While something waits the thread holds the queue.
         DispatchQueue.global().asyncAfter(deadline: .now() + delay.inSeconds) { [weak self] in
             guard let self else { return }
-            let waited = state.withLock { state in
-                let (overdue, waited) = state.schedule.overdue(at: now(), limit: fairnessTimeout)
+            let (begins, waited) = state.withLock { state in
+                let (begins, waited) = state.schedule.overdue(at: now(), limit: limits.turn)
                 state.isWatched = waited != nil
-                // Under the lock: nothing that comes later, such as the end of the store, gets in front of them.
-                for transaction in overdue { runWithoutTurn(transaction) }
-                return waited
+                return (begins, waited)
             }
-            if let waited { look(after: fairnessTimeout - waited) }
+            if begins { writeWithoutTurn() }
+            if let waited { look(after: limits.turn - waited) }
         }
     }
 }

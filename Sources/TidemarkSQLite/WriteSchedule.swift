@@ -5,6 +5,9 @@ import DequeModule
 ///
 /// The process has one thread that waits for turns. With a turn it writes what waits; then the turn may be kept for a
 /// moment, for what follows at once, see ``TurnLength``. What follows may run on the thread of its own caller.
+///
+/// A job is in the queue until its transaction has begun: it is chosen when SQLite's lock is there, and until then its
+/// caller may take it back, or its deadline may pass. So one wait for the lock serves all that wait.
 struct WriteSchedule<Job> {
     private enum Turn {
         /// There is none, and the thread does not wait for one.
@@ -13,42 +16,105 @@ struct WriteSchedule<Job> {
         case asked(since: Duration)
         /// It did not come in time: whoever has it is likely stopped. Until it comes everything is written without.
         case overdue
-        /// It is used by a transaction.
+        /// It is used by a transaction, or by a wait for SQLite's lock.
         case held(TurnLength)
         /// It is between two transactions.
         case kept(TurnLength, until: Duration)
     }
 
+    private struct Waiting {
+        let number: Int
+        let deadline: Duration
+        let job: Job
+    }
+
     private var turn = Turn.none
-    private var waiting: Deque<Job> = []
-    /// How many are written, or are about to be, without a turn.
-    private var withoutTurn = 0
+    /// Those that go before all others.
+    private var urgent: Deque<Waiting> = []
+    private var ordinary: Deque<Waiting> = []
+    /// Whether something is written, or is about to be, without a turn: one job at a time.
+    private var isWritingWithout = false
+    private var lastNumber = 0
+
+    /// Whether no job waits to be written.
+    var isEmpty: Bool { urgent.isEmpty && ordinary.isEmpty }
 
     /// Whether nothing is written or waits to be.
     var isIdle: Bool {
-        guard waiting.isEmpty, withoutTurn == 0 else { return false }
-        switch turn {
-        case .none, .overdue, .kept: return true
-        case .asked, .held: return false
-        }
+        if case .held = turn { return false }
+        return isEmpty && !isWritingWithout
     }
 
-    /// Puts the job last in the queue. False where it is to be written at once, without a turn; then
-    /// ``endWithoutTurn()`` follows.
-    mutating func add(_ job: Job) -> Bool {
-        if case .overdue = turn {
-            withoutTurn += 1
-            return false
+    /// Whether the thread may end: what comes later wakes another. Not while a turn is kept, which it has to give back.
+    var needsNoThread: Bool {
+        if case .none = turn { return isEmpty }
+        return false
+    }
+
+    // MARK: The queue
+
+    enum Start: Hashable {
+        /// Wake the thread.
+        case thread
+        /// Begin to write without a turn; ``endWithoutTurn()`` follows.
+        case withoutTurn
+        /// Whoever writes without a turn goes on with it.
+        case nothing
+    }
+
+    /// Puts the job last in the queue, or last of those that go before all others.
+    mutating func add(_ job: Job, deadline: Duration, isUrgent: Bool = false) -> (number: Int, start: Start) {
+        lastNumber += 1
+        let waiting = Waiting(number: lastNumber, deadline: deadline, job: job)
+        if isUrgent { urgent.append(waiting) } else { ordinary.append(waiting) }
+        guard case .overdue = turn else { return (lastNumber, .thread) }
+        defer { isWritingWithout = true }
+        return (lastNumber, isWritingWithout ? .nothing : .withoutTurn)
+    }
+
+    /// Takes a job out of the queue that nobody waits for any more; nil where its transaction has begun.
+    mutating func withdraw(_ number: Int) -> Job? {
+        Self.remove(number, from: &ordinary) ?? Self.remove(number, from: &urgent)
+    }
+
+    /// SQLite's lock is there: the job whose transaction begins with it. Nil where none waits any more.
+    mutating func takeNext() -> Job? {
+        (urgent.popFirst() ?? ordinary.popFirst())?.job
+    }
+
+    /// Takes the jobs out of the queue that have waited for long enough.
+    mutating func takeExpired(at now: Duration) -> [Job] {
+        func take(from queue: inout Deque<Waiting>) -> [Job] {
+            guard queue.contains(where: { $0.deadline <= now }) else { return [] }
+            let expired = queue.filter { $0.deadline <= now }
+            queue.removeAll { $0.deadline <= now }
+            return expired.map(\.job)
         }
-        waiting.append(job)
-        return true
+        return take(from: &urgent) + take(from: &ordinary)
+    }
+
+    /// When the next of those that wait will have waited for long enough.
+    var earliestDeadline: Duration? {
+        (urgent.lazy.map(\.deadline).min()).map { min($0, ordinary.lazy.map(\.deadline).min() ?? $0) }
+            ?? ordinary.lazy.map(\.deadline).min()
+    }
+
+    /// Numbers ascend, so that many who leave at once do not look at everybody.
+    private static func remove(_ number: Int, from queue: inout Deque<Waiting>) -> Job? {
+        var low = 0
+        var high = queue.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if queue[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low < queue.count && queue[low].number == number ? queue.remove(at: low).job : nil
     }
 
     // MARK: The thread
 
-    enum Step {
-        /// The turn is there; ``end(at:rows:isWanted:)`` follows.
-        case write(Job)
+    enum Step: Hashable {
+        /// The turn is there: wait for SQLite's lock and write; ``end(at:rows:isWanted:)`` follows.
+        case write
         /// Wait for the turn; ``tookTurn(at:)`` follows.
         case takeTurn
         /// Give the turn back, and ask again.
@@ -62,7 +128,7 @@ struct WriteSchedule<Job> {
         case .asked, .overdue:
             preconditionFailure("the thread waits for its turn")
         case .none:
-            if waiting.isEmpty { return .wait(until: nil) }
+            if isEmpty { return .wait(until: nil) }
             turn = .asked(since: now)
             return .takeTurn
         case .held:
@@ -74,35 +140,43 @@ struct WriteSchedule<Job> {
                 turn = .none
                 return .releaseTurn
             }
-            if !waiting.isEmpty {
+            if !isEmpty {
                 turn = .held(length.withTransaction(at: now))
-                return .write(waiting.removeFirst())
+                return .write
             }
             return .wait(until: end)
         }
     }
 
-    /// The turn is there. Nil where it is to be given back: it came too late.
-    mutating func tookTurn(at now: Duration) -> Job? {
-        defer { if case .overdue = turn { turn = .none } }
-        guard case .asked = turn else { return nil }
+    /// The turn is there. Whether something is to be written with it: ``end(at:rows:isWanted:)`` follows. Otherwise it is
+    /// to be given back: it came too late, or nothing waits any more.
+    mutating func tookTurn(at now: Duration) -> Bool {
+        guard case .asked = turn, !isEmpty else {
+            turn = .none
+            return false
+        }
         turn = .held(TurnLength(at: now))
-        return waiting.removeFirst()
+        return true
     }
 
-    /// What is to be written without a turn, if the thread has waited for it for as long as `limit`; otherwise how long
-    /// it has waited, and nil if it does not.
-    mutating func overdue(at now: Duration, limit: Duration) -> (jobs: [Job], waited: Duration?) {
-        guard case .asked(let since) = turn else { return ([], nil) }
-        guard now - since >= limit else { return ([], now - since) }
+    /// Whether the thread has waited for its turn for as long as `limit`, so that it is done without from now on, and
+    /// whether to begin with that; ``endWithoutTurn()`` follows then. Otherwise how long it has waited, and nil if it does
+    /// not wait.
+    mutating func overdue(at now: Duration, limit: Duration) -> (begins: Bool, waited: Duration?) {
+        guard case .asked(let since) = turn else { return (false, nil) }
+        guard now - since >= limit else { return (false, now - since) }
         turn = .overdue
-        withoutTurn += waiting.count
-        defer { waiting = [] }
-        return (Array(waiting), nil)
+        let begins = !isEmpty && !isWritingWithout
+        if begins { isWritingWithout = true }
+        return (begins, nil)
     }
 
-    /// A transaction without a turn is over.
-    mutating func endWithoutTurn() { withoutTurn -= 1 }
+    /// A transaction without a turn is over. Whether to go on with another.
+    mutating func endWithoutTurn() -> Bool {
+        if case .overdue = turn, !isEmpty { return true }
+        isWritingWithout = false
+        return false
+    }
 
     // MARK: Other threads
 
@@ -110,7 +184,7 @@ struct WriteSchedule<Job> {
     ///
     /// - Parameter takeIfFree: takes the turn, if it is free.
     mutating func beginHere(at now: Duration, takeIfFree: () -> Bool) -> Bool {
-        guard waiting.isEmpty, withoutTurn == 0 else { return false }
+        guard isEmpty, !isWritingWithout else { return false }
         switch turn {
         case .asked, .overdue, .held: return false
         case .none:
@@ -132,7 +206,7 @@ struct WriteSchedule<Job> {
         var wakesThread: Bool
     }
 
-    /// A transaction is over that had the turn.
+    /// A transaction is over that had the turn, or a wait for SQLite's lock after which there was none.
     ///
     /// - Parameters:
     ///   - rows: how many it changed.
@@ -145,6 +219,6 @@ struct WriteSchedule<Job> {
             return End(releasesTurn: false, wakesThread: !onThread)
         }
         turn = .none
-        return End(releasesTurn: true, wakesThread: !onThread && !waiting.isEmpty)
+        return End(releasesTurn: true, wakesThread: !onThread && !isEmpty)
     }
 }

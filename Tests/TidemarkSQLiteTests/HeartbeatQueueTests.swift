@@ -19,7 +19,9 @@ import Tidemark
                 group.addTask {
                     await #expect(throws: unknown) {
                         try await withCheckedThrowingContinuation { continuation in
-                            if queue.add(.init(beats: [beat], continuation: continuation)) { scheduled.add() }
+                            let request = HeartbeatQueue.Request(
+                                number: queue.makeNumber(), beats: [beat], continuation: continuation)
+                            if queue.add(request) { scheduled.add() }
                         }
                     }
                 }
@@ -40,11 +42,38 @@ import Tidemark
         for _ in 0..<2 {
             await #expect(throws: TidemarkError.readOnly(store: "x.db")) {
                 try await withCheckedThrowingContinuation { continuation in
-                    #expect(queue.add(.init(beats: [], continuation: continuation)))
+                    #expect(queue.add(.init(number: queue.makeNumber(), beats: [], continuation: continuation)))
                     queue.write(HeartbeatWrite(store: "x.db", now: 0, processFile: nil)) { _ in
                         throw TidemarkError.readOnly(store: "x.db")
                     }
                 }
+            }
+        }
+    }
+
+    @Test func `a beat that is cancelled leaves the queue, and the last one takes the write with it`() async throws {
+        let queue = HeartbeatQueue()
+        await withTaskGroup { group in
+            for number in 1...2 {
+                group.addTask {
+                    await #expect(throws: CancellationError.self) {
+                        try await withCheckedThrowingContinuation { continuation in
+                            _ = queue.add(.init(number: number, beats: [], continuation: continuation))
+                        }
+                    }
+                }
+            }
+            while queue.count < 2 { await Task.yield() }
+            queue.isScheduled(as: 7)
+            #expect(queue.withdraw(1) == nil)
+            #expect(queue.withdraw(2) == 7)
+            #expect(queue.withdraw(2) == nil)
+        }
+        await #expect(throws: CancellationError.self) {
+            try await withCheckedThrowingContinuation { continuation in
+                #expect(queue.add(.init(number: 3, beats: [], continuation: continuation)), "another is scheduled")
+                queue.isScheduled(as: 8)
+                #expect(queue.withdraw(3) == 8)
             }
         }
     }

@@ -171,14 +171,12 @@ import Tidemark
         #expect(try await folder.open().all().count == 1)
     }
 
-    /// On a quick disk transactions do not wait, and run on their caller's thread.
-    @Test(arguments: [true, false])
-    func `a transaction of a store that was closed is refused, whether or not it may wait`(mayWait: Bool) async throws {
+    @Test func `a transaction of a store that was closed is refused where it begins, too`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
         await store.close()
         let error = await #expect(throws: TidemarkError.self) {
-            try await store.withWriter { db in try store.transaction(db, waiting: mayWait) { _ in } }
+            try await store.withWriter { db in try store.lock.takeIfFree(db) }
         }
         #expect(error?.isUnavailable == true)
     }

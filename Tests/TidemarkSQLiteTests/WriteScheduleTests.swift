@@ -9,7 +9,7 @@ import Testing
         let schedule = Schedule()
         #expect(schedule.isIdle)
         #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
-        for job in ["a", "b"] { #expect(schedule.add(job)) }
+        for job in ["a", "b"] { #expect(schedule.add(job) == .thread) }
         #expect(!schedule.isIdle)
         for job in ["a", "b"] {
             #expect(schedule.nextStep(at: .zero) == .takeTurn)
@@ -39,7 +39,7 @@ import Testing
     @Test func `what comes while a caller writes is left to the thread`() {
         let schedule = Schedule()
         #expect(schedule.beginHere(at: .zero, isFree: true))
-        #expect(schedule.add("a"))
+        #expect(schedule.add("a") == .thread)
         #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
         #expect(
             schedule.end(at: .zero, rows: 1, onThread: false, isWanted: false)
@@ -68,8 +68,9 @@ import Testing
             #expect(end.wakesThread == !isOnThread)
             #expect(schedule.nextStep(at: now) == .wait(until: now + .microseconds(400) / TurnLength.waitFraction))
             if onThread {
-                #expect(schedule.add("next"))
-                #expect(schedule.nextStep(at: now) == .write("next"))
+                #expect(schedule.add("next") == .thread)
+                #expect(schedule.nextStep(at: now) == .write)
+                #expect(schedule.takeNext() == "next")
             } else {
                 isOnThread = false
                 #expect(schedule.beginHere(at: now, isFree: false))
@@ -88,7 +89,7 @@ import Testing
         _ = schedule.tookTurn(at: .zero)
         _ = schedule.end(at: .microseconds(400), rows: Self.large, onThread: true, isWanted: true)
         #expect(!schedule.beginHere(at: .microseconds(500), isFree: false))
-        #expect(schedule.add("late"))
+        #expect(schedule.add("late") == .thread)
         #expect(schedule.nextStep(at: .microseconds(500)) == .releaseTurn)
         #expect(schedule.nextStep(at: .microseconds(500)) == .takeTurn)
         #expect(schedule.tookTurn(at: .microseconds(900)) == "late")
@@ -125,7 +126,8 @@ import Testing
         #expect(
             schedule.end(at: .microseconds(400), rows: Self.large, onThread: false, isWanted: true)
                 == .init(releasesTurn: false, wakesThread: true))
-        #expect(schedule.nextStep(at: .microseconds(400)) == .write("a"))
+        #expect(schedule.nextStep(at: .microseconds(400)) == .write)
+        #expect(schedule.takeNext() == "a")
     }
 
     // MARK: A turn that does not come
@@ -133,36 +135,47 @@ import Testing
     //  thread                     another thread             callers
     //                                                        add a, b
     //  asks for the turn
-    //                             overdue: a, b
-    //                                                        add c: at once
+    //                             overdue: writes a
+    //                                                        add c
+    //                             goes on with b, c
+    //                                                        add d: begins again
     //  the turn comes: too late
-    //                                                        add d
+    //                                                        add e
+    //                             has written d
     //  asks for the turn
-    @Test func `without a turn that is overdue everything is written, until it comes`() {
+    @Test func `without a turn that is overdue everything is written, one after the other, until it comes`() {
         let schedule = Schedule()
         for job in ["a", "b"] { _ = schedule.add(job) }
         #expect(schedule.nextStep(at: .seconds(1)) == .takeTurn)
-        #expect(schedule.overdue(at: .seconds(1.5), limit: .seconds(1)) == (jobs: [], waited: .seconds(0.5)))
-        #expect(schedule.overdue(at: .seconds(2), limit: .seconds(1)) == (jobs: ["a", "b"], waited: nil))
+        #expect(schedule.overdue(at: .seconds(1.5), limit: .seconds(1)) == (begins: false, waited: .seconds(0.5)))
+        #expect(schedule.overdue(at: .seconds(2), limit: .seconds(1)) == (begins: true, waited: nil))
         #expect(!schedule.isIdle)
-        #expect(!schedule.add("c"))
+        #expect(schedule.takeNext() == "a")
+        #expect(schedule.add("c") == .nothing)
         #expect(!schedule.beginHere(at: .seconds(2), isFree: true))
-        for _ in 0..<3 { schedule.endWithoutTurn() }
+        for job in ["b", "c"] {
+            #expect(schedule.endWithoutTurn())
+            #expect(schedule.takeNext() == job)
+        }
+        #expect(!schedule.endWithoutTurn())
         #expect(schedule.isIdle)
         #expect(!schedule.beginHere(at: .seconds(2), isFree: true), "the thread may get the turn at any moment")
+        #expect(schedule.add("d") == .withoutTurn)
+        #expect(schedule.takeNext() == "d")
         #expect(schedule.tookTurn(at: .seconds(3)) == nil)
-        #expect(schedule.add("d"))
+        #expect(schedule.add("e") == .thread)
+        #expect(!schedule.endWithoutTurn(), "it is the thread's")
         #expect(schedule.nextStep(at: .seconds(3)) == .takeTurn)
-        #expect(schedule.tookTurn(at: .seconds(3)) == "d")
+        #expect(schedule.tookTurn(at: .seconds(3)) == "e")
     }
 
     @Test func `nothing is overdue that nobody waits for`() {
         let schedule = Schedule()
-        #expect(schedule.overdue(at: .seconds(9), limit: .zero) == (jobs: [], waited: nil))
+        #expect(schedule.overdue(at: .seconds(9), limit: .zero) == (begins: false, waited: nil))
         _ = schedule.add("a")
         _ = schedule.nextStep(at: .seconds(9))
         #expect(schedule.tookTurn(at: .seconds(9)) == "a")
-        #expect(schedule.overdue(at: .seconds(99), limit: .zero) == (jobs: [], waited: nil))
+        #expect(schedule.overdue(at: .seconds(99), limit: .zero) == (begins: false, waited: nil))
     }
 
     @Test func `none runs on its caller's thread while others are written without a turn`() {
@@ -170,10 +183,56 @@ import Testing
         _ = schedule.add("a")
         _ = schedule.nextStep(at: .zero)
         _ = schedule.overdue(at: .zero, limit: .zero)
+        #expect(schedule.takeNext() == "a")
         #expect(schedule.tookTurn(at: .zero) == nil)
         #expect(!schedule.beginHere(at: .zero, isFree: true))
-        schedule.endWithoutTurn()
+        #expect(!schedule.endWithoutTurn())
         #expect(schedule.beginHere(at: .zero, isFree: true))
+    }
+
+    // MARK: What waits for SQLite's lock
+
+    @Test func `what is urgent goes before what was there, and after what was urgent before`() {
+        let schedule = Schedule()
+        for job in ["a", "b"] { _ = schedule.add(job) }
+        for job in ["beat", "other beat"] { _ = schedule.add(job, isUrgent: true) }
+        #expect((0..<5).map { _ in schedule.takeNext() } == ["beat", "other beat", "a", "b", nil])
+    }
+
+    @Test func `each job has a deadline of its own, and those that were given back are gone`() {
+        let schedule = Schedule()
+        let numbers = (1...6).map { schedule.number("\($0)", deadline: .seconds($0)) }
+        #expect(schedule.earliestDeadline == .seconds(1))
+        #expect(schedule.withdraw(numbers[1]) == "2")
+        #expect(schedule.withdraw(numbers[1]) == nil)
+        #expect(schedule.takeExpired(at: .seconds(3)) == ["1", "3"])
+        #expect(schedule.withdraw(numbers[2]) == nil)
+        #expect(schedule.earliestDeadline == .seconds(4))
+        #expect(schedule.takeNext() == "4")
+        #expect(schedule.withdraw(numbers[3]) == nil, "it has begun")
+        #expect(schedule.takeExpired(at: .seconds(9)) == ["5", "6"])
+        #expect(schedule.earliestDeadline == nil && schedule.isIdle)
+    }
+
+    @Test func `a turn that comes when all have gone is given back`() {
+        let schedule = Schedule()
+        let number = schedule.number("a", deadline: .seconds(1))
+        #expect(schedule.nextStep(at: .zero) == .takeTurn)
+        #expect(schedule.withdraw(number) == "a")
+        #expect(schedule.tookTurn(at: .zero) == nil)
+        #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
+    }
+
+    @Test func `the thread does not end while a turn is kept, which it has to give back`() {
+        let schedule = Schedule()
+        #expect(schedule.needsNoThread)
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+        #expect(schedule.nextStep(at: .zero) == .wait(until: nil))
+        _ = schedule.end(at: .microseconds(400), rows: Self.large, onThread: false, isWanted: true)
+        // The thread has waited for its time, and did not see that it was woken.
+        #expect(schedule.isIdle && !schedule.needsNoThread)
+        #expect(schedule.nextStep(at: .microseconds(500)) == .releaseTurn)
+        #expect(schedule.needsNoThread)
     }
 }
 
@@ -182,19 +241,24 @@ private final class Schedule {
     private var schedule = WriteSchedule<String>()
 
     var isIdle: Bool { schedule.isIdle }
-    func add(_ job: String) -> Bool { schedule.add(job) }
+    var needsNoThread: Bool { schedule.needsNoThread }
+    var earliestDeadline: Duration? { schedule.earliestDeadline }
+    func add(_ job: String, isUrgent: Bool = false) -> WriteSchedule<String>.Start {
+        schedule.add(job, deadline: .seconds(1000), isUrgent: isUrgent).start
+    }
+    func number(_ job: String, deadline: Duration) -> Int { schedule.add(job, deadline: deadline).number }
+    func withdraw(_ number: Int) -> String? { schedule.withdraw(number) }
+    func takeNext() -> String? { schedule.takeNext() }
+    func takeExpired(at now: Duration) -> [String] { schedule.takeExpired(at: now) }
     func nextStep(at now: Duration) -> WriteSchedule<String>.Step { schedule.nextStep(at: now) }
-    func tookTurn(at now: Duration) -> String? { schedule.tookTurn(at: now) }
-    func overdue(at now: Duration, limit: Duration) -> (jobs: [String], waited: Duration?) {
+    /// The job that is written then.
+    func tookTurn(at now: Duration) -> String? { schedule.tookTurn(at: now) ? schedule.takeNext() : nil }
+    func overdue(at now: Duration, limit: Duration) -> (begins: Bool, waited: Duration?) {
         schedule.overdue(at: now, limit: limit)
     }
-    func endWithoutTurn() { schedule.endWithoutTurn() }
+    func endWithoutTurn() -> Bool { schedule.endWithoutTurn() }
     func beginHere(at now: Duration, isFree: Bool) -> Bool { schedule.beginHere(at: now) { isFree } }
     func end(at now: Duration, rows: Int, onThread: Bool, isWanted: Bool) -> WriteSchedule<String>.End {
         schedule.end(at: now, rows: rows, onThread: onThread) { isWanted }
     }
-}
-
-extension WriteSchedule<String>.Step: Equatable {
-    public static func == (one: Self, two: Self) -> Bool { "\(one)" == "\(two)" }
 }
