@@ -9,24 +9,38 @@ import Tidemark
 
 extension SQLiteEventStore {
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        let joined = try await transact { db in try self.join(stream, as: instance, in: db) }
+        let nonce = Int64.random(in: 1 ... .max)
+        let joined = try await transact { db in try self.join(stream, as: instance, nonce: nonce, in: db) }
         commits.withLock { $0.joined(stream, as: instance) }
         return joined
     }
 
-    public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
+    public func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined {
         let joined = try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             if case .taken(let holder) = try state.standing(of: writer) {
-                throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+                // Its own: it has joined already, and has not heard of it.
+                guard try Self.nonce(of: state, in: db) == nonce else {
+                    throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+                }
+                if state.isMember {
+                    let membership = try self.existing(stream, in: db).membership(db)
+                    return Joined(writer: holder, membership: membership, position: state.position)
+                }
             }
-            return try self.join(stream, as: writer.instance, in: db)
+            return try self.join(stream, as: writer.instance, nonce: nonce, in: db)
         }
         commits.withLock { $0.joined(stream, as: writer.instance) }
         return joined
     }
 
-    private func join(_ stream: StreamName, as instance: InstanceName, in db: Database) throws -> Joined {
+    private static func nonce(of state: WriterState, in db: Database) throws -> Int64? {
+        try Query.first(db, "SELECT nonce FROM tidemark_instances WHERE writer = ?", state.writerRow) { $0.number(0) }
+    }
+
+    private func join(
+        _ stream: StreamName, as instance: InstanceName, nonce: Int64, in db: Database
+    ) throws -> Joined {
         let now = configuration.wallClockMilliseconds()
         let row = try makeStream(stream, in: db)
         let position = try Self.consistentSequence(row, in: db)
@@ -35,14 +49,15 @@ extension SQLiteEventStore {
             """
             INSERT INTO tidemark_instances
                 (stream, instance, epoch, nonce, is_member, position, heartbeat_at, process_id, process_file)
-            SELECT ?1, ?2, forgotten_epoch + 1, random() & 0x7fffffffffffffff, 1, ?3, ?4, ?5, ?6
+            SELECT ?1, ?2, forgotten_epoch + 1, ?7, 1, ?3, ?4, ?5, ?6
             FROM tidemark_streams WHERE stream = ?1
             ON CONFLICT (stream, instance) DO UPDATE SET
-                epoch = epoch + 1, nonce = excluded.nonce, is_member = 1, left_at = NULL, position = excluded.position, is_closed = 0,
-                heartbeat = heartbeat + 1, heartbeat_at = excluded.heartbeat_at, in_flight = 0,
+                epoch = epoch + 1, nonce = excluded.nonce, is_member = 1, left_at = NULL,
+                position = excluded.position, is_closed = 0, heartbeat = heartbeat + 1,
+                heartbeat_at = excluded.heartbeat_at, in_flight = 0,
                 lowest_in_flight = NULL, in_flight_since = NULL, process_id = excluded.process_id,
                 process_file = excluded.process_file
-            """, row.row, instance, position, now, Int(getpid()), processFile.name())
+            """, row.row, instance, position, now, Int(getpid()), processFile.name(), nonce)
         try Query.run(
             db,
             """

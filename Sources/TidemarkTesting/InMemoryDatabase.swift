@@ -109,13 +109,27 @@ public struct InMemoryDatabase: Sendable {
             raisedFrom: before < stream.sequence ? before : nil)
     }
 
-    public mutating func rejoin(_ name: StreamName, after writer: Writer) throws(TidemarkError) -> Joined {
-        if let row = streams[name]?.writers[writer.instance], let holder = row.taker(after: writer),
-            holder.epoch > writer.epoch
+    /// - Parameter nonce: whoever asks again with the same one gets the epoch that it has by now; 0 never does.
+    public mutating func rejoin(
+        _ name: StreamName, after writer: Writer, nonce: Int64 = 0
+    ) throws(TidemarkError) -> Joined {
+        if let stream = streams[name], let row = stream.writers[writer.instance],
+            let holder = row.taker(after: writer), holder.epoch > writer.epoch
         {
-            throw .instanceTaken(stream: name, writer: writer, by: holder)
+            guard nonce != 0, row.nonce == nonce else {
+                throw .instanceTaken(stream: name, writer: writer, by: holder)
+            }
+            if row.isMember {
+                return Joined(writer: holder, membership: stream.membership, position: row.position)
+            }
         }
-        return join(name, as: writer.instance)
+        let joined = join(name, as: writer.instance)
+        guard nonce != 0, var stream = streams[name] else { return joined }
+        stream.writers[writer.instance]?.nonce = nonce
+        streams[name] = stream
+        return Joined(
+            writer: joined.writer, membership: stream.membership, position: joined.position,
+            raisedFrom: joined.raisedFrom)
     }
 
     public mutating func leave(_ name: StreamName, as writer: Writer) {

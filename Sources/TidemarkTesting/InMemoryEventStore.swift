@@ -86,8 +86,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
         return joined
     }
 
-    public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
-        let joined = try await run(.join) { try $0.rejoin(stream, after: writer) }
+    public func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined {
+        let joined = try await run(.join) { try $0.rejoin(stream, after: writer, nonce: nonce) }
         commits.withLock { $0.joined(stream, as: writer.instance) }
         return joined
     }

@@ -75,6 +75,27 @@ import TidemarkTesting
         }
     }
 
+    @Test func `who asks again to join, because the answer was lost, gets the epoch that it has`() async throws {
+        let folder = try TemporaryFolder()
+        for store in [try await folder.open(), InMemoryEventStore()] as [any EventStore] {
+            let first = try await store.join(stream, as: "p1").writer
+            try await store.retire(stream, instance: "p1")
+            let again = try await store.rejoin(stream, after: first, nonce: 7)
+            _ = try await store.persist(events("a"), in: stream, by: again.writer)
+            let same = try await store.rejoin(stream, after: first, nonce: 7)
+            #expect(same.writer == again.writer && same.membership == again.membership)
+            #expect(same.position == again.position)
+            let taken = TidemarkError.instanceTaken(stream: stream, writer: first, by: again.writer)
+            await #expect(throws: taken) { try await store.rejoin(stream, after: first, nonce: 8) }
+            // Retired once more before it heard of it: still nobody else has had the name.
+            try await store.retire(stream, instance: "p1")
+            #expect(try await store.rejoin(stream, after: first, nonce: 7).writer == Writer("p1", epoch: 5))
+            let heir = try await store.join(stream, as: "p1").writer
+            let lost = TidemarkError.instanceTaken(stream: stream, writer: first, by: heir)
+            await #expect(throws: lost) { try await store.rejoin(stream, after: first, nonce: 7) }
+        }
+    }
+
     @Test func `a retired writer's name joins again under the next epoch`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

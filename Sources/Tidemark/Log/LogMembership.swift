@@ -15,6 +15,8 @@ final class LogMembership: WriterMembership {
         var failure: TidemarkError?
         var isStopped = false
         var rejoining: Task<Writer, any Error>?
+        /// Of the join that is under way, or whose answer was lost: it may have been made all the same.
+        var nonce: Int64?
         var generator: MultiWriterIDGenerator?
         var hasJoined: HasJoined?
         /// Told when the log fails.
@@ -77,9 +79,14 @@ final class LogMembership: WriterMembership {
 
     private func join(after writer: Writer) async throws -> Writer {
         defer { state.withLock { $0.rejoining = nil } }
+        let nonce = state.withLock { state in
+            let nonce = state.nonce ?? .random(in: 1 ... .max)
+            state.nonce = nonce
+            return nonce
+        }
         let joined: Joined
         do {
-            joined = try await store.rejoin(stream, after: writer)
+            joined = try await store.rejoin(stream, after: writer, nonce: nonce)
         } catch let error as TidemarkError where error.isFinal {
             fail(error)
             throw error
@@ -91,7 +98,10 @@ final class LogMembership: WriterMembership {
             tracker.updateMembers(
                 joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
         }
-        state.withLock { $0.writer = joined.writer }
+        state.withLock { state in
+            state.writer = joined.writer
+            state.nonce = nil
+        }
         hasJoined?(joined)
         return joined.writer
     }

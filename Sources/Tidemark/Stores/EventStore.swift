@@ -17,8 +17,10 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined
     /// The same for a writer whose epoch is over, and only if no newer epoch of its name is a member.
     ///
+    /// - Parameter nonce: random, not 0, and kept with the member: whoever asks again with the same one, because the answer
+    ///   was lost, gets the epoch that it has by now, and not another.
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when one is.
-    func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined
+    func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined
     /// The orderly end of an epoch: raises the epoch and takes the writer off the members. Does nothing when the epoch
     /// is over already.
     func leave(_ stream: StreamName, as writer: Writer) async throws
@@ -124,6 +126,11 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 }
 
 extension EventStore {
+    /// The same for a caller that does not ask again.
+    public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
+        try await rejoin(stream, after: writer, nonce: .random(in: 1 ... .max))
+    }
+
     /// The same for a writer that knows of no ID.
     public func persist(_ events: [Event], in stream: StreamName, by writer: Writer) async throws -> [PersistOutcome] {
         try await persist(events, in: stream, by: writer, known: 0)
