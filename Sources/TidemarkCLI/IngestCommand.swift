@@ -12,7 +12,8 @@ struct IngestCommand: AsyncParsableCommand {
             One JSON object a line, with a string "id", a string "type" and perhaps a string "key"; the payload is the \
             line itself. An event whose id is in the stream already is not written again. Joins as a writer under the \
             name of the instance, makes the database when it is not there, and leaves at the end of the input, or on \
-            SIGINT or SIGTERM after what was read is persisted.
+            SIGINT or SIGTERM after what was read is persisted, or after \(Int(Interruption.limit / .seconds(1))) seconds all \
+            the same: then a line on standard error says what could not be done, and readers pass it.
 
             EXAMPLE:
               tidemark ingest --database events.db --instance p1 < events.ndjson
@@ -66,7 +67,7 @@ struct IngestCommand: AsyncParsableCommand {
         let progress = Progress(label: "persisted")
         defer { reportSkipped(input.skippedLines) }
         try await progress.shown {
-            try await log.running {
+            try await log.running(until: interruption) {
                 input.start()
                 var prints = print
                 // One group after the other: their IDs ascend as the input does, and where one fails none after it is

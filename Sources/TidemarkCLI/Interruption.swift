@@ -2,8 +2,9 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// SIGINT and SIGTERM: from the first of them on the program ends in order. A second one ends it at once, with 128 and
-/// the signal's number as a shell would say it: the end in order may have to wait for somebody else's lock.
+/// SIGINT and SIGTERM: from the first of them on the program ends in order, within ``limit``. A second one ends it at
+/// once, with 128 and the signal's number as a shell would say it: the end in order may have to wait for somebody else's
+/// lock.
 ///
 /// Tasks are told by a handler; threads that wait for a descriptor wait for this one's too, which can be read from then
 /// on.
@@ -20,6 +21,16 @@ final class Interruption: Sendable {
     let descriptor: Int32
     private let writeEnd: Int32
     private let state = Mutex(State())
+
+    /// For how long the program may take to end in order. Container platforms kill it after 10 to 30 seconds.
+    static let limit = Duration.seconds(8)
+    /// How much longer it is waited for whoever keeps that limit.
+    private static let grace = Duration.seconds(1)
+
+    /// How much of the limit is left; all of it before the first signal.
+    var timeLeft: Duration {
+        state.withLock { $0.requestedAt }.map { max(.zero, $0 + Self.limit - .now) } ?? Self.limit
+    }
 
     init() throws {
         var ends: [Int32] = [0, 0]
@@ -54,11 +65,23 @@ final class Interruption: Sendable {
         for handler in handlers { handler() }
     }
 
+    /// Ends the process when the end in order takes longer than it may: what waits for somebody else's lock, or for a disk,
+    /// cannot always be stopped. Readers pass its writer then as one whose process is gone.
+    private func endInTime() {
+        DispatchQueue.global().asyncAfter(deadline: .now() + (Self.limit + Self.grace) / .seconds(1)) {
+            StandardStreams.writeError(
+                "tidemark: could not end in order within \(Self.limit): ended all the same; what was not yet persisted is "
+                    + "not in the stream")
+            _exit(ExitStatus.tryLater.rawValue)
+        }
+    }
+
     /// Who starts a program may pass a signal on that its terminal has sent it already: so soon it is the same one.
     private static let sameSignal = Duration.milliseconds(500)
 
     private func received(_ number: Int32) {
         let first = state.withLock { $0.requestedAt }
+        if first == nil { endInTime() }
         if let first, .now - first >= Self.sameSignal { _exit(128 + number) }
         request()
     }

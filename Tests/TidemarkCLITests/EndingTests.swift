@@ -44,6 +44,35 @@ import Testing
         try await another.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
     }
 
+    //  ingest                                 another program
+    //  is idle                                BEGIN IMMEDIATE
+    //  SIGTERM: cannot leave
+    //  says so, and ends
+    //                                         COMMIT
+    @Test(arguments: [0, 1])
+    func `a signal ends a writer in time that cannot leave, and readers pass it then`(waiting: Int) async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try Program(["ingest", "--database", folder.database, "--instance", "p1", "--print"])
+        ingest.write(generatedLines(0..<1)[0])
+        try await ingest.waitForLines(1)
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let another = try DatabaseQueue(path: folder.database, configuration: configuration)
+        try await another.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        ingest.write(bytes(generatedLines(1..<1 + waiting)))
+        ingest.send(SIGTERM)
+        // The lock is held for as long as the program lasts.
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == (waiting == 0 ? 0 : 75))
+        #expect(outcome.errors.contains("p1#1 could not leave stream events"))
+        #expect(waiting == 0 || outcome.errors.contains("could not all be persisted"))
+        try await another.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p2", input: bytes(generatedLines(5..<6)))
+        let tail = try await Program.run("tail", "--database", folder.database)
+        #expect(tail.status == 0 && tail.lines.count == 2)
+    }
+
     @Test func `the newer of two processes with one name goes on, the older says so and ends`() async throws {
         let folder = try TemporaryFolder()
         let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]

@@ -3,77 +3,49 @@ import ServiceLifecycle
 import Synchronization
 
 extension EventLog {
-    /// Keeps the log going until graceful shutdown, or until the task is cancelled; then what was handed in is
-    /// persisted and the writer leaves.
+    /// Keeps the log going until graceful shutdown, or until the task is cancelled; then ``shutDown()`` ends it.
     ///
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process took the name, or
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     public func run() async throws {
-        let failure = await runUntilStopped()
-        // Also when this task is cancelled: leaving is what makes readers not wait for this writer.
-        await Task { await self.shutDown() }.value
+        let heartbeats = Task { await self.beatHearts() }
+        let reconciling = Task { await self.reconcileInBackground() }
+        let failure = await cancelWhenGracefulShutdown { await self.membership.failure() }
+        heartbeats.cancel()
+        reconciling.cancel()
+        // In a task of its own, also when this one is cancelled: leaving is what makes readers not wait for this writer.
+        await shutDown()
+        // What they still wait for is the database; nobody waits for them beyond the limit.
+        _ = await limited(until: time.now + .seconds(1), on: time) {
+            await heartbeats.value
+            await reconciling.value
+        }
         if let failure { throw failure }
-    }
-
-    private func runUntilStopped() async -> TidemarkError? {
-        await cancelWhenGracefulShutdown {
-            await withTaskGroup(of: TidemarkError?.self) { group in
-                group.addTask { await self.beatHearts() }
-                group.addTask { await self.reconcileInBackground() }
-                group.addTask { await self.membership.failure() }
-                // Each ends when the log fails or the task is cancelled, and not before.
-                let failure = await group.next() ?? nil
-                group.cancelAll()
-                return failure
-            }
-        }
-    }
-
-    /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
-    /// programs that do not run the log as a service.
-    public func shutDown() async {
-        await persister.drain(then: .stopped(stream: stream, instance: instance))
-        guard membership.stop() else { return }
-        announcer.stop()
-        connecting.withLock { $0 }?.cancel()
-        generator.wakeWaiters()
-        generator.stopWatching()
-        if let writer = membership.lastWriter {
-            do {
-                try await store.leave(stream, as: writer)
-            } catch {
-                logger.error(
-                    "could not leave: readers wait until the writer is closed", metadata: ["error": "\(error)"])
-            }
-        }
-        if let connection = connection.withLock({ $0.take() }) { await connection.close() }
     }
 
     // MARK: Heartbeats
 
-    private func beatHearts() async -> TidemarkError? {
-        guard let interval = configuration.heartbeatInterval else { return await membership.failure() }
+    private func beatHearts() async {
+        guard let interval = configuration.heartbeatInterval else { return }
         while !Task.isCancelled {
             // On a grid that all logs of a process share, so that the store can write their heartbeats together.
             let beats = time.now / interval
             do {
                 try await time.sleep(until: interval * (beats.rounded(.down) + 1))
             } catch {
-                return nil
+                return
             }
-            guard let writer = try? membership.currentWriter() else {
-                return await membership.failure()
-            }
+            guard let writer = try? membership.currentWriter() else { return }
             do {
                 try await beat(as: writer)
             } catch let error as TidemarkError where error.isFinal {
-                membership.fail(error)
-                return error
+                return membership.fail(error)
+            } catch is CancellationError {
+                return
             } catch {
                 logger.warning("a heartbeat could not be written", metadata: ["error": "\(error)"])
             }
         }
-        return nil
     }
 
     /// Writes the heartbeat of this instance, with the position that it promised before.
@@ -106,8 +78,8 @@ extension EventLog {
 
     // MARK: Reconciling
 
-    private func reconcileInBackground() async -> TidemarkError? {
-        guard let configured = configuration.reconcileInterval else { return await membership.failure() }
+    private func reconcileInBackground() async {
+        guard let configured = configuration.reconcileInterval else { return }
         let interval = min(configured, closer?.longestInterval ?? configured)
         var stall = StallWatch(limit: configuration.stallInterval)
         var warnings = RareLog(interval: .seconds(60))
@@ -128,8 +100,9 @@ extension EventLog {
                     if membership.lastWriter != nil { try await checkStanding() }
                     if heldBackFor > configuration.silenceTimeout { try await tellStandstill(&standstills, now: now) }
                 } catch let error as TidemarkError where error.isFinal {
-                    membership.fail(error)
-                    return error
+                    return membership.fail(error)
+                } catch is CancellationError {
+                    return
                 } catch {
                     if warnings.isDue(now: now) {
                         warnings.logged(now: now)
@@ -137,9 +110,8 @@ extension EventLog {
                     }
                 }
             }
-            do { try await time.sleep(for: configuration.stallInterval / 2) } catch { return nil }
+            do { try await time.sleep(for: configuration.stallInterval / 2) } catch { return }
         }
-        return nil
     }
 
     /// Says who holds the minimum back while events wait.

@@ -4,8 +4,15 @@ import Synchronization
 
 /// One stream of a database, for a process that writes events to it, reads them in order, or both.
 ///
-/// Open it, then run it as a service. A log that was opened with an instance name is a writer from then on; it leaves
-/// when it is shut down. One without a name only reads.
+/// Open it, then run it as a service. A log that was opened with an instance name is a writer from then on, before it
+/// runs; it leaves when it is shut down. One without a name only reads.
+///
+/// A `ServiceGroup` shuts its services down in the reverse of their order. A log comes before whatever writes to it or
+/// reads from it, so that these have ended when it does:
+///
+/// ```swift
+/// ServiceGroup(services: [log, mailer, server], gracefulShutdownSignals: [.sigterm], logger: logger)
+/// ```
 public final class EventLog: Service {
     public let stream: StreamName
     /// A reader without a name has one of its own making.
@@ -36,6 +43,8 @@ public final class EventLog: Service {
     let falseNewsTold = Mutex(FalseNewsTold())
     let foreignTold = Mutex(false)
     let catchingUp: BackgroundProcess
+    /// The orderly end, once it has begun.
+    let ending = Mutex<Task<ShutDownOutcome, Never>?>(nil)
     /// Nil when this log closes nobody.
     let closer: WriterCloser?
 
@@ -47,9 +56,14 @@ public final class EventLog: Service {
 
     /// Joins the stream as a writer, when an instance name is given, and connects to the others.
     ///
+    /// The writer is a member when this returns, and readers wait for it. Until ``run()`` has begun nobody writes its
+    /// heartbeats: run it soon, for after ``EventLogConfiguration/silenceTimeout`` others may close it. A log that will
+    /// not run is given back with ``shutDown()``.
+    ///
     /// - Parameters:
     ///   - stream: made when it is missing and somebody writes to it.
-    ///   - instance: the name to write under. Whoever had it before writes no more.
+    ///   - instance: the name to write under. Whoever had it before writes no more. Processes that have no names of
+    ///     their own take `.unique(prefix: "api")`.
     ///   - transport: how instances hear each other; without one they do through the database alone, and so they do for as
     ///     long as it cannot connect.
     /// - Throws: ``TidemarkError``, what the store throws, or `CancellationError`.
@@ -65,8 +79,9 @@ public final class EventLog: Service {
             joined = nil
         }
         let log = EventLog(
-            store, stream: stream, instance: instance ?? .ofReader(), label: instance?.rawValue ?? "reader",
-            joined: joined, transport: transport, configuration: configuration, time: time, logger: logger)
+            store, stream: stream, instance: instance ?? .unique(prefix: "reader"),
+            label: instance?.rawValue ?? "reader", joined: joined, transport: transport, configuration: configuration,
+            time: time, logger: logger)
         do {
             try await log.start(joined: joined)
         } catch {
@@ -117,7 +132,7 @@ public final class EventLog: Service {
             : nil
         persister = EventPersister(
             stream: stream, store: store, generator: generator, limits: configuration.limits,
-            queue: PersistQueue.Limits(configuration), membership: membership
+            queue: PersistQueueLimits(configuration), membership: membership, time: time
         ) { events, outcomes in
             metrics.committed(outcomes)
             announcer.committed(events, outcomes)
@@ -168,17 +183,10 @@ public final class EventLog: Service {
     }
 }
 
-extension PersistQueue.Limits {
+extension PersistQueueLimits {
     init(_ configuration: EventLogConfiguration) {
         self.init(
             waitingEvents: configuration.waitingEvents, waitingBytes: configuration.waitingBytes,
             groupEvents: configuration.groupEvents, groupBytes: configuration.groupBytes)
-    }
-}
-
-extension InstanceName {
-    /// A name for a reader that was given none.
-    static func ofReader() -> InstanceName {
-        InstanceName(stringLiteral: "reader-" + String(UInt64.random(in: 0 ... .max), radix: 36))
     }
 }

@@ -28,6 +28,9 @@ public struct EventLogConfiguration: Sendable {
     public var silenceTimeout: Duration = .seconds(5)
     /// A writer whose heartbeat has not changed for so long is no member any more; it joins again by itself.
     public var retirementTimeout: Duration = .seconds(600)
+    /// How long the orderly end of a log may take at most, see ``EventLog/shutDown()``. Whatever stops the process in
+    /// the end, a container platform say, gives it longer than that.
+    public var shutDownTimeLimit: Duration = .seconds(8)
     /// Events and bytes of payload that may wait to be persisted; callers wait beyond that.
     public var waitingEvents = 10_000
     public var waitingBytes = 64 << 20

@@ -74,7 +74,7 @@ final class LogMembership: WriterMembership {
             state.rejoining = task
             return task
         }
-        return try await task.value
+        return try await valueUnlessCancelled(of: task)
     }
 
     private func join(after writer: Writer) async throws -> Writer {
@@ -98,9 +98,15 @@ final class LogMembership: WriterMembership {
             tracker.updateMembers(
                 joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
         }
-        state.withLock { state in
+        let wasStopped = state.withLock { state in
             state.writer = joined.writer
             state.nonce = nil
+            return state.isStopped
+        }
+        guard !wasStopped else {
+            // Nobody runs this writer, and whoever ended the log may not have waited for it.
+            try await store.leave(stream, as: joined.writer)
+            throw TidemarkError.stopped(stream: stream, instance: instance)
         }
         hasJoined?(joined)
         return joined.writer
@@ -124,6 +130,7 @@ final class LogMembership: WriterMembership {
             return state.failure
         }
         if let failure { return failure }
+        defer { state.withLock { state in state.failureWaiters.removeAll { $0 === waiter } } }
         return await withTaskCancellationHandler {
             await waiter.value()
         } onCancel: {
@@ -131,11 +138,11 @@ final class LogMembership: WriterMembership {
         }
     }
 
-    /// True the first time.
-    func stop() -> Bool {
+    /// From now on nobody writes and nobody joins. A join that is under way leaves again: it is what this returns.
+    func stop() -> Task<Writer, any Error>? {
         state.withLock { state in
-            defer { state.isStopped = true }
-            return !state.isStopped
+            state.isStopped = true
+            return state.rejoining
         }
     }
 }

@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 
 extension EventPersister {
     /// How often a group is tried again that was closed or retired under way.
@@ -6,15 +7,18 @@ extension EventPersister {
 
     /// Commits the group. What it returns tells the callers, each of them once: what was committed, or why not; a
     /// failure that is one event's fault is only its own caller's.
-    func commit(_ group: [PersistQueue.Request]) async -> @Sendable () -> Void {
-        let events = group.count == 1 ? group[0].events : group.flatMap(\.events)
+    func commit(_ group: [PersistQueue<PersistCall>.Request]) async -> @Sendable () -> Void {
+        let calls = group.map(\.caller)
+        let events = calls.count == 1 ? calls[0].events : calls.flatMap(\.events)
         do {
-            let outcomes = try await commit(events)
+            let outcomes = try await WriteWait.$before.withValue(time.now - calls[0].since) {
+                try await commit(events)
+            }
             return { [onCommit, generator] in
                 var rest = outcomes[...]
-                for request in group {
-                    request.result.resolve(.success(Array(rest.prefix(request.events.count))))
-                    rest = rest.dropFirst(request.events.count)
+                for call in calls {
+                    call.result.resolve(.success(Array(rest.prefix(call.events.count))))
+                    rest = rest.dropFirst(call.events.count)
                 }
                 onCommit(events, outcomes)
                 generator.told()
@@ -23,11 +27,37 @@ extension EventPersister {
             // A store may be stricter than the limits that were checked before.
             for request in group { await commit([request])() }
             return {}
+        } catch let error as TidemarkError {
+            guard case .writeLockHeld(_, _, let limit) = error else { return Self.failing(calls, error) }
+            return Self.failing(overdue(group, limit: limit), error)
+        } catch is CancellationError {
+            return Self.failing(calls, stopped)
         } catch {
-            return {
-                for request in group { request.result.resolve(.failure(error)) }
-            }
+            return Self.failing(calls, error)
         }
+    }
+
+    private static func failing(_ calls: [PersistCall], _ error: any Error) -> @Sendable () -> Void {
+        {
+            for call in calls { call.result.resolve(.failure(error)) }
+        }
+    }
+
+    /// The calls of a group that waited in vain for a lock which have waited for as long as the limit; the others wait
+    /// on, before whatever came later.
+    private func overdue(_ group: [PersistQueue<PersistCall>.Request], limit: Duration) -> [PersistCall] {
+        let now = time.now
+        // Whoever was first has: the store's own clock says so.
+        let bound = min(limit, now - group[0].caller.since)
+        let count = group.prefix { now - $0.caller.since >= bound }.count
+        let rest = group.dropFirst(count).filter { !$0.caller.result.isResolved }
+        state.withLock { $0.queue.putBack(rest) }
+        return group.prefix(count).map(\.caller)
+    }
+
+    /// Why a group is cancelled: nothing else ends it before its end.
+    private var stopped: TidemarkError {
+        state.withLock { $0.stopped } ?? .stopped(stream: stream, instance: generator.instance)
     }
 
     private func commit(_ events: [Event]) async throws -> [PersistOutcome] {

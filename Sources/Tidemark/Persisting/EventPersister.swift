@@ -14,19 +14,24 @@ public final class EventPersister: Sendable {
     let limits: EventLimits
     let membership: any WriterMembership
     let onCommit: @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
-    private let state: Mutex<State>
+    let time: TimeSource
+    let state: Mutex<State>
 
-    private struct State {
-        var queue: PersistQueue
+    struct State {
+        var queue: PersistQueue<PersistCall>
         /// Why nothing is taken any more.
         var stopped: TidemarkError?
+        /// Whether what is under way is given up too.
+        var isCutShort = false
+        /// Takes groups out and commits them.
+        var committing: Task<Void, Never>?
         /// Who waits for the queue to be empty.
-        var drained: [Waiter<Void>] = []
+        var drained: [Waiter<Void?>] = []
     }
 
     init(
         stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, limits: EventLimits,
-        queue: PersistQueue.Limits, membership: any WriterMembership,
+        queue: PersistQueueLimits, membership: any WriterMembership, time: TimeSource,
         onCommit: @escaping @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
     ) {
         self.stream = stream
@@ -35,6 +40,7 @@ public final class EventPersister: Sendable {
         self.generator = generator
         self.limits = limits
         self.membership = membership
+        self.time = time
         self.onCommit = onCommit
         state = Mutex(State(queue: PersistQueue(limits: queue)))
     }
@@ -49,71 +55,52 @@ public final class EventPersister: Sendable {
         if events.isEmpty { return [] }
         try Task.checkCancellation()
         if let immediateStore, let outcomes = try persistAlone(events, immediateStore) { return outcomes }
-        let result = Waiter<Result<[PersistOutcome], any Error>>()
-        let request = state.withLock { state in
-            PersistQueue.Request(
-                number: state.queue.makeNumber(), events: events,
-                bytes: events.payloadBytes, result: result)
+        let call = PersistCall(events: events, since: time.now)
+        let bytes = events.payloadBytes
+        let (number, begins) = try state.withLock { state throws(TidemarkError) in
+            if let error = state.stopped { throw error }
+            return state.queue.add(events: events.count, bytes: bytes, caller: call)
         }
-        try await enter(request)
+        // Starts on this thread, up to where the store has the group: one switch of threads less.
+        if begins { commitInTask(isImmediate: true) }
         return try await withTaskCancellationHandler {
-            try await result.value().get()
+            try await call.result.value().get()
         } onCancel: {
             // In a group it goes on, and the caller does not wait for it.
-            _ = state.withLock { $0.queue.withdraw(request.number) }
-            result.resolve(.failure(CancellationError()))
+            _ = state.withLock { $0.queue.withdraw(number) }
+            call.result.resolve(.failure(CancellationError()))
         }
     }
 
-    /// Takes nothing more, and waits until everything that was taken is committed or has failed.
-    func drain(then error: TidemarkError) async {
-        let drained = Waiter<Void>()
+    /// Takes nothing more, and waits until everything that was taken is committed or has failed. Calls that wait for
+    /// room fail at once. At the deadline those fail that are in no group yet, and the group that is under way is
+    /// cancelled: where the store has begun to write it, its callers are told what became of it, and are not waited for.
+    func drain(then error: TidemarkError, until deadline: Duration) async {
+        let drained = Waiter<Void?>()
         let (away, isEmpty) = state.withLock { state in
             state.stopped = state.stopped ?? error
             if state.queue.isDraining { state.drained.append(drained) }
             return (state.queue.turnAway(), !state.queue.isDraining)
         }
-        for room in away { room.resolve(false) }
-        if !isEmpty { await drained.value() }
+        fail(away, error)
+        if isEmpty { return }
+        if await drained.value(until: deadline, on: time, late: nil, cancelled: nil) != nil { return }
+        let (rest, committing) = state.withLock { state in
+            state.isCutShort = true
+            return (state.queue.turnAllAway(), state.committing)
+        }
+        committing?.cancel()
+        fail(rest, error)
+    }
+
+    private func fail(_ requests: [PersistQueue<PersistCall>.Request], _ error: TidemarkError) {
+        for request in requests { request.caller.result.resolve(.failure(error)) }
     }
 
     /// How many calls wait to be taken into a group.
-    var waitingCount: Int { state.withLock { $0.queue.waiting.count } }
-
-    private func enter(_ request: PersistQueue.Request) async throws {
-        var hasWaited = false
-        while true {
-            let admission = try state.withLock { state throws(TidemarkError) in
-                if let error = state.stopped { throw error }
-                return state.queue.add(request, hasWaited: hasWaited)
-            }
-            switch admission {
-            case .admittedFirst:
-                // Starts on this thread, up to where the store has the group: one switch of threads less.
-                Task.immediate { await self.commitGroups() }
-                return letNextEnter()
-            case .admitted:
-                return letNextEnter()
-            case .full(let room):
-                let mayEnter = await withTaskCancellationHandler {
-                    await room.value()
-                } onCancel: {
-                    room.resolve(false)
-                }
-                hasWaited = true
-                if Task.isCancelled {
-                    _ = state.withLock { $0.queue.withdraw(request.number) }
-                    // The turn may have been this caller's: it goes to the next one.
-                    if mayEnter { letNextEnter() }
-                    throw CancellationError()
-                }
-            }
-        }
-    }
-
-    private func letNextEnter() {
-        state.withLock { $0.queue.nextToEnter() }?.resolve(true)
-    }
+    var waitingCount: Int { state.withLock { $0.queue.enteredCount } }
+    /// How many calls wait for room.
+    var outsideCount: Int { state.withLock { $0.queue.outsideCount } }
 
     /// So many callers are told of their group before the next one begins.
     private static let fewCallers = 16
@@ -134,12 +121,22 @@ public final class EventPersister: Sendable {
 
     private func endAlone() {
         let (othersWait, drained) = state.withLock { state in
-            guard !state.queue.endAlone() else { return (true, [Waiter<Void>]()) }
+            guard !state.queue.endAlone() else { return (true, [Waiter<Void?>]()) }
             defer { state.drained = [] }
             return (false, state.drained)
         }
         for waiter in drained { waiter.resolve(()) }
-        if othersWait { Task { await commitGroups() } }
+        if othersWait { commitInTask(isImmediate: false) }
+    }
+
+    private func commitInTask(isImmediate: Bool) {
+        let task =
+            isImmediate ? Task.immediate { await self.commitGroups() } : Task { await self.commitGroups() }
+        let isCutShort = state.withLock { state in
+            state.committing = task
+            return state.isCutShort
+        }
+        if isCutShort { task.cancel() }
     }
 
     private func commitGroups() async {
@@ -147,13 +144,12 @@ public final class EventPersister: Sendable {
         var tell: (@Sendable () -> Void)?
         var groups = 0
         while true {
-            let (group, mayEnter, drained) = state.withLock { state in
-                let (group, mayEnter) = state.queue.nextGroup()
-                guard group.isEmpty else { return (group, mayEnter, [Waiter<Void>]()) }
+            let (group, drained) = state.withLock { state in
+                let group = state.queue.nextGroup()
+                guard group.isEmpty else { return (group, [Waiter<Void?>]()) }
                 defer { state.drained = [] }
-                return (group, mayEnter, state.drained)
+                return (group, state.drained)
             }
-            mayEnter?.resolve(true)
             guard !group.isEmpty else {
                 tell?()
                 for waiter in drained { waiter.resolve(()) }
@@ -166,11 +162,23 @@ public final class EventPersister: Sendable {
                 // The store has the next group before the callers of the last one are told: many take a while.
                 let next = Task.immediate { await self.commit(group) }
                 tellFormer()
-                tell = await next.value
+                tell = await withTaskCancellationHandler {
+                    await next.value
+                } onCancel: {
+                    next.cancel()
+                }
             } else {
                 tell = await commit(group)
             }
             if group.count <= Self.fewCallers { tell.take()?() }
         }
     }
+}
+
+/// One call of ``EventPersister/persist(_:)`` that waits.
+struct PersistCall: Sendable {
+    let events: [Event]
+    /// When it was handed in: a store's limit for a wait counts from then.
+    let since: Duration
+    let result = Waiter<Result<[PersistOutcome], any Error>>()
 }

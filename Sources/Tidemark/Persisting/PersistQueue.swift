@@ -1,124 +1,166 @@
 import DequeModule
 
+/// How much may wait in a ``PersistQueue``, and how much goes into one transaction.
+struct PersistQueueLimits: Hashable, Sendable {
+    /// Events and bytes of payload that may wait; callers wait for room beyond that. A single call that is larger than
+    /// all the room gets it once nothing else waits.
+    var waitingEvents: Int
+    var waitingBytes: Int
+    /// Events and bytes of payload in one transaction. A single call is never split.
+    var groupEvents: Int
+    var groupBytes: Int
+}
+
 /// What concurrent callers have handed in and nobody has committed yet: bounded, in order of arrival.
 ///
-/// A state machine without I/O: it says who goes into the next group, and who has to wait for room.
-struct PersistQueue {
-    struct Limits: Sendable {
-        /// Events and bytes of payload that may wait; callers wait for room beyond that. A single call that is larger
-        /// than all the room gets it once nothing else waits.
-        var waitingEvents: Int
-        var waitingBytes: Int
-        /// Events and bytes of payload in one transaction. A single call is never split.
-        var groupEvents: Int
-        var groupBytes: Int
-    }
-
+/// A state machine without I/O: it says which calls go into the next group, and which have to wait for room. To come,
+/// to go, and to let others in who have room now is one step, so that no turn to enter can be lost with a caller that
+/// is gone by then.
+///
+/// Invariants: whoever is outside has no room, so that while somebody is outside somebody has entered; while somebody
+/// has entered, somebody takes groups out. Nobody overtakes anybody.
+struct PersistQueue<Caller> {
     struct Request {
         let number: Int
-        let events: [Event]
+        let events: Int
         let bytes: Int
-        let result: Waiter<Result<[PersistOutcome], any Error>>
+        let caller: Caller
     }
 
-    let limits: Limits
-    private(set) var waiting: Deque<Request> = []
+    let limits: PersistQueueLimits
+    private var entered: Deque<Request> = []
+    private var outside: Deque<Request> = []
+    /// Of those that have entered.
     private(set) var events = 0
     private(set) var bytes = 0
-    /// Whether somebody takes groups out; whoever adds the first request sees to it that somebody does.
+    /// Whether somebody takes groups out; whoever adds the first call sees to it that somebody does.
     private(set) var isDraining = false
-    private var forRoom: Deque<(number: Int, room: Waiter<Bool>)> = []
     private var lastNumber = 0
 
-    init(limits: Limits) {
+    init(limits: PersistQueueLimits) {
         self.limits = limits
     }
 
-    mutating func makeNumber() -> Int {
+    /// How many calls have entered and are in no group yet.
+    var enteredCount: Int { entered.count }
+    /// How many calls wait for room.
+    var outsideCount: Int { outside.count }
+
+    /// The call waits from now on. Where `begins` is true its caller starts to take groups out.
+    mutating func add(events: Int, bytes: Int, caller: Caller) -> (number: Int, begins: Bool) {
         lastNumber += 1
-        return lastNumber
-    }
-
-    enum Admission {
-        /// The request is in; the caller starts draining.
-        case admittedFirst
-        case admitted
-        /// There is no room: the waiter is resolved with true when there is.
-        case full(Waiter<Bool>)
-    }
-
-    /// Callers that wait for room keep their turn: nobody overtakes them but those whose turn it is.
-    mutating func add(_ request: Request, hasWaited: Bool) -> Admission {
-        let fits =
-            waiting.isEmpty
-            || (events + request.events.count <= limits.waitingEvents && bytes + request.bytes <= limits.waitingBytes)
-        guard fits, hasWaited || forRoom.isEmpty else {
-            let room = Waiter<Bool>()
-            if hasWaited { forRoom.prepend((request.number, room)) } else { forRoom.append((request.number, room)) }
-            return .full(room)
-        }
-        waiting.append(request)
-        events += request.events.count
-        bytes += request.bytes
-        if isDraining { return .admitted }
+        outside.append(Request(number: lastNumber, events: events, bytes: bytes, caller: caller))
+        letIn()
+        let begins = !isDraining
         isDraining = true
-        return .admittedFirst
+        return (lastNumber, begins)
+    }
+
+    /// Takes a call back, for its caller is gone. False where it is in a group already.
+    mutating func withdraw(_ number: Int) -> Bool {
+        if let index = Self.index(of: number, in: outside) {
+            outside.remove(at: index)
+        } else if let index = Self.index(of: number, in: entered) {
+            removed(entered.remove(at: index))
+        } else {
+            return false
+        }
+        letIn()
+        return true
+    }
+
+    /// The next group; empty where nobody waits any more, and then nobody takes groups out any more.
+    mutating func nextGroup() -> [Request] {
+        var group: [Request] = []
+        var groupEvents = 0
+        var groupBytes = 0
+        while let request = entered.first {
+            let fits =
+                groupEvents + request.events <= limits.groupEvents && groupBytes + request.bytes <= limits.groupBytes
+            guard group.isEmpty || fits else { break }
+            groupEvents += request.events
+            groupBytes += request.bytes
+            removed(entered.removeFirst())
+            group.append(request)
+        }
+        letIn()
+        isDraining = !group.isEmpty
+        return group
+    }
+
+    /// Calls of the last group, which was not committed, wait again, before all others.
+    mutating func putBack(_ requests: some BidirectionalCollection<Request>) {
+        precondition(isDraining, "whoever has a group takes the next one too")
+        for request in requests.reversed() {
+            entered.prepend(request)
+            events += request.events
+            bytes += request.bytes
+        }
     }
 
     /// Whether nobody takes groups out and nobody waits: then the caller may commit alone, and others wait meanwhile.
     /// It ends that with ``endAlone()``.
     mutating func beginAlone() -> Bool {
-        guard !isDraining, waiting.isEmpty, forRoom.isEmpty else { return false }
+        if isDraining { return false }
         isDraining = true
         return true
     }
 
-    /// Whether somebody has come meanwhile: then the caller starts draining.
+    /// Whether somebody has come meanwhile: then the caller starts to take groups out.
     mutating func endAlone() -> Bool {
-        isDraining = !waiting.isEmpty || !forRoom.isEmpty
+        isDraining = !entered.isEmpty
         return isDraining
     }
 
-    /// Takes a request back that is not in a group yet.
-    mutating func withdraw(_ number: Int) -> Bool {
-        forRoom.removeAll { $0.number == number }
-        guard let index = waiting.firstIndex(where: { $0.number == number }) else { return false }
-        removed(waiting.remove(at: index))
-        return true
+    /// Everybody who waits for room, when nothing more is let in.
+    mutating func turnAway() -> [Request] {
+        defer { outside = [] }
+        return Array(outside)
     }
 
-    /// The next group, and who may come in instead; without a group, draining is over.
-    mutating func nextGroup() -> (group: [Request], mayEnter: Waiter<Bool>?) {
-        var group: [Request] = []
-        var groupEvents = 0
-        var groupBytes = 0
-        while let request = waiting.first {
-            let fits =
-                groupEvents + request.events.count <= limits.groupEvents
-                && groupBytes + request.bytes <= limits.groupBytes
-            guard group.isEmpty || fits else { break }
-            groupEvents += request.events.count
-            groupBytes += request.bytes
-            removed(waiting.removeFirst())
-            group.append(request)
+    /// Everybody who is in no group yet, when there will be no other group.
+    mutating func turnAllAway() -> [Request] {
+        defer {
+            entered = []
+            events = 0
+            bytes = 0
         }
-        isDraining = !group.isEmpty
-        return (group, nextToEnter())
+        return Array(entered) + turnAway()
     }
 
-    /// Who has waited longest for room; each that enters lets the next one try.
-    mutating func nextToEnter() -> Waiter<Bool>? {
-        forRoom.popFirst()?.room
+    private mutating func letIn() {
+        while let first = outside.first, hasRoom(for: first) {
+            events += first.events
+            bytes += first.bytes
+            entered.append(outside.removeFirst())
+        }
     }
 
-    /// Everybody who waits for room, when nothing more will be taken.
-    mutating func turnAway() -> [Waiter<Bool>] {
-        defer { forRoom = [] }
-        return forRoom.map(\.room)
+    private func hasRoom(for request: Request) -> Bool {
+        entered.isEmpty
+            || (events + request.events <= limits.waitingEvents && bytes + request.bytes <= limits.waitingBytes)
     }
 
     private mutating func removed(_ request: Request) {
-        events -= request.events.count
+        events -= request.events
         bytes -= request.bytes
     }
+
+    /// Numbers ascend, so that many who leave at once do not look at everybody.
+    private static func index(of number: Int, in requests: Deque<Request>) -> Int? {
+        var low = 0
+        var high = requests.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if requests[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low < requests.count && requests[low].number == number ? low : nil
+    }
 }
+
+extension PersistQueue: Sendable where Caller: Sendable {}
+extension PersistQueue.Request: Sendable where Caller: Sendable {}
+extension PersistQueue: Equatable where Caller: Equatable {}
+extension PersistQueue.Request: Equatable where Caller: Equatable {}
+extension PersistQueue: Hashable where Caller: Hashable {}
+extension PersistQueue.Request: Hashable where Caller: Hashable {}

@@ -1,0 +1,87 @@
+import Logging
+import Synchronization
+
+extension EventLog {
+    /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
+    /// programs that do not run the log as a service.
+    ///
+    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most, three quarters of which are for what was handed in.
+    /// What is not under way by then fails with ``TidemarkError/stopped(stream:instance:)``; the caller of a transaction
+    /// that has begun is told what became of it, but is not waited for. A writer that could not leave in time is passed
+    /// by readers once its process has ended or its store is closed, and otherwise when it has been silent for as long
+    /// as they allow.
+    ///
+    /// Whoever calls it once more is told what became of the first time.
+    @discardableResult
+    public func shutDown() async -> ShutDownOutcome {
+        await shutDown(within: configuration.shutDownTimeLimit)
+    }
+
+    /// The same within another limit.
+    @discardableResult
+    public func shutDown(within limit: Duration) async -> ShutDownOutcome {
+        let task = ending.withLock { ending in
+            let task = ending ?? Task { await self.end(within: limit) }
+            ending = task
+            return task
+        }
+        return await task.value
+    }
+
+    private func end(within limit: Duration) async -> ShutDownOutcome {
+        let began = time.now
+        let deadline = began + limit
+        await persister.drain(then: .stopped(stream: stream, instance: instance), until: began + limit * 3 / 4)
+        let rejoining = membership.stop()
+        announcer.stop()
+        connecting.withLock { $0 }?.cancel()
+        generator.wakeWaiters()
+        generator.stopWatching()
+        if let rejoining {
+            // It leaves again by itself: it has seen under the same lock that nobody is to join any more.
+            let isOver: Void? = await limited(until: deadline, on: time) { _ = await rejoining.result }
+            if isOver == nil { rejoining.cancel() }
+        }
+        let outcome = await leave(until: deadline, limit)
+        if let connection = connection.withLock({ $0.take() }) {
+            _ = await limited(until: max(deadline, time.now + .seconds(1)), on: time) { await connection.close() }
+        }
+        return outcome
+    }
+
+    private func leave(until deadline: Duration, _ limit: Duration) async -> ShutDownOutcome {
+        guard let writer = membership.lastWriter else { return .left }
+        let left = await limited(until: deadline, on: time) { [store, stream] () -> Result<Void, any Error> in
+            do {
+                return .success(try await store.leave(stream, as: writer))
+            } catch {
+                return .failure(error)
+            }
+        }
+        let problem: String
+        switch left {
+        case .success: return .left
+        case .failure(let error): problem = "\(error)"
+        case nil: problem = "the database did not let it within \(limit)"
+        }
+        logger.error("could not leave: readers wait until the writer is closed", metadata: ["error": "\(problem)"])
+        return .stillMember(stream: stream, writer: writer, problem: problem)
+    }
+}
+
+/// What became of the orderly end of a log.
+public enum ShutDownOutcome: Hashable, Sendable, CustomStringConvertible {
+    /// The writer is no member any more; or the log only read.
+    case left
+    /// The writer could not leave: readers wait for it until its process has ended or its store is closed, and otherwise
+    /// until somebody closes it.
+    case stillMember(stream: StreamName, writer: Writer, problem: String)
+
+    public var description: String {
+        switch self {
+        case .left: "left"
+        case .stillMember(let stream, let writer, let problem):
+            "writer \(writer) could not leave stream \(stream): \(problem); readers pass it once its process has ended"
+        }
+    }
+}
