@@ -113,6 +113,15 @@ let package = Package(
             dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             path: "Examples/Outbox",
             swiftSettings: settings),
+        .executableTarget(
+            name: "Services",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkReplication", .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            path: "Examples/Services",
+            swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",

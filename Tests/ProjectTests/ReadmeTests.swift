@@ -15,6 +15,13 @@ import Testing
         #expect(imports.allSatisfy { example.contains($0) } && imports.count == 3)
     }
 
+    @Test func theServiceIsTheExampleThatIsCompiled() throws {
+        let readme = try between("<!-- service: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
+        let example = try between(
+            "// service: begin\n", "// service: end", in: Project.read("Examples/Services/Services.swift"))
+        #expect(readme == example.trimmingCharacters(in: .newlines))
+    }
+
     @Test(arguments: ["scripts/test", "scripts/bench"])
     func theTwoCommandsAreThere(script: String) throws {
         #expect(try Project.read("README.md").contains(script))
