@@ -4,7 +4,9 @@
 /// holder of the name does not. So everything that is said of a writer says of which epoch.
 public struct Writer: Hashable, Sendable, CustomStringConvertible {
     public let instance: InstanceName
-    /// How often the instance name has joined; the first is 1. 0 stands for a peer that speaks without an epoch.
+    /// Counts the joins of the instance name and their ends, by leaving or being retired: an epoch is over for good when
+    /// the next one is there. The first is 1; of a name that joined, left and joined again it is 3. 0 stands for a peer
+    /// that speaks without an epoch.
     public let epoch: Int
 
     public init(_ instance: InstanceName, epoch: Int) {

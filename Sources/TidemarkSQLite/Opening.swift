@@ -24,6 +24,7 @@ struct Opening: Sendable {
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
+        try file.checkReadable()
         if configuration.readOnly {
             try file.requireNoLostLog()
             return try inPlace { try retryingBusy { try connect() } }
@@ -77,7 +78,13 @@ struct Opening: Sendable {
             try db.execute(sql: "PRAGMA fullfsync = ON")
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
         }
-        return try DatabasePool(path: file.path, configuration: options)
+        do {
+            return try DatabasePool(path: file.path, configuration: options)
+        } catch let error as DatabaseError
+            where error.resultCode == .SQLITE_CANTOPEN || (readOnly && error.resultCode == .SQLITE_READONLY)
+        {
+            throw file.problemBeside ?? error
+        }
     }
 
     /// Other connections may be closing, or writing: where SQLite does not wait for them, this does.
