@@ -28,10 +28,13 @@ struct AuditCommand: AsyncParsableCommand {
 
     func run() async throws {
         let command = self
-        try await Interruption.cancels(verbose: database.verbose) { output in
+        // Its status is the answer, whoever reads the findings.
+        try await Interruption.cancels(verbose: database.verbose, readerGone: .goesOn) { output in
             let store = try await command.database.openForReading().store
             let audit = try await store.closed {
-                try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
+                try await command.database.namingStreams(of: store) {
+                    try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
+                }
             }
             let report = AuditReport(audit: audit)
             try await output.write(command.json ? report.json + "\n" : report.text)

@@ -15,7 +15,9 @@ struct WriterOptions: ParsableArguments {
     func change(_ body: (SQLiteEventStore) async throws -> String) async throws {
         setUpLogging(verbose: database.verbose)
         let store = try await database.openForWriting(creating: false)
-        let done = try await store.closed { try await body(store) }
+        let done = try await store.closed {
+            try await database.namingStreams(of: store) { try await body(store) }
+        }
         try await Output(interruption: Interruption()).write(done + "\n")
     }
 }

@@ -40,6 +40,20 @@ struct DatabaseOptions: ParsableArguments {
         }
     }
 
+    /// What `body` does; where it throws that there is no such stream, the error names those that are there.
+    func namingStreams<Value>(of store: SQLiteEventStore, _ body: () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
+        } catch TidemarkError.unknownStream {
+            throw await unknownStream(in: store)
+        }
+    }
+
+    /// That the stream is not there, and which are.
+    func unknownStream(in store: SQLiteEventStore) async -> UnknownStream {
+        UnknownStream(stream: stream, store: store.path, known: (try? await store.streams(limit: 20)) ?? [])
+    }
+
     /// Opens the database for a writer, and makes it where that is wanted.
     func openForWriting(creating: Bool) async throws -> SQLiteEventStore {
         try await SQLiteEventStore.open(path: path, configuration: SQLiteConfiguration(createsDatabase: creating))
@@ -74,5 +88,22 @@ extension SQLiteEventStore {
         let result = await Result.catching(body)
         await close()
         return try result.get()
+    }
+}
+
+/// There is no such stream in the database; whoever has mistyped its name sees the right one.
+struct UnknownStream: ProgramError {
+    let stream: StreamName
+    let store: String
+    let known: [StreamName]
+
+    var status: ExitStatus { .unavailable }
+
+    var description: String {
+        let others =
+            known.isEmpty
+            ? "nor any other"
+            : "there \(known.count == 1 ? "is" : "are") " + known.map(\.rawValue).joined(separator: ", ")
+        return "\(store) has no stream named \(stream); \(others)"
     }
 }

@@ -13,6 +13,8 @@ enum ExitStatus: Int32 {
     case unavailable = 69
     /// A mistake in the program.
     case internalError = 70
+    /// The system does not give what every program is given.
+    case systemError = 71
     /// It may go better later: another process took the name, or a wait ran out.
     case tryLater = 75
 }

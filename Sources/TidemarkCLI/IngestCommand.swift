@@ -13,7 +13,8 @@ struct IngestCommand: AsyncParsableCommand {
             line itself. An event whose id is in the stream already is not written again. Joins as a writer under the \
             name of the instance, makes the database when it is not there, and leaves at the end of the input, or on \
             SIGINT or SIGTERM after what was read is persisted, or after \(Int(Interruption.limit / .seconds(1))) seconds all \
-            the same: then a line on standard error says what could not be done, and readers pass it.
+            the same: then a line on standard error says what could not be done, and readers pass it. With --print, \
+            output that nobody reads any more ends it with an error: what comes after that is not persisted.
 
             EXAMPLE:
               tidemark ingest --database events.db --instance p1 < events.ndjson
@@ -63,12 +64,20 @@ struct IngestCommand: AsyncParsableCommand {
         let input = EventInput(
             parser: EventLineParser(stream: database.stream, limits: configuration.limits), skipsInvalid: skipInvalid,
             batch: batch, interruption: interruption)
-        let output = Output(interruption: interruption)
-        let progress = Progress(label: "persisted")
+        // Whoever reads what --print says learns from it what is durable.
+        let output = Output(interruption: interruption, readerGone: .fails)
+        // It would run into what is typed.
+        let isTyped = isatty(STDIN_FILENO) == 1
+        let progress = Progress(label: "persisted", isShown: Progress.isTerminal && !isTyped)
         defer { reportSkipped(input.skippedLines) }
         try await progress.shown {
             try await log.running(until: interruption) {
                 input.start()
+                if isTyped {
+                    StandardStreams.writeError(
+                        "tidemark: reading events from the terminal, one JSON object a line, such as "
+                            + "{\"id\":\"1\",\"type\":\"greeting\"}; Ctrl-D ends it")
+                }
                 var prints = print
                 // One group after the other: their IDs ascend as the input does, and where one fails none after it is
                 // written. Reading and parsing go on meanwhile.

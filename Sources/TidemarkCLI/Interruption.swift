@@ -95,12 +95,16 @@ final class Interruption: Sendable {
         if isRequested { handler() }
     }
 
-    /// Runs a command that writes to standard output, until it is interrupted.
-    static func cancels(verbose: Bool, _ command: @escaping @Sendable (Output) async throws -> Void) async throws {
+    /// Runs a command that writes to standard output, until it is interrupted, or nobody reads that any more.
+    static func cancels(
+        verbose: Bool, readerGone: Output.ReaderGone = .ends,
+        _ command: @escaping @Sendable (Output) async throws -> Void
+    ) async throws {
         setUpLogging(verbose: verbose)
         let interruption = try Interruption()
         interruption.listen()
-        let output = Output(interruption: interruption)
+        let output = Output(interruption: interruption, readerGone: readerGone)
+        if readerGone == .ends { output.endWithReader() }
         try await interruption.cancelling { try await command(output) }
     }
 

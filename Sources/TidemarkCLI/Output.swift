@@ -12,8 +12,19 @@ struct OutputFailure: ProgramError {
 /// Writes to standard output on a thread where blocking is fine, and stops waiting for whoever reads it when the
 /// program has to end.
 final class Output: Sendable {
+    /// What it means when whoever reads a pipe has closed it, as `head` does once it has enough.
+    enum ReaderGone {
+        /// The output is an answer to something that is done all the same.
+        case goesOn
+        /// The output is all that the program is for: it ends in order.
+        case ends
+        /// Somebody relies on having read it.
+        case fails
+    }
+
     private let descriptor: Int32
     private let interruption: Interruption
+    private let readerGone: ReaderGone
     private let queue = DispatchQueue(label: "tidemark.output")
     /// A pipe that can be written to takes so many bytes without blocking.
     private static let pieceBytes = 4096
@@ -23,15 +34,33 @@ final class Output: Sendable {
     /// Whether somebody sees standard output.
     static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-    init(descriptor: Int32 = STDOUT_FILENO, interruption: Interruption) {
+    init(descriptor: Int32 = STDOUT_FILENO, interruption: Interruption, readerGone: ReaderGone = .goesOn) {
         self.descriptor = descriptor
         self.interruption = interruption
+        self.readerGone = readerGone
     }
 
-    /// Returns when all bytes are written.
+    /// Has the program end in order as soon as nobody reads the output any more, and not only with the next write.
+    func endWithReader() {
+        let thread = Thread { [self] in
+            var descriptors = [
+                pollfd(fd: descriptor, events: 0, revents: 0),
+                pollfd(fd: interruption.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            while poll(&descriptors, 2, -1) < 0 {
+                guard errno == EINTR else { return }
+            }
+            if Int32(descriptors[0].revents) & (POLLERR | POLLHUP) != 0 { interruption.request() }
+        }
+        thread.name = "tidemark.output.reader"
+        thread.start()
+    }
+
+    /// Returns when all bytes are written. They are whole lines: where only a part of one gets into a file, because the
+    /// disk is full say, that part is taken out again, so that what is appended later does not go on in its middle.
     ///
     /// - Throws: ``OutputFailure`` when they cannot be; `CancellationError` when nobody took them within a second after
-    ///   the program was told to end.
+    ///   the program was told to end, or nobody ever will.
     func write(_ bytes: [UInt8]) async throws {
         if bytes.isEmpty { return }
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
@@ -53,12 +82,36 @@ final class Output: Sendable {
                 let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(Self.pieceBytes))
                 let count = Foundation.write(descriptor, piece.baseAddress, piece.count)
                 if count < 0 {
-                    if errno == EINTR || errno == EAGAIN { continue }
-                    throw OutputFailure(problem: String(cString: strerror(errno)))
+                    let problem = errno
+                    if problem == EINTR || problem == EAGAIN { continue }
+                    if problem == EPIPE, try isFine() { return }
+                    removeTornLine(endOf: buffer[..<rest.startIndex])
+                    throw OutputFailure(problem: String(cString: strerror(problem)))
                 }
                 rest = rest.dropFirst(count)
             }
         }
+    }
+
+    /// Whether it is nothing that nobody reads the output.
+    private func isFine() throws -> Bool {
+        switch readerGone {
+        case .goesOn: return true
+        case .fails: return false
+        case .ends:
+            interruption.request()
+            throw CancellationError()
+        }
+    }
+
+    private func removeTornLine(endOf written: Slice<UnsafeRawBufferPointer>) {
+        let torn = off_t(written.reversed().prefix { $0 != UInt8(ascii: "\n") }.count)
+        var information = stat()
+        guard torn > 0, fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return }
+        let end = lseek(descriptor, 0, SEEK_CUR)
+        // Not what another program has written since.
+        guard end == information.st_size, ftruncate(descriptor, end - torn) == 0 else { return }
+        lseek(descriptor, end - torn, SEEK_SET)
     }
 
     private func waitForRoom() throws {

@@ -4,14 +4,9 @@ import Synchronization
 /// A line on standard error, when that is a terminal, that says how far the program is. Rewritten in place, at most
 /// five times a second.
 final class Progress: Sendable {
-    private struct State {
-        var count = 0
-        var note: String?
-    }
-
     private let label: String
     private let isShown: Bool
-    private let state = Mutex(State())
+    private let total = Mutex(0)
 
     /// Whether somebody sees standard error.
     static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
@@ -22,15 +17,7 @@ final class Progress: Sendable {
     }
 
     func add(_ count: Int) {
-        state.withLock { state in
-            state.count += count
-            state.note = nil
-        }
-    }
-
-    /// Says what is waited for, until something is counted.
-    func say(_ note: String) {
-        state.withLock { $0.note = note }
+        total.withLock { $0 += count }
     }
 
     /// Shows the line while `body` runs, and clears it at the end.
@@ -54,9 +41,8 @@ final class Progress: Sendable {
         let start = clock.now
         while true {
             do { try await clock.sleep(for: .milliseconds(200)) } catch { return }
-            let (count, note) = state.withLock { ($0.count, $0.note) }
-            let text = note ?? Self.text(count: count, label: label, elapsed: clock.now - start)
-            StandardStreams.writeError(Array("\r\(text.onOneLine)\u{1B}[K".utf8))
+            let text = Self.text(count: total.withLock { $0 }, label: label, elapsed: clock.now - start)
+            StandardStreams.writeError(Array("\r\(text)\u{1B}[K".utf8))
         }
     }
 

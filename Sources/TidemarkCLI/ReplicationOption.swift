@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Tidemark
 import TidemarkRedis
 import TidemarkReplication
@@ -40,22 +41,55 @@ enum Replication: Hashable, Sendable {
     /// - Throws: `SocketFolderError` when the folder of the database cannot be entered, or `TCPTransportError`.
     func transport(databasePath: String) throws -> (any ReplicationTransport)? {
         switch self {
-        case .automatic: try UnixSocketTransport(besideDatabase: databasePath)
-        case .unix(let directory): UnixSocketTransport(directory: directory)
-        case .tcp(let option): try option.transport()
-        case .redis(let option): try option.transport()
-        case .none: nil
+        case .automatic:
+            let transport = try UnixSocketTransport(besideDatabase: databasePath)
+            return ToldTransport(transport, place: "the socket beside the database") {
+                transport.lastProblem.map { "\($0)" }
+            }
+        case .unix(let directory):
+            let transport = Self.unixTransport(directory: directory)
+            return ToldTransport(transport, place: "unix:\(directory)") { transport.lastProblem.map { "\($0)" } }
+        case .tcp(let option):
+            let transport = try option.transport()
+            return ToldTransport(transport, place: "tcp://\(option.host):\(option.port)") {
+                transport.lastProblem.map { "\($0)" }
+            }
+        case .redis(let option):
+            let transport = try option.transport()
+            return ToldTransport(transport, place: "\(option.url)") { transport.failure.map { "\($0)" } }
+        case .none: return nil
         }
     }
 
-    /// Where everything that is said can be heard, without a database; nil where that is nowhere.
-    func watchedTransport() throws -> (any ReplicationTransport)? {
-        guard case .redis(let option) = self else {
-            return self == .automatic ? nil : try transport(databasePath: "")
+    /// Where everything that is said can be heard, without a database, and how many lines were skipped there so far; nil
+    /// where that is nowhere.
+    func watchedTransport() throws -> (transport: any ReplicationTransport, skippedLines: @Sendable () -> Int)? {
+        switch self {
+        case .automatic, .none:
+            return nil
+        case .unix(let directory):
+            let transport = Self.unixTransport(directory: directory)
+            return (transport, { transport.counts.skippedLines })
+        case .tcp(let option):
+            let transport = try option.transport()
+            return (transport, { transport.counts.skippedLines })
+        case .redis(let option):
+            var configuration = RedisConfiguration()
+            configuration.hearsUserIP = true
+            let transport = try option.transport(configuration: configuration)
+            return (transport, { transport.counts.skippedLines })
         }
-        var configuration = RedisConfiguration()
-        configuration.hearsUserIP = true
-        return try option.transport(configuration: configuration)
+    }
+
+    /// The transport makes the folder, because one of the processes has to be the first; whoever has mistyped its name is
+    /// told.
+    private static func unixTransport(directory: String) -> UnixSocketTransport {
+        if access(directory, F_OK) != 0, errno == ENOENT {
+            StandardStreams.writeError(
+                "tidemark: there was no folder \(directory), it is made now: only processes that name it too are heard"
+                    .onOneLine)
+        }
+        return UnixSocketTransport(directory: directory)
     }
 }
 

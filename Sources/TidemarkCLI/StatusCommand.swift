@@ -9,7 +9,8 @@ struct StatusCommand: AsyncParsableCommand {
         commandName: "status",
         abstract: "Shows how far a stream can be read, and who holds readers back.",
         discussion: """
-            It shows what the database says; a running reader may have heard of more already.
+            It shows what the database says; a running reader may have heard of more already. EPOCH counts the joins of \
+            a name and their ends: a writer that joined, left and joined again is in its third.
 
             EXAMPLE:
               tidemark status --database events.db --watch
@@ -38,7 +39,7 @@ struct StatusCommand: AsyncParsableCommand {
         let beginning = watch && !json && Output.isTerminal ? "\u{1B}[H\u{1B}[2J" : ""
         while true {
             guard let status = try await store.status(of: database.stream) else {
-                throw TidemarkError.unknownStream(stream: database.stream, store: store.path)
+                throw await database.unknownStream(in: store)
             }
             let report = StatusReport(status: status)
             try await output.write(beginning + (json ? report.json + "\n" : report.text))

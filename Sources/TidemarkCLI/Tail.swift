@@ -33,7 +33,7 @@ struct Tail: Sendable {
         written: @escaping @Sendable (EventBatch) async throws -> Void
     ) async throws {
         if let end, position >= end { return }
-        let wait = WaitLimit()
+        let wait = WaitLimit(after: position)
         try await withThrowingTaskGroup(of: Void.self) { group in
             defer { group.cancelAll() }
             if end != nil {
@@ -50,7 +50,7 @@ struct Tail: Sendable {
         var iterator = batches.makeAsyncIterator()
         wait.begin()
         while let batch = try await iterator.next() {
-            wait.end()
+            wait.end(at: batch.through)
             let wanted = end.map(batch.ending(at:)) ?? batch
             var lines: [UInt8] = []
             OutputLine.append(wanted, to: &lines)
@@ -62,11 +62,22 @@ struct Tail: Sendable {
         }
     }
 
+    /// How long a batch may take that nobody holds back: only the reader itself has to get there.
+    private static let ownLimit = Duration.seconds(10)
+
     /// Throws when a batch takes too long, and says who holds it back.
     private func giveUp(after wait: WaitLimit) async throws {
-        try await wait.expiry(of: timeout)
-        let heldBackBy = try await log.explain().heldBackBy
-        throw HeldBackTooLong(stream: log.stream, end: end ?? 0, timeout: timeout, heldBackBy: heldBackBy)
+        while true {
+            try await wait.expiry(of: timeout)
+            let explanation = try await log.explain()
+            // What may be read is read, whatever the limit.
+            let heldBackBy = wait.position >= explanation.minimum ? explanation.heldBackBy : nil
+            let limit = heldBackBy == nil ? max(timeout, Self.ownLimit) : timeout
+            if wait.hasLasted(limit) {
+                throw HeldBackTooLong(stream: log.stream, end: end ?? 0, limit: limit, heldBackBy: heldBackBy)
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
     }
 }
 
@@ -74,14 +85,22 @@ struct Tail: Sendable {
 struct HeldBackTooLong: ProgramError {
     let stream: StreamName
     let end: StreamID
-    let timeout: Duration
+    let limit: Duration
     let heldBackBy: HeldBack?
 
     var status: ExitStatus { .tryLater }
 
     var description: String {
-        let holder = heldBackBy.map { "held back by \($0)" } ?? "nobody in particular holds it back"
-        return "event \(end) of stream \(stream) could not be read within \(timeout): \(holder)"
+        let holder =
+            heldBackBy.map { "held back by \($0)" }
+            ?? "no writer holds it back, so the database or this machine is slow; try again"
+        return "event \(end) of stream \(stream) could not be read \(time): \(holder)"
+    }
+
+    private var time: String {
+        let seconds = limit / .seconds(1)
+        if seconds == 0 { return "without waiting" }
+        return "within " + (seconds == seconds.rounded() ? "\(Int(seconds))" : "\(seconds)") + " s"
     }
 }
 

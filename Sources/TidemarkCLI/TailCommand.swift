@@ -60,7 +60,7 @@ struct TailCommand: AsyncParsableCommand {
     }
 
     private func tail(_ output: Output, _ progress: Progress) async throws {
-        let (store, isReadOnly) = try await openStore(progress)
+        let (store, isReadOnly) = try await openStore()
         try await store.closed { try await tail(store, isReadOnly: isReadOnly, output, progress) }
     }
 
@@ -85,14 +85,19 @@ struct TailCommand: AsyncParsableCommand {
     /// 0 for a stream that is not there yet, which is waited for: whoever has mistyped its name is told.
     private func newestEvent(_ store: SQLiteEventStore) async throws -> StreamID {
         if let status = try await store.status(of: database.stream) { return status.newestEvent }
-        let error = TidemarkError.unknownStream(stream: database.stream, store: store.path)
+        let error = await database.unknownStream(in: store)
         guard follow else { throw error }
-        StandardStreams.writeError("tidemark: waiting: " + "\(error)".onOneLine)
+        Self.waits(because: error)
         return 0
     }
 
+    private static func waits(because error: any Error) {
+        StandardStreams.writeError("tidemark: waiting: " + "\(error)".onOneLine)
+    }
+
     /// The database; with `--follow`, once it is there with its schema.
-    private func openStore(_ progress: Progress) async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
+    private func openStore() async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
+        var told: TidemarkError?
         while true {
             do {
                 let opened = try await database.openForReading()
@@ -100,7 +105,8 @@ struct TailCommand: AsyncParsableCommand {
                 return opened
             } catch let error as TidemarkError {
                 guard follow, case .storeUnavailable = error, mayComeYet else { throw error }
-                progress.say("waiting: \(error)")
+                if told != error { Self.waits(because: error) }
+                told = error
             }
             try await Task.sleep(for: .milliseconds(200))
         }

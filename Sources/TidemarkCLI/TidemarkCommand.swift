@@ -25,17 +25,30 @@ struct TidemarkCommand: AsyncParsableCommand {
     /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.
     static func main() async {
         StandardStreams.prepare()
-        let arguments = Array(CommandLine.arguments.dropFirst())
-        let status = await run(arguments)
+        // The first is the program's own name. Without `/proc` not even that is there, and the program has to end before it
+        // waits for anything: libdispatch traps as soon as it looks at its threads.
+        guard !CommandLine.arguments.isEmpty else { exitWithoutArguments() }
+        let status = await run(Array(CommandLine.arguments.dropFirst()))
         Foundation.exit(status.rawValue)
+    }
+
+    /// Swift reads the arguments from `/proc`, and finds them there no more after some preloaded libraries have been at work.
+    private static func exitWithoutArguments() -> Never {
+        StandardStreams.writeError(
+            "tidemark: the arguments of this program cannot be read, so nothing was done: it needs /proc, and LD_PRELOAD "
+                + "without a library that hides them")
+        Foundation.exit(ExitStatus.systemError.rawValue)
     }
 
     private static func run(_ arguments: [String]) async -> ExitStatus {
         do {
+            try Misspelling.check(commandsOf: arguments)
             let command: any ParsableCommand
             do {
                 command = try await asyncParseAsRoot(arguments)
             } catch {
+                // What is missing is often there under a name that is not quite right.
+                if exitCode(for: error) != .success { try Misspelling.check(optionsOf: arguments) }
                 return try await answer(toParsing: error)
             }
             return try await run(command)

@@ -1,13 +1,13 @@
 import TidemarkCore
 
-/// Decides which of the lines that cannot be used are worth a sentence in the log: the first of each sort. Other software
-/// may use the same channel for much that is not known here.
+/// Decides which of the lines that cannot be used are worth a sentence in the log: of each sort the first, the tenth, the
+/// hundredth and so on. Other software may use the same channel for much that is not known here.
 struct SkippedLines {
     /// Names of commands come from outside, and memory has a bound.
     private static let limit = 64
-    private var told: Set<String> = []
+    private var counts: [String: Int] = [:]
 
-    /// What to say of the line; nil when it was said before.
+    /// What to say of the line; nil when it was said before, and not ten times as many have come since.
     mutating func sentence(for error: InvalidReplicationCommand) -> String? {
         let sort =
             switch error {
@@ -16,14 +16,26 @@ struct SkippedLines {
             case .lineBreak: "line break"
             case .blank: "blank"
             }
-        return isNew(sort) ? error.description : nil
+        return sentence(error.description, ofSort: sort)
     }
 
     mutating func sentence(forOutOfPlace kind: ReplicationCommand.Kind) -> String? {
-        isNew("out of place \(kind.rawValue)") ? "\(kind.rawValue) is not said through a broker" : nil
+        sentence("\(kind.rawValue) is not said through a broker", ofSort: "out of place \(kind.rawValue)")
     }
 
-    private mutating func isNew(_ sort: String) -> Bool {
-        told.count < Self.limit && told.insert(sort).inserted
+    private mutating func sentence(_ text: String, ofSort sort: String) -> String? {
+        guard let count = counts[sort] else {
+            if counts.count >= Self.limit { return nil }
+            counts[sort] = 1
+            return text
+        }
+        counts[sort] = count + 1
+        return Self.isPowerOfTen(count + 1) ? "\(text) (\(count + 1) such lines so far)" : nil
+    }
+
+    private static func isPowerOfTen(_ number: Int) -> Bool {
+        var rest = number
+        while rest > 1, rest.isMultiple(of: 10) { rest /= 10 }
+        return rest == 1
     }
 }

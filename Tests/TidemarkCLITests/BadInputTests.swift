@@ -62,6 +62,30 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: folder.database))
     }
 
+    @Test(arguments: [
+        (["tial", "--database", "x"], "there is no command tial: did you mean tail?"),
+        (["mend"], "there is no command mend: there are ingest, tail, status, "),
+        (["replication", "wach", "--rows"], "there is no command wach: did you mean watch?"),
+        (["help", "statsu"], "there is no command statsu: did you mean status?"),
+        (["tail", "--datbase", "x"], "there is no option --datbase: did you mean --database?"),
+        (["tail", "--database", "x", "--folow"], "did you mean --follow?"),
+        (["replication", "watch", "--replicaton=redis://:hunter2@h/c"], "did you mean --replication?"),
+        (["status", "--database", "x", "--colour"], "--colour"),
+    ])
+    func `a mistyped command or option is told with the one that is like it`(
+        arguments: [String], hint: String
+    ) async throws {
+        let outcome = try await Program(arguments).outcome()
+        #expect(outcome.status == 64 && outcome.errorLines.count == 1)
+        #expect(outcome.errors.contains(hint) && !outcome.errors.contains("hunter2"), "\(outcome.errors)")
+    }
+
+    @Test func `how unlike two words are is how many characters have to change`() {
+        #expect(Misspelling.distance("tail", "tail") == 0 && Misspelling.distance("", "tail") == 4)
+        #expect(Misspelling.distance("tial", "tail") == 2 && Misspelling.distance("datbase", "database") == 1)
+        #expect(Misspelling.distance("kitten", "sitting") == 3)
+    }
+
     @Test(arguments: [["--help"], ["ingest", "--help"], ["help", "tail"], ["--version"], []])
     func `help and the version go to standard output`(arguments: [String]) async throws {
         let outcome = try await Program(arguments).outcome()
@@ -101,6 +125,57 @@ import Testing
         #expect(outcome.status == 69 && outcome.errorLines.count == 1, "\(outcome.errors)")
     }
 
+    private static let reading = [["tail"], ["tail", "--follow"], ["status"], ["audit", "--consumer", "c"]]
+
+    @Test func `a folder where a database should be is called one`() async throws {
+        let folder = try TemporaryFolder()
+        for arguments in [["ingest", "--instance", "p1"]] + Self.reading {
+            let outcome = try await Program(arguments + ["--database", folder.path]).outcome()
+            #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+            #expect(outcome.errors.contains("it is a folder"), "\(arguments): \(outcome.errors)")
+        }
+    }
+
+    @Test func `a file that one may not read is called that, with its owner and mode`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
+        chmod(folder.path, 0o755)
+        chmod(folder.database, 0o000)
+        for arguments in Self.reading {
+            let outcome = try await asAnotherUser(arguments, database: folder.database)
+            #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+            #expect(
+                outcome.errors.contains("may not read \(folder.database): it belongs to user \(getuid()),"),
+                "\(outcome.errors)")
+            #expect(outcome.errors.contains("its mode is 0"))
+        }
+    }
+
+    @Test func `a copy that one may read, in a folder where one may not write, is called that`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
+        let copy = folder.path + "/archive/events.db"
+        let made = try await Program.shell(
+            """
+            cd "$(dirname "$1")" && mkdir archive && cp events.db archive/
+            chmod 644 archive/events.db && chmod 555 archive .
+            """, database: folder.database
+        ).outcome()
+        #expect(made.status == 0)
+        let outcome = try await asAnotherUser(["status"], database: copy)
+        chmod(folder.path, 0o700)
+        chmod(folder.path + "/archive", 0o700)
+        #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+        #expect(outcome.errors.contains("copy it into a folder that can be written to"), "\(outcome.errors)")
+    }
+
+    /// Root may read and write everything, and is not asked: then it is somebody else.
+    private func asAnotherUser(_ arguments: [String], database: String) async throws -> Outcome {
+        let user = getuid() == 0 ? "setpriv --reuid 65534 --regid 65534 --clear-groups " : ""
+        let command = arguments.joined(separator: " ")
+        return try await Program.shell("exec \(user)\"$0\" \(command) --database \"$1\"", database: database).outcome()
+    }
+
     @Test(arguments: ["close", "retire"])
     func `an instance, or a stream, that is not there is 69`(command: String) async throws {
         let folder = try TemporaryFolder()
@@ -110,6 +185,7 @@ import Testing
         #expect(instance.errorLines == ["tidemark: stream events has no writer named p2"])
         let stream = try await Program.run(
             command, "--database", folder.database, "--instance", "p1", "--stream", "other")
-        #expect(stream.status == 69 && stream.errorLines.count == 1)
+        #expect(stream.status == 69)
+        #expect(stream.errorLines.count == 1 && stream.errors.contains("no stream named other; there is events"))
     }
 }

@@ -8,6 +8,12 @@ extension Program {
         try self.init("tidemark", arguments, reader: reader)
     }
 
+    /// Starts a script of the shell, in which "$0" is the program `tidemark` and "$1" the path of a database.
+    static func shell(_ script: String, database: String) throws -> Program {
+        try Program(
+            executable: URL(fileURLWithPath: "/bin/bash"), ["-c", script, executable("tidemark").path, database])
+    }
+
     /// Runs the program `tidemark` to its end with this input.
     static func run(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
         try await run(arguments, input: input)

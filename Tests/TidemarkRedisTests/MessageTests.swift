@@ -52,7 +52,7 @@ import Tidemark
         #expect(!own.isOwn(position(Writer("p2", epoch: 1))) && !own.isOwn(.replicate))
     }
 
-    @Test func eachSortOfLineThatIsSkippedIsToldOnce() {
+    @Test func eachSortOfLineThatIsSkippedIsToldOnceAndAgainAfterTenTimesAsMany() {
         var skipped = SkippedLines()
         func told(_ line: String) -> String? {
             do throws(InvalidReplicationCommand) {
@@ -67,5 +67,7 @@ import Tidemark
         #expect(told("RDATA x")?.contains("RDATA") == true)
         for number in 0..<100 { _ = told("C\(number)") }
         #expect(told("NEW") == nil)
+        for number in 3..<10 { #expect(told("FOO \(number)") == nil) }
+        #expect(told("FOO 10")?.contains("10 such lines so far") == true && told("FOO 11") == nil)
     }
 }

@@ -5,7 +5,7 @@ import Tidemark
 /// have to.
 final class HeardCommands: Sendable {
     struct Entry: Sendable {
-        let command: ReplicationCommand
+        let event: ReplicationEvent
         /// In milliseconds since 1970.
         let time: Int64
     }
@@ -25,10 +25,10 @@ final class HeardCommands: Sendable {
         (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    func append(_ command: ReplicationCommand, time: Int64) {
+    func append(_ event: ReplicationEvent, time: Int64) {
         state.withLock { state in
             if state.entries.count < Self.limit {
-                state.entries.append(Entry(command: command, time: time))
+                state.entries.append(Entry(event: event, time: time))
             } else {
                 state.leftOut += 1
             }

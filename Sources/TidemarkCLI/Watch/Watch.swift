@@ -4,6 +4,8 @@ import Tidemark
 /// Listens to a transport and writes what is heard.
 struct Watch: Sendable {
     let transport: any ReplicationTransport
+    /// How many lines the transport has skipped so far.
+    let skippedLines: @Sendable () -> Int
     let report: WatchReport
     let output: Output
 
@@ -17,11 +19,11 @@ struct Watch: Sendable {
             switch event {
             case .connected: first.withLock { $0.connected() }
             case .disconnected: break
-            case .command(let command):
+            case .command:
                 // It works: that is all that somebody without a database can catch up with.
                 first.withLock { $0.heard() }?.caughtUp()
-                heard.append(command, time: WallClock.milliseconds())
             }
+            heard.append(event, time: WallClock.milliseconds())
         }
         first.withLock { $0.attach(connection) }
         do {
@@ -45,25 +47,24 @@ struct Watch: Sendable {
         }
         defer { ticks.cancel() }
         for await _ in heard.wakes {
-            let text =
-                Self.text(heard.take(), &report)
-                + report.summaries(now: clock.now - start, time: WallClock.milliseconds())
+            let text = text(heard.take(), &report, now: clock.now - start)
             if !text.isEmpty { try await output.write(text) }
         }
-        let rest =
-            Self.text(heard.take(), &report)
-            + report.summaries(now: clock.now - start, time: WallClock.milliseconds(), isEnd: true)
+        let rest = text(heard.take(), &report, now: clock.now - start, isEnd: true)
         if !rest.isEmpty { try await output.write(rest) }
         throw CancellationError()
     }
 
-    private static func text(
-        _ heard: (entries: [HeardCommands.Entry], leftOut: Int), _ report: inout WatchReport
+    private func text(
+        _ heard: (entries: [HeardCommands.Entry], leftOut: Int), _ report: inout WatchReport, now: Duration,
+        isEnd: Bool = false
     ) -> String {
         var text = ""
-        for entry in heard.entries { text += report.heard(entry.command, time: entry.time) }
-        if heard.leftOut > 0 { text += report.leftOut(heard.leftOut, time: WallClock.milliseconds()) }
-        return text
+        for entry in heard.entries { text += report.heard(entry.event, time: entry.time) }
+        let time = WallClock.milliseconds()
+        if heard.leftOut > 0 { text += report.leftOut(heard.leftOut, time: time) }
+        return text + report.summaries(now: now, time: time, isEnd: isEnd)
+            + report.skipped(skippedLines(), now: now, time: time, isEnd: isEnd)
     }
 }
 

@@ -11,8 +11,10 @@ struct WatchCommand: AsyncParsableCommand {
         discussion: """
             Each command is written as the line that was heard. When positions have changed, at most once a second, a \
             line that begins with # says for the stream how far each writer is, and the least of these positions: an \
-            estimate, since without a database nobody knows who is missing. Access tokens are never written. It goes on \
-            until it is interrupted, also while nobody can be reached.
+            estimate, since without a database nobody knows who is missing. Such lines also say when the connection was \
+            gone and is back, and how many lines were skipped because they are no commands. Of rows of other software \
+            only the size is written: they may hold access tokens and whatever else that software tells its own \
+            processes. It goes on until it is interrupted, also while nobody can be reached.
 
             EXAMPLE:
               tidemark replication watch --replication redis://localhost:6379/example.org
@@ -23,12 +25,16 @@ struct WatchCommand: AsyncParsableCommand {
     @Flag(help: "Write JSON objects, one a line.")
     var json = false
 
+    @Flag(
+        help: "Write the rows of other software too. They may hold valid access tokens, names and addresses of users.")
+    var rows = false
+
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: true) { output in
-            let transport = try command.replication.transport()
-            let report = WatchReport(format: command.json ? .json : .text)
-            try await Watch(transport: transport, report: report, output: output).run()
+            let (transport, skippedLines) = try command.replication.transport()
+            let report = WatchReport(format: command.json ? .json : .text, showsRows: command.rows)
+            try await Watch(transport: transport, skippedLines: skippedLines, report: report, output: output).run()
         }
     }
 }
@@ -49,16 +55,14 @@ struct RequiredReplicationOptions: ParsableArguments {
         }
     }
 
+    /// The transport, and how many lines it has skipped.
+    ///
     /// - Throws: `ValidationError`.
-    func transport() throws -> any ReplicationTransport {
+    func transport() throws -> (any ReplicationTransport, @Sendable () -> Int) {
         let replication = try Replication(parsing: way)
-        // The transport makes it, so that one can begin to watch first: whoever has mistyped its name is told.
-        if case .unix(let directory) = replication, access(directory, F_OK) != 0, errno == ENOENT {
-            StandardStreams.writeError("tidemark: waiting: there was no folder \(directory)".onOneLine)
-        }
-        guard let transport = try replication.watchedTransport() else {
+        guard let watched = try replication.watchedTransport() else {
             throw ValidationError("--replication takes a place to listen to, not \(way)")
         }
-        return transport
+        return watched
     }
 }

@@ -13,17 +13,60 @@ import Tidemark
 
     @Test func aCommandIsWrittenAsTheLineThatWasHeard() throws {
         var report = WatchReport(format: .text)
-        for line in ["RDATA events master 5 [\"ev\", {}]", "REMOTE_SERVER_UP example.org", "REPLICATE"] {
+        for line in ["RDATA events p1#1.7 5 [\"ev\", {}]", "REMOTE_SERVER_UP example.org", "REPLICATE"] {
             #expect(report.heard(try ReplicationCommand(parsing: line), time: 0) == line + "\n")
         }
     }
 
+    /// What is in such a row is between the processes of that software: a cache is told by the access token that it is for.
+    @Test(arguments: [WatchReport.Format.text, .json])
+    func rowsOfOtherSoftwareAreShownBySizeUnlessTheyAreAskedFor(format: WatchReport.Format) throws {
+        let line = "RDATA caches master 5 [\"get_user_by_access_token\",[\"syt_secret\"],1]"
+        let command = try ReplicationCommand(parsing: line)
+        var report = WatchReport(format: format)
+        let shown = report.heard(command, time: 0)
+        #expect(shown.contains("RDATA caches master 5 (a row of 45 bytes)") && !shown.contains("syt_"))
+        // Half a batch too.
+        let batch = try ReplicationCommand(parsing: line.replacing(" 5 ", with: " batch "))
+        #expect(!report.heard(batch, time: 0).contains("syt_") && !batch.description.contains("syt_"))
+        var open = WatchReport(format: format, showsRows: true)
+        #expect(open.heard(command, time: 0).contains("syt_secret"))
+        let userIP = try ReplicationCommand(parsing: "USER_IP @a:b [\"s3cret\",\"192.0.2.1\",\"agent\",\"dev\",1]")
+        #expect(!open.heard(userIP, time: 0).contains("s3cret"))
+    }
+
+    @Test func anInterruptionIsTold() throws {
+        var report = WatchReport(format: .text)
+        // While it was never there the log says why.
+        #expect(report.heard(.disconnected(reason: "refused"), time: 0) == "")
+        #expect(report.heard(.connected, time: 0) == "")
+        #expect(report.heard(.disconnected(reason: "a\nb"), time: 0) == "# the connection is gone: a b\n")
+        #expect(
+            report.heard(.connected, time: 0)
+                == "# the connection is back: what was said in between is missing here\n")
+        var json = WatchReport(format: .json)
+        _ = json.heard(.connected, time: 0)
+        for event in [ReplicationEvent.disconnected(reason: "\"\n"), .connected] {
+            _ = try JSONText(validating: String(json.heard(event, time: 0).dropLast()))
+        }
+    }
+
+    @Test func howManyLinesWereSkippedIsToldWhenItHasGrown() {
+        var report = WatchReport(format: .text)
+        #expect(report.skipped(0, now: .zero, time: 0) == "")
+        #expect(report.skipped(1, now: .zero, time: 0).hasPrefix("# 1 line skipped so far"))
+        #expect(report.skipped(5, now: .seconds(9), time: 0) == "")
+        #expect(report.skipped(5, now: .seconds(10), time: 0).hasPrefix("# 5 lines skipped so far"))
+        #expect(report.skipped(5, now: .seconds(30), time: 0, isEnd: true) == "")
+        #expect(report.skipped(6, now: .seconds(31), time: 0, isEnd: true).hasPrefix("# 6 lines"))
+    }
+
     @Test func asJSONACommandHasItsTimeAndName() throws {
         var report = WatchReport(format: .json)
-        let line = report.heard(try ReplicationCommand(parsing: "RDATA events master 5 [\"ev\"]"), time: 1)
+        let line = report.heard(try ReplicationCommand(parsing: "RDATA events p1#1.7 5 [\"ev\"]"), time: 1)
         #expect(
             line == "{\"time\":\"1970-01-01T00:00:00.001Z\",\"command\":\"RDATA\""
-                + ",\"line\":\"RDATA events master 5 [\\\"ev\\\"]\"}\n")
+                + ",\"line\":\"RDATA events p1#1.7 5 [\\\"ev\\\"]\"}\n")
     }
 
     @Test(arguments: [WatchReport.Format.text, .json])

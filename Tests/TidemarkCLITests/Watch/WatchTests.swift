@@ -41,11 +41,9 @@ import TidemarkTesting
     @Test func `it shows what a homeserver says, and how far its streams are`() async throws {
         let server = try await RedisServerProcess()
         let program = try await watching(server)
-        let lines = [
-            "RDATA events master 5 [\"ev\",[\"$event\",\"!room:example.org\"]]",
-            "POSITION events event_persister-1 3 5", "REMOTE_SERVER_UP example.org",
-        ]
-        for line in lines { try publish(line, on: "example.org", port: server.port) }
+        let lines = ["POSITION events event_persister-1 3 5", "REMOTE_SERVER_UP example.org"]
+        let row = "RDATA events master 5 [\"ev\",[\"$event\",\"!room:example.org\"]]"
+        for line in [row] + lines { try publish(line, on: "example.org", port: server.port) }
         try publish("SOMETHING_NEW 1", on: "example.org", port: server.port)
         try publish(
             "USER_IP @a:b [\"s3cret\",\"192.0.2.1\",\"agent\",\"dev\",1]", on: "example.org/USER_IP", port: server.port)
@@ -56,10 +54,24 @@ import TidemarkTesting
         program.send(SIGTERM)
         let outcome = try await program.outcome()
         #expect(outcome.status == 0)
-        #expect(outcome.lines.filter { !$0.hasPrefix("#") && !$0.hasPrefix("USER_IP") } == lines)
+        #expect(
+            outcome.lines.filter { !$0.hasPrefix("#") && !$0.hasPrefix("USER_IP") }
+                == ["RDATA events master 5 (a row of 37 bytes)"] + lines)
         #expect(!outcome.lines.joined().contains("s3cret") && !outcome.errors.contains("s3cret"))
-        // What it does not know is named.
+        // What it does not know is named, and counted.
         #expect(outcome.errors.contains("SOMETHING_NEW"))
+        #expect(outcome.lines.contains { $0.hasPrefix("# 1 line skipped so far") })
+    }
+
+    @Test func `it says when its connection was gone, and is back`() async throws {
+        let server = try await RedisServerProcess()
+        let program = try await watching(server)
+        server.kill()
+        try await eventually { program.lines.contains { $0.hasPrefix("# the connection is gone: ") } }
+        try await server.start()
+        try await eventually { program.lines.contains { $0.hasPrefix("# the connection is back: ") } }
+        program.send(SIGTERM)
+        #expect(try await program.outcome().status == 0)
     }
 
     @Test func `as JSON every line is an object`() async throws {
@@ -86,7 +98,7 @@ import TidemarkTesting
         #expect(try await ingest.outcome().status == 0)
         program.send(SIGTERM)
         let outcome = try await program.outcome()
-        #expect(outcome.status == 0 && outcome.lines.contains { $0.hasPrefix("POSITION events p1#1 ") })
+        #expect(outcome.status == 0 && outcome.lines.contains { $0.hasPrefix("POSITION events p1#1.") })
         #expect(outcome.errors.contains("there was no folder \(socket)"))
     }
 

@@ -1,0 +1,109 @@
+import Foundation
+import TestSupport
+import Testing
+import TidemarkTesting
+
+@testable import TidemarkCLI
+
+/// What the program is started in.
+@Suite struct SurroundingsTests {
+    /// Whether a process may have a view of the file system of its own here: root, and often users too.
+    private func mayUnshare() async throws -> Bool {
+        let probe = try Program.shell("unshare --map-root-user --mount mount -t tmpfs none /proc", database: "")
+        return try await probe.outcome().status == 0
+    }
+
+    @Test func `a program that cannot see its arguments says so, and does nothing`() async throws {
+        // Elsewhere there is no such thing.
+        guard try await mayUnshare() else { return }
+        let folder = try TemporaryFolder()
+        for command in ["ingest --instance p1", "tail", "close --instance nobody", "--help"] {
+            let program = try Program.shell(
+                """
+                exec unshare --map-root-user --mount --propagation private \
+                    bash -c 'mount -t tmpfs none /proc && exec "$@"' x "$0" \(command) --database "$1"
+                """, database: folder.database)
+            program.write(generatedLines(0..<1)[0])
+            program.endInput()
+            let outcome = try await program.outcome()
+            #expect(outcome.status == 71 && outcome.output.isEmpty)
+            #expect(outcome.errorLines.count == 1 && outcome.errors.contains("arguments"), "\(outcome.errors)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.database))
+    }
+
+    /// Starts the program at a terminal, which is of this program's making: all that is shown there is in its output.
+    private func atTerminal(_ arguments: String, database: String) throws -> Program {
+        try Program.shell("exec script -qec \"'$0' \(arguments) --database '$1'\" /dev/null", database: database)
+    }
+
+    #if os(Linux)
+    @Test func `at a terminal a writer says that it reads what is typed, and nothing runs into that`() async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try atTerminal("ingest --instance p1 --print", database: folder.database)
+        try await eventually { ingest.lines.contains { $0.contains("reading events from the terminal") } }
+        ingest.write(generatedLines(0..<1)[0])
+        try await eventually { ingest.lines.contains { $0.contains("1\tevent-0") } }
+        // Long enough for a line of progress.
+        try await Task.sleep(for: .milliseconds(500))
+        ingest.endInput()
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 0 && !outcome.text.contains("events persisted"), "\(outcome.text)")
+    }
+
+    @Test func `at a terminal a reader says what it waits for`() async throws {
+        let folder = try TemporaryFolder()
+        let tail = try atTerminal("tail --follow", database: folder.database)
+        try await eventually {
+            tail.lines.contains { $0.contains("waiting: ") && $0.contains("there is no such file") }
+        }
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1", "--stream", "event")
+        try await eventually { tail.lines.contains { $0.contains("no stream named events; there is event") } }
+    }
+    #endif
+
+    @Test func `that nobody can be reached is said, with the reason, and that it is over`() async throws {
+        var options = RedisServerProcess.Options()
+        options.password = "secret"
+        let server = try await RedisServerProcess(options)
+        server.kill()
+        let folder = try TemporaryFolder()
+        let url = "redis://:secret@127.0.0.1:\(server.port)/c"
+        let tail = try Program(["tail", "--database", folder.database, "--follow", "--replication", url])
+        let ingest = try Program([
+            "ingest", "--database", folder.database, "--instance", "p1",
+            "--replication", "redis://:wrong@127.0.0.1:\(server.port)/c",
+        ])
+        let place = "redis://127.0.0.1:\(server.port)/c"
+        try await eventually { tail.errors.contains("nobody is heard over \(place): ") }
+        #expect(tail.errors.contains("going on through the database"))
+        try await server.start()
+        try await eventually { tail.errors.contains("others are heard over \(place) now") }
+        // Said once for as long as it lasts.
+        #expect(tail.errors.components(separatedBy: "nobody is heard").count == 2)
+        #expect(ingest.errors.components(separatedBy: "nobody is heard").count == 2)
+        #expect(!tail.errors.contains("secret") && !ingest.errors.contains("wrong@"))
+        ingest.endInput()
+        #expect(try await ingest.outcome().status == 0)
+        tail.send(SIGTERM)
+        #expect(try await tail.outcome().status == 0)
+    }
+
+    @Test func `a link is worth a word only when it has not worked for two seconds`() {
+        let start = ContinuousClock.now
+        var notice = LinkNotice(now: start)
+        #expect(notice.look(problem: "refused", now: start + .seconds(1.9)) == nil)
+        #expect(notice.look(problem: "refused", now: start + .seconds(2)) == .isDown(reason: "refused"))
+        #expect(notice.look(problem: nil, now: start + .seconds(9)) == nil)
+        notice.isUp = true
+        #expect(notice.look(problem: nil, now: start + .seconds(10)) == .isUp)
+        // One server ends and another begins.
+        notice.isUp = false
+        #expect(notice.look(problem: "closed", now: start + .seconds(11)) == nil)
+        notice.isUp = true
+        #expect(notice.look(problem: nil, now: start + .seconds(11.5)) == nil)
+        // It is there, and not allowed to publish.
+        #expect(notice.look(problem: "NOPERM", now: start + .seconds(14)) == .isDown(reason: "NOPERM"))
+        #expect(notice.look(problem: "NOPERM", now: start + .seconds(20)) == nil)
+    }
+}
