@@ -11,9 +11,14 @@ extension EventPersister {
         let calls = group.map(\.caller)
         let events = calls.count == 1 ? calls[0].events : calls.flatMap(\.events)
         do {
-            let outcomes = try await WriteWait.$before.withValue(time.now - calls[0].since) {
-                try await commit(events)
-            }
+            let waited = time.now - calls[0].since
+            // A group that has hardly waited is committed on this thread, without a switch that its callers wait for.
+            let outcomes =
+                if waited < .milliseconds(1) {
+                    try await commit(events)
+                } else {
+                    try await WriteWait.$before.withValue(waited) { try await commit(events) }
+                }
             return { [onCommit, generator] in
                 var rest = outcomes[...]
                 for call in calls {
