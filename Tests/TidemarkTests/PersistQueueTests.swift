@@ -239,11 +239,13 @@ private struct QueueSearch {
         while let world = open.popLast(), problems.isEmpty {
             for action in world.actions {
                 var next = world
-                if let problem = next.take(action) ?? next.problemAtTheEnd {
+                let problem = next.take(action)
+                guard problem != nil || seen.insert(next).inserted else { continue }
+                if let problem = problem ?? next.problemAtTheEnd {
                     problems.append("\(problem) after \(action) in \(world)")
                     return
                 }
-                if seen.insert(next).inserted { open.append(next) }
+                open.append(next)
             }
         }
     }
