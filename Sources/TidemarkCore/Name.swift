@@ -114,12 +114,7 @@ public struct InstanceName: ValidatedName {
     /// no names of their own, as the replicas of one service. Each leaves a name behind in the database, so that a name
     /// that stays the same is better where there is one. A prefix that is too long for that is cut off.
     public static func unique(prefix: InstanceName) -> InstanceName {
-        var generator = SystemRandomNumberGenerator()
-        return unique(prefix: prefix, using: &generator)
-    }
-
-    static func unique(prefix: InstanceName, using generator: inout some RandomNumberGenerator) -> InstanceName {
-        let suffix = "-" + String(UInt64.random(in: 0 ... .max, using: &generator), radix: 36)
+        let suffix = "-" + String(UInt64.random(in: 0 ... .max), radix: 36)
         // Both are printable ASCII, of one byte a character.
         return InstanceName(stringLiteral: prefix.rawValue.prefix(128 - suffix.utf8.count) + suffix)
     }

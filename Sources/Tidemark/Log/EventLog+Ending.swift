@@ -62,7 +62,9 @@ extension EventLog {
         switch left {
         case .success: return .left
         case .failure(let error): problem = "\(error)"
-        case nil: problem = "the database did not let it within \(limit)"
+        case nil:
+            let tenths = (limit / .milliseconds(100)).rounded()
+            problem = "the database did not let it within \(Duration.milliseconds(100) * Int(tenths))"
         }
         logger.error("could not leave: readers wait until the writer is closed", metadata: ["error": "\(problem)"])
         return .stillMember(stream: stream, writer: writer, problem: problem)
