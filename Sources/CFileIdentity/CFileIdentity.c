@@ -27,6 +27,34 @@ int file_identity_of(const char *path, file_identity *identity) {
     return 0;
 }
 
+int file_identity_and_stamp_of(const char *path, file_identity *identity, file_stamp *stamp) {
+#ifdef STATX_INO
+    struct statx extended;
+    if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_MTIME | STATX_SIZE, &extended) == 0) {
+        identity->device = makedev(extended.stx_dev_major, extended.stx_dev_minor);
+        identity->inode = extended.stx_ino;
+        stamp->seconds = extended.stx_mtime.tv_sec;
+        stamp->nanoseconds = extended.stx_mtime.tv_nsec;
+        stamp->size = extended.stx_size;
+        return 0;
+    }
+    if (errno != ENOSYS && errno != EPERM) return -1;
+#endif
+    struct stat information;
+    if (stat(path, &information) != 0) return -1;
+    identity->device = (uint64_t)information.st_dev;
+    identity->inode = (uint64_t)information.st_ino;
+#ifdef __APPLE__
+    stamp->seconds = information.st_mtimespec.tv_sec;
+    stamp->nanoseconds = (uint32_t)information.st_mtimespec.tv_nsec;
+#else
+    stamp->seconds = information.st_mtim.tv_sec;
+    stamp->nanoseconds = (uint32_t)information.st_mtim.tv_nsec;
+#endif
+    stamp->size = (uint64_t)information.st_size;
+    return 0;
+}
+
 int file_names_of(const char *path, file_names *names) {
     names->is_mount = 0;
 #ifdef STATX_INO

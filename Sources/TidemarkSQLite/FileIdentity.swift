@@ -9,7 +9,29 @@ struct FileIdentity: Hashable, Sendable {
     init?(path: String) {
         var identity = file_identity()
         guard path.withCString({ file_identity_of($0, &identity) }) == 0 else { return nil }
+        self.init(identity)
+    }
+
+    fileprivate init(_ identity: file_identity) {
         device = identity.device
         inode = identity.inode
+    }
+}
+
+/// When a file was written to last, and how large it is.
+struct FileStamp: Hashable, Sendable {
+    private let seconds: Int64
+    private let nanoseconds: UInt32
+    private let size: UInt64
+
+    /// With the file's identity, in one look; nil when there is no such file.
+    static func of(_ path: String) -> (identity: FileIdentity, stamp: FileStamp)? {
+        var identity = file_identity()
+        var stamp = file_stamp()
+        guard path.withCString({ file_identity_and_stamp_of($0, &identity, &stamp) }) == 0 else { return nil }
+        return (
+            FileIdentity(identity),
+            FileStamp(seconds: stamp.seconds, nanoseconds: stamp.nanoseconds, size: stamp.size)
+        )
     }
 }

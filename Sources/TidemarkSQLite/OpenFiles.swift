@@ -34,8 +34,15 @@ final class OpenFiles: Sendable {
     func close() { beside.withLock { $0.areClosed = true } }
 
     /// Whether each of them still has its name; true when they are closed.
-    var areInPlace: Bool {
-        let database = FileIdentity(path: path)
+    var areInPlace: Bool { areInPlace(FileIdentity(path: path)) }
+
+    /// The same, and when the database was written to last.
+    var look: (areInPlace: Bool, stamp: FileStamp?) {
+        let found = FileStamp.of(path)
+        return (areInPlace(found?.identity), found?.stamp)
+    }
+
+    private func areInPlace(_ database: FileIdentity?) -> Bool {
         let (log, index) = (FileIdentity(path: logPath), FileIdentity(path: indexPath))
         return beside.withLock { beside in
             if beside.areClosed { return true }

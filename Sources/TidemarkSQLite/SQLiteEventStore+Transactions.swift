@@ -89,13 +89,14 @@ extension SQLiteEventStore {
     ) throws -> Value {
         do {
             do {
-                try log.requireWhole(db)
+                let (areInPlace, stamp) = files.look
+                guard areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
+                try contents.requireUnchanged(db, stamp, log.requireWhole(db))
                 let before = db.changedRows
                 let value = try body(db)
-                try requireInPlace()
                 // GRDB's own `commit` has its statement parsed each time.
                 if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
-                if db.changedRows != before {
+                if isOwn || db.changedRows != before {
                     try log.requireCommitted(db)
                     // Somebody may have taken the files away in between: then it is not there for anybody else.
                     try requireInPlace()

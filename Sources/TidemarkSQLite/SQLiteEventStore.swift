@@ -28,6 +28,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     let writes: WriteQueue
     let heartbeats = HeartbeatQueue()
     let log: WriteAheadLog
+    let contents: DatabaseContents
     let processFile: ProcessFile
     let commits = Mutex(OwnCommits())
 
@@ -62,6 +63,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
         errors = opening.errors
         self.pool = pool
         log = WriteAheadLog(ofDatabase: opening.file.path)
+        contents = DatabaseContents(of: opening.file.path)
         let lock = WriteLock(ofDatabase: opening.file.path, files: files, errors: opening.errors)
         self.lock = lock
         writes = WriteQueue(
@@ -84,7 +86,11 @@ public final class SQLiteEventStore: ImmediateEventStore {
         try? await blocking { [self] in
             // Of two that close at the same time each would take the other for one that stays.
             let lock = configuration.readOnly ? nil : try? file.openLock()
-            for _ in 0..<500 where lock?.tryLock() == false { Thread.sleep(forTimeInterval: 0.002) }
+            var attempts = 0
+            while attempts < 500, lock?.tryLock() == false {
+                attempts += 1
+                Thread.sleep(forTimeInterval: 0.002)
+            }
             defer { lock?.unlock() }
             // The connection that writes is to be the last one, and GRDB closes it first: only that one can move what
             // the `-wal` holds into the file.

@@ -166,6 +166,63 @@ import Tidemark
         }
     }
 
+    // MARK: Other contents in the same file
+
+    /// As `cp older.db events.db` does.
+    private func copyOver(_ older: Data, _ folder: TemporaryFolder) throws {
+        let file = try FileHandle(forWritingTo: URL(filePath: folder.database))
+        try file.truncate(atOffset: 0)
+        try file.write(contentsOf: older)
+        try file.close()
+    }
+
+    private func checkpoint(_ folder: TemporaryFolder, _ mode: String) throws {
+        let other = try DatabaseQueue(path: folder.database)
+        _ = try other.writeWithoutTransaction { try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))") }
+    }
+
+    @Test(arguments: ["PASSIVE", "TRUNCATE"], [0, 3])
+    func `an older copy that was written into the file is not written to`(mode: String, after: Int) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        try checkpoint(folder, mode)
+        let older = try Data(contentsOf: URL(filePath: folder.database))
+        _ = try await store.persist(events(5..<10), in: stream, by: writer)
+        try checkpoint(folder, mode)
+        // All of it is in the file, or some of it is in the `-wal` still.
+        for number in 0..<after { _ = try await store.persist(events("b\(number)"), in: stream, by: writer) }
+        try copyOver(older, folder)
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        for _ in 0..<2 {
+            await #expect(throws: replaced) { try await store.persist(events("a"), in: stream, by: writer) }
+            await #expect(throws: replaced) { try await store.beat(writer, at: 0) }
+            await #expect(throws: replaced) { try await store.join(stream, as: "p2") }
+        }
+    }
+
+    @Test func `a file that was only touched, or written to by checkpoints, is what it was`() async throws {
+        let folder = try TemporaryFolder()
+        let (store, other) = (try await folder.open(), try await folder.open())
+        let writer = try await store.join(stream, as: "p1").writer
+        let second = try await other.join(stream, as: "p2").writer
+        _ = try await store.join("another", as: "p1")
+        let outside = try DatabaseQueue(path: folder.database)
+        for (round, mode) in ["PASSIVE", "FULL", "RESTART", "TRUNCATE", "PASSIVE", "VACUUM"].enumerated() {
+            for number in 0..<20 {
+                let id = "\(round)-\(number)"
+                _ = try await store.persist(events("a\(id)"), in: stream, by: writer)
+                _ = try await other.persist(events("b\(id)"), in: stream, by: second)
+                #expect(utimes(folder.database, nil) == 0)
+                guard number % 4 == 0 else { continue }
+                let sql = mode == "VACUUM" ? mode : "PRAGMA wal_checkpoint(\(mode))"
+                _ = try await outside.writeWithoutTransaction { try Row.fetchAll($0, sql: sql) }
+            }
+        }
+        #expect(try await store.all().count == 240)
+    }
+
     // MARK: Another file under the name
 
     /// Everything that a store does, as one whose file is not there any more.

@@ -17,6 +17,15 @@ typedef struct {
 int file_identity_of(const char *path, file_identity *identity);
 
 typedef struct {
+    int64_t seconds;
+    uint32_t nanoseconds;
+    uint64_t size;
+} file_stamp;
+
+/// The same, and when the file was written to last, in one call; not for files that each commit writes to.
+int file_identity_and_stamp_of(const char *path, file_identity *identity, file_stamp *stamp);
+
+typedef struct {
     /// 1 for what is no regular file.
     uint64_t links;
     /// Whether something is mounted on the file itself, as containers do with a file that is shared alone. 0 where the
