@@ -29,9 +29,11 @@ struct ConsumerListCommand: AsyncParsableCommand {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
             let store = try await command.database.openForReading().store
-            let status = try await store.closed { try await store.status(of: command.database.stream) }
-            guard let status else {
-                throw TidemarkError.unknownStream(stream: command.database.stream, store: store.path)
+            let status = try await store.closed {
+                guard let status = try await store.status(of: command.database.stream) else {
+                    throw await command.database.unknownStream(in: store)
+                }
+                return status
             }
             let report = ConsumerReport(status: status)
             try await output.write(command.json ? report.json + "\n" : report.text)
@@ -123,7 +125,9 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
         setUpLogging(verbose: database.verbose)
         let store = try await database.openForWriting(creating: false)
         let position = try await store.closed {
-            try await store.moveConsumer(consumer, in: database.stream, to: to)
+            try await database.namingStreams(of: store) {
+                try await store.moveConsumer(consumer, in: database.stream, to: to)
+            }
         }
         try await Output(interruption: Interruption()).write(
             "moved consumer \(consumer) of stream \(database.stream): it goes on after \(position)\n")

@@ -68,6 +68,17 @@ import Testing
         #expect(try await tail(folder).lines.count == 3)
     }
 
+    @Test func `a stream that is not there is answered with those that are`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<1, folder)
+        for arguments in [["list"], ["move", "mailer", "--to", "end"]] {
+            let program = try Program(
+                ["consumer"] + arguments + ["--database", folder.database, "--stream", "evnets"])
+            let outcome = try await program.outcome()
+            #expect(outcome.status == 69 && outcome.errors.contains("no stream named evnets; there is events"))
+        }
+    }
+
     @Test func `a consumer that a process reads under is not taken over unless that is said`() async throws {
         let folder = try TemporaryFolder()
         try await ingest(0..<5, folder)
