@@ -59,7 +59,14 @@ struct DatabaseOptions: ParsableArguments {
         try await SQLiteEventStore.open(path: path, configuration: SQLiteConfiguration(createsDatabase: creating))
     }
 
-    /// Opens a database that is there. One that this process may not write is opened all the same, only for reading.
+    /// Opens a database that is there only for reading: nothing is made beside it.
+    func openReadOnly() async throws -> SQLiteEventStore {
+        try await SQLiteEventStore.open(
+            path: path, configuration: SQLiteConfiguration(createsDatabase: false, readOnly: true))
+    }
+
+    /// Opens a database that is there for a reader, which closes writers that are silent where it may. One that this
+    /// process may not write is opened all the same, only for reading.
     func openForReading() async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
         if mayWrite {
             do {
@@ -68,15 +75,19 @@ struct DatabaseOptions: ParsableArguments {
                 // A file system that is mounted read-only says so only now.
             }
         }
-        let configuration = SQLiteConfiguration(createsDatabase: false, readOnly: true)
-        return (try await SQLiteEventStore.open(path: path, configuration: configuration), true)
+        return (try await openReadOnly(), true)
     }
 
-    /// Whether it would be possible to write: SQLite makes files beside the database for that.
+    /// Whether it would be possible to write: SQLite makes files beside the database for that, and the library has a
+    /// folder there. Whoever reads does not make that folder for somebody else.
     private var mayWrite: Bool {
-        guard access(path, F_OK) == 0 else { return true }
-        let folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().deletingLastPathComponent().path
-        return access(path, W_OK) == 0 && access(folder, W_OK) == 0
+        var information = stat()
+        guard stat(path, &information) == 0 else { return true }
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+        let beside = file.path + "-tidemark"
+        let mayUseFolder =
+            access(beside, F_OK) == 0 ? access(beside, R_OK | W_OK | X_OK) == 0 : information.st_uid == geteuid()
+        return mayUseFolder && access(path, W_OK) == 0 && access(file.deletingLastPathComponent().path, W_OK) == 0
     }
 }
 

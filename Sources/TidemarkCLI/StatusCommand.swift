@@ -27,7 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
-            let store = try await command.database.openForReading().store
+            let store = try await command.database.openReadOnly()
             try await store.closed { try await command.show(store, output) }
         }
     }

@@ -5,8 +5,17 @@ import Musl
 #else
 import Darwin
 #endif
+import Logging
 
 extension SocketFolder {
+    /// Says so where others could enter the folder until now.
+    func reportFormerMode(to logger: Logger) {
+        guard let formerMode else { return }
+        logger.warning(
+            "others could enter the folder beside the database: it is its owner's alone again",
+            metadata: ["folder": "\(path)", "mode": "\(String(formerMode, radix: 8))"])
+    }
+
     /// The folder that belongs to a database file: its real path followed by `-tidemark`.
     ///
     /// Symbolic links are followed, so that processes which name the same file differently meet in the same folder. When

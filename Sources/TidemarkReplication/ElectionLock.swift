@@ -17,6 +17,7 @@ struct ElectionLock: ~Copyable {
         let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW
         descriptor = openat(folder.descriptor, SocketFolder.lockName, flags, 0o600)
         if descriptor < 0 { throw .last("open", "\(folder.path)/\(SocketFolder.lockName)") }
+        folder.giveToOwner(descriptor)
         isHeld = flock(descriptor, LOCK_EX | LOCK_NB) == 0
     }
 

@@ -56,6 +56,7 @@ extension SocketFolder {
             // A socket that is not bound has no mode there; until now the folder's mode protects it.
             try check(fchmodat(self.descriptor, name, 0o600, 0), "fchmodat")
             #endif
+            giveToOwner(name: name)
             try check(listen(descriptor, 128), "listen")
             guard let own = identity(ofName: name) else { throw .last("fstatat", path) }
             try check(renameat(self.descriptor, name, self.descriptor, Self.socketName), "rename")

@@ -9,6 +9,7 @@ import Darwin
 /// The folder in which the socket is: opened, and known to be this user's alone.
 ///
 /// Nobody else can enter it, so that nobody else can connect, put a socket of his own into it or take the election lock.
+/// Root may use the folder of a database that belongs to a service: what it makes there belongs to the service too.
 struct SocketFolder: ~Copyable {
     /// With the version of the wire in them: programs that name writers in another way meet elsewhere.
     static let socketName = "socket-2"
@@ -18,42 +19,56 @@ struct SocketFolder: ~Copyable {
 
     let path: String
     let descriptor: CInt
+    /// The permissions that the folder had, where others could enter it until now.
+    let formerMode: UInt32?
+    /// Who owns the folder.
+    private let owner: (user: uid_t, group: gid_t)
 
     /// Opens the folder; makes it, with mode 0700, when its last component is missing.
     ///
     /// The last component is no symbolic link: whoever may write beside a database could put one there that leads to a
     /// folder of its user's, where files would be made and removed.
     ///
+    /// - Parameter database: the file that the folder is beside, in whose folder nothing but this package's files are:
+    ///   when others can enter it, it is made its owner's alone again.
     /// - Throws: ``SocketFolderError``.
-    init(path: String) throws(SocketFolderError) {
+    init(path: String, besideDatabase database: String? = nil) throws(SocketFolderError) {
         // With a slash at the end a link would be followed all the same.
         var path = path[...]
         while path.utf8.count > 1, path.hasSuffix("/") { path.removeLast() }
-        try self.init(plainPath: String(path))
+        try self.init(plainPath: String(path), besideDatabase: database)
     }
 
-    private init(plainPath path: String) throws(SocketFolderError) {
-        if mkdir(path, 0o700) != 0, errno != EEXIST { throw .last("mkdir", path) }
+    private init(plainPath path: String, besideDatabase database: String?) throws(SocketFolderError) {
+        let isNew = mkdir(path, 0o700) == 0
+        if !isNew, errno != EEXIST { throw .last("mkdir", path) }
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
         if descriptor < 0 {
             let error = SocketFolderError.last("open", path)
             throw Self.isSymbolicLink(path) ? .symbolicLink(path: path) : error
         }
-        if let problem = Self.problem(ofFolder: descriptor, at: path) {
+        var status = stat()
+        if isNew, let database, geteuid() == 0, stat(database, &status) == 0 {
+            _ = fchown(descriptor, status.st_uid, status.st_gid)
+        }
+        // What was opened counts, not the name, which may stand for something else by now.
+        guard fstat(descriptor, &status) == 0 else {
+            let error = SocketFolderError.last("fstat", path)
             close(descriptor)
-            throw problem
+            throw error
+        }
+        let mode = UInt32(status.st_mode) & 0o7777
+        let isOpen = mode & 0o077 != 0
+        let isMended = isOpen && database != nil && fchmod(descriptor, 0o700) == 0
+        let isOurs = status.st_uid == geteuid() || database != nil && geteuid() == 0
+        guard isOurs, !isOpen || isMended else {
+            close(descriptor)
+            throw isOurs ? .openToOthers(path: path, mode: mode) : .notOwned(path: path, owner: status.st_uid)
         }
         self.path = path
         self.descriptor = descriptor
-    }
-
-    /// Looks at what was opened, not at the name, which may stand for something else by now.
-    private static func problem(ofFolder descriptor: CInt, at path: String) -> SocketFolderError? {
-        var status = stat()
-        if fstat(descriptor, &status) != 0 { return .last("fstat", path) }
-        if status.st_uid != geteuid() { return .notOwned(path: path, owner: status.st_uid) }
-        let permissions = UInt32(status.st_mode) & 0o7777
-        return permissions & 0o077 == 0 ? nil : .openToOthers(path: path, mode: permissions)
+        owner = (status.st_uid, status.st_gid)
+        formerMode = isMended ? mode : nil
     }
 
     private static func isSymbolicLink(_ path: String) -> Bool {
@@ -62,6 +77,18 @@ struct SocketFolder: ~Copyable {
     }
 
     deinit { close(descriptor) }
+
+    /// Gives a file of this folder to the folder's owner, where root has made it.
+    func giveToOwner(_ file: CInt) {
+        if geteuid() == 0, owner.user != 0 { _ = fchown(file, owner.user, owner.group) }
+    }
+
+    /// The same for a name in this folder.
+    func giveToOwner(name: String) {
+        if geteuid() == 0, owner.user != 0 {
+            _ = fchownat(descriptor, name, owner.user, owner.group, AT_SYMLINK_NOFOLLOW)
+        }
+    }
 
     /// Which socket the folder's path and the name `socket` lead to; `nil` when they lead to nothing.
     static func socketIdentity(inFolder path: String) -> SocketIdentity? {
@@ -86,11 +113,11 @@ struct SocketFolder: ~Copyable {
             madeSeconds: Int64(made.tv_sec), madeNanoseconds: Int64(made.tv_nsec))
     }
 
-    /// Whether what a name in this folder stands for is a socket of this user.
+    /// Whether what a name in this folder stands for is a socket of the folder's owner, or of this user.
     private func isOwnSocket(_ name: String) -> Bool {
         var status = stat()
         return fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0
-            && status.st_mode & S_IFMT == S_IFSOCK && status.st_uid == geteuid()
+            && status.st_mode & S_IFMT == S_IFSOCK && [owner.user, geteuid()].contains(status.st_uid)
     }
 
     /// Throws where the name of the socket is taken by something that no process of this package made. A server makes

@@ -26,7 +26,7 @@ extension SocketFolderError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .notOwned(let path, let owner):
-            "the folder \(path) belongs to the user with number \(owner): remove it, or choose another folder"
+            "the folder \(path) belongs to the user with number \(owner): run as that user, or choose another folder"
         case .openToOthers(let path, let mode):
             "other users can enter the folder \(path) (its mode is \(String(mode, radix: 8))): make it mode 700"
         case .symbolicLink(let path):

@@ -8,13 +8,16 @@ import Tidemark
 final class UnixMeeting: Meeting {
     private unowned let node: SocketNode
     private let path: String
+    /// The file that the folder is beside.
+    private let database: String?
     private var election: Election
     /// The socket that this process is connected to.
     private var socket: SocketIdentity?
 
-    init(node: SocketNode, path: String) {
+    init(node: SocketNode, path: String, besideDatabase database: String?) {
         self.node = node
         self.path = path
+        self.database = database
         election = Election(seed: .random(in: .min ... .max))
     }
 
@@ -60,10 +63,16 @@ final class UnixMeeting: Meeting {
         perform(election.failed(now: .now()))
     }
 
+    private func openFolder() throws(SocketFolderError) -> SocketFolder {
+        let folder = try SocketFolder(path: path, besideDatabase: database)
+        folder.reportFormerMode(to: node.logger)
+        return folder
+    }
+
     // MARK: As a client
 
     private func connect(avoiding silent: SocketIdentity?) throws(SocketFolderError) {
-        let folder = try SocketFolder(path: path)
+        let folder = try openFolder()
         let found = folder.identity(ofName: SocketFolder.socketName)
         guard let found, found != silent, let descriptor = try folder.connectedSocket() else {
             return perform(election.nobodyServes(at: found, now: .now()))
@@ -93,7 +102,7 @@ final class UnixMeeting: Meeting {
     // MARK: As the server
 
     private func takeOver(replacing replaced: SocketIdentity?, ignoringLock: Bool) throws(SocketFolderError) {
-        switch try SocketFolder(path: path).takeOver(replacing: replaced, ignoringLock: ignoringLock) {
+        switch try openFolder().takeOver(replacing: replaced, ignoringLock: ignoringLock) {
         case .lockIsHeld:
             perform(election.lockIsHeld(now: .now()))
         case .replacedMeanwhile:

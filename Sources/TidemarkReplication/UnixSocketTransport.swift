@@ -15,24 +15,37 @@ public final class UnixSocketTransport: ReplicationTransport {
     public let directory: String
 
     private let link: SharedLink
+    /// The file that the folder is beside.
+    private let database: String?
+    private let logger: Logger
 
     /// - Parameter directory: a folder that only its owner can enter (mode 0700). It is made when it is not there,
     ///   though not the folders above it.
-    public init(
+    public convenience init(
         directory: String, configuration: SocketConfiguration = SocketConfiguration(),
         logger: Logger = Logger(label: "tidemark.replication")
     ) {
+        self.init(directory: directory, besideDatabase: nil, configuration: configuration, logger: logger)
+    }
+
+    private init(
+        directory: String, besideDatabase database: String?, configuration: SocketConfiguration, logger: Logger
+    ) {
         self.directory = directory
+        self.database = database
+        self.logger = logger
         link = SharedLink { counts in
             SocketLink(configuration: configuration, serverName: .tidemark, logger: logger, counts: counts) { node in
-                UnixMeeting(node: node, path: directory)
+                UnixMeeting(node: node, path: directory, besideDatabase: database)
             }
         }
     }
 
     /// Uses the folder beside a database file: its path followed by `-tidemark`.
     ///
-    /// Symbolic links in the path are followed, so that all who open the same file meet.
+    /// Symbolic links in the path are followed, so that all who open the same file meet. When other users can enter the
+    /// folder, as where a container platform opens all folders of a volume to a group, it is made its owner's alone
+    /// again. Root may use it too; what root makes in it belongs to the owner.
     ///
     /// - Throws: ``SocketFolderError`` when the folder of the database cannot be entered.
     public convenience init(
@@ -40,7 +53,7 @@ public final class UnixSocketTransport: ReplicationTransport {
         logger: Logger = Logger(label: "tidemark.replication")
     ) throws {
         let directory = try SocketFolder.path(besideDatabase: path)
-        self.init(directory: directory, configuration: configuration, logger: logger)
+        self.init(directory: directory, besideDatabase: path, configuration: configuration, logger: logger)
     }
 
     /// What was skipped or left out so far.
@@ -59,7 +72,7 @@ public final class UnixSocketTransport: ReplicationTransport {
     public func connect(
         as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
     ) async throws -> any ReplicationConnection {
-        _ = try SocketFolder(path: directory)
+        try SocketFolder(path: directory, besideDatabase: database).reportFormerMode(to: logger)
         return await link.connect(as: name, receive: receive)
     }
 }

@@ -77,24 +77,43 @@ struct DatabaseFile: Hashable, Sendable {
         return stat(path, &information) == 0 ? Int64(information.st_size) : nil
     }
 
-    /// Makes the folder beside the database, for its owner alone. A symbolic link is not taken for it: whoever put it
+    /// Whose the files beside the database are to be: its own owner's; before it is there, that of its folder.
+    var owner: FileOwner? { FileOwner(path: path) ?? FileOwner(path: Self.folder(of: path)) }
+
+    /// Makes the folder beside the database, for its owner alone. One that is there is made his alone again: platforms
+    /// that run containers open all folders of a volume to a group. A symbolic link is not taken for it: whoever put it
     /// there may have it lead to somebody else's files.
     ///
+    /// - Returns: the permissions that an existing folder had, where they had to be changed.
     /// - Throws: ``TidemarkError/readOnly(store:)`` where this process must not, or
     ///   ``TidemarkError/storeUnavailable(store:problem:)``.
-    func makeDirectory() throws {
-        guard mkdir(directory, 0o700) == 0 else {
-            if errno == EEXIST {
-                if isSymbolicLink(directory) {
-                    throw failure("\(directory) is a symbolic link: remove it, a folder is made in its place")
-                }
-                return
-            }
+    func makeDirectory() throws -> UInt32? {
+        let isNew = mkdir(directory, 0o700) == 0
+        if !isNew, errno != EEXIST {
             if errno == EACCES || errno == EROFS { throw TidemarkError.readOnly(store: path) }
             throw failure("cannot make the folder \(directory): \(lastErrorText())")
         }
-        // Whatever the umask took away.
-        chmod(directory, 0o700)
+        let descriptor = retryingInterrupted { open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
+        guard descriptor >= 0 else {
+            if isSymbolicLink(directory) {
+                throw failure("\(directory) is a symbolic link: remove it, a folder is made in its place")
+            }
+            guard access(directory, R_OK) != 0, errno == EACCES, let user = FileOwner(path: directory)?.user else {
+                throw failure("the folder \(directory) cannot be used: \(lastErrorText())")
+            }
+            throw failure(
+                "the folder \(directory) belongs to the user with number \(user) alone: it is to have the owner of "
+                    + "the database, as whom every process that writes should run")
+        }
+        defer { close(descriptor) }
+        owner?.take(descriptor)
+        var information = stat()
+        guard fstat(descriptor, &information) == 0 else { return nil }
+        let permissions = UInt32(information.st_mode) & 0o7777
+        guard permissions != 0o700, [0, information.st_uid].contains(geteuid()), fchmod(descriptor, 0o700) == 0 else {
+            return nil
+        }
+        return isNew ? nil : permissions
     }
 
     /// Makes an empty file for its owner alone, whatever the umask says, unless it is there. SQLite takes an empty file
@@ -107,6 +126,7 @@ struct DatabaseFile: Hashable, Sendable {
         let descriptor = retryingInterrupted { open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
         guard descriptor >= 0 else { throw failure("cannot make a file in \(directory): \(lastErrorText())") }
         fchmod(descriptor, 0o600)
+        owner?.take(descriptor)
         close(descriptor)
         defer { unlink(draft) }
         // A file system that has no links has no permissions either: there SQLite makes the file by itself.
@@ -120,7 +140,7 @@ struct DatabaseFile: Hashable, Sendable {
     }
 
     /// Whoever opens or closes the connections of a store holds it: one after the other.
-    func openLock() throws -> FileLock { try FileLock(path: directory + "/open.lock") }
+    func openLock() throws -> FileLock { try FileLock(path: directory + "/open.lock", owner: owner) }
 
     /// A name that is lost with the power would take every event with it.
     private func syncFolder() {

@@ -14,12 +14,14 @@ final class FileLock: Sendable {
 
     /// Makes the file, for its owner alone, where it is missing.
     ///
+    /// - Parameter owner: who gets the file where root makes it.
     /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)``.
-    init(path: String) throws {
+    init(path: String, owner: FileOwner? = nil) throws {
         descriptor = retryingInterrupted { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
         if descriptor < 0 {
             throw TidemarkError.storeUnavailable(store: path, problem: "cannot open the lock file: \(lastErrorText())")
         }
+        owner?.take(descriptor)
     }
 
     deinit { close(descriptor) }

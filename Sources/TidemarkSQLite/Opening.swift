@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import GRDB
+import Logging
 import Tidemark
 
 /// Opens the connections of a store, one process after the other. Blocks its thread.
@@ -29,7 +30,11 @@ struct Opening: Sendable {
             try file.requireNoLostLog()
             return try inPlace { try retryingBusy { try connect() } }
         }
-        try file.makeDirectory()
+        if let permissions = try file.makeDirectory() {
+            configuration.logger.warning(
+                "others could enter the folder beside the database: it is its owner's alone again",
+                metadata: ["folder": "\(file.directory)", "mode": "\(String(permissions, radix: 8))"])
+        }
         // Turning WAL on and making the schema need locks of SQLite's that no busy handler waits for.
         let lock = try file.openLock()
         while !lock.tryLock() {
@@ -63,7 +68,7 @@ struct Opening: Sendable {
     }
 
     func makeTurn() throws -> WriteTurn? {
-        configuration.readOnly ? nil : try WriteTurn(directory: file.directory)
+        configuration.readOnly ? nil : try WriteTurn(directory: file.directory, owner: file.owner)
     }
 
     private func connect() throws -> DatabasePool {

@@ -22,11 +22,15 @@ final class ProcessFile: Sendable {
     }
 
     private let folder: String
+    private let owner: FileOwner?
     private let state = Mutex(State())
 
-    /// - Parameter directory: the folder beside the database.
-    init(directory: String) {
+    /// - Parameters:
+    ///   - directory: the folder beside the database.
+    ///   - owner: who gets the files where root makes them.
+    init(directory: String, owner: FileOwner? = nil) {
         folder = directory + "/processes"
+        self.owner = owner
     }
 
     deinit { release() }
@@ -90,12 +94,7 @@ final class ProcessFile: Sendable {
     }
 
     private func make() -> (name: String, descriptor: Int32)? {
-        if mkdir(folder, 0o700) == 0 {
-            // Whatever the umask took away.
-            chmod(folder, 0o700)
-        } else if errno != EEXIST || isSymbolicLink(folder) {
-            return nil
-        }
+        guard makeFolder() else { return nil }
         removeStale()
         for _ in 0..<8 {
             let name = String(UInt64.random(in: 0 ... .max), radix: 36)
@@ -104,11 +103,24 @@ final class ProcessFile: Sendable {
             }
             guard descriptor >= 0 else { return nil }
             fchmod(descriptor, 0o600)
+            owner?.take(descriptor)
             let isLocked = retryingInterrupted { flock(descriptor, LOCK_EX | LOCK_NB) } == 0
             if isLocked, Self.hasName(descriptor) { return (name, descriptor) }
             close(descriptor)
         }
         return nil
+    }
+
+    private func makeFolder() -> Bool {
+        let isNew = mkdir(folder, 0o700) == 0
+        guard isNew || errno == EEXIST else { return false }
+        let descriptor = retryingInterrupted { open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        // Whatever the umask took away.
+        if isNew { fchmod(descriptor, 0o700) }
+        owner?.take(descriptor)
+        return true
     }
 
     private static func hasName(_ descriptor: Int32) -> Bool {

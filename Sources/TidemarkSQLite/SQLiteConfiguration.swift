@@ -3,6 +3,7 @@ import Glibc
 #else
 import Darwin
 #endif
+public import Logging
 
 /// How an ``SQLiteEventStore`` opens its file and how long it waits.
 public struct SQLiteConfiguration: Sendable {
@@ -25,12 +26,16 @@ public struct SQLiteConfiguration: Sendable {
     /// Time that stands still while the machine is suspended, from any start: tells when a conditional close or
     /// retirement comes too late.
     public var awakeTime: @Sendable () -> Duration
+    /// For what whoever looks after the machine should know: permissions that were put right, a version of SQLite with
+    /// a known fault.
+    public var logger: Logger
 
     public init(
         createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
         fairnessTimeout: Duration = .seconds(1),
         wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds,
-        awakeTime: @escaping @Sendable () -> Duration = Self.systemAwakeTime
+        awakeTime: @escaping @Sendable () -> Duration = Self.systemAwakeTime,
+        logger: Logger = Logger(label: "tidemark.sqlite")
     ) {
         self.createsDatabase = createsDatabase
         self.readOnly = readOnly
@@ -38,6 +43,7 @@ public struct SQLiteConfiguration: Sendable {
         self.fairnessTimeout = fairnessTimeout
         self.wallClockMilliseconds = wallClockMilliseconds
         self.awakeTime = awakeTime
+        self.logger = logger
     }
 
     /// The system's clock that stands still while the machine is suspended.

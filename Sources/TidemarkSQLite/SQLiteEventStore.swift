@@ -71,7 +71,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
             limits: .init(
                 turn: min(opening.configuration.fairnessTimeout, opening.configuration.busyTimeout),
                 wait: opening.configuration.busyTimeout))
-        processFile = ProcessFile(directory: opening.file.directory)
+        processFile = ProcessFile(directory: opening.file.directory, owner: opening.file.owner)
     }
 
     /// Closes the file after what is under way; everything that is asked later throws

@@ -12,9 +12,9 @@ final class WriteTurn: Sendable {
     private let turn: FileLock
 
     /// Both files are in the store's folder, which must exist.
-    init(directory: String) throws {
-        next = try FileLock(path: directory + "/next.lock")
-        turn = try FileLock(path: directory + "/turn.lock")
+    init(directory: String, owner: FileOwner? = nil) throws {
+        next = try FileLock(path: directory + "/next.lock", owner: owner)
+        turn = try FileLock(path: directory + "/turn.lock", owner: owner)
     }
 
     /// Takes the turn if it can be had without waiting at all.

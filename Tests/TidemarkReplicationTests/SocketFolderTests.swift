@@ -39,6 +39,40 @@ import Testing
         }
     }
 
+    @Test func besideADatabaseAFolderThatOthersCanEnterIsPutRight() throws {
+        let database = temporary.path + "/events.db"
+        #expect(FileManager.default.createFile(atPath: database, contents: nil))
+        let beside = try SocketFolder.path(besideDatabase: database)
+        try FileManager.default.createDirectory(
+            atPath: beside, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
+        let opened = try SocketFolder(path: beside, besideDatabase: database)
+        let mode = opened.formerMode
+        #expect(mode == 0o750)
+        #expect(try TemporaryFolder.permissions(of: beside) == 0o700)
+        let again = try SocketFolder(path: beside, besideDatabase: database)
+        let nothing = again.formerMode
+        #expect(nothing == nil)
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
+    func whatRootMakesBesideADatabaseBelongsToItsOwner() throws {
+        let database = temporary.path + "/events.db"
+        #expect(FileManager.default.createFile(atPath: database, contents: nil))
+        #expect(chown(database, 54_321, 54_321) == 0)
+        let beside = try SocketFolder.path(besideDatabase: database)
+        let opened = try SocketFolder(path: beside, besideDatabase: database)
+        guard case .serving(let descriptor, _) = try opened.takeOver(replacing: nil, ignoringLock: false) else {
+            Issue.record("nobody else takes over")
+            return
+        }
+        defer { close(descriptor) }
+        for name in ["", "/election", "/socket"] {
+            let owner = try FileManager.default.attributesOfItem(atPath: beside + name)[.ownerAccountID] as? NSNumber
+            #expect(owner?.uint32Value == 54_321, "\(name)")
+        }
+        #expect(throws: SocketFolderError.notOwned(path: beside, owner: 54_321)) { _ = try SocketFolder(path: beside) }
+    }
+
     @Test func onlyTheLastComponentIsMade() throws {
         let error = #expect(throws: SocketFolderError.self) { _ = try SocketFolder(path: folder + "/a") }
         #expect(error == .systemCall(name: "mkdir", path: folder + "/a", number: ENOENT))

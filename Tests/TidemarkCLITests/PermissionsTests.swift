@@ -1,0 +1,49 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import TidemarkCLI
+
+@Suite struct PermissionsTests {
+    private func makeDatabase(_ folder: TemporaryFolder) async throws {
+        let made = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<3)))
+        #expect(made.status == 0)
+    }
+
+    /// Root looks at a service's database: what root would make could lock the service out.
+    @Test(arguments: [["status"], ["audit", "--consumer", "c"]])
+    func `a command that only reads makes no folder beside the database`(command: [String]) async throws {
+        let folder = try TemporaryFolder()
+        try await makeDatabase(folder)
+        _ = try await Program.run("tail", "--database", folder.database, "--consumer", "c")
+        try FileManager.default.removeItem(atPath: folder.database + "-tidemark")
+        let outcome = try await Program(command + ["--database", folder.database]).outcome()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-tidemark"))
+    }
+
+    @Test(.enabled(if: geteuid() == 0))
+    func `who reads somebody else's database makes no folder beside it`() async throws {
+        let folder = try TemporaryFolder()
+        try await makeDatabase(folder)
+        try FileManager.default.removeItem(atPath: folder.database + "-tidemark")
+        #expect(chown(folder.database, 54_321, 54_321) == 0)
+        let outcome = try await Program.run("tail", "--database", folder.database)
+        #expect(outcome.status == 0 && outcome.lines.count == 3, "\(outcome.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-tidemark"))
+    }
+
+    @Test func `a folder that was opened to a group keeps nobody out`() async throws {
+        let folder = try TemporaryFolder()
+        try await makeDatabase(folder)
+        for (index, command) in [["ingest", "--instance", "p2"], ["tail"], ["status"]].enumerated() {
+            #expect(chmod(folder.database + "-tidemark", 0o2770) == 0)
+            let program = try Program(command + ["--database", folder.database])
+            if index == 0 { program.write(bytes(generatedLines(3..<5))) }
+            program.endInput()
+            let outcome = try await program.outcome()
+            #expect(outcome.status == 0, "\(command): \(outcome.errors)")
+        }
+    }
+}
