@@ -63,7 +63,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case schemaTooNew(store: String, found: Int, supported: Int)
     /// The database can be read only.
     case readOnly(store: String)
-    /// The disk is full; nothing was written.
+    /// The disk is full, a quota is used up, or the file may not get larger; nothing was written.
     case storeFull(store: String)
     /// Somebody else held the database's write lock for longer than the limit.
     case writeLockHeld(store: String, by: String?, limit: Duration)
@@ -159,7 +159,8 @@ extension TidemarkError: CustomStringConvertible {
         case .readOnly(let store):
             "\(store) can only be read: check the permissions of the file and of its folder"
         case .storeFull(let store):
-            "the disk of \(store) is full: nothing was written; make room and try again"
+            "the disk of \(store) is full, or a quota or a limit of the size of files is reached: nothing was written; make "
+                + "room and try again"
         case .writeLockHeld(let store, let holder, let limit):
             "\(holder ?? "another process") has held the write lock of \(store) for more than \(limit): "
                 + "nothing was written; continue or end that process, then try again"

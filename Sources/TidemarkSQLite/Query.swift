@@ -1,3 +1,8 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import GRDB
 import GRDBSQLite
 import Tidemark
@@ -138,9 +143,15 @@ struct Query {
     }
 
     private func error() -> DatabaseError {
-        DatabaseError(
-            resultCode: ResultCode(rawValue: sqlite3_extended_errcode(connection)),
-            message: String(cString: sqlite3_errmsg(connection)))
+        DatabaseError(resultCode: resultCode, message: String(cString: sqlite3_errmsg(connection)))
+    }
+
+    /// SQLite calls it a full disk only where the system does, and an I/O error where a quota is used up or a file may not
+    /// get any larger.
+    private var resultCode: ResultCode {
+        let code = ResultCode(rawValue: sqlite3_extended_errcode(connection))
+        guard code == .SQLITE_IOERR_WRITE || code == .SQLITE_IOERR_SHMSIZE else { return code }
+        return [ENOSPC, EDQUOT, EFBIG].contains(sqlite3_system_errno(connection)) ? .SQLITE_FULL : code
     }
 
     // MARK: Columns, the first is 0
