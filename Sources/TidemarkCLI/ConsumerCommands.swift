@@ -28,7 +28,7 @@ struct ConsumerListCommand: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
-            let store = try await command.database.openForReading().store
+            let store = try await command.database.openReadOnly()
             let status = try await store.closed {
                 guard let status = try await store.status(of: command.database.stream) else {
                     throw await command.database.unknownStream(in: store)

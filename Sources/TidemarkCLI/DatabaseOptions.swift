@@ -56,7 +56,8 @@ struct DatabaseOptions: ParsableArguments {
 
     /// Opens the database for a writer, and makes it where that is wanted.
     func openForWriting(creating: Bool) async throws -> SQLiteEventStore {
-        try await SQLiteEventStore.open(path: path, configuration: SQLiteConfiguration(createsDatabase: creating))
+        try await SQLiteEventStore.open(
+            path: path, configuration: SQLiteConfiguration(createsDatabase: creating, logger: StoreWarnings.logger))
     }
 
     /// Opens a database that is there only for reading: nothing is made beside it.

@@ -45,5 +45,7 @@ import Testing
             let outcome = try await program.outcome()
             #expect(outcome.status == 0, "\(command): \(outcome.errors)")
         }
+            // Whoever only looks puts nothing right.
+            #expect(outcome.errors.contains("mode 2770") == (index < 2), "\(command): \(outcome.errors)")
     }
 }
