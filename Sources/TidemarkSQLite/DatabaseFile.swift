@@ -174,7 +174,7 @@ struct DatabaseFile: Hashable, Sendable {
         return (parent == "/" ? "" : parent) + "/" + name
     }
 
-    private static func folder(of path: String) -> String {
+    static func folder(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }

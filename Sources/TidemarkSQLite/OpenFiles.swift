@@ -13,6 +13,8 @@ final class OpenFiles: Sendable {
     private let logPath: String
     private let indexPath: String
     private let beside: Mutex<Beside>
+    /// Where the database was opened as a file that does not change.
+    private let still: StillFile?
 
     private struct Beside {
         /// Nil until there is one: a store that only reads need not have them.
@@ -21,8 +23,11 @@ final class OpenFiles: Sendable {
         var areClosed = false
     }
 
-    /// - Parameter path: of the database, which is open and has been read.
-    init(_ path: String, database: FileIdentity) {
+    /// - Parameters:
+    ///   - path: of the database, which is open and has been read.
+    ///   - still: how it was before, where it was opened as a file that does not change.
+    init(_ path: String, database: FileIdentity, still: StillFile? = nil) {
+        self.still = still
         self.path = path
         logPath = path + "-wal"
         indexPath = path + "-shm"
@@ -32,6 +37,9 @@ final class OpenFiles: Sendable {
 
     /// Nothing is open any more: whoever closes a database last takes the other two away.
     func close() { beside.withLock { $0.areClosed = true } }
+
+    /// Whether a database that was opened as a file that does not change has changed all the same.
+    var hasMoved: Bool { still.map { !$0.isStill } ?? false }
 
     /// Whether each of them still has its name; true when they are closed.
     var areInPlace: Bool { areInPlace(FileIdentity(path: path)) }

@@ -28,7 +28,8 @@ struct Opening: Sendable {
         try file.checkReadable()
         if configuration.readOnly {
             try file.requireNoLostLog()
-            return try inPlace { try retryingBusy { try connect() } }
+            let still = StillFile(file)
+            return try inPlace(still) { try retryingBusy { try connect(still) } }
         }
         if let permissions = try file.makeDirectory() {
             configuration.logger.warning(
@@ -57,21 +58,32 @@ struct Opening: Sendable {
     }
 
     /// The file that had the name before and after is the one that was opened in between.
-    private func inPlace(_ open: () throws -> DatabasePool) throws -> (DatabasePool, OpenFiles) {
+    private func inPlace(
+        _ still: StillFile? = nil, _ open: () throws -> DatabasePool
+    ) throws -> (DatabasePool, OpenFiles) {
         try file.requireOneName()
         let before = file.identity
         let pool = try open()
         guard let identity = file.identity, before == nil || before == identity else {
             throw TidemarkError.databaseReplaced(store: file.path)
         }
-        return (pool, OpenFiles(file.path, database: identity))
+        return (pool, OpenFiles(file.path, database: identity, still: still))
+    }
+
+    /// Says once, when a store is opened, what the version of SQLite may do to the database.
+    func reportVersion(_ version: SQLiteVersion = .current) {
+        guard version.hasWALResetFault else { return }
+        configuration.logger.notice(
+            "this version of SQLite can damage a database to which other programs write or whose -wal they move; processes "
+                + "that use it through this library take turns and are safe: keep others away, or use SQLite 3.51.3",
+            metadata: ["sqlite": "\(version)", "database": "\(file.path)"])
     }
 
     func makeTurn() throws -> WriteTurn? {
         configuration.readOnly ? nil : try WriteTurn(directory: file.directory, owner: file.owner)
     }
 
-    private func connect() throws -> DatabasePool {
+    private func connect(_ still: StillFile? = nil) throws -> DatabasePool {
         var options = Configuration()
         options.label = "tidemark"
         options.readonly = configuration.readOnly
@@ -84,7 +96,7 @@ struct Opening: Sendable {
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
         }
         do {
-            return try DatabasePool(path: file.path, configuration: options)
+            return try DatabasePool(path: still?.uri ?? file.path, configuration: options)
         } catch let error as DatabaseError
             where error.resultCode == .SQLITE_CANTOPEN || (readOnly && error.resultCode == .SQLITE_READONLY)
         {

@@ -12,8 +12,9 @@ public struct SQLiteConfiguration: Sendable {
     /// Whether the file is only read: nothing is created beside it, and every write throws
     /// ``Tidemark/TidemarkError/readOnly(store:)``.
     ///
-    /// SQLite can read a file in WAL mode that it cannot write as long as its `-wal` and `-shm` files are there, which
-    /// they are while a writer has it open.
+    /// Where the `-wal` and `-shm` files of a database are not there, as when nobody writes to it, and cannot be made,
+    /// the file is read as one that does not change; once somebody writes, reads throw
+    /// ``Tidemark/TidemarkError/storeUnavailable(store:problem:)``, and it is to be opened again.
     public var readOnly: Bool
     /// How long a write waits, from when it was handed in, until it has its turn and SQLite's write lock, before it throws
     /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process.

@@ -121,7 +121,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
     ///
-    /// - Throws: ``TidemarkError/databaseReplaced(store:)``.
+    /// - Throws: ``TidemarkError/databaseReplaced(store:)``, ``TidemarkError/storeUnavailable(store:problem:)``.
     func requireInPlace() throws {
         guard files.areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
     }
@@ -130,6 +130,11 @@ public final class SQLiteEventStore: ImmediateEventStore {
 /// Runs what blocks on a thread that is not one of Swift's pool.
 func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
+        if files.hasMoved {
+            throw TidemarkError.storeUnavailable(
+                store: path,
+                problem: "it was opened as a file to which nobody writes, and now somebody does: open it again")
+        }
         DispatchQueue.global().async {
             continuation.resume(with: Result { try body() })
         }

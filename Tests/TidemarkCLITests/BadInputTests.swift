@@ -151,7 +151,7 @@ import Testing
         }
     }
 
-    @Test func `a copy that one may read, in a folder where one may not write, is called that`() async throws {
+    @Test func `a copy that one may read, in a folder where one may not write, is read`() async throws {
         let folder = try TemporaryFolder()
         _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
         let copy = folder.path + "/archive/events.db"
@@ -165,8 +165,7 @@ import Testing
         let outcome = try await asAnotherUser(["status"], database: copy)
         chmod(folder.path, 0o700)
         chmod(folder.path + "/archive", 0o700)
-        #expect(outcome.status == 69 && outcome.errorLines.count == 1)
-        #expect(outcome.errors.contains("copy it into a folder that can be written to"), "\(outcome.errors)")
+        #expect(outcome.status == 0 && outcome.text.contains("nobody"), "\(outcome.errors)")
     }
 
     /// Root may read and write everything, and is not asked: then it is somebody else.

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import TestSupport
 import Testing
 
@@ -44,8 +45,34 @@ import Testing
             program.endInput()
             let outcome = try await program.outcome()
             #expect(outcome.status == 0, "\(command): \(outcome.errors)")
-        }
             // Whoever only looks puts nothing right.
             #expect(outcome.errors.contains("mode 2770") == (index < 2), "\(command): \(outcome.errors)")
+        }
+    }
+
+    /// A copy in an archive, say: there is no `-wal`, and nobody can make one.
+    @Test(.enabled(if: geteuid() == 0))
+    func `who may read the file, but make nothing beside it, reads what is there`() async throws {
+        let folder = try TemporaryFolder()
+        try await makeDatabase(folder)
+        let queue = try DatabaseQueue(path: folder.database)
+        _ = try await queue.writeWithoutTransaction {
+            try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+        }
+        try queue.close()
+        for file in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: folder.database + file) }
+        #expect(chmod(folder.path, 0o755) == 0 && chmod(folder.database, 0o644) == 0)
+        let tidemark = try Program.executable("tidemark").path
+        for command in ["tail", "status"] {
+            let outcome = try await Program(
+                executable: URL(fileURLWithPath: "/usr/bin/env"),
+                ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", tidemark, command, "--database"]
+                    + [folder.database]
+            ).outcome()
+            #expect(outcome.status == 0, "\(command): \(outcome.errors)")
+            if command == "tail" { #expect(outcome.lines.count == 3) }
+        }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+        #expect(names == ["events.db", "events.db-tidemark"])
     }
 }
