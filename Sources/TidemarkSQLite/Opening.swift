@@ -50,7 +50,9 @@ struct Opening: Sendable {
                 try pool.writeWithoutTransaction { db in
                     // GRDB sets it to NORMAL when it turns WAL on: then a power cut may take back what was acknowledged.
                     try db.execute(sql: "PRAGMA synchronous = FULL")
-                    try schema.prepare(db)
+                    // Otherwise it keeps the largest size that it ever had, after a reader of an old state for one.
+                    try db.execute(sql: "PRAGMA journal_size_limit = \(WriteAheadLog.sizeLimit)")
+                    try db.withoutCheckpoints { Result { try schema.prepare(db) } }.get()
                 }
                 return pool
             }

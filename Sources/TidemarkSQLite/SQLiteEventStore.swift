@@ -19,6 +19,11 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     public var description: String { path }
 
+    /// Whether the SQLite of this process has a fault that can damage a database to which other programs write, or whose
+    /// `-wal` they move, at the same time (https://www.sqlite.org/wal.html#walresetbug): 3.7.0 to 3.51.2, without 3.44.6
+    /// and 3.50.7. Processes that use it through this library take turns and are safe.
+    public static var hasWALResetFault: Bool { SQLiteVersion.current.hasWALResetFault }
+
     let file: DatabaseFile
     let configuration: SQLiteConfiguration
     let errors: SQLiteErrors
@@ -52,6 +57,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
             let (pool, files) = try opening.makePool()
             return SQLiteEventStore(
+            if !configuration.readOnly { opening.reportVersion() }
                 opening: opening, pool: pool, files: files, turn: try opening.makeTurn())
         }
     }

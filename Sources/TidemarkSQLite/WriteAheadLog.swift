@@ -14,6 +14,11 @@ import Tidemark
 struct WriteAheadLog: Sendable {
     private let store: String
 
+    /// A larger file is cut down to this when it begins again: as many pages as are moved at a time, and some more.
+    static let sizeLimit = 16 << 20
+    /// From so many pages on each commit in a turn moves what is in the file into the database. SQLite's own number.
+    static let pagesUntilCheckpoint: Int32 = 1000
+
     /// - Parameter store: the path of the database.
     init(ofDatabase store: String) {
         self.store = store
@@ -79,5 +84,15 @@ struct WriteAheadLog: Sendable {
             store: store,
             problem: "its -wal file was cut off while it was open: end every process that uses it, and check what is "
                 + "left of the newest commits")
+    }
+}
+
+extension Database {
+    /// Runs `body` without a checkpoint after what it commits, see ``SQLiteVersion/hasWALResetFault``.
+    func withoutCheckpoints<Value>(_ body: () -> Value) -> Value {
+        guard let sqliteConnection else { return body() }
+        sqlite3_wal_autocheckpoint(sqliteConnection, 0)
+        defer { sqlite3_wal_autocheckpoint(sqliteConnection, WriteAheadLog.pagesUntilCheckpoint) }
+        return body()
     }
 }

@@ -194,7 +194,8 @@ final class WriteQueue: Sendable {
     private func writeWithoutTurn() {
         pool.asyncWriteWithoutTransaction { [self] db in
             let start = now()
-            let tell = writeNext(db)
+            // Checkpoints are for whoever has the turn.
+            let tell = db.withoutCheckpoints { writeNext(db) }
             // Before the callers hear of it: what they write next may run on their own threads.
             let (goesOn, idle) = state.withLock { state in
                 state.callerThread.ranElsewhere(for: now() - start)
