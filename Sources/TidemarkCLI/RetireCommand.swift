@@ -20,7 +20,9 @@ struct RetireCommand: AsyncParsableCommand {
         let (stream, instance) = (writer.database.stream, writer.instance)
         try await writer.change { store in
             try await store.retire(stream, instance: instance)
-            let status = try await store.status(of: stream)?.writers.first { $0.writer.instance == instance }
+            let status = try await store.status(of: stream, includingLeft: true)?.writers.first {
+                $0.writer.instance == instance
+            }
             let position = status.map { ": its position was \($0.position)" } ?? ""
             return "retired \(instance) in stream \(stream)\(position)"
         }

@@ -24,6 +24,9 @@ struct StatusCommand: AsyncParsableCommand {
     @Flag(help: "Show it again every second, until interrupted.")
     var watch = false
 
+    @Flag(help: "Show writers that left, too.")
+    var all = false
+
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
@@ -38,7 +41,7 @@ struct StatusCommand: AsyncParsableCommand {
         // The cursor to the upper left corner, and everything cleared.
         let beginning = watch && !json && Output.isTerminal ? "\u{1B}[H\u{1B}[2J" : ""
         while true {
-            guard let status = try await store.status(of: database.stream) else {
+            guard let status = try await store.status(of: database.stream, includingLeft: all) else {
                 throw await database.unknownStream(in: store)
             }
             let report = StatusReport(status: status)

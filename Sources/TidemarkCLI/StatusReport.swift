@@ -8,7 +8,7 @@ struct StatusReport {
     var json: String {
         let writers = sortedWriters.map { writer in
             "{\"instance\":\(JSONString.quoted(writer.writer.instance.rawValue)),\"epoch\":\(writer.writer.epoch)"
-                + ",\"position\":\(writer.position),\"state\":\"\(Self.state(of: writer))\""
+                + ",\"position\":\(writer.position),\"state\":\"\(state(of: writer))\""
                 + ",\"in_flight\":\(writer.inFlight),\"heartbeat_age_ms\":\(writer.heartbeatAgeMilliseconds)}"
         }
         let consumers = status.consumers.map { consumer in
@@ -17,16 +17,19 @@ struct StatusReport {
         }
         return "{\"stream\":\(JSONString.quoted(status.stream.rawValue)),\"sequence\":\(status.sequence)"
             + ",\"minimum_persisted\":\(status.minimumPersisted),\"held_back_by\":\(heldBackJSON)"
-            + ",\"writers\":[\(writers.joined(separator: ","))],\"consumers\":[\(consumers.joined(separator: ","))]}"
+            + ",\"writers\":[\(writers.joined(separator: ","))],\"consumers\":[\(consumers.joined(separator: ","))]"
+            + ",\"left\":\(status.leftCount),\"write_lock_held_by\":\(Self.json(status.writeLockHolder))"
+            + ",\"wal\":\(logJSON)}"
     }
 
     /// Aligned tables, with a newline at the end.
     var text: String {
-        var text = Self.table([
-            ["stream", "\(status.stream)"], ["sequence", "\(status.sequence)"],
-            ["minimum persisted", "\(status.minimumPersisted)"],
-            ["held back by", status.heldBack().map(\.description) ?? "nobody"],
-        ])
+        var text = Self.table(
+            [
+                ["stream", "\(status.stream)"], ["sequence", "\(status.sequence)"],
+                ["minimum persisted", "\(status.minimumPersisted)"],
+                ["held back by", status.heldBack().map(\.description) ?? "nobody"],
+            ] + moreRows)
         if !status.writers.isEmpty {
             text += "\n"
             text += Self.table(
@@ -34,7 +37,7 @@ struct StatusReport {
                     + sortedWriters.map { writer in
                         [
                             "\(writer.writer.instance)", "\(writer.writer.epoch)", "\(writer.position)",
-                            Self.state(of: writer), "\(writer.inFlight)",
+                            state(of: writer), "\(writer.inFlight)",
                             Self.age(milliseconds: writer.heartbeatAgeMilliseconds),
                         ]
                     })
@@ -49,12 +52,31 @@ struct StatusReport {
     }
 
     /// One word for what a writer does.
-    static func state(of writer: StreamStatus.WriterStatus) -> String {
+    func state(of writer: StreamStatus.WriterStatus) -> String {
         if !writer.isMember { return "left" }
+        if writer.isProcessGone { return "gone" }
         if writer.isClosed { return "closed" }
-        let age = Duration.milliseconds(writer.heartbeatAgeMilliseconds)
-        return age > StreamStatus.silence ? "silent" : "active"
+        if .milliseconds(writer.heartbeatAgeMilliseconds) <= StreamStatus.silence { return "active" }
+        return status.writeLockHolder == nil ? "silent" : "waiting"
     }
+
+    /// What is only said where there is something to say.
+    private var moreRows: [[String]] {
+        var rows: [[String]] = []
+        if let holder = status.writeLockHolder { rows.append(["write lock held by", holder]) }
+        if let log = status.log, !log.keptBy.isEmpty {
+            rows.append(["-wal", "\(log.bytes >> 20) MiB, kept by \(log.keptBy.joined(separator: ", "))"])
+        }
+        if status.leftCount > 0 { rows.append(["writers that left", "\(status.leftCount)"]) }
+        return rows
+    }
+
+    private var logJSON: String {
+        guard let log = status.log else { return "null" }
+        return "{\"bytes\":\(log.bytes),\"kept_by\":[\(log.keptBy.map(JSONString.quoted).joined(separator: ","))]}"
+    }
+
+    private static func json(_ text: String?) -> String { text.map(JSONString.quoted) ?? "null" }
 
     /// How long ago, in the largest unit that tells something.
     static func age(milliseconds: Int64) -> String {

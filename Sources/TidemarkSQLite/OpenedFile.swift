@@ -56,10 +56,7 @@ struct OpenedFile {
     /// 128, which it says before it writes. Two numbers at 32 change when the `-wal` begins
     /// again.
     var checkpointState: CheckpointState? {
-        var header: UnsafeMutableRawPointer?
-        guard methods.pointee.iVersion >= 2, let map = methods.pointee.xShmMap else { return nil }
-        guard map(pointer, 0, 32 * 1024, 0, &header) == SQLITE_OK, let header, header.load(as: UInt32.self) == 3_007_000
-        else { return nil }
+        guard let header = mappedIndex else { return nil }
         let size = header.load(fromByteOffset: 14, as: UInt16.self)
         return CheckpointState(
             pageSize: size == 1 ? 65_536 : Int(size), frames: header.load(fromByteOffset: 16, as: UInt32.self),
@@ -67,6 +64,26 @@ struct OpenedFile {
             random: header.load(fromByteOffset: 36, as: UInt32.self),
             moved: header.load(fromByteOffset: 96, as: UInt32.self),
             attempted: header.load(fromByteOffset: 128, as: UInt32.self))
+    }
+
+    /// For the database: the read marks in use that are below the last committed frame, so that what follows them cannot
+    /// be moved; empty where everything has been. Others may change them meanwhile.
+    ///
+    /// After the number of frames that were moved are, from 100 on, five marks, of which the first is for those who read
+    /// the database alone; one that is not used is the largest number.
+    var marksInTheWay: [Int] {
+        guard let header = mappedIndex else { return [] }
+        let frames = header.load(fromByteOffset: 16, as: UInt32.self)
+        guard header.load(fromByteOffset: 96, as: UInt32.self) < frames else { return [] }
+        return (0...4).filter { $0 == 0 || header.load(fromByteOffset: 100 + 4 * $0, as: UInt32.self) < frames }
+    }
+
+    private var mappedIndex: UnsafeMutableRawPointer? {
+        var header: UnsafeMutableRawPointer?
+        guard methods.pointee.iVersion >= 2, let map = methods.pointee.xShmMap else { return nil }
+        guard map(pointer, 0, 32 * 1024, 0, &header) == SQLITE_OK, let header, header.load(as: UInt32.self) == 3_007_000
+        else { return nil }
+        return header
     }
 }
 

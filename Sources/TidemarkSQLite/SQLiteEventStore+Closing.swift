@@ -41,18 +41,11 @@ extension SQLiteEventStore {
     ///
     /// - Parameter rows: as they were read at `readAt`.
     func observations(of rows: [WriterLife], readAt: Duration) -> [WriterObservation] {
-        // Many writers share a process.
-        var gone: [String: Bool] = [:]
+        var lives = ProcessLives(processFile, removes: !configuration.readOnly)
         return rows.map { row in
-            let isGone = row.processFile.map { file in
-                if let known = gone[file] { return known }
-                let isGone = processFile.isGone(file, removes: !configuration.readOnly)
-                gone[file] = isGone
-                return isGone
-            }
-            return WriterObservation(
-                writer: row.writer, heartbeat: row.heartbeat, position: row.position, isProcessGone: isGone ?? false,
-                readAt: readAt)
+            WriterObservation(
+                writer: row.writer, heartbeat: row.heartbeat, position: row.position,
+                isProcessGone: row.processFile.map { lives.isGone($0) } ?? false, readAt: readAt)
         }
     }
 
@@ -102,6 +95,26 @@ extension SQLiteEventStore {
             UPDATE tidemark_streams SET membership_version = membership_version + 1 + (random() & 0xfffff)
             WHERE stream = ?
             """, state.streamRow)
+    }
+}
+
+/// Which processes are gone, looked at once each: many writers share a process.
+struct ProcessLives {
+    private let own: ProcessFile
+    private let removes: Bool
+    private var known: [String: Bool] = [:]
+
+    /// - Parameter removes: whether a file that nobody holds is removed.
+    init(_ own: ProcessFile, removes: Bool) {
+        self.own = own
+        self.removes = removes
+    }
+
+    mutating func isGone(_ file: String) -> Bool {
+        if let known = known[file] { return known }
+        let isGone = own.isGone(file, removes: removes)
+        known[file] = isGone
+        return isGone
     }
 }
 

@@ -2,31 +2,47 @@ import GRDB
 import Tidemark
 
 extension SQLiteEventStore {
-    public func status(of stream: StreamName) async throws -> StreamStatus? {
+    public func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus? {
         let now = configuration.wallClockMilliseconds()
         return try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
-            let writers = try Self.writers(of: row, now: now, db)
+            let writers = try self.writers(of: row, includingLeft: includingLeft, now: now, db)
             let newestEvent = try row.newestEvent(db)
             return StreamStatus(
                 stream: stream, sequence: row.sequence, newestEvent: newestEvent,
                 minimumPersisted: try Self.minimumPersisted(
                     of: row, least: writers.lazy.filter(\.isMember).map(\.position).min(), db), writers: writers,
-                consumers: try self.consumers(of: row, now: now, db))
+                consumers: try self.consumers(of: row, now: now, db),
+                writeLockHolder: Self.isSomeoneOverdue(writers) ? self.lock.nameHolder(db) : nil,
+                log: self.log.status(db), leftCount: try Self.leftCount(of: row, db))
         }
     }
 
-    private static func writers(
-        of stream: StreamRow, now: Int64, _ db: Database
+    private static func isSomeoneOverdue(_ writers: [StreamStatus.WriterStatus]) -> Bool {
+        writers.contains { $0.isMember && .milliseconds($0.heartbeatAgeMilliseconds) > StreamStatus.silence }
+    }
+
+    private static func leftCount(of stream: StreamRow, _ db: Database) throws -> Int {
+        try Query.first(
+            db, "SELECT count(*) FROM tidemark_instances WHERE stream = ? AND left_at IS NOT NULL", stream.row
+        ) { Int($0.number(0)) } ?? 0
+    }
+
+    private func writers(
+        of stream: StreamRow, includingLeft: Bool, now: Int64, _ db: Database
     ) throws -> [StreamStatus.WriterStatus] {
-        try Query.all(
-            db,
-            """
+        var lives = ProcessLives(processFile, removes: false)
+        let members: StatementText = """
             SELECT instance, epoch, is_member, position, is_closed, in_flight, lowest_in_flight, in_flight_since,
-                heartbeat_at, process_id
+                heartbeat_at, process_id, process_file
+            FROM tidemark_instances WHERE stream = ? AND is_member = 1 ORDER BY +instance
+            """
+        let all: StatementText = """
+            SELECT instance, epoch, is_member, position, is_closed, in_flight, lowest_in_flight, in_flight_since,
+                heartbeat_at, process_id, process_file
             FROM tidemark_instances WHERE stream = ? ORDER BY instance
-            """, stream.row
-        ) { row in
+            """
+        return try Query.all(db, includingLeft ? all : members, stream.row) { row in
             // Clocks are put back: no age is below zero.
             StreamStatus.WriterStatus(
                 writer: Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))),
@@ -34,7 +50,8 @@ extension SQLiteEventStore {
                 inFlight: Int(row.number(5)), lowestInFlight: row.isNull(6) ? nil : row.streamID(6),
                 inFlightMilliseconds: row.isNull(7) ? nil : max(0, now - row.number(7)),
                 heartbeatAgeMilliseconds: max(0, now - row.number(8)),
-                processID: row.isNull(9) ? nil : Int32(truncatingIfNeeded: row.number(9)))
+                processID: row.isNull(9) ? nil : Int32(truncatingIfNeeded: row.number(9)),
+                isProcessGone: row.number(2) == 1 && !row.isNull(10) && lives.isGone(row.text(10)))
         }
     }
 

@@ -1,3 +1,8 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import GRDB
 import GRDBSQLite
 import Tidemark
@@ -78,6 +83,19 @@ struct WriteAheadLog: Sendable {
     }
 
     private static let mostFramesLookedAt: Int64 = 10_000
+
+    /// How large the file is, and who keeps what is in it from being moved into the database, in a transaction that reads.
+    func status(_ db: Database) -> StreamStatus.LogStatus? {
+        var information = stat()
+        guard stat(store + "-wal", &information) == 0 else { return nil }
+        let bytes = Int64(information.st_size)
+        guard bytes > Self.sizeLimit, let marks = OpenedFile(db, .database)?.marksInTheWay else {
+            return StreamStatus.LogStatus(bytes: bytes, keptBy: [])
+        }
+        let readers = Set(marks.flatMap { WriteLockHolder.readers(ofDatabase: store, mark: $0) })
+        return StreamStatus.LogStatus(
+            bytes: bytes, keptBy: readers.sorted().map { DatabaseProcess.description(of: $0, db) })
+    }
 
     private var cutOff: TidemarkError {
         .notADatabase(

@@ -55,15 +55,8 @@ struct WriteLock: Sendable {
         guard files.areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
     }
 
-    /// "instance p1 (process 4711)", or less where less is known.
-    private func nameHolder(_ db: Database) -> String? {
-        guard let processID = WriteLockHolder.processID(ofDatabase: path) else { return nil }
-        let instances = try? Query.all(
-            db,
-            "SELECT DISTINCT instance FROM tidemark_instances WHERE process_id = ? AND is_member = 1 ORDER BY instance",
-            Int(processID)
-        ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else { return "process \(processID)" }
-        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
+    /// "instance p1 (process 4711)", or less where less is known; nil where nobody has it, or that cannot be told.
+    func nameHolder(_ db: Database) -> String? {
+        WriteLockHolder.processID(ofDatabase: path).map { DatabaseProcess.description(of: $0, db) }
     }
 }

@@ -3,38 +3,60 @@ import Glibc
 #else
 import Darwin
 #endif
+import GRDB
 
-/// Finds the process that holds the write lock of a database in WAL mode.
+/// Finds the processes that hold locks of a database in WAL mode: the one that writes, and those that read.
 ///
-/// SQLite takes it as a POSIX lock on byte 120 of the `-shm` file (https://www.sqlite.org/walformat.html, "WAL Locks"),
-/// and Linux lists all such locks in `/proc/locks`. Only `stat` is asked about the file itself: opening and closing it
-/// would drop this process's own locks. Elsewhere, and across the borders of containers, the holder stays unknown.
+/// SQLite takes them as POSIX locks on single bytes of the `-shm` file (https://www.sqlite.org/walformat.html, "WAL
+/// Locks"), and Linux lists all such locks in `/proc/locks`. Only `stat` is asked about the file itself: opening and
+/// closing it would drop this process's own locks. Elsewhere, and across the borders of containers, the holders stay
+/// unknown.
 struct WriteLockHolder {
     static let lockByte: UInt64 = 120
 
-    /// The process's id, or nil.
-    static func processID(ofDatabase path: String) -> Int32? {
+    /// The id of the process that has the write lock, or nil.
+    static func processID(ofDatabase path: String) -> Int32? { holders(ofDatabase: path, "WRITE", lockByte).first }
+
+    /// The ids of the processes that read by one of SQLite's read marks, 0 to 4.
+    static func readers(ofDatabase path: String, mark: Int) -> [Int32] {
+        holders(ofDatabase: path, "READ", lockByte + 3 + UInt64(mark))
+    }
+
+    private static func holders(ofDatabase path: String, _ kind: String, _ byte: UInt64) -> [Int32] {
         var information = stat()
-        guard stat(path + "-shm", &information) == 0, let locks = contents(of: "/proc/locks") else { return nil }
-        return processID(
-            in: locks, inode: UInt64(information.st_ino), device: deviceText(UInt64(information.st_dev)))
+        guard stat(path + "-shm", &information) == 0, let locks = contents(of: "/proc/locks") else { return [] }
+        return processIDs(
+            in: locks, inode: UInt64(information.st_ino), device: deviceText(UInt64(information.st_dev)), kind, byte)
+    }
+
+    static func processID(in locks: String, inode: UInt64, device: String) -> Int32? {
+        processIDs(in: locks, inode: inode, device: device, "WRITE", lockByte).first
     }
 
     /// Reads lines such as `7: POSIX  ADVISORY  WRITE 4711 fd:01:1234567 120 120`. On stacked file systems the device
     /// is not the one that `stat` tells: then the inode alone has to do.
-    static func processID(in locks: String, inode: UInt64, device: String) -> Int32? {
+    static func processIDs(
+        in locks: String, inode: UInt64, device: String, _ kind: String, _ byte: UInt64
+    ) -> [Int32] {
         let holders = locks.split(separator: "\n").compactMap { line -> (device: Substring, processID: Int32)? in
             let fields = line.split(separator: " ")
             // A line of somebody who waits has `->` in the second field.
-            guard fields.count == 8, fields[1] == "POSIX", fields[3] == "WRITE",
+            guard fields.count == 8, fields[1] == "POSIX", fields[3] == kind,
                 let processID = Int32(fields[4]), processID > 0,
                 let mark = fields[5].lastIndex(of: ":"), UInt64(fields[5][fields[5].index(after: mark)...]) == inode,
-                let first = UInt64(fields[6]), first <= lockByte,
-                fields[7] == "EOF" || UInt64(fields[7]).map({ $0 >= lockByte }) == true
+                let first = UInt64(fields[6]), first <= byte,
+                fields[7] == "EOF" || UInt64(fields[7]).map({ $0 >= byte }) == true
             else { return nil }
             return (fields[5][..<mark], processID)
         }
-        return (holders.first { $0.device == device } ?? holders.first)?.processID
+        let onDevice = holders.filter { $0.device == device }
+        return (onDevice.isEmpty ? holders : onDevice).map(\.processID)
+    }
+
+    /// What the process calls itself, or nil.
+    static func command(ofProcess processID: Int32) -> String? {
+        guard let name = contents(of: "/proc/\(processID)/comm")?.split(separator: "\n").first else { return nil }
+        return String(name)
     }
 
     /// As `/proc/locks` writes a device: major and minor number in hexadecimal, with at least two digits each.
@@ -57,5 +79,22 @@ struct WriteLockHolder {
             if count == 0 { return String(decoding: bytes, as: UTF8.self) }
             bytes += chunk[..<count]
         }
+    }
+}
+
+/// A process that uses a database, as people are told of it.
+enum DatabaseProcess {
+    /// "instance p1 (process 4711)"; of one that is no writer "process 4711 (sqlite3)", or less where less is known.
+    static func description(of processID: Int32, _ db: Database) -> String {
+        let instances = try? Query.all(
+            db,
+            "SELECT DISTINCT instance FROM tidemark_instances WHERE process_id = ? AND is_member = 1 ORDER BY instance",
+            Int(processID)
+        ) { $0.text(0) }
+        guard let instances, !instances.isEmpty else {
+            let command = WriteLockHolder.command(ofProcess: processID).map { " (\($0))" } ?? ""
+            return "process \(processID)\(command)"
+        }
+        return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
     }
 }

@@ -47,12 +47,12 @@ extension InMemoryDatabase {
         return event
     }
 
-    public func status(of name: StreamName) -> StreamStatus? {
+    public func status(of name: StreamName, includingLeft: Bool = false) -> StreamStatus? {
         guard let stream = streams[name] else { return nil }
         return StreamStatus(
             stream: name, sequence: stream.sequence, newestEvent: stream.newestEvent,
             minimumPersisted: stream.minimumPersisted,
-            writers: stream.writers.map { name, row in
+            writers: stream.writers.filter { includingLeft || $0.value.isMember }.map { name, row in
                 StreamStatus.WriterStatus(
                     writer: Writer(name, epoch: row.epoch), isMember: row.isMember, position: row.position,
                     isClosed: row.isClosed, inFlight: row.inFlight, lowestInFlight: row.lowestInFlight,
@@ -61,6 +61,7 @@ extension InMemoryDatabase {
             },
             consumers: stream.consumers.map {
                 .init(name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse)
-            })
+            },
+            leftCount: stream.writers.values.count { !$0.isMember })
     }
 }

@@ -192,8 +192,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
         try await run(.lookUp) { $0.event(withID: id, in: stream) }
     }
 
-    public func status(of stream: StreamName) async throws -> StreamStatus? {
-        try await run(.status) { $0.status(of: stream) }
+    public func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus? {
+        try await run(.status) { $0.status(of: stream, includingLeft: includingLeft) }
     }
 
     public func claimConsumer(

@@ -98,7 +98,7 @@ extension EventLog {
 
     /// What the database says of a writer.
     func status(of instance: InstanceName) async throws -> StreamStatus.WriterStatus? {
-        try await store.status(of: stream)?.writers.first { $0.writer.instance == instance }
+        try await store.status(of: stream, includingLeft: true)?.writers.first { $0.writer.instance == instance }
     }
 
     /// Waits until the minimum is there, and fails the test when it does not come.

@@ -6,21 +6,23 @@ import Tidemark
 @Suite struct StatusReportTests {
     private func writer(
         _ name: InstanceName, isMember: Bool = true, position: StreamID = 12, isClosed: Bool = false,
-        inFlight: Int = 0, heartbeatAge: Int64 = 300
+        inFlight: Int = 0, heartbeatAge: Int64 = 300, isGone: Bool = false
     ) -> StreamStatus.WriterStatus {
         StreamStatus.WriterStatus(
             writer: Writer(name, epoch: 2), isMember: isMember, position: position, isClosed: isClosed,
             inFlight: inFlight, lowestInFlight: inFlight > 0 ? StreamID(position.rawValue + 1) : nil,
-            inFlightMilliseconds: inFlight > 0 ? 4200 : nil, heartbeatAgeMilliseconds: heartbeatAge, processID: nil)
+            inFlightMilliseconds: inFlight > 0 ? 4200 : nil, heartbeatAgeMilliseconds: heartbeatAge, processID: nil,
+            isProcessGone: isGone)
     }
 
     private func report(
-        _ writers: [StreamStatus.WriterStatus], minimum: StreamID = 12, consumers: [StreamStatus.ConsumerStatus] = []
+        _ writers: [StreamStatus.WriterStatus], minimum: StreamID = 12, consumers: [StreamStatus.ConsumerStatus] = [],
+        holder: String? = nil, log: StreamStatus.LogStatus? = nil, left: Int = 0
     ) -> StatusReport {
         StatusReport(
             status: StreamStatus(
                 stream: "events", sequence: 14, newestEvent: 12, minimumPersisted: minimum, writers: writers,
-                consumers: consumers))
+                consumers: consumers, writeLockHolder: holder, log: log, leftCount: left))
     }
 
     @Test func `the JSON has its members in the documented order, and writers by name`() {
@@ -33,15 +35,32 @@ import Tidemark
                 + #""held_back_by":{"instance":"p2","reason":"in_flight","since_ms":4200},"writers":["#
                 + #"{"instance":"p1","epoch":2,"position":12,"state":"active","in_flight":0,"heartbeat_age_ms":300},"#
                 + #"{"instance":"p2","epoch":2,"position":9,"state":"active","in_flight":2,"heartbeat_age_ms":300}],"#
-                + #""consumers":[{"name":"c1","position":5,"lag":7}]}"#)
-        #expect(self.report([]).json.contains(#""held_back_by":null,"writers":[],"consumers":[]}"#))
+                + #""consumers":[{"name":"c1","position":5,"lag":7}],"left":0,"write_lock_held_by":null,"wal":null}"#)
+        #expect(self.report([]).json.contains(#""held_back_by":null,"writers":[],"consumers":[],"left":0,"#))
     }
 
-    @Test func `a writer is active, silent, closed or has left`() {
-        #expect(StatusReport.state(of: writer("p")) == "active")
-        #expect(StatusReport.state(of: writer("p", heartbeatAge: 3001)) == "silent")
-        #expect(StatusReport.state(of: writer("p", isClosed: true, heartbeatAge: 9000)) == "closed")
-        #expect(StatusReport.state(of: writer("p", isMember: false, isClosed: true)) == "left")
+    @Test func `a writer is active, silent, closed, gone, waiting or has left`() {
+        let report = report([])
+        #expect(report.state(of: writer("p")) == "active")
+        #expect(report.state(of: writer("p", heartbeatAge: 3001)) == "silent")
+        #expect(report.state(of: writer("p", isClosed: true, heartbeatAge: 9000)) == "closed")
+        #expect(report.state(of: writer("p", isMember: false, isClosed: true)) == "left")
+        #expect(report.state(of: writer("p", heartbeatAge: 0, isGone: true)) == "gone")
+        #expect(self.report([], holder: "process 7").state(of: writer("p", heartbeatAge: 3001)) == "waiting")
+    }
+
+    @Test func `who holds the write lock, who keeps the -wal and how many left is said where there is any`() {
+        let plain = report([writer("p1")]).text
+        #expect(!plain.contains("write lock") && !plain.contains("-wal") && !plain.contains("left"))
+        let report = report(
+            [writer("p1")], holder: "process 7", log: .init(bytes: 300 << 20, keptBy: ["process 8 (sqlite3)"]), left: 3)
+        #expect(report.text.contains("write lock held by  process 7\n"))
+        #expect(report.text.contains("300 MiB, kept by process 8 (sqlite3)\n"))
+        #expect(report.text.contains("writers that left   3\n"))
+        #expect(
+            report.json.hasSuffix(
+                #""left":3,"write_lock_held_by":"process 7","wal":{"bytes":314572800,"kept_by":["process 8 (sqlite3)"]}}"#
+            ))
     }
 
     @Test func `tables are aligned`() {

@@ -7,6 +7,10 @@ public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
         case unheard
         /// It has given no sign of life for longer than a heartbeat takes.
         case silent
+        /// It could not give one, because somebody else holds the lock that a write needs.
+        case writeLockHeld(by: String)
+        /// Its process is gone, and nobody has closed it yet.
+        case gone
         /// It was closed while it was silent; what waits is heard of at the next reconciling.
         case closed
     }
@@ -33,6 +37,8 @@ extension HeldBack.Reason: CustomStringConvertible {
         case .inFlight(let id): "ID \(id) is in flight"
         case .unheard: "idle, but its position was not heard yet"
         case .silent: "silent"
+        case .writeLockHeld(let holder): "waits for the write lock, which \(holder) holds"
+        case .gone: "its process is gone"
         case .closed: "closed"
         }
     }
@@ -43,6 +49,8 @@ extension HeldBack.Reason: CustomStringConvertible {
         case .inFlight: "in_flight"
         case .unheard: "unheard"
         case .silent: "silent"
+        case .writeLockHeld: "write_lock_held"
+        case .gone: "gone"
         case .closed: "closed"
         }
     }
@@ -61,10 +69,12 @@ extension StreamStatus {
         let reasons = candidates.map { writer in (writer, reason(of: writer, silence: silence)) }
         func rank(_ reason: HeldBack.Reason) -> Int {
             switch reason {
-            case .silent: 0
-            case .inFlight: 1
-            case .closed: 2
-            case .unheard: 3
+            case .writeLockHeld: 0
+            case .gone: 1
+            case .silent: 2
+            case .inFlight: 3
+            case .closed: 4
+            case .unheard: 5
             }
         }
         return
@@ -81,7 +91,10 @@ extension StreamStatus {
 
     private func reason(of writer: WriterStatus, silence: Duration) -> HeldBack.Reason {
         if writer.isClosed { return .closed }
-        if .milliseconds(writer.heartbeatAgeMilliseconds) > silence { return .silent }
+        if writer.isProcessGone { return .gone }
+        if .milliseconds(writer.heartbeatAgeMilliseconds) > silence {
+            return writeLockHolder.map { .writeLockHeld(by: $0) } ?? .silent
+        }
         if let lowest = writer.lowestInFlight, lowest > minimumPersisted { return .inFlight(lowest) }
         return .unheard
     }

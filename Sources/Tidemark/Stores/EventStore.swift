@@ -82,7 +82,9 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// The event with this id, whether or not the minimum has reached it.
     func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent?
     /// What `status` shows, from one snapshot; nil when the stream does not exist.
-    func status(of stream: StreamName) async throws -> StreamStatus?
+    ///
+    /// - Parameter includingLeft: whether writers that left are among the writers, and not only counted.
+    func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus?
 
     // MARK: Consumers
 
@@ -129,6 +131,11 @@ extension EventStore {
     /// The same for a caller that does not ask again.
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
         try await rejoin(stream, after: writer, nonce: .random(in: 1 ... .max))
+    }
+
+    /// The same with the members alone.
+    public func status(of stream: StreamName) async throws -> StreamStatus? {
+        try await status(of: stream, includingLeft: false)
     }
 
     /// The same for a writer that knows of no ID.
