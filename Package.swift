@@ -136,6 +136,7 @@ let package = Package(
             name: "TidemarkSQLiteTests",
             dependencies: [
                 "TidemarkSQLite", "TidemarkTesting", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

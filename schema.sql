@@ -62,6 +62,9 @@ CREATE TABLE tidemark_instances (
 -- What a snapshot looks at: however many have left, it looks at members alone.
 CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
 
+-- The names that left, the longest ago first: they are forgotten after a time.
+CREATE INDEX tidemark_left ON tidemark_instances (left_at) WHERE left_at IS NOT NULL;
+
 -- The names of writers that were forgotten, for the events that they wrote.
 CREATE TABLE tidemark_former_instances (
     writer INTEGER PRIMARY KEY,

@@ -11,10 +11,10 @@ struct HeartbeatWrite {
     /// Either all beats of a request are looked at and written, or, when one of them cannot be true, none is, and the
     /// request has an error of its own. Errors of the database are thrown: they end the transaction.
     func answer(_ beats: [Heartbeat], in db: Database) throws -> Result<[HeartbeatAnswer], any Error> {
-        let states: [WriterState]
+        let states: [WriterState?]
         do {
             states = try beats.map { beat in
-                let state = try WriterState(db, stream: beat.stream, writer: beat.writer, store: store)
+                guard let state = try knownState(of: beat, in: db) else { return nil }
                 _ = try state.standing(of: beat.writer)
                 try state.requireAllocated(max(beat.position, beat.lowestInFlight ?? 0))
                 return state
@@ -22,7 +22,17 @@ struct HeartbeatWrite {
         } catch let error as TidemarkError {
             return .failure(error)
         }
-        return .success(try zip(beats, states).map { beat, state in try write(beat, state, in: db) })
+        return .success(
+            try zip(beats, states).map { beat, state in try state.map { try write(beat, $0, in: db) } ?? .retired })
+    }
+
+    /// Nil for a writer that was retired so long ago that its name was forgotten.
+    private func knownState(of beat: Heartbeat, in db: Database) throws -> WriterState? {
+        do {
+            return try WriterState(db, stream: beat.stream, writer: beat.writer, store: store)
+        } catch TidemarkError.retired {
+            return nil
+        }
     }
 
     private func write(_ beat: Heartbeat, _ state: WriterState, in db: Database) throws -> HeartbeatAnswer {

@@ -22,6 +22,9 @@ public struct SQLiteConfiguration: Sendable {
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
     /// whoever is in front may be stopped.
     public var fairnessTimeout: Duration
+    /// How long the name of a writer that left is kept. After that it is forgotten, a few at a time, when others join and
+    /// write heartbeats; the events that it wrote keep the name.
+    public var formerNamesKeptFor: Duration
     /// Milliseconds since 1970-01-01 UTC, for the times that people are shown. Nothing is decided by it.
     public var wallClockMilliseconds: @Sendable () -> Int64
     /// Time that stands still while the machine is suspended, from any start: tells when a conditional close or
@@ -33,7 +36,7 @@ public struct SQLiteConfiguration: Sendable {
 
     public init(
         createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
-        fairnessTimeout: Duration = .seconds(1),
+        fairnessTimeout: Duration = .seconds(1), formerNamesKeptFor: Duration = .seconds(30 * 86_400),
         wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds,
         awakeTime: @escaping @Sendable () -> Duration = Self.systemAwakeTime,
         logger: Logger = Logger(label: "tidemark.sqlite")
@@ -42,6 +45,7 @@ public struct SQLiteConfiguration: Sendable {
         self.readOnly = readOnly
         self.busyTimeout = busyTimeout
         self.fairnessTimeout = fairnessTimeout
+        self.formerNamesKeptFor = formerNamesKeptFor
         self.wallClockMilliseconds = wallClockMilliseconds
         self.awakeTime = awakeTime
         self.logger = logger

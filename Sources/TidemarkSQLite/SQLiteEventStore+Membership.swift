@@ -10,23 +10,31 @@ import Tidemark
 extension SQLiteEventStore {
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
         let nonce = Int64.random(in: 1 ... .max)
-        let joined = try await transact { db in try self.join(stream, as: instance, nonce: nonce, in: db) }
+        let joined = try await transact { db in
+            let joined = try self.join(stream, as: instance, nonce: nonce, in: db)
+            try FormerNames.forget(leftBefore: self.forgettingTime, in: db)
+            return joined
+        }
         commits.withLock { $0.joined(stream, as: instance) }
         return joined
     }
 
     public func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined {
         let joined = try await transact { db in
-            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-            if case .taken(let holder) = try state.standing(of: writer) {
-                // Its own: it has joined already, and has not heard of it.
-                guard try Self.nonce(of: state, in: db) == nonce else {
-                    throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+            do {
+                let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
+                if case .taken(let holder) = try state.standing(of: writer) {
+                    // Its own: it has joined already, and has not heard of it.
+                    guard try Self.nonce(of: state, in: db) == nonce else {
+                        throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
+                    }
+                    if state.isMember {
+                        let membership = try self.existing(stream, in: db).membership(db)
+                        return Joined(writer: holder, membership: membership, position: state.position)
+                    }
                 }
-                if state.isMember {
-                    let membership = try self.existing(stream, in: db).membership(db)
-                    return Joined(writer: holder, membership: membership, position: state.position)
-                }
+            } catch TidemarkError.retired {
+                // Its name was forgotten, and nobody has taken it since.
             }
             return try self.join(stream, as: writer.instance, nonce: nonce, in: db)
         }
@@ -73,9 +81,14 @@ extension SQLiteEventStore {
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
         let isLast = try await transact { db in
-            let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-            guard case .member = try state.standing(of: writer) else { return false }
-            try self.endEpoch(state, in: db)
+            do {
+                let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
+                guard case .member = try state.standing(of: writer) else { return false }
+                try self.endEpoch(state, in: db)
+            } catch TidemarkError.retired {
+                // So long ago that its name was forgotten.
+                return false
+            }
             return try Query.first(db, "SELECT 1 FROM tidemark_instances WHERE is_member = 1 LIMIT 1") { _ in true }
                 == nil
         }

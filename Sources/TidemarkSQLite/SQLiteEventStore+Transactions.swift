@@ -54,7 +54,13 @@ extension SQLiteEventStore {
                         let write = HeartbeatWrite(
                             store: self.path, now: self.configuration.wallClockMilliseconds(),
                             processFile: self.processFile.name())
-                        self.heartbeats.write(write) { body in try self.transaction(begun.get(), body) }
+                        self.heartbeats.write(write) { body in
+                            try self.transaction(begun.get()) { db in
+                                let answers = try body(db)
+                                try self.forgetNamesNowAndThen(in: db)
+                                return answers
+                            }
+                        }
                         return {}
                     }
                     heartbeats.isScheduled(as: job)

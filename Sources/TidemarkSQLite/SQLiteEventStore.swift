@@ -36,6 +36,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     let contents: DatabaseContents
     let processFile: ProcessFile
     let commits = Mutex(OwnCommits())
+    let heartbeatWrites = Atomic<Int>(0)
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
     ///
@@ -56,8 +57,8 @@ public final class SQLiteEventStore: ImmediateEventStore {
         try await blocking {
             let opening = try Opening(path: path, configuration: configuration, migrations: migrations)
             let (pool, files) = try opening.makePool()
-            return SQLiteEventStore(
             if !configuration.readOnly { opening.reportVersion() }
+            return SQLiteEventStore(
                 opening: opening, pool: pool, files: files, turn: try opening.makeTurn())
         }
     }
@@ -129,6 +130,11 @@ public final class SQLiteEventStore: ImmediateEventStore {
     ///
     /// - Throws: ``TidemarkError/databaseReplaced(store:)``, ``TidemarkError/storeUnavailable(store:problem:)``.
     func requireInPlace() throws {
+        if files.hasMoved {
+            throw TidemarkError.storeUnavailable(
+                store: path,
+                problem: "it was opened as a file to which nobody writes, and now somebody does: open it again")
+        }
         guard files.areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
     }
 }
@@ -136,11 +142,6 @@ public final class SQLiteEventStore: ImmediateEventStore {
 /// Runs what blocks on a thread that is not one of Swift's pool.
 func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
-        if files.hasMoved {
-            throw TidemarkError.storeUnavailable(
-                store: path,
-                problem: "it was opened as a file to which nobody writes, and now somebody does: open it again")
-        }
         DispatchQueue.global().async {
             continuation.resume(with: Result { try body() })
         }

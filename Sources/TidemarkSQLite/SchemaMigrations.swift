@@ -58,6 +58,7 @@ struct SchemaMigrations: Sendable {
         FROM tidemark_writers;
         DROP TABLE tidemark_writers;
         CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
+        CREATE INDEX tidemark_left ON tidemark_instances (left_at) WHERE left_at IS NOT NULL;
         CREATE TABLE tidemark_former_instances (
             writer INTEGER PRIMARY KEY,
             instance TEXT NOT NULL

@@ -54,11 +54,17 @@ struct WriterState {
 
     /// For a writer that has joined, so that its stream and its name have been there.
     ///
-    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, also when they are not.
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, also when they are not, and
+    ///   ``TidemarkError/retired(stream:writer:)`` where the name was forgotten since.
     init(_ db: Database, stream: StreamName, writer: Writer, store: String, known: Delivered? = nil) throws {
         do {
             try self.init(db, stream: stream, instance: writer.instance, store: store, known: known)
         } catch TidemarkError.unknownStream, TidemarkError.unknownInstance {
+            let forgotten = try Query.first(
+                db, "SELECT forgotten_epoch FROM tidemark_streams WHERE name = ?", stream
+            ) { $0.number(0) }
+            // The end of the writer's own epoch raised it, and that was forgotten.
+            if writer.epoch < forgotten ?? 0 { throw TidemarkError.retired(stream: stream, writer: writer) }
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: 0, problem: "it knows nothing of \(writer)")
         }
