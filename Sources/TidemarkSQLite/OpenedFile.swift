@@ -105,12 +105,9 @@ struct CheckpointState: Equatable {
     var isWhole: Bool { isQuiet && moved == frames }
     var endOfCommits: Int64 { frames == 0 ? 0 : 32 + Int64(frames) * (24 + Int64(pageSize)) }
 
-    /// Nothing was moved since the other one, however many frames have come: also where the `-wal` has begun again,
-    /// because all of it had been moved.
+    /// Nothing was moved since the other one, however many frames have come.
     func movedNothing(since other: CheckpointState) -> Bool {
-        if generation == other.generation {
-            return random == other.random && moved == other.moved && attempted == other.attempted
-        }
-        return other.isWhole && generation == other.generation &+ 1 && moved == 0 && attempted == 0
+        generation == other.generation && random == other.random && moved == other.moved
+            && attempted == other.attempted
     }
 }

@@ -181,7 +181,7 @@ import Tidemark
         _ = try other.writeWithoutTransaction { try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))") }
     }
 
-    @Test(arguments: ["PASSIVE", "TRUNCATE"], [0, 3])
+    @Test(arguments: [("PASSIVE", 0), ("PASSIVE", 3), ("TRUNCATE", 3)])
     func `an older copy that was written into the file is not written to`(mode: String, after: Int) async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
@@ -200,6 +200,20 @@ import Tidemark
             await #expect(throws: replaced) { try await store.beat(writer, at: 0) }
             await #expect(throws: replaced) { try await store.join(stream, as: "p2") }
         }
+    }
+
+    /// Nothing is in memory of what was there: it is what a restored backup is.
+    @Test func `nor is one that a process reads anew, because the -wal was emptied`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        try checkpoint(folder, "TRUNCATE")
+        let older = try Data(contentsOf: URL(filePath: folder.database))
+        _ = try await store.persist(events(5..<10), in: stream, by: writer)
+        try checkpoint(folder, "TRUNCATE")
+        try copyOver(older, folder)
+        await expectBackwards("persist") { _ = try await store.persist(events("a"), in: stream, by: writer) }
     }
 
     @Test func `a file that was only touched, or written to by checkpoints, is what it was`() async throws {
