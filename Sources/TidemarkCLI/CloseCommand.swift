@@ -12,7 +12,7 @@ struct WriterOptions: ParsableArguments {
     var instance: InstanceName
 
     /// Opens the database, has `body` change it, and writes what it says was done.
-    func change(_ body: (SQLiteEventStore) async throws -> String) async throws {
+    func change(_ body: @Sendable (SQLiteEventStore) async throws -> String) async throws {
         setUpLogging(verbose: database.verbose)
         let store = try await database.openForWriting(creating: false)
         let done = try await store.closed {

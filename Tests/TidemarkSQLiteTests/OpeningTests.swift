@@ -110,7 +110,7 @@ import Tidemark
     @Test func `a folder is not a database`() async throws {
         let folder = try TemporaryFolder()
         let error = await #expect(throws: TidemarkError.self) { try await SQLiteEventStore.open(path: folder.path) }
-        #expect(error?.isUnavailable == true)
+        guard case .notADatabase = error else { return #expect(Bool(false), "\(String(describing: error))") }
         try? FileManager.default.removeItem(atPath: folder.path + "-tidemark")
     }
 
