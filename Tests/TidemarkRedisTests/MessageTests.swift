@@ -50,6 +50,10 @@ import Tidemark
         // Another process has the name now, which has to be heard.
         #expect(!own.isOwn(position(Writer("p1", epoch: 4))))
         #expect(!own.isOwn(position(Writer("p2", epoch: 1))) && !own.isOwn(.replicate))
+        // Another database's.
+        let foreign = ReplicationPosition(
+            stream: "events", writer: Writer("p1", epoch: 3), nonce: 5, previous: 1, new: 1)
+        #expect(!own.isOwn(.position(foreign)))
     }
 
     @Test func eachSortOfLineThatIsSkippedIsToldOnceAndAgainAfterTenTimesAsMany() {

@@ -53,8 +53,11 @@ import TidemarkTesting
             await #expect(throws: Refused.self) { try await one.withNextID { _ in throw Refused() } }
         }
         let writer = try #require(one.writer)
-        #expect(
-            transport.sent.contains { if case .rdata(let row) = $0 { row.writer == writer } else { false } })
+        // The caller of the persister is told first.
+        while !transport.sent.contains(where: { if case .rdata(let row) = $0 { row.writer == writer } else { false } })
+        {
+            await Task.yield()
+        }
         #expect(denied(by: writer) == [])
         gate.open()
         try await scope.value

@@ -45,32 +45,41 @@ import TidemarkTesting
                     stream: "events", writer: joined, nonce: nonce, token: .id(Self.lie), row: .emptyArray)))
     }
 
+    /// What a consumer that keeps its place was given.
+    final class Arrivals: Sendable {
+        private let state = Mutex<[String]>([])
+        var ids: [String] { state.withLock { $0 } }
+
+        func read(_ consumer: DurableConsumer) -> Task<Void, any Error> {
+            Task {
+                for try await batch in consumer.events {
+                    try await consumer.checkpoint(batch)
+                    state.withLock { $0 += batch.events.map(\.event.id) }
+                }
+            }
+        }
+    }
+
     @Test(arguments: [false, true]) func aFalseLineMovesNoCheckpointAndIsNamed(asRow: Bool) async throws {
         let writer = try await open("p1")
         let reader = try await open(nil)
         try await writer.persist(event("a"))
         try await reader.reconcile()
         let consumer = try await reader.consumer("mailer")
-        var batches = consumer.events.makeAsyncIterator()
-        var delivered: [String] = []
         if asRow { try lieWithARow(as: writer) }
         try lie(as: writer)
         #expect(reader.generator.minimumPersistedPosition == Self.lie)
-        while delivered.count < 1 {
-            let batch = try #require(try await batches.next())
-            delivered += batch.events.map(\.event.id)
-            #expect(batch.through <= 1)
-            try await consumer.checkpoint(batch)
-        }
+        let arrivals = Arrivals()
+        let reading = arrivals.read(consumer)
+        await pass { arrivals.ids == ["a"] }
         #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 1)
         // It goes on afterwards, and nothing is skipped.
         try await writer.persist(event("b"))
-        try await reader.reconcile()
-        let batch = try #require(try await batches.next())
-        delivered += batch.events.map(\.event.id)
-        #expect(delivered == ["a", "b"])
+        await pass { arrivals.ids == ["a", "b"] }
+        #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 2)
         let said = lines.lines("what was heard is above the sequence, and cannot be true: it counts for nothing")
-        #expect(said.first?.metadata["said_by"] == "p1#1")
+        #expect(said.map { $0.metadata["said_by"] } == ["p1#1"])
+        reading.cancel()
         for log in [writer, reader] { await log.shutDown() }
     }
 
@@ -160,7 +169,6 @@ import TidemarkTesting
         try await busy.persist(event("a"))
         await pass { reader.generator.minimumPersistedPosition == 2 }
         #expect(idle.announced.positions > before)
-        #expect(idle.generator.change { $0.known } == 0)
         for log in [reader, idle, busy] { await log.shutDown() }
     }
 }

@@ -69,6 +69,35 @@ import TidemarkTesting
         for log in [writer, reader] { await log.shutDown() }
     }
 
+    /// The backup has the writer as a member, with its nonce, and its old announcements are above the sequence.
+    @Test func aZombieOfTheLifeBeforeMovesNoFreshReader() async throws {
+        let store = InMemoryEventStore()
+        let zombie = try await open("p1", on: store)
+        let backup = store.database
+        for number in 1...20 { try await zombie.persist(event("lost \(number)")) }
+        let said = transport.sent
+        store.restore(backup)
+
+        let reader = try await open(nil, on: store)
+        try await reader.reconcile()
+        for command in said { transport.inject(command) }
+        #expect(reader.generator.minimumPersistedPosition == 20)
+        let writer = try await open("p2", on: store)
+        let consumer = try await reader.consumer("mailer")
+        var batches = consumer.events.makeAsyncIterator()
+        for number in 1...3 {
+            try await writer.persist(event("\(number)"))
+            try await reader.reconcile()
+            let batch = try #require(try await batches.next())
+            #expect(batch.events.map(\.event.id) == ["\(number)"])
+            try await consumer.checkpoint(batch)
+            #expect(store.database.streams["events"]?.consumers["mailer"]?.position == StreamID(Int64(number)))
+            // It goes on saying so.
+            for command in said { transport.inject(command) }
+        }
+        for log in [writer, reader, zombie] { await log.shutDown() }
+    }
+
     /// A line of a program that knows no nonces, or of other software.
     @Test func aLineWithoutANonceIsNotHeard() async throws {
         let store = InMemoryEventStore()

@@ -86,6 +86,7 @@ extension EventLog {
         guard !news.writers.isEmpty else { return }
         metrics.heardFalsely(news.writers.count)
         feed.withLock { $0.takeBack(from: news.writers) }
+        reconcileSoon()
         let now = time.now
         guard falseNewsTold.withLock({ $0.isDue(news.writers, now: now) }) else { return }
         logger.warning(

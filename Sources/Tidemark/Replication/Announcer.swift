@@ -162,16 +162,19 @@ final class Announcer: GeneratorObserver {
         let position = promise.position
         let isPeriodic = if case .periodic = announcements { true } else { false }
         let now = time.now
-        if mayRead, promise.afterReading > position, isPeriodic || look.needAfterReading != .none {
+        if mayRead, promise.afterReading > position {
             readFirst(
                 promise.afterReading, need: isPeriodic ? .holdsBack : look.needAfterReading, timing: timing, now: now)
         }
         let (connection, command): ((any ReplicationConnection)?, ReplicationPosition?) = state.withLock { state in
             guard let speaker = state.speaker, let connection = state.connection else { return (nil, nil) }
-            // Its end comes back here.
-            if isPeriodic, state.isReading, !isAsked { return (nil, nil) }
+            if state.isReading, !isAsked, let readAt = state.readAt, now < readAt + Self.patience {
+                // Its end comes back here, and after that time what may be promised now has to do.
+                schedule(&state, at: readAt + Self.patience)
+                return (nil, nil)
+            }
             var command: ReplicationPosition?
-            let need = isPeriodic || state.isReading ? AnnouncementSchedule.Need.none : look.need
+            let need = isPeriodic ? AnnouncementSchedule.Need.none : look.need
             var action = state.schedule.next(
                 position: max(position, state.schedule.announced), need: need, isAsked: isAsked,
                 hasUntoldRows: look.hasUntoldRows, timing: timing, now: now)
@@ -189,6 +192,9 @@ final class Announcer: GeneratorObserver {
             positionCounter.increment()
         }
     }
+
+    /// How long an announcement waits for the sequence to be read.
+    private static let patience = Duration.milliseconds(100)
 
     /// Reads the sequence, as soon as the position that follows from it may be announced, and announces that then.
     private func readFirst(

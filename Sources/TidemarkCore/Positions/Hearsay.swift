@@ -35,6 +35,9 @@ struct Hearsay: Sendable {
             said.durable = max(said.durable, durable)
             return said
         }
+        // What those said who are gone may be in what was computed by now.
+        for said in self.members { before[said.writer] = nil }
+        for said in before.values { anonymous = max(anonymous, said.highest) }
         lookAgain()
     }
 

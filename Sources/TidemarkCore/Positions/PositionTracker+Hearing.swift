@@ -121,7 +121,7 @@ extension PositionTracker {
         hearsay.replaceMembers(others.all.map { ($0.writer, members[$0.writer] ?? 0) })
         if let mine, let durable = members[mine] { ownPosition = max(ownPosition, durable) }
         if let least {
-            minimum = max(finished.endOfRun(after: least), confirmed)
+            minimum = finished.endOfRun(after: max(least, confirmed))
         }
     }
 

@@ -75,10 +75,14 @@ public struct PositionTracker: Sendable {
     public struct Marks: Hashable, Sendable {
         public let watermark: Watermark
         public let position: StreamID
+        /// Where it could be at once the sequence was read.
+        public let afterReading: StreamID
     }
 
     /// Changes nothing. (It is mutating so that whoever owns the tracker need not have it copied for the call.)
-    public mutating func marks() -> Marks { Marks(watermark: watermark, position: ownPosition) }
+    public mutating func marks() -> Marks {
+        Marks(watermark: watermark, position: ownPosition, afterReading: afterReading)
+    }
 
     /// One entry a member: this instance's position, the others' as heard.
     public var positions: [Writer: StreamID] {
@@ -119,9 +123,12 @@ public struct PositionTracker: Sendable {
 
     /// Nil when this instance only reads.
     public var promise: Promise? {
-        guard own != nil else { return nil }
-        let heard = sequence == nil ? known : max(known, hearsay.highest)
-        return Promise(position: ownPosition, afterReading: max(ownPosition, reachable(from: heard)))
+        own == nil ? nil : Promise(position: ownPosition, afterReading: afterReading)
+    }
+
+    private var afterReading: StreamID {
+        if sequence == nil || hearsay.highest <= known { return ownPosition }
+        return max(ownPosition, reachable(from: hearsay.highest))
     }
 
     /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear that it
@@ -155,7 +162,7 @@ public struct PositionTracker: Sendable {
             minimum = finished.endOfRun(after: minimum)
             return
         }
-        minimum = max(minimum, finished.endOfRun(after: least))
+        minimum = max(minimum, finished.endOfRun(after: max(least, confirmed)))
         finished.removeRanges(endingBelow: least)
     }
 

@@ -4,6 +4,7 @@ import Tidemark
 /// that a log has around them.
 struct IdleWriter {
     let writer: Writer
+    private let nonce: Int64?
     private let stream: StreamName
     private var tracker: PositionTracker
     private var schedule: AnnouncementSchedule
@@ -12,6 +13,7 @@ struct IdleWriter {
 
     init(_ joined: Joined, stream: StreamName) {
         writer = joined.writer
+        nonce = joined.nonce
         self.stream = stream
         tracker = PositionTracker(
             instance: joined.writer.instance, members: joined.membership.members, version: joined.membership.version)
@@ -30,9 +32,8 @@ struct IdleWriter {
             tracker.advance(position.writer, to: position.new)
             return tracker.isMember(position.writer)
         case .rdata(let row):
-            guard tracker.isMember(row.writer) else { return false }
-            if case .id(let id) = row.token { tracker.recordFinished(id...id) }
-            return true
+            if case .id(let id) = row.token { tracker.advance(row.writer, finished: id) }
+            return tracker.isMember(row.writer)
         default:
             return true
         }
@@ -57,7 +58,8 @@ struct IdleWriter {
         var action = schedule.next(
             position: max(position, schedule.announced), need: need, isAsked: isAsked, timing: timing, now: now)
         if case .announce(let previous, let new) = action {
-            command = .position(ReplicationPosition(stream: stream, writer: writer, previous: previous, new: new))
+            command = .position(
+                ReplicationPosition(stream: stream, writer: writer, nonce: nonce, previous: previous, new: new))
             action = schedule.next(position: new, need: .none, timing: timing, now: now)
         }
         if case .wait(let until) = action { wakeAt = until }

@@ -123,9 +123,10 @@ public struct EventFeed: Sendable {
     public mutating func heardOtherSoftware() { counts.foreign += 1 }
 
     /// What these writers said was false, so that nothing is known of how far they have come: they are opened again by
-    /// their next position.
+    /// their next position, and what they did say truly is to be asked for.
     public mutating func takeBack(from writers: [Writer]) {
         self.writers = self.writers.filter { !writers.contains($0.key.writer) }
+        miss(through: StreamID(.max))
     }
 
     // MARK: Asking the database
