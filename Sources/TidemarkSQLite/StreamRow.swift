@@ -27,11 +27,18 @@ struct StreamRow {
 
     func membership(_ db: Database) throws -> Membership {
         let members = try Query.all(
-            db, "SELECT instance, epoch, position FROM tidemark_instances WHERE stream = ? AND is_member = 1", row
+            db, "SELECT instance, epoch, position, nonce FROM tidemark_instances WHERE stream = ? AND is_member = 1",
+            row
         ) { row in
-            (Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1))), row.streamID(2))
+            let writer = Writer(try InstanceName(validating: row.text(0)), epoch: Int(row.number(1)))
+            return (writer: writer, position: row.streamID(2), nonce: row.number(3))
         }
-        return Membership(members: Dictionary(uniqueKeysWithValues: members), version: membershipVersion)
+        return Membership(
+            members: Dictionary(uniqueKeysWithValues: members.map { ($0.writer, $0.position) }),
+            version: membershipVersion,
+            // On the wire there is none below 1.
+            nonces: Dictionary(uniqueKeysWithValues: members.lazy.filter { $0.nonce > 0 }.map { ($0.writer, $0.nonce) })
+        )
     }
 
     /// The highest ID with a row, an event or a tombstone; 0 when there is none.

@@ -17,6 +17,18 @@ import TidemarkTesting
         #expect(joined.membership.version > 1)
     }
 
+    @Test func `each join draws a nonce, which comes with the members`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let first = try await store.join(stream, as: "p1")
+        let second = try await store.join(stream, as: "p2")
+        let again = try await store.join(stream, as: "p1")
+        let nonces = [first.nonce, second.nonce, again.nonce].compactMap(\.self)
+        #expect(Set(nonces).count == 3 && nonces.allSatisfy { $0 > 0 })
+        let found = try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership
+        #expect(found?.nonces == [again.writer: again.nonce, second.writer: second.nonce].compactMapValues(\.self))
+    }
+
     @Test func `who joins again takes the name over, and the zombie can write no more`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
