@@ -9,6 +9,7 @@ struct SimulatedDatabase: Sendable {
     private(set) var durableSequence: StreamID = 0
     /// How often the database has started.
     private(set) var incarnation = 1
+    private var backup: InMemoryDatabase?
     /// What became of groups, by the number of their request.
     private(set) var groups: [Int: [PersistOutcome]] = [:]
     let kind: SimulationConfiguration.Database
@@ -179,6 +180,23 @@ struct SimulatedDatabase: Sendable {
     ) throws(TidemarkError) {
         try contents.checkpoint(claim, at: position, commitNumber: commitNumber)
         madeDurable()
+    }
+
+    // MARK: Backups
+
+    var hasBackup: Bool { backup != nil }
+
+    mutating func backUp() {
+        backup = contents
+    }
+
+    /// Another life begins: with the end of all epochs, for no member's process is alive.
+    mutating func restore() {
+        guard let backup else { return }
+        contents.restore(backup)
+        for (name, row) in stream.writers where row.isMember { contents.endEpoch(of: name, in: Self.stream) }
+        durableSequence = stream.sequence
+        incarnation += 1
     }
 
     // MARK: Crashes

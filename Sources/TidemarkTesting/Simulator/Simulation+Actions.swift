@@ -27,7 +27,7 @@ extension Simulation {
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .lie, .crash, .stop, .resume, .leave,
-            .crashDatabase:
+            .crashDatabase, .backUp, .restore:
             return performFault(action)
         }
         return true

@@ -38,6 +38,12 @@ extension Simulation {
             note(number, 33, "leaves as \(writer)")
             crash(number, losingRequests: false)
             send(number, .leave(writer))
+        case .backUp:
+            let sequence = database.stream.sequence
+            note(processes.count, 40, "is backed up at \(sequence)")
+            database.backUp()
+        case .restore:
+            return putBackupBack()
         default:
             // A file's database crashes with its machine: everybody begins again, of which little is enough.
             guard database.kind == .sequenceMadeDurableByCommits || random.chance(10) else { return false }
@@ -86,6 +92,31 @@ extension Simulation {
             for index in answers.indices where random.chance(50) { answers[index].body = .lost }
             database.crash()
         }
+    }
+
+    /// Nobody runs while a backup is put back, and what was said before is still on its way to those who begin then. What
+    /// came after the backup is lost, and nobody is told otherwise.
+    private mutating func putBackupBack() -> Bool {
+        // A user's own consumer would know of what is lost.
+        guard configuration.consumer == nil, database.hasBackup else { return false }
+        for number in processes.indices where processes[number].phase != .down {
+            crash(number, losingRequests: true)
+        }
+        requests.removeAll()
+        answers.removeAll()
+        database.restore()
+        let stream = database.stream
+        note(processes.count, 41, "is put back as it was at \(stream.sequence)")
+        acknowledged.removeAll { event, id in
+            if case .event(let row) = stream.rows[id] { row.event.id != event } else { true }
+        }
+        promises = [:]
+        lastVersion = 0
+        lastRows = [:]
+        for number in processes.indices {
+            processes[number].reached = min(processes[number].reached, stream.sequence)
+        }
+        return true
     }
 
     // MARK: Closing

@@ -36,8 +36,10 @@ import Tidemark
 /// - A transaction happens at one moment. One that is under way is a request that was not served yet; it sees nothing
 ///   of the database before, which only makes more possible than a real one allows.
 /// - A crash of the database ends all that is under way and takes the sequence back to the last commit. Where the
-///   database is a file that is a crash of the machine. Torn writes, a disk that lies and a backup put back are not
-///   simulated.
+///   database is a file that is a crash of the machine. Torn writes and a disk that lies are not simulated.
+/// - A backup is put back while nobody runs; what was said before it is heard after it. That somebody runs on meanwhile
+///   is for the tests of stores.
+/// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth.
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
 /// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {

@@ -12,12 +12,12 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     case observe, close, retire
     // Faults.
     case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID, lie
-    case crash, stop, resume, leave, crashDatabase
+    case crash, stop, resume, leave, crashDatabase, backUp, restore
 
     /// What a seed has more of, less of, or nothing of.
     enum Group: CaseIterable {
         case always, writing, groups, givingUp, news, replication, lostMessages, gaps, lies, churn, stops,
-            closing, databaseCrashes
+            closing, databaseCrashes, restores
 
         var factors: [Int] {
             switch self {
@@ -28,6 +28,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .groups, .givingUp, .gaps: [0, 1, 4]
             case .lostMessages, .stops, .closing, .lies: [0, 2, 8]
             case .databaseCrashes: [0, 2, 6, 12]
+            case .restores: [0, 0, 0, 2, 6]
             }
         }
     }
@@ -47,6 +48,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .stop: .stops
         case .observe, .close, .retire: .closing
         case .crashDatabase: .databaseCrashes
+        case .backUp, .restore: .restores
         }
     }
 
@@ -75,7 +77,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .crash, .stop: 3
         case .leave: 5
         case .resume: 20
-        case .crashDatabase: 2
+        case .crashDatabase, .backUp, .restore: 2
         }
     }
 }
