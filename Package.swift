@@ -141,8 +141,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TidemarkTestingTests", dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "TestSupport"],
+            name: "TidemarkTestingTests",
+            dependencies: ["Tidemark", "TidemarkTesting", "Simulate", "SessionFuzz", "TestSupport"],
             swiftSettings: settings),
+        // Sessions with a peer that lies, for tests and for scripts/fuzz.
+        .target(
+            name: "SessionFuzz",
+            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Fuzz/Session", swiftSettings: settings),
         // The simulator over fresh seeds for as long as one likes: scripts/simulate.
         .executableTarget(
             name: "Simulate",

@@ -29,13 +29,16 @@ public final class InMemoryEventStore: ImmediateEventStore {
     public typealias ImmediateHook = @Sendable () throws -> Bool
 
     public let description = "memory"
-    private let state = Mutex(InMemoryDatabase(seed: .random(in: 0 ... .max)))
+    private let state: Mutex<InMemoryDatabase>
     /// What those who write know, whatever becomes of the database.
     private let commits = Mutex(OwnCommits())
     private let hook = Mutex<Hook?>(nil)
     private let immediateHook = Mutex<ImmediateHook?>(nil)
 
-    public init() {}
+    /// - Parameter seed: what the store draws follows from it.
+    public init(seed: UInt64 = .random(in: 0 ... .max)) {
+        state = Mutex(InMemoryDatabase(seed: seed))
+    }
 
     /// What is in the store now.
     public var database: InMemoryDatabase { state.withLock { $0 } }
