@@ -3,6 +3,14 @@ import Tidemark
 extension Simulation {
     /// Lets the schedule say whether there is something to announce. False when there is not.
     mutating func speak(_ number: Int, isAsked: Bool) -> Bool {
+        if hasReplication, let promise = processes[number].memory.tracker.promise,
+            promise.afterReading > promise.position
+        {
+            // It could promise more: it reads the sequence first, and nothing else, also not that its epoch is over.
+            let before = processes[number].memory.tracker.note()
+            let stream = database.stream
+            _ = agree(number, before, sequence: stream.sequence, version: stream.membershipVersion)
+        }
         let memory = processes[number].memory
         guard hasReplication, let writer = memory.writer, let position = memory.tracker.position else { return false }
         let announced = memory.schedule.announced
