@@ -76,8 +76,10 @@ struct Opening: Sendable {
     func reportVersion(_ version: SQLiteVersion = .current) {
         guard version.hasWALResetFault else { return }
         configuration.logger.notice(
-            "this version of SQLite can damage a database to which other programs write or whose -wal they move; processes "
-                + "that use it through this library take turns and are safe: keep others away, or use SQLite 3.51.3",
+            """
+            this version of SQLite can damage a database to which other programs write or whose -wal they move; processes \
+            that use it through this library take turns and are safe: keep others away, or use SQLite 3.51.3
+            """,
             metadata: ["sqlite": "\(version)", "database": "\(file.path)"])
     }
 
