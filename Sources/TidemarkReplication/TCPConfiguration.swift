@@ -1,3 +1,4 @@
+public import Tidemark
 public import TidemarkCore
 
 /// How a ``TCPTransport`` behaves.
@@ -47,7 +48,7 @@ public struct TLSFiles: Hashable, Sendable {
 }
 
 /// Why a ``TCPTransport`` cannot be used as it is set up.
-public enum TCPTransportError: Error, Hashable, Sendable, CustomStringConvertible {
+public enum TCPTransportError: UnusableTransport, Hashable, Sendable, CustomStringConvertible {
     /// The address can be reached from other machines, and what is said there could be read and made up by anybody.
     case tlsRequired(host: String, address: String)
     /// The files are missing, or are no certificates and key that belong together.

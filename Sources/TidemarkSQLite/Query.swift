@@ -149,9 +149,12 @@ struct Query {
     /// SQLite calls it a full disk only where the system does, and an I/O error where a quota is used up or a file may not
     /// get any larger.
     private var resultCode: ResultCode {
+        // Of a COMMIT SQLite keeps no system error: it is the thread's last one.
+        let last = errno
         let code = ResultCode(rawValue: sqlite3_extended_errcode(connection))
         guard code == .SQLITE_IOERR_WRITE || code == .SQLITE_IOERR_SHMSIZE else { return code }
-        return [ENOSPC, EDQUOT, EFBIG].contains(sqlite3_system_errno(connection)) ? .SQLITE_FULL : code
+        let kept = sqlite3_system_errno(connection)
+        return [ENOSPC, EDQUOT, EFBIG].contains(kept == 0 ? last : kept) ? .SQLITE_FULL : code
     }
 
     // MARK: Columns, the first is 0

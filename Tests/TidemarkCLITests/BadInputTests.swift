@@ -47,7 +47,7 @@ import Testing
     @Test(arguments: [
         ["ingest", "--instance", "p 1"], ["ingest", "--instance", ""], ["ingest"],
         ["ingest", "--instance", "p1", "--batch", "0"], ["ingest", "--instance", "p1", "--replication", "tcp://a:0"],
-        ["ingest", "--instance", "p1", "--replication", "redis://a:1/"],
+        ["ingest", "--instance", "p1", "--replication", "redis://a:0/c"],
         ["ingest", "--instance", "p1", "--replication", "smoke"], ["ingest", "--instance", "p1", "--stream", "a/b"],
         ["tail", "--after", "x"], ["tail", "--after=-1"], ["tail", "--consumer", "c", "--after", "1"],
         ["status", "--bogus"],

@@ -17,7 +17,7 @@ import Testing
         let outcome = try await ingest.outcome()
         #expect(outcome.status == 0 && outcome.errors.isEmpty)
         let status = try await Program.run("status", "--database", folder.database, "--json")
-        #expect(String(decoding: status.output, as: UTF8.self).contains("\"state\":\"left\""))
+        #expect(String(decoding: status.output, as: UTF8.self).contains("\"left\":1"))
     }
 
     //  ingest                                 another program
@@ -101,7 +101,7 @@ import Testing
             let status = try await Program.run("status", "--database", folder.database, "--json")
             return String(decoding: status.output, as: UTF8.self).contains("\"name\":\"c1\",\"position\":10,\"lag\":0")
         }
-        let second = try Program(call)
+        let second = try Program(call + ["--take-over"])
         let outcome = try await first.outcome()
         #expect(outcome.status == 75)
         #expect(outcome.errorLines.count == 1 && outcome.errors.contains("consumer c1"))

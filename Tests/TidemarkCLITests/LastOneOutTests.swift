@@ -12,7 +12,9 @@ import Testing
         #expect(try await Program.run(ingest, input: bytes(generatedLines(0..<100))).status == 0)
         #expect(try await Program.run(["tail", "--database", folder.database] + reader).lines.count == 100)
         #expect(try await Program.run(["status", "--database", folder.database]).status == 0)
-        #expect(!FileManager.default.fileExists(atPath: folder.database + "-wal"))
+        // Who only reads may leave an empty one.
+        let log = try? FileManager.default.attributesOfItem(atPath: folder.database + "-wal")[.size] as? Int
+        #expect(log ?? 0 == 0)
         try FileManager.default.copyItem(atPath: folder.database, toPath: copy.database)
         let tail = try await Program.run(["tail", "--database", copy.database])
         #expect(tail.status == 0 && tail.lines.count == 100)

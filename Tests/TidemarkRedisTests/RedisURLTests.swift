@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "redis://u:hunter2@/c", "redis://u:hunter2@h:x/c", "redis://u:hunter2@h", "gopher://u:hunter2@h/c",
+        "redis://u:hunter2@/c", "redis://u:hunter2@h:x/c", "redis://u:hunter2@h:0", "gopher://u:hunter2@h/c",
     ])
     func noErrorHoldsAPartOfTheText(text: String) {
         let error = #expect(throws: InvalidRedisURL.self) { try RedisURL(parsing: text) }

@@ -66,7 +66,7 @@ import Testing
             return
         }
         defer { close(descriptor) }
-        for name in ["", "/election", "/socket"] {
+        for name in ["", "/election-2", "/socket-2"] {
             let owner = try FileManager.default.attributesOfItem(atPath: beside + name)[.ownerAccountID] as? NSNumber
             #expect(owner?.uint32Value == 54_321, "\(name)")
         }

@@ -294,7 +294,10 @@ import TidemarkTesting
         struct Failure: Error {}
         await #expect(throws: Failure.self) { try await log.withNextID { _ in throw Failure() } }
         let rows = transport.sent.filter { if case .rdata = $0 { true } else { false } }.map(\.line)
-        #expect(rows == ["RDATA events p1#1 1 []", "RDATA events p1#1 2 null"])
+        let nonce =
+            try #require(try await store.reconciliation(of: stream, above: 0, limit: 0)?.membership.nonces)
+            .values.first ?? 0
+        #expect(rows == ["RDATA events p1#1.\(nonce) 1 []", "RDATA events p1#1.\(nonce) 2 null"])
     }
 
     @Test func `a connection of one's own may do it when its commits are durable`() async throws {

@@ -66,7 +66,7 @@ public final class EventLog: Service {
     ///     their own take `.unique(prefix: "api")`.
     ///   - transport: how instances hear each other; without one they do through the database alone, and so they do for as
     ///     long as it cannot connect.
-    /// - Throws: ``TidemarkError``, what the store throws, or `CancellationError`.
+    /// - Throws: ``TidemarkError``, what the store throws, an ``UnusableTransport``, or `CancellationError`.
     public static func open(
         _ store: any EventStore, stream: StreamName = "events", instance: InstanceName? = nil,
         transport: (any ReplicationTransport)? = nil, configuration: EventLogConfiguration = EventLogConfiguration(),
@@ -159,7 +159,7 @@ public final class EventLog: Service {
         guard let transport else { return }
         do {
             try await connect(transport)
-        } catch let error as CancellationError {
+        } catch let error where error is CancellationError || error is any UnusableTransport {
             throw error
         } catch {
             connectLater(transport, error)

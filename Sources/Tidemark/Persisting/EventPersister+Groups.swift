@@ -20,13 +20,14 @@ extension EventPersister {
                     try await WriteWait.$before.withValue(waited) { try await commit(events) }
                 }
             return { [onCommit, generator] in
+                // The others first: they have nobody else to hear it from.
+                onCommit(events, outcomes)
+                generator.told()
                 var rest = outcomes[...]
                 for call in calls {
                     call.result.resolve(.success(Array(rest.prefix(call.events.count))))
                     rest = rest.dropFirst(call.events.count)
                 }
-                onCommit(events, outcomes)
-                generator.told()
             }
         } catch TidemarkError.invalidEvent where group.count > 1 {
             // A store may be stricter than the limits that were checked before.

@@ -10,6 +10,9 @@ public protocol ReplicationTransport: Sendable {
     ///
     /// `receive` is called from the transport's own thread, one call at a time and in order of arrival, with what
     /// others send; what this connection sends does not come back to it. It must not block.
+    ///
+    /// - Throws: an ``UnusableTransport`` where the transport cannot be used as it was set up. After any other error it is
+    ///   tried again.
     func connect(
         as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
     ) async throws -> any ReplicationConnection
@@ -19,6 +22,10 @@ extension ReplicationTransport {
     /// Not at all: nobody else is there.
     public var listensFirst: Duration { .zero }
 }
+
+/// An error of a transport that lasts until somebody sets it up otherwise: whoever opens a log gets it, and nothing is tried
+/// again.
+public protocol UnusableTransport: Error {}
 
 /// One participant's end of a transport.
 public protocol ReplicationConnection: Sendable {

@@ -102,7 +102,7 @@ import TidemarkTesting
         #expect(outcome.errors.contains("there was no folder \(socket)"))
     }
 
-    @Test(arguments: ["auto", "none", "http://h/c", "redis://h", "redis://u:hunter2@h:x/c", "redis://h/c?trust=x"])
+    @Test(arguments: ["auto", "none", "http://h/c", "redis://", "redis://u:hunter2@h:x/c", "redis://h/c?trust=x"])
     func `what nobody can listen to is a wrong call, and is not shown with a password`(way: String) async throws {
         let outcome = try await Program.run("replication", "watch", "--replication", way)
         #expect(outcome.status == 64 && outcome.errorLines.count == 1)

@@ -130,7 +130,7 @@ import TidemarkCore
     }
 
     @Test func aDescriptionIsTheLineWithEscapes() {
-        #expect("\(Self.commands[10].1)" == Self.commands[10].0)
+        #expect("\(Self.commands[0].1)" == Self.commands[0].0)
         #expect("\(ReplicationCommand.ping(Self.simple("a\u{1B}[2J\u{202E}b")))" == "PING a\\u{1B}[2J\\u{202E}b")
     }
 }
