@@ -28,6 +28,18 @@ import TidemarkTesting
         }
     }
 
+    /// Time goes on, for as long as `body` takes.
+    func whileTimePasses(_ body: () async throws -> Void) async throws {
+        let ticking = Task {
+            while !Task.isCancelled {
+                clock.advance(by: .milliseconds(5))
+                await Task.yield()
+            }
+        }
+        defer { ticking.cancel() }
+        try await body()
+    }
+
     /// In the name of a writer, as if it had said so itself.
     func lie(as log: EventLog, at id: StreamID = lie) throws {
         let joined = try #require(log.writer)
@@ -135,11 +147,13 @@ import TidemarkTesting
             try lieWithARow(as: writer)
         }
         var batches = reader.events().makeAsyncIterator()
-        for number in 1...20 {
-            try await writer.persist(event("\(number)"))
-            try await reader.reconcile()
-            let batch = try #require(try await batches.next())
-            #expect(batch.events.map(\.event.id) == ["\(number)"])
+        try await whileTimePasses {
+            for number in 1...20 {
+                try await writer.persist(event("\(number)"))
+                try await reader.reconcile()
+                let batch = try #require(try await batches.next())
+                #expect(batch.events.map(\.event.id) == ["\(number)"])
+            }
         }
         store.setHook(nil)
         for log in [writer, reader] { await log.shutDown() }
