@@ -98,6 +98,8 @@ extension SQLiteEventStore {
                 let (areInPlace, stamp) = files.look
                 guard areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
                 try contents.requireUnchanged(db, stamp, log.requireWhole(db))
+                // Every other transaction compares it in a statement that it makes anyway.
+                if isOwn { try Schema.requireNewest(db, in: path) }
                 let before = db.changedRows
                 let value = try body(db)
                 // GRDB's own `commit` has its statement parsed each time.

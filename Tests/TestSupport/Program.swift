@@ -80,6 +80,16 @@ public final class Program: @unchecked Sendable {
 
     public func write(_ line: String) { write(Array((line + "\n").utf8)) }
 
+    /// Returns when the program has taken all that was written so far.
+    public func waitUntilRead() async throws {
+        // What is still to be written comes first.
+        await withCheckedContinuation { done in writing.async { done.resume() } }
+        try await eventually("a program has read its input") {
+            var unread: Int32 = 0
+            return ioctl(input.fileHandleForWriting.fileDescriptor, UInt(FIONREAD), &unread) == 0 && unread == 0
+        }
+    }
+
     /// After everything that is to be written.
     public func endInput() {
         writing.async { [input] in try? input.fileHandleForWriting.close() }

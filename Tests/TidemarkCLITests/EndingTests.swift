@@ -60,6 +60,7 @@ import Testing
         let another = try DatabaseQueue(path: folder.database, configuration: configuration)
         try await another.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
         ingest.write(bytes(generatedLines(1..<1 + waiting)))
+        try await ingest.waitUntilRead()
         ingest.send(SIGTERM)
         // The lock is held for as long as the program lasts.
         let outcome = try await ingest.outcome()

@@ -99,6 +99,18 @@ import Tidemark
         #expect(try await store.audit(stream, consumer: "mails", limit: 10).isComplete)
     }
 
+    @Test func `a transaction of the user's own is refused after somebody has migrated the database`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        try await store.write { try $0.execute(sql: "CREATE TABLE mine (x)") }
+        try await store.withWriter { try $0.execute(sql: "UPDATE tidemark_schema SET version = version + 1") }
+        await #expect(throws: TidemarkError.self) {
+            try await store.write { try $0.execute(sql: "INSERT INTO mine VALUES (1)") }
+        }
+        let count = try await store.withWriter { try Int.fetchOne($0, sql: "SELECT count(*) FROM mine") }
+        #expect(count == 0)
+    }
+
     @Test func `the migrated schema is the one that a new file has`() async throws {
         let folder = try TemporaryFolder()
         try Self.make(folder).close()

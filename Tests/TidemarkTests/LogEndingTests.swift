@@ -97,8 +97,13 @@ import TidemarkTesting
     @Test func `a writer that has joined again after its log has ended leaves by itself`() async throws {
         let log = try await open()
         let (joining, leaving) = (Gate(), Gate())
+        let hasEnded = Atomic(false)
         store.setHook { operation, moment in
             if operation == .join, moment == .before { await joining.pass() }
+            // A store takes back a write that waits in a task that is cancelled.
+            if operation == .leave, moment == .before, hasEnded.load(ordering: .acquiring) {
+                #expect(!Task.isCancelled)
+            }
             if operation == .leave, moment == .after { await leaving.pass() }
         }
         try await store.retire("events", instance: "p1")
@@ -109,6 +114,7 @@ import TidemarkTesting
         await clock.waitForSleepers(1)
         clock.advance(by: .seconds(8))
         _ = await ending.value
+        hasEnded.store(true, ordering: .releasing)
         joining.open()
         while !members.isEmpty || leavesMissing { await Task.yield() }
         leaving.open()

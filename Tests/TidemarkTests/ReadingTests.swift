@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 import Testing
 import Tidemark
 import TidemarkTesting
@@ -48,6 +49,29 @@ import TidemarkTesting
         try await second.checkpoint(batch)
         try await second.checkpoint(EventBatch(events: batch.events, through: 1, commitNumber: 1))
         #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 2)
+        await log.shutDown()
+    }
+
+    /// Rule 7: it may have been suspended, and the database put back meanwhile.
+    @Test func whoHasNotAgreedWithTheDatabaseForTwoSecondsAsksItBeforeItReads() async throws {
+        let clock = ManualClock()
+        let log = try await open("p1", time: TimeSource(clock))
+        var batches = log.events().makeAsyncIterator()
+        try await log.persist(event("a"))
+        _ = try await batches.next()
+        let asked = Mutex<[InMemoryEventStore.Operation]>([])
+        store.setHook { operation, moment in
+            if moment == .before, operation != .persist { asked.withLock { $0.append(operation) } }
+        }
+        try await log.persist(event("b"))
+        _ = try await batches.next()
+        #expect(asked.withLock { $0 } == [.snapshot])
+        try await log.persist(event("c"))
+        asked.withLock { $0 = [] }
+        clock.advance(by: .seconds(3))
+        _ = try await batches.next()
+        #expect(asked.withLock { $0 }.first == .reconciliation && asked.withLock { $0 }.last == .snapshot)
+        store.setHook(nil)
         await log.shutDown()
     }
 

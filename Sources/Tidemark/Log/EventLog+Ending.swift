@@ -5,7 +5,8 @@ extension EventLog {
     /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
     /// programs that do not run the log as a service.
     ///
-    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most, three quarters of which are for what was handed in.
+    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most, three quarters of which are for what was handed in, and
+    /// an eighth at its end is for closing connections.
     /// What is not under way by then fails with ``TidemarkError/stopped(stream:instance:)``; the caller of a transaction
     /// that has begun is told what became of it, but is not waited for. A writer that could not leave in time is passed
     /// by readers once its process has ended or its store is closed, and otherwise when it has been silent for as long
@@ -30,7 +31,7 @@ extension EventLog {
 
     private func end(within limit: Duration) async -> ShutDownOutcome {
         let began = time.now
-        let deadline = began + limit
+        let deadline = began + limit * 7 / 8
         await persister.drain(then: .stopped(stream: stream, instance: instance), until: began + limit * 3 / 4)
         let rejoining = membership.stop()
         announcer.stop()
@@ -44,7 +45,7 @@ extension EventLog {
         }
         let outcome = await leave(until: deadline, limit)
         if let connection = connection.withLock({ $0.take() }) {
-            _ = await limited(until: max(deadline, time.now + .seconds(1)), on: time) { await connection.close() }
+            _ = await limited(until: began + limit, on: time) { await connection.close() }
         }
         return outcome
     }

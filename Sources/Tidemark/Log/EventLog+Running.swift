@@ -14,9 +14,10 @@ extension EventLog {
         heartbeats.cancel()
         reconciling.cancel()
         // In a task of its own, also when this one is cancelled: leaving is what makes readers not wait for this writer.
+        let deadline = time.now + configuration.shutDownTimeLimit
         await shutDown()
         // What they still wait for is the database; nobody waits for them beyond the limit.
-        _ = await limited(until: time.now + .seconds(1), on: time) {
+        _ = await limited(until: deadline, on: time) {
             await heartbeats.value
             await reconciling.value
         }

@@ -105,7 +105,8 @@ final class LogMembership: WriterMembership {
         }
         guard !wasStopped else {
             // Nobody runs this writer, and whoever ended the log may not have waited for it.
-            try await store.leave(stream, as: joined.writer)
+            // In a task of its own: this one may be cancelled, and a write that waits would be taken back.
+            try await Task { [store, stream] in try await store.leave(stream, as: joined.writer) }.value
             throw TidemarkError.stopped(stream: stream, instance: instance)
         }
         hasJoined?(joined)

@@ -24,13 +24,10 @@ struct ReadingProgress: Sendable {
     ///
     /// - Parameter factor: by which a batch may be larger than the configuration says.
     nonisolated(nonsending) mutating func nextRequest(factor: Int = 1) async throws -> SnapshotRequest {
-        if !hasReconciled, reader.configuration.reconcileInterval != nil {
-            try await reader.reconciler.reconcile(ifOlderThan: reader.configuration.stallInterval)
-            hasReconciled = true
-        }
         while true {
             try Task.checkCancellation()
             try reader.checkRunning()
+            try await agreeWithDatabase()
             note = reader.generator.note()
             let step = cursor.nextStep(
                 watermark: note.watermark, limit: Self.product(reader.configuration.batchEvents, factor),
@@ -42,6 +39,15 @@ struct ReadingProgress: Sendable {
                 return request
             }
         }
+    }
+
+    /// Rule 7: who was suspended, or has not agreed with the database for two seconds, asks it before reading. The clock
+    /// goes on while the machine or the process is stopped.
+    private nonisolated(nonsending) mutating func agreeWithDatabase() async throws {
+        guard let interval = reader.configuration.reconcileInterval else { return }
+        let age = hasReconciled ? max(.seconds(2), interval * 2) : reader.configuration.stallInterval
+        try await reader.reconciler.reconcile(ifOlderThan: age)
+        hasReconciled = true
     }
 
     /// Limits may be as good as none.
