@@ -22,14 +22,16 @@ final class Interruption: Sendable {
     private let writeEnd: Int32
     private let state = Mutex(State())
 
-    /// For how long the program may take to end in order. Container platforms kill it after 10 to 30 seconds.
+    /// For how long the program may take to end. Container platforms kill it after 10 to 30 seconds.
     static let limit = Duration.seconds(8)
-    /// How much longer it is waited for whoever keeps that limit.
+    /// How much of the limit is kept for whatever is late all the same.
     private static let grace = Duration.seconds(1)
+    /// For how long it may take to end in order.
+    private static let orderlyLimit = limit - grace
 
-    /// How much of the limit is left; all of it before the first signal.
+    /// How much is left to end in order; all of it before the first signal.
     var timeLeft: Duration {
-        state.withLock { $0.requestedAt }.map { max(.zero, $0 + Self.limit - .now) } ?? Self.limit
+        state.withLock { $0.requestedAt }.map { max(.zero, $0 + Self.orderlyLimit - .now) } ?? Self.orderlyLimit
     }
 
     init() throws {
@@ -68,7 +70,7 @@ final class Interruption: Sendable {
     /// Ends the process when the end in order takes longer than it may: what waits for somebody else's lock, or for a disk,
     /// cannot always be stopped. Readers pass its writer then as one whose process is gone.
     private func endInTime() {
-        DispatchQueue.global().asyncAfter(deadline: .now() + (Self.limit + Self.grace) / .seconds(1)) {
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.limit / .seconds(1)) {
             StandardStreams.writeError(
                 "tidemark: could not end in order within \(Self.limit): ended all the same; what was not yet persisted is "
                     + "not in the stream")

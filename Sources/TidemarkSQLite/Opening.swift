@@ -31,6 +31,8 @@ struct Opening: Sendable {
             let still = StillFile(file)
             return try inPlace(still) { try retryingBusy { try connect(still) } }
         }
+        // Before anything is made beside it.
+        if file.exists { try file.requireOneName() }
         if let permissions = try file.makeDirectory() {
             configuration.logger.warning(
                 "others could enter the folder beside the database: it is its owner's alone again",

@@ -29,7 +29,7 @@ import Tidemark
             await expectRefusal("2 names (hard links)", at: path)
             await expectRefusal("2 names (hard links)", .init(readOnly: true), at: path)
         }
-        #expect(!FileManager.default.fileExists(atPath: other + "-wal"))
+        for made in ["-wal", "-tidemark"] { #expect(!FileManager.default.fileExists(atPath: other + made)) }
         #expect(unlink(other) == 0)
         _ = try await folder.open()
     }

@@ -63,6 +63,17 @@ import Tidemark
         #expect(try await next.next()?.events.count == 15)
     }
 
+    @Test func `a backup from before a consumer was made is no take-over`() async throws {
+        _ = try await log.persist(events(0..<5))
+        let copy = try backUp()
+        let consumer = try await log.consumer("mails")
+        var iterator = consumer.events.makeAsyncIterator()
+        let batch = try #require(try await iterator.next())
+        try restore(copy)
+        await expectBackwards("the claim", at: 0) { try await store.verify(consumer.claim) }
+        await expectBackwards("the checkpoint", at: 0) { try await consumer.checkpoint(batch) }
+    }
+
     @Test(arguments: [
         "UPDATE tidemark_consumers SET position = 1000",
         "UPDATE tidemark_events SET commit_number = commit_number - 1 WHERE stream_id = 5",

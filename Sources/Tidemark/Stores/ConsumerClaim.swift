@@ -30,10 +30,15 @@ public struct ConsumerClaim: Hashable, Sendable {
     ///
     /// - Parameter found: nil where there is no such consumer.
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``, and
-    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` for a claim that is yet to come.
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` for a claim that is yet to come, and for a consumer
+    ///   that is not there any more: a backup from before its first claim was put back.
     public func require(generation found: Int?) throws(TidemarkError) {
         guard found != generation else { return }
-        if let found, found < generation {
+        guard let found else {
+            throw .databaseWentBackwards(
+                stream: stream, id: position, problem: "there is no consumer \(name) any more")
+        }
+        if found < generation {
             throw .databaseWentBackwards(
                 stream: stream, id: position, problem: "it knows nothing of this claim of consumer \(name)")
         }
