@@ -46,6 +46,9 @@ struct Hearsay: Sendable {
         if members[member].durable < position { members[member].durable = position }
     }
 
+    /// The position that the database has of the member.
+    func durable(of member: Int) -> StreamID { members[member].durable }
+
     /// False when the member is not heard at present.
     mutating func hear(_ id: StreamID, of member: Int) -> Bool {
         lastMessage += 1
@@ -72,13 +75,17 @@ struct Hearsay: Sendable {
     ) -> [(member: Int, writer: Writer, durable: StreamID)] {
         lastMessage += 1
         var found: [(member: Int, writer: Writer, durable: StreamID)] = []
-        for (number, said) in members.enumerated() where said.highest > sequence && said.message <= message {
+        // One that goes on, higher each time, hides what it said before. Whoever is above the sequence by now is not heard
+        // then: one that is honest loses a moment.
+        let isNamed = members.contains { $0.highest > sequence && $0.message <= message } || anonymous > sequence
+        for (number, said) in members.enumerated()
+        where said.highest > sequence && (said.message <= message || !isNamed) {
             members[number].highest = said.durable
             members[number].mutedAt = lastMessage
             hasMuted = true
             found.append((number, said.writer, said.durable))
         }
-        anonymous = min(anonymous, sequence)
+        if anonymous > sequence { anonymous = 0 }
         lookAgain()
         return found
     }

@@ -31,6 +31,7 @@ extension PositionTracker {
         if let before = sequence { sequence = max(before, read) }
         guard note.heard > read else {
             if version == note.watermark.membershipVersion { confirmed = max(confirmed, note.watermark.minimum) }
+            promisable = max(promisable, note.heard)
             update()
             return nil
         }

@@ -98,9 +98,10 @@ extension PositionTracker {
         precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
         pinned = writer
         // The members may have been read after it joined, and before it knew.
-        guard own != writer, let position = others.position(of: writer) else { return }
+        guard own != writer, let member = others.number(of: writer) else { return }
         own = writer
-        ownPosition = position
+        // Not what was heard of it: this instance has not spoken as this writer yet.
+        ownPosition = hearsay.durable(of: member)
         others = PositionHeap(
             Dictionary(uniqueKeysWithValues: others.all.filter { $0.writer != writer }.map { ($0.writer, $0.position) })
         )

@@ -27,6 +27,9 @@ public struct PositionTracker: Sendable {
     /// The newest sequence that was read from the database, up to which this instance promises what it only heard; nil
     /// where nobody reads it, and everything that is heard is taken as it is.
     public internal(set) var sequence: StreamID?
+    /// The highest ID that was only heard and that this instance promises: a sequence that was read had reached it. What
+    /// was heard above every sequence may be false, and then the IDs below it need not be durable either.
+    var promisable: StreamID = 0
 
     var others: PositionHeap
     var hearsay = Hearsay()
@@ -154,9 +157,9 @@ public struct PositionTracker: Sendable {
     /// Brings this instance's position and the minimum up to date. Called at the end of every change.
     mutating func update() {
         if own != nil {
-            let promisable = sequence.map { max(known, min(hearsay.highest, $0)) } ?? known
+            if let sequence, hearsay.highest <= sequence { promisable = max(promisable, hearsay.highest) }
             // What the database has as durable was promised, whatever this instance knows by now.
-            ownPosition = max(ownPosition, reachable(from: promisable))
+            ownPosition = max(ownPosition, reachable(from: max(known, promisable)))
         }
         guard let least else {
             minimum = finished.endOfRun(after: minimum)

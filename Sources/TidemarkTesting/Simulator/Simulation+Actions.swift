@@ -26,8 +26,8 @@ extension Simulation {
         case .observe, .close, .retire:
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
-        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .lie, .crash, .stop, .resume, .leave,
-            .crashDatabase, .backUp, .restore:
+        case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .lie, .speakFromElsewhere, .crash,
+            .stop, .resume, .leave, .crashDatabase, .backUp, .restore:
             return performFault(action)
         }
         return true

@@ -48,14 +48,30 @@ extension Simulation {
 
     /// Somebody speaks in the name of a member, and of IDs far above the sequence.
     mutating func lie() -> Bool {
+        guard let member = anyMember() else { return false }
+        let speaker = Speaker(member, nonce: database.stream.membership.nonces[member])
+        return say(StreamID(Self.lie + Int64(random.below(100))), as: speaker)
+    }
+
+    /// A writer of another database on the same channel has the name and the epoch of a member, and IDs as high.
+    mutating func speakFromElsewhere() -> Bool {
+        guard let member = anyMember() else { return false }
+        let nonce = Int64(random.next() >> 1)
+        guard nonce != database.stream.membership.nonces[member] else { return false }
+        let id = 1 + random.below(Int(database.stream.sequence.rawValue) + 1)
+        return say(StreamID(Int64(id)), as: Speaker(member, nonce: nonce))
+    }
+
+    private mutating func anyMember() -> Writer? {
+        let members = database.stream.membership.members.keys.sorted { $0.instance < $1.instance }
+        return anyIndex(of: members.count).map { members[$0] }
+    }
+
+    /// What no process of the simulation says.
+    private mutating func say(_ id: StreamID, as speaker: Speaker) -> Bool {
         guard hasReplication, let to = anyProcess(where: { $0.phase == .up }) else { return false }
-        let membership = database.stream.membership
-        let members = membership.members.keys.sorted { $0.instance < $1.instance }
-        guard let index = anyIndex(of: members.count) else { return false }
-        let id = StreamID(Self.lie + Int64(random.below(100)))
         let body: SimulatedAnnouncement.Body = random.chance(50) ? .row(id) : .position(previous: 0, new: id)
-        let speaker = Speaker(members[index], nonce: membership.nonces[members[index]])
-        note(processes.count, 39, "lies as \(speaker.writer): \(body)")
+        note(to, 39, "is sent by somebody who speaks as \(speaker): \(body)")
         announcements.append(SimulatedAnnouncement(to: to, speaker: speaker, body: body))
         return true
     }
@@ -69,11 +85,11 @@ extension Simulation {
         let number = announcement.to
         var speaker = announcement.speaker
         let writer = speaker.writer
-        if configuration.withoutRule == .epochOfAnnouncements,
-            let epoch = processes[number].memory.tracker.epoch(of: writer.instance)
+        if let epoch = processes[number].memory.tracker.epoch(of: writer.instance),
+            configuration.withoutRule == (epoch == writer.epoch ? .nonces : .epochOfAnnouncements)
         {
-            let newest = Writer(writer.instance, epoch: epoch)
-            speaker = Speaker(newest, nonce: processes[number].memory.tracker.nonces[newest])
+            let member = Writer(writer.instance, epoch: epoch)
+            speaker = Speaker(member, nonce: processes[number].memory.tracker.nonces[member])
         }
         note(number, 13, "hears of \(announcement.speaker): \(announcement.body)")
         switch processes[number].memory.tracker.standing(of: speaker) {

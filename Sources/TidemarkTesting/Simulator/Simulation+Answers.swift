@@ -35,6 +35,8 @@ extension Simulation {
         case .joined(let joined):
             processes[number].memory.isRejoining = false
             processes[number].memory.tracker.pin(to: joined.writer)
+            // What it had heard of itself, before it knew that, counts no more.
+            processes[number].memory.positions[joined.writer] = nil
             processes[number].memory.tracker.updateMembers(
                 joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
             processes[number].memory.writer = joined.writer

@@ -104,8 +104,8 @@ extension Simulation {
 
     // MARK: Processes
 
-    /// Positions never go back in their epoch, a cursor never does, and nobody takes for known what a crash can take
-    /// back, or a writer to be further than it has promised.
+    /// Positions never go back in their epoch, a cursor never does, and nobody takes for known, or promises, what a crash
+    /// can take back, or takes a writer to be further than it has promised.
     mutating func check(_ number: Int) {
         guard processes[number].phase == .up else { return }
         let known = processes[number].memory.tracker.known
@@ -116,12 +116,10 @@ extension Simulation {
                 .knownButNotDurable,
                 "\(processes[number].name) knows \(known), only \(database.durableSequence) is durable")
         }
-        if let position = processes[number].memory.tracker.position, position > database.stream.sequence,
-            database.kind == .durableSequence
-        {
+        if let position = processes[number].memory.tracker.position, position > database.durableSequence {
             fail(
-                .brokenPromise,
-                "\(processes[number].name) is at \(position), the sequence at \(database.stream.sequence)")
+                .knownButNotDurable,
+                "\(processes[number].name) is at \(position), only \(database.durableSequence) is durable")
         }
         checkPositions(number)
         let cursor = processes[number].memory.cursor.position

@@ -19,6 +19,8 @@ extension Simulation {
             note(processes.count, 38, "wastes \(id)")
         case .lie:
             return lie()
+        case .speakFromElsewhere:
+            return speakFromElsewhere()
         case .crash:
             guard let number = anyProcess(where: { $0.phase != .down }) else { return false }
             note(number, 30, "crashes")

@@ -39,7 +39,8 @@ import Tidemark
 ///   database is a file that is a crash of the machine. Torn writes and a disk that lies are not simulated.
 /// - A backup is put back while nobody runs; what was said before it is heard after it. That somebody runs on meanwhile
 ///   is for the tests of stores.
-/// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth.
+/// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth. The writers of
+///   another database on the channel say single lines, in the names and epochs of members.
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
 /// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {

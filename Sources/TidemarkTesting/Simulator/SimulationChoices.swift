@@ -11,13 +11,13 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Everybody, about others.
     case observe, close, retire
     // Faults.
-    case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID, lie
+    case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID, lie, speakFromElsewhere
     case crash, stop, resume, leave, crashDatabase, backUp, restore
 
     /// What a seed has more of, less of, or nothing of.
     enum Group: CaseIterable {
-        case always, writing, groups, givingUp, news, replication, lostMessages, gaps, lies, churn, stops,
-            closing, databaseCrashes, restores
+        case always, writing, groups, givingUp, news, replication, lostMessages, gaps, lies, otherDatabases,
+            churn, stops, closing, databaseCrashes, restores
 
         var factors: [Int] {
             switch self {
@@ -26,7 +26,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .news: [0, 1, 4]
             case .churn: [0, 1, 4]
             case .groups, .givingUp, .gaps: [0, 1, 4]
-            case .lostMessages, .stops, .closing, .lies: [0, 2, 8]
+            case .lostMessages, .stops, .closing, .lies, .otherDatabases: [0, 2, 8]
             case .databaseCrashes: [0, 2, 6, 12]
             case .restores: [0, 0, 0, 2, 6]
             }
@@ -44,6 +44,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement: .lostMessages
         case .wasteID: .gaps
         case .lie: .lies
+        case .speakFromElsewhere: .otherDatabases
         case .crash, .leave: .churn
         case .stop: .stops
         case .observe, .close, .retire: .closing
@@ -73,7 +74,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .retire: 3
         case .loseConnection: 12
         case .loseAnnouncement, .repeatAnnouncement: 14
-        case .wasteID, .lie: 6
+        case .wasteID, .lie, .speakFromElsewhere: 6
         case .crash, .stop: 3
         case .leave: 5
         case .resume: 20

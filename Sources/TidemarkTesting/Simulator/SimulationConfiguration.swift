@@ -4,6 +4,9 @@ public struct SimulationConfiguration: Sendable {
     public enum Rule: String, CaseIterable, Hashable, Sendable {
         /// Rule 1: announcements bind the epoch that made them. Off: they count for whoever has the name now.
         case epochOfAnnouncements
+        /// Rule 1: announcements are of one life of one writer in one database. Off: whoever has the name and the epoch is
+        /// heard.
+        case nonces
         /// Rule 1: what is heard is bounded by the sequence. Off: whatever is said counts.
         case boundedHearing
         /// Rule 2: only durably allocated IDs are known. Off: an ID is known as soon as it was handed out.

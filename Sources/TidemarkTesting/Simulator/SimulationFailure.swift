@@ -13,7 +13,7 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case positionWentBack
         /// An ID was handed out that was visible before.
         case handedOutAgain
-        /// Somebody took an ID as known that a crash of the database can take back.
+        /// Somebody took an ID as known, or promised it, that a crash of the database can take back.
         case knownButNotDurable
         /// A reader was not given exactly the events between its old and its new cursor, in order.
         case wrongBatch

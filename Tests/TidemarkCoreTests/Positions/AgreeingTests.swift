@@ -110,6 +110,66 @@ import TidemarkCore
         #expect(tracker.promise?.position == 7 && tracker.promise?.afterReading == 7)
     }
 
+    /// The sequence may be ahead of what is durable, and what is heard above it may be false. So it is not a promise of what
+    /// lies below it: after a crash the sequence would hand those IDs out again.
+    @Test func whatIsHeardAboveTheSequenceSaysNothingOfTheIDsBelowIt() {
+        var tracker = tracker([p1: 7, p2: 7, p3: 7], instance: "p1")
+        let note = tracker.note()
+        tracker.advance(p2, to: 1_000_000)
+        #expect(tracker.agree(note, sequence: 20, membershipVersion: 1) == nil)
+        #expect(tracker.position == 7 && tracker.promise?.afterReading == 1_000_000)
+        // Nor once it was found to be false, also where it is not known any more who said it.
+        tracker.updateMembers([p1: 7, p3: 7], version: 2)
+        #expect(tracker.agree(tracker.note(), sequence: 20, membershipVersion: 2) != nil)
+        #expect(tracker.position == 7 && tracker.promise?.afterReading == 7)
+        tracker.advance(p3, to: 9)
+        #expect(tracker.position == 9)
+    }
+
+    //  reader                           somebody
+    //  notes what it heard              has said 1,000,000
+    //                                   says 1,000,001
+    //  opens a snapshot: the sequence is 20
+    @Test func whoLiesHigherEachTimeIsFoundAllTheSame() throws {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        for lie in 0..<3 {
+            tracker.advance(p2, to: StreamID(1_000_000 + Int64(lie) * 2))
+            let note = tracker.note()
+            tracker.advance(p2, to: StreamID(1_000_001 + Int64(lie) * 2))
+            let found = tracker.agree(note, sequence: 20, membershipVersion: 1)
+            let news = try #require(found)
+            #expect(news.writers == [p2])
+            #expect(tracker.minimum == 7 && tracker.position == 7)
+            // Nothing of it is heard now.
+            tracker.advance(p2, to: 2_000_000)
+            let heard = tracker.note().heard
+            #expect(tracker.minimum == 7 && heard <= 20)
+            tracker.hearAgain(tracker.note())
+        }
+    }
+
+    /// In a busy stream something higher is heard before each answer.
+    @Test func anIdleWriterPromisesWhatItHeardBeforeItReadTheSequence() {
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.advance(p2, to: 12)
+        let note = tracker.note()
+        tracker.advance(p2, to: 30)
+        #expect(tracker.agree(note, sequence: 20, membershipVersion: 1) == nil)
+        #expect(tracker.position == 12 && tracker.promise?.afterReading == 30)
+    }
+
+    /// It has joined again, and has read the members before the answer came.
+    @Test func aWriterDoesNotPromiseWhatOthersSaidInItsName() {
+        let next = Writer("p1", epoch: 2)
+        var tracker = tracker([p1: 7, p2: 7], instance: "p1")
+        tracker.pin(to: p1)
+        tracker.updateMembers([next: 8, p2: 7], version: 2)
+        #expect(tracker.hasLostMembership)
+        tracker.advance(next, to: 1_000_000)
+        tracker.pin(to: next)
+        #expect(tracker.own == next && tracker.position == 8)
+    }
+
     /// Rule 3: what was promised was at or below the sequence: an answer that is not above it went backwards.
     @Test func theFloorIsWhatWasPromised() throws {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
