@@ -17,6 +17,8 @@ enum Mode: String, CaseIterable, ExpressibleByArgument, Sendable {
 
     var configuration: EventLogConfiguration {
         var configuration = EventLogConfiguration()
+        // The channel is the run's own: nobody has to be listened for, which takes half a second.
+        configuration.speaksBesideOthers = true
         switch self {
         case .off:
             configuration.announcements = .none
