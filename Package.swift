@@ -14,9 +14,11 @@ let package = Package(
     products: [
         .library(name: "Tidemark", targets: ["Tidemark"]),
         .library(name: "TidemarkCore", targets: ["TidemarkCore"]),
+        .library(name: "TidemarkWire", targets: ["TidemarkWire"]),
         .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
         .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
         .library(name: "TidemarkRedis", targets: ["TidemarkRedis"]),
+        .library(name: "TidemarkHomeserver", targets: ["TidemarkHomeserver"]),
         .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
     ],
@@ -46,10 +48,12 @@ let package = Package(
                 .product(name: "HeapModule", package: "swift-collections"),
             ],
             swiftSettings: settings),
+        // The commands of the replication: values, parsing, printing.
+        .target(name: "TidemarkWire", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .target(
             name: "Tidemark",
             dependencies: [
-                "TidemarkCore",
+                "TidemarkCore", "TidemarkWire",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
@@ -94,6 +98,18 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
+        // Following the streams of Matrix homeservers.
+        .target(
+            name: "TidemarkHomeserver",
+            dependencies: [
+                "Tidemark",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+            ],
+            swiftSettings: settings),
         .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
         .executableTarget(
             name: "TidemarkCLI",
@@ -124,10 +140,20 @@ let package = Package(
             path: "Examples/Services",
             swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
+        .testTarget(name: "TidemarkWireTests", dependencies: ["TidemarkWire"], swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkHomeserverTests",
+            dependencies: [
+                "TidemarkHomeserver", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "TidemarkTests",
             dependencies: [
-                "Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log"),
+                "Tidemark", "TidemarkTesting", "TestSupport", .product(name: "Logging", package: "swift-log"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
             ],
@@ -170,7 +196,7 @@ let package = Package(
         .testTarget(
             name: "TidemarkReplicationTests",
             dependencies: [
-                "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                "TidemarkReplication", "TidemarkHomeserver", "TidemarkTesting", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
@@ -202,13 +228,17 @@ let package = Package(
             swiftSettings: settings),
         // What several test targets share: programs that are started and sent signals, folders, instances that listen.
         .target(
-            name: "TestSupport", dependencies: ["Tidemark"], path: "Tests/TestSupport", swiftSettings: settings),
+            name: "TestSupport",
+            dependencies: ["Tidemark", "TidemarkHomeserver", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/TestSupport", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )
 
 // For scripts/sanitize --core: the core and its tests alone, because all the rest takes a quarter of an hour to build.
 if Context.environment["TIDEMARK_CORE_ONLY"] != nil {
-    package.targets.removeAll { !["TidemarkCore", "TidemarkCoreTests"].contains($0.name) }
-    package.products.removeAll { $0.name != "TidemarkCore" }
+    package.targets.removeAll {
+        !["TidemarkCore", "TidemarkCoreTests", "TidemarkWire", "TidemarkWireTests"].contains($0.name)
+    }
+    package.products.removeAll { !["TidemarkCore", "TidemarkWire"].contains($0.name) }
 }

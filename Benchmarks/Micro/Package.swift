@@ -16,6 +16,7 @@ let package = Package(
             dependencies: [
                 .product(name: "Benchmark", package: "benchmark"),
                 .product(name: "TidemarkCore", package: "tidemark"),
+                .product(name: "TidemarkWire", package: "tidemark"),
             ],
             path: "Benchmarks/HotPaths",
             swiftSettings: [

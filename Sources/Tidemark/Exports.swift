@@ -1,1 +1,2 @@
 @_exported public import TidemarkCore
+@_exported public import TidemarkWire

@@ -28,7 +28,7 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Throws unless `name` is 1 to 128 bytes of printable ASCII without space, `#` and `/`.
-    static func check(_ name: String) throws(InvalidName) {
+    package static func check(_ name: String) throws(InvalidName) {
         let bytes = name.utf8
         if bytes.isEmpty { throw .empty }
         if bytes.count > 128 { throw .tooLong(bytes: bytes.count) }
@@ -39,7 +39,7 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// Throws unless `name` is 1 to 128 bytes of printable ASCII without space, and no `#` in it is taken for that before
     /// an epoch.
-    static func checkHeard(_ name: String) throws(InvalidName) {
+    package static func checkHeard(_ name: String) throws(InvalidName) {
         let bytes = name.utf8
         if bytes.isEmpty { throw .empty }
         if bytes.count > 128 { throw .tooLong(bytes: bytes.count) }
@@ -52,14 +52,14 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Where an epoch begins; nil where the text is a name alone.
-    static func endOfHeardName(_ text: String) -> String.Index? {
+    package static func endOfHeardName(_ text: String) -> String.Index? {
         guard let mark = text.utf8.firstIndex(of: UInt8(ascii: "#")) else { return nil }
         let next = text.utf8.index(after: mark)
         return next == text.utf8.endIndex || mayBeginEpoch(text.utf8[next]) ? mark : nil
     }
 
     /// Whether a `#` before this byte begins an epoch, or something that was to be one. Otherwise it is part of a name.
-    static func mayBeginEpoch(_ byte: UInt8) -> Bool {
+    package static func mayBeginEpoch(_ byte: UInt8) -> Bool {
         (0x30...0x39).contains(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
     }
 
@@ -110,6 +110,17 @@ public struct InstanceName: ValidatedName {
         rawValue = name
     }
 
+    /// A name as other software may have it: with `#` and `/` too. No instance of this package can be given one.
+    ///
+    /// - Throws: ``InvalidName``.
+    package init(heard name: String) throws(InvalidName) {
+        try InvalidName.checkHeard(name)
+        rawValue = name
+    }
+
+    /// For names that were checked.
+    package init(checked name: String) { rawValue = name }
+
     /// A name that nobody has had before: the prefix, a hyphen, and 64 random bits. For deployments whose processes have
     /// no names of their own, as the replicas of one service. Each leaves a name behind in the database, so that a name
     /// that stays the same is better where there is one. A prefix that is too long for that is cut off.
@@ -128,6 +139,9 @@ public struct StreamName: ValidatedName {
         try InvalidName.check(name)
         rawValue = name
     }
+
+    /// For names that were checked.
+    package init(checked name: String) { rawValue = name }
 }
 
 /// The name under which a background reader keeps its place in the database.

@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// Turns commands into messages, none of them longer than a limit.
 ///

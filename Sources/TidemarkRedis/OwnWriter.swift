@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// Recognises rows and positions of the participant itself by the writer that they name.
 ///

@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// An error that a server answers with, as it may be shown.
 enum RedisAnswer {

@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// The channels that commands go to.
 struct RedisChannels: Hashable, Sendable {

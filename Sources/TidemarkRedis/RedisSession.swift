@@ -1,5 +1,6 @@
 import DequeModule
 import TidemarkCore
+import TidemarkWire
 
 /// The two connections to a Redis server that together carry the commands of one participant, as a state machine: it is
 /// told what happened, and answers with what is to be done.

@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// Decides which of the lines that cannot be used are worth a sentence in the log: of each sort the first, the tenth, the
 /// hundredth and so on. Other software may use the same channel for much that is not known here.

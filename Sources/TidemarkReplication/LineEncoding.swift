@@ -1,5 +1,6 @@
 import NIOCore
 import TidemarkCore
+import TidemarkWire
 
 /// Turns commands into the lines that are sent, none of them longer than a limit.
 ///

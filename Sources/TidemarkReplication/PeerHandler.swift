@@ -1,5 +1,6 @@
 import NIOCore
 import TidemarkCore
+import TidemarkWire
 
 /// What a connection to another process tells the node that it is part of. All calls are made on the event loop.
 protocol PeerOwner: AnyObject {

@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// What the lines of one peer mean: who may say what, and when.
 struct PeerSession {

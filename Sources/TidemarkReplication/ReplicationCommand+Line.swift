@@ -1,5 +1,6 @@
 import NIOCore
 import TidemarkCore
+import TidemarkWire
 
 extension ReplicationCommand {
     /// Reads a line as it came; `nil` for a blank one.

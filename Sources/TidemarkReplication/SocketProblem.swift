@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 
 /// Why a connection to another process ended, or could not be made.
 public enum SocketProblem: Error, Hashable, Sendable, CustomStringConvertible {

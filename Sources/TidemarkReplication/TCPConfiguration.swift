@@ -1,5 +1,6 @@
 public import Tidemark
 public import TidemarkCore
+public import TidemarkWire
 
 /// How a ``TCPTransport`` behaves.
 public struct TCPConfiguration: Sendable {

@@ -7,6 +7,9 @@ import Tidemark
 import TidemarkTesting
 
 @testable import TidemarkReplication
+import TidemarkHomeserver
+import TidemarkWire
+import TidemarkCore
 
 /// A listener that is connected over TCP to a server that says what a test tells it to.
 @Suite(.timeLimit(.minutes(1))) struct CatchingUpTests {

@@ -1,5 +1,6 @@
 import NIOCore
 import TidemarkCore
+import TidemarkWire
 import Testing
 
 @testable import TidemarkReplication

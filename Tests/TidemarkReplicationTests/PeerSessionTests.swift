@@ -1,4 +1,5 @@
 import TidemarkCore
+import TidemarkWire
 import Testing
 
 @testable import TidemarkReplication

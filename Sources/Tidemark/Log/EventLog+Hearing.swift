@@ -21,10 +21,11 @@ extension EventLog {
             noticeOtherSoftware(row.stream, row.writer)
         case .command(.position(let position)) where position.stream == stream:
             let standing = standing(of: position.speaker)
-            hear { $0.received(position, from: standing) }
+            hear { $0.received(position.heard, from: standing) }
         case .command(.rdata(let row)) where row.stream == stream:
+            guard let heard = row.heard else { return }
             let standing = standing(of: row.speaker)
-            hear { $0.received(row, from: standing) }
+            hear { $0.received(heard, from: standing) }
         case .command:
             break
         }

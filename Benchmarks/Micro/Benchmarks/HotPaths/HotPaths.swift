@@ -1,5 +1,6 @@
 import Benchmark
 import TidemarkCore
+import TidemarkWire
 
 /// What runs for each ID and for each line, a thousand times an iteration.
 ///

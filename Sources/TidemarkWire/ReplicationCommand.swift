@@ -1,0 +1,178 @@
+public import TidemarkCore
+
+/// One line of the replication protocol, without its line break.
+///
+/// Parsing a line and printing it gives the same line back, byte for byte but for a space at its end, and printing a
+/// command and parsing that gives an equal command. What commands carry is of validated types: no value can bring a
+/// line break into a line.
+public enum ReplicationCommand: Hashable, Sendable {
+    /// The name of the server, the first line on a connection.
+    case server(SimpleText)
+    /// The name of the client.
+    case name(SimpleText)
+    /// The sender is there.
+    case ping(SimpleText)
+    /// What went wrong at the sender, for people.
+    case error(SimpleText)
+    /// Asks everyone for their positions.
+    case replicate
+    case rdata(ReplicationRow)
+    case position(ReplicationPosition)
+    /// The host can be reached again.
+    case remoteServerUp(SimpleText)
+    /// The task with that ID is to be started.
+    case newActiveTask(SimpleText)
+    /// The task with that ID is to be stopped.
+    case cancelTask(SimpleText)
+    case userSync(UserSync)
+    case clearUserSync(ClearUserSync)
+    case federationAck(FederationAck)
+    case userIP(UserIP)
+    case lockReleased(LockReleased)
+
+    /// What command it is; the raw value is its name on the wire.
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        case server = "SERVER"
+        case name = "NAME"
+        case ping = "PING"
+        case error = "ERROR"
+        case replicate = "REPLICATE"
+        case rdata = "RDATA"
+        case position = "POSITION"
+        case remoteServerUp = "REMOTE_SERVER_UP"
+        case newActiveTask = "NEW_ACTIVE_TASK"
+        case cancelTask = "CANCEL_TASK"
+        case userSync = "USER_SYNC"
+        case clearUserSync = "CLEAR_USER_SYNC"
+        case federationAck = "FEDERATION_ACK"
+        case userIP = "USER_IP"
+        case lockReleased = "LOCK_RELEASED"
+    }
+
+    public var kind: Kind {
+        switch self {
+        case .server: .server
+        case .name: .name
+        case .ping: .ping
+        case .error: .error
+        case .replicate: .replicate
+        case .rdata: .rdata
+        case .position: .position
+        case .remoteServerUp: .remoteServerUp
+        case .newActiveTask: .newActiveTask
+        case .cancelTask: .cancelTask
+        case .userSync: .userSync
+        case .clearUserSync: .clearUserSync
+        case .federationAck: .federationAck
+        case .userIP: .userIP
+        case .lockReleased: .lockReleased
+        }
+    }
+}
+
+extension ReplicationCommand: CustomStringConvertible, CustomDebugStringConvertible {
+    /// The line for a log or a terminal: without what `USER_IP` must not tell, without the rows of other software, which
+    /// may hold whatever that knows (access tokens, for one), and with characters that do something instead of being seen
+    /// written as escapes.
+    public var description: String {
+        switch self {
+        case .userIP(let seen):
+            return "\(kind.rawValue) \(seen)".shown
+        case .rdata(let row) where row.nonce == nil:
+            let token =
+                switch row.token {
+                case .id(let id): "\(id)"
+                case .batch: "batch"
+                }
+            let place = "\(row.stream) \(row.writer.wireName) \(token)"
+            return "\(kind.rawValue) \(place) (a row of \(row.row.text.utf8.count) bytes)".shown
+        default:
+            return descriptionWithRows
+        }
+    }
+
+    /// The same, with the rows: for a person who has asked for them.
+    public var descriptionWithRows: String {
+        if case .userIP = self { return description }
+        return line.shown
+    }
+
+    public var debugDescription: String { description }
+}
+
+extension ReplicationCommand.Kind {
+    /// The command with that name; nil when there is none.
+    ///
+    /// Length and first byte leave at most one candidate, which saves comparing every line with every name.
+    init?(_ line: Span<UInt8>, _ name: Range<Int>) {
+        guard !name.isEmpty, let candidate = Self.candidate(length: name.count, first: line[name.lowerBound]) else {
+            return nil
+        }
+        guard line.extracting(name).equals(candidate.rawValue) else { return nil }
+        self = candidate
+    }
+
+    private static func candidate(length: Int, first: UInt8) -> Self? {
+        switch (length, first) {
+        case (4, UInt8(ascii: "N")): .name
+        case (4, UInt8(ascii: "P")): .ping
+        case (5, UInt8(ascii: "E")): .error
+        case (5, UInt8(ascii: "R")): .rdata
+        case (6, UInt8(ascii: "S")): .server
+        case (7, UInt8(ascii: "U")): .userIP
+        case (8, UInt8(ascii: "P")): .position
+        case (9, UInt8(ascii: "R")): .replicate
+        case (9, UInt8(ascii: "U")): .userSync
+        case (11, UInt8(ascii: "C")): .cancelTask
+        case (13, UInt8(ascii: "L")): .lockReleased
+        case (14, UInt8(ascii: "F")): .federationAck
+        case (15, UInt8(ascii: "C")): .clearUserSync
+        case (15, UInt8(ascii: "N")): .newActiveTask
+        case (16, UInt8(ascii: "R")): .remoteServerUp
+        default: nil
+        }
+    }
+}
+
+extension Span<UInt8> {
+    func equals(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { bytes in
+            guard bytes.count == count else { return false }
+            for offset in indices where bytes[offset] != self[offset] { return false }
+            return true
+        }
+    }
+}
+
+/// How a command's sender takes part in the replication.
+public enum CommandSender: Hashable, Sendable, CaseIterable {
+    /// The end of a connection that accepted it, and passes on to each client what the others sent.
+    case server
+    /// The end of a connection that opened it.
+    case client
+    /// Anyone who publishes through a broker: there it has no connection with those who hear it.
+    case publisher
+}
+
+extension ReplicationCommand.Kind {
+    /// Whether the command says something about the one connection it is sent on, so that nobody passes it on.
+    public var concernsOneConnection: Bool {
+        switch self {
+        case .server, .name, .ping, .error: true
+        case .replicate, .rdata, .position, .remoteServerUp, .newActiveTask, .cancelTask, .userSync, .clearUserSync,
+            .federationAck, .userIP, .lockReleased:
+            false
+        }
+    }
+
+    /// Whether the sender may send the command. One that comes from a wrong side is not to be acted on: a client that
+    /// says `SERVER` takes itself for a server.
+    public func mayBeSent(by sender: CommandSender) -> Bool {
+        switch sender {
+        case .server: self != .name
+        case .client: self != .server
+        case .publisher: !concernsOneConnection
+        }
+    }
+}

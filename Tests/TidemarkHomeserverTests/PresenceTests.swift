@@ -1,0 +1,135 @@
+import Synchronization
+import Testing
+import Tidemark
+import TidemarkTesting
+import TidemarkHomeserver
+import TidemarkWire
+import TidemarkCore
+
+/// Reporters and a registry over a transport, with a clock that the test moves.
+@Suite(.timeLimit(.minutes(1))) struct PresenceTests {
+    private final class Changes: Sendable {
+        private let all = Mutex<[SyncingUsers.Change]>([])
+        var list: [SyncingUsers.Change] { all.withLock { $0 } }
+        func add(_ change: SyncingUsers.Change) { all.withLock { $0.append(change) } }
+    }
+
+    /// Tells how many take part.
+    private final class Transport: ReplicationTransport {
+        private let local = LocalTransport()
+        private let state = Mutex(0)
+
+        var connections: Int { state.withLock { $0 } }
+        var sent: [ReplicationCommand] { local.sent }
+
+        func connect(
+            as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+        ) async throws -> any ReplicationConnection {
+            let connection = try await local.connect(as: name, receive: receive)
+            state.withLock { $0 += 1 }
+            return connection
+        }
+    }
+
+    private let clock = ManualClock()
+    private let transport = Transport()
+    private let changes = Changes()
+
+    private func device(_ user: String) throws -> SyncingDevice {
+        try SyncingDevice(user: FieldText(validating: user), device: nil)
+    }
+
+    private func registry() -> PresenceRegistry {
+        PresenceRegistry(transport: transport, name: "presence", time: TimeSource(clock), wallClock: { 7 }) {
+            [changes] in changes.add($0)
+        }
+    }
+
+    private func reporter() throws -> PresenceReporter {
+        PresenceReporter(
+            transport: transport, name: "sync-1", instanceID: try FieldText(validating: "run-1"),
+            time: TimeSource(clock), wallClock: { 7 })
+    }
+
+    /// Waits, with a bound by the suite, for what another task is about to do.
+    private func until(_ isTrue: () -> Bool) async {
+        while !isTrue() { await Task.yield() }
+    }
+
+    @Test func aSyncOnOneInstanceIsKnownOnTheOneThatHandlesPresence() async throws {
+        let (registry, reporter) = (registry(), try reporter())
+        let listening = Task { try await registry.run() }
+        await until { transport.connections == 1 }
+        let reporting = Task { try await reporter.run() }
+        let alice = try device("@alice:b")
+        try await reporter.withSync(of: alice) {
+            await until { registry.isSyncing(alice.user) }
+            let origin = SyncingUsers.Origin.instance(try FieldText(validating: "run-1"))
+            #expect(registry.syncs(of: alice.user).map(\.origin) == [origin])
+            #expect(registry.users == [alice.user])
+        }
+        #expect(registry.isSyncing(alice.user))
+        await clock.waitForSleepers(2)
+        clock.advance(by: .seconds(10))
+        await until { !registry.isSyncing(alice.user) }
+        await until { changes.list.count == 2 }
+        #expect(changes.list == [.started(alice.user), .ended(alice.user, lastSyncMilliseconds: 7)])
+        listening.cancel()
+        reporting.cancel()
+        try await listening.value
+        try await reporting.value
+    }
+
+    @Test func theOneThatHandlesPresenceCallsItsRegistryAndSendsNothing() async throws {
+        let registry = registry()
+        let listening = Task { try await registry.run() }
+        let alice = try device("@alice:b")
+        await registry.withSync(of: alice) {
+            #expect(registry.isSyncing(alice.user))
+        }
+        await clock.waitForSleepers(1)
+        clock.advance(by: .seconds(10))
+        await until { !registry.isSyncing(alice.user) }
+        listening.cancel()
+        try await listening.value
+        #expect(!transport.sent.contains { $0.kind == .userSync || $0.kind == .clearUserSync })
+    }
+
+    @Test func anInstanceThatStopsInOrderSaysSo() async throws {
+        let (registry, reporter) = (registry(), try reporter())
+        let listening = Task { try await registry.run() }
+        await until { transport.connections == 1 }
+        let reporting = Task { try await reporter.run() }
+        let alice = try device("@alice:b")
+        reporter.syncBegan(alice)
+        await until { registry.isSyncing(alice.user) }
+        reporting.cancel()
+        try await reporting.value
+        await until { !registry.isSyncing(alice.user) }
+        listening.cancel()
+        try await listening.value
+    }
+
+    @Test func aRegistryThatComesLaterIsToldEverything() async throws {
+        let reporter = try reporter()
+        let reporting = Task { try await reporter.run() }
+        let alice = try device("@alice:b")
+        reporter.syncBegan(alice)
+        await until { transport.sent.contains { $0.kind == .userSync } }
+        let registry = registry()
+        let listening = Task { try await registry.run() }
+        await until { transport.connections == 2 }
+        // It is told with the next repetition at the latest, and sooner by a transport that asks for it.
+        await clock.waitForSleepers(1)
+        clock.advance(by: .seconds(120))
+        await until { registry.isSyncing(alice.user) }
+        listening.cancel()
+        reporting.cancel()
+        try await listening.value
+        try await reporting.value
+    }
+
+    @Test func instanceIDsOfTwoRunsDiffer() {
+        #expect(FieldText.newInstanceID() != FieldText.newInstanceID())
+    }
+}
