@@ -65,7 +65,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case readOnly(store: String)
     /// The disk is full, a quota is used up, or the file may not get larger; nothing was written.
     case storeFull(store: String)
-    /// Somebody else held the database's write lock for longer than the limit.
+    /// Another process, or a transaction of this one, held the database's write lock for longer than the limit.
     case writeLockHeld(store: String, by: String?, limit: Duration)
 }
 
@@ -163,7 +163,7 @@ extension TidemarkError: CustomStringConvertible {
                 + "room and try again"
         case .writeLockHeld(let store, let holder, let limit):
             "\(holder ?? "another process") has held the write lock of \(store) for more than \(limit): "
-                + "nothing was written; continue or end that process, then try again"
+                + "nothing was written; try again when it has ended, and continue or end a process that is stopped"
         }
     }
 

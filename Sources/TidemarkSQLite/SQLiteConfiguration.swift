@@ -17,7 +17,8 @@ public struct SQLiteConfiguration: Sendable {
     /// ``Tidemark/TidemarkError/storeUnavailable(store:problem:)``, and it is to be opened again.
     public var readOnly: Bool
     /// How long a write waits, from when it was handed in, until it has its turn and SQLite's write lock, before it throws
-    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process.
+    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process, and a
+    /// transaction of the same process is waited for no longer.
     public var busyTimeout: Duration
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
     /// whoever is in front may be stopped.

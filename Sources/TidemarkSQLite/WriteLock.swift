@@ -1,3 +1,8 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import GRDB
 import GRDBSQLite
 import Tidemark
@@ -48,6 +53,12 @@ struct WriteLock: Sendable {
     /// The error of a job that waited for the lock in vain.
     func heldError(_ db: Database) -> any Error {
         errors.tidemarkError(DatabaseError(resultCode: .SQLITE_BUSY), holder: { nameHolder(db) })
+    }
+
+    /// The error of a job that waited in vain for a transaction of this process.
+    var ownTransactionError: any Error {
+        errors.tidemarkError(
+            DatabaseError(resultCode: .SQLITE_BUSY), holder: { "a transaction of this process (\(getpid()))" })
     }
 
     /// - Throws: ``TidemarkError/databaseReplaced(store:)``.

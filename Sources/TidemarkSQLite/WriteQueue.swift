@@ -12,11 +12,19 @@ import Tidemark
 ///
 /// The thread that waits for the turn is the one that writes: between the end of one process's transaction and the
 /// beginning of the next one's, one thread has to wake up and no more. It waits for SQLite's lock too, once for all that
-/// wait; which of them has it is decided when it is there.
+/// wait; which of them has it is decided when it is there. Behind a transaction that takes long, one timer for all that
+/// wait looks at their deadlines.
 final class WriteQueue: Sendable {
     /// Runs in a transaction that has begun, and ends it; or is told why there is none. What it returns tells the callers,
     /// when the turn is over already: others need not wait for that.
     typealias Job = @Sendable (Result<Database, any Error>) -> () -> Void
+
+    /// Calls something after a time, on a thread that it does not keep.
+    typealias Timer = @Sendable (_ delay: Duration, _ body: @escaping @Sendable () -> Void) -> Void
+
+    @Sendable static func systemTimer(_ delay: Duration, _ body: @escaping @Sendable () -> Void) {
+        DispatchQueue.global().asyncAfter(deadline: .now() + delay.inSeconds, execute: body)
+    }
 
     struct Limits: Sendable {
         /// How long a turn is waited for before it is done without.
@@ -53,10 +61,12 @@ final class WriteQueue: Sendable {
     /// Signalled for each time that the thread may have something to do.
     private let woken = DispatchSemaphore(value: 0)
     private let now: @Sendable () -> Duration
+    private let after: Timer
 
     init(
         pool: DatabasePool, store: String, turn: WriteTurn?, lock: WriteLock, limits: Limits,
-        now: @escaping @Sendable () -> Duration = SQLiteConfiguration.systemAwakeTime
+        now: @escaping @Sendable () -> Duration = SQLiteConfiguration.systemAwakeTime,
+        after: @escaping Timer = WriteQueue.systemTimer
     ) {
         self.pool = pool
         self.store = store
@@ -64,31 +74,41 @@ final class WriteQueue: Sendable {
         self.lock = lock
         self.limits = limits
         self.now = now
+        self.after = after
     }
 
     /// - Parameters:
-    ///   - isUrgent: whether the job goes before those that are not.
     ///   - waited: for how long it has waited already.
     ///   - job: runs in this process's turn, or when that has not come in time.
     /// - Returns: the number by which it can be taken out again.
     @discardableResult
     func run(isUrgent: Bool = false, waited: Duration = .zero, _ job: @escaping Job) -> Int {
-        guard turn != nil else {
-            job(.failure(TidemarkError.readOnly(store: store)))()
+        do {
+            return try add(isUrgent: isUrgent, deadline: deadline(waited: waited), job)
+        } catch {
+            job(.failure(error))()
             return 0
         }
-        let deadline = now() + limits.wait - waited
-        let added: (number: Int, start: WriteSchedule<Job>.Start)? = state.withLock { state in
+    }
+
+    /// Until when a job waits that has waited for so long already.
+    func deadline(waited: Duration = .zero) -> Duration { now() + limits.wait - waited }
+
+    /// Puts a job into the queue, and runs it on another thread; where it throws, the job does not hear of it.
+    ///
+    /// - Parameter isUrgent: whether the job goes before those that are not.
+    /// - Returns: the number by which it can be taken out again.
+    func add(isUrgent: Bool = false, deadline: Duration, _ job: @escaping Job) throws(TidemarkError) -> Int {
+        guard turn != nil else { throw .readOnly(store: store) }
+        let added: (number: Int, start: WriteSchedule<Job>.Start, look: Duration?)? = state.withLock { state in
             if state.isEnding { return nil }
-            let added = state.schedule.add(job, deadline: deadline, isUrgent: isUrgent)
-            if added.start == .thread { wakeThread(&state) }
-            return added
+            let (number, start) = state.schedule.add(job, deadline: deadline, isUrgent: isUrgent)
+            if start == .thread { wakeThread(&state) }
+            return (number, start, state.schedule.arrangeLook())
         }
-        guard let added else {
-            job(.failure(TidemarkError.storeUnavailable(store: store, problem: "it was closed")))()
-            return 0
-        }
+        guard let added else { throw .storeUnavailable(store: store, problem: "it was closed") }
         if added.start == .withoutTurn { writeWithoutTurn() }
+        arrangeLook(added.look)
         return added.number
     }
 
@@ -168,7 +188,11 @@ final class WriteQueue: Sendable {
         while true {
             do {
                 if try lock.takeIfFree(db) {
-                    if let job = state.withLock({ $0.schedule.takeNext() }) { return job(.success(db)) }
+                    let (job, look) = state.withLock { state in
+                        (state.schedule.takeNext(), state.schedule.arrangeLook())
+                    }
+                    arrangeLook(look)
+                    if let job { return job(.success(db)) }
                     // All of them have gone. A transaction without a change leaves nothing, however it ends.
                     try db.rollback()
                     return {}
@@ -190,6 +214,24 @@ final class WriteQueue: Sendable {
             tries += 1
         }
     }
+
+    // MARK: Waiting for a transaction of this process
+
+    private func arrangeLook(_ time: Duration?) {
+        guard let time else { return }
+        after(time - now()) { [weak self] in self?.lookAtDeadlines(arrangedFor: time) }
+    }
+
+    /// Fails the jobs that have waited for long enough behind a transaction that still runs: one look for all of them.
+    private func lookAtDeadlines(arrangedFor time: Duration) {
+        let (expired, next) = state.withLock { state in
+            (state.schedule.look(arrangedFor: time, at: now()), state.schedule.arrangeLook())
+        }
+        for job in expired { job(.failure(lock.ownTransactionError))() }
+        arrangeLook(next)
+    }
+
+    // MARK: Without a turn
 
     private func writeWithoutTurn() {
         pool.asyncWriteWithoutTransaction { [self] db in
@@ -295,7 +337,7 @@ final class WriteQueue: Sendable {
     /// One look at a time, for whatever turn is waited for then: to look after each of them would cost each of them.
     private func look(after delay: Duration) {
         // While something waits the thread holds the queue.
-        DispatchQueue.global().asyncAfter(deadline: .now() + delay.inSeconds) { [weak self] in
+        after(delay) { [weak self] in
             guard let self else { return }
             let (begins, waited) = state.withLock { state in
                 let (begins, waited) = state.schedule.overdue(at: now(), limit: limits.turn)

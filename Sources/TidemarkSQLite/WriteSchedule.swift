@@ -7,7 +7,8 @@ import DequeModule
 /// moment, for what follows at once, see ``TurnLength``. What follows may run on the thread of its own caller.
 ///
 /// A job is in the queue until its transaction has begun: it is chosen when SQLite's lock is there, and until then its
-/// caller may take it back, or its deadline may pass. So one wait for the lock serves all that wait.
+/// caller may take it back, or its deadline may pass. So one wait for the lock serves all that wait. Deadlines pass while
+/// the lock is waited for, and while a transaction of the same process has it, however long that takes.
 struct WriteSchedule<Job> {
     private enum Turn {
         /// There is none, and the thread does not wait for one.
@@ -34,6 +35,11 @@ struct WriteSchedule<Job> {
     private var ordinary: Deque<Waiting> = []
     /// Whether something is written, or is about to be, without a turn: one job at a time.
     private var isWritingWithout = false
+    /// Whether a transaction of this process runs. Whoever waits for SQLite's lock looks at the deadlines; nobody waits for
+    /// it then.
+    private var isInTransaction = false
+    /// For when a look at the deadlines was arranged. Invariant: no job in the queue has an earlier deadline.
+    private var arrangedLook: Duration?
     private var lastNumber = 0
 
     /// Whether no job waits to be written.
@@ -67,6 +73,8 @@ struct WriteSchedule<Job> {
         lastNumber += 1
         let waiting = Waiting(number: lastNumber, deadline: deadline, job: job)
         if isUrgent { urgent.append(waiting) } else { ordinary.append(waiting) }
+        // One that is too late for this job counts for nothing when it comes.
+        if let look = arrangedLook, deadline < look { arrangedLook = nil }
         guard case .overdue = turn else { return (lastNumber, .thread) }
         defer { isWritingWithout = true }
         return (lastNumber, isWritingWithout ? .nothing : .withoutTurn)
@@ -79,7 +87,9 @@ struct WriteSchedule<Job> {
 
     /// SQLite's lock is there: the job whose transaction begins with it. Nil where none waits any more.
     mutating func takeNext() -> Job? {
-        (urgent.popFirst() ?? ordinary.popFirst())?.job
+        guard let next = urgent.popFirst() ?? ordinary.popFirst() else { return nil }
+        isInTransaction = true
+        return next.job
     }
 
     /// Takes the jobs out of the queue that have waited for long enough.
@@ -97,6 +107,25 @@ struct WriteSchedule<Job> {
     var earliestDeadline: Duration? {
         (urgent.lazy.map(\.deadline).min()).map { min($0, ordinary.lazy.map(\.deadline).min() ?? $0) }
             ?? ordinary.lazy.map(\.deadline).min()
+    }
+
+    /// When to look at the deadlines, because a transaction runs and something waits behind it: ``look(arrangedFor:at:)``
+    /// follows then. Nil where there is nothing to look at, and where an earlier look is arranged already.
+    ///
+    /// To be asked after a job was added, a transaction began, or a look was had.
+    mutating func arrangeLook() -> Duration? {
+        guard isInTransaction, arrangedLook == nil, let deadline = earliestDeadline else { return nil }
+        arrangedLook = deadline
+        return deadline
+    }
+
+    /// Takes the jobs out of the queue that have waited for long enough behind a transaction of this process.
+    ///
+    /// None where no transaction runs any more: whoever waits for SQLite's lock looks at the deadlines.
+    mutating func look(arrangedFor time: Duration, at now: Duration) -> [Job] {
+        guard arrangedLook == time else { return [] }
+        arrangedLook = nil
+        return isInTransaction ? takeExpired(at: now) : []
     }
 
     /// Numbers ascend, so that many who leave at once do not look at everybody.
@@ -173,6 +202,7 @@ struct WriteSchedule<Job> {
 
     /// A transaction without a turn is over. Whether to go on with another.
     mutating func endWithoutTurn() -> Bool {
+        isInTransaction = false
         if case .overdue = turn, !isEmpty { return true }
         isWritingWithout = false
         return false
@@ -194,6 +224,7 @@ struct WriteSchedule<Job> {
             guard now < end else { return false }
             turn = .held(length.withTransaction(at: now))
         }
+        isInTransaction = true
         return true
     }
 
@@ -214,6 +245,7 @@ struct WriteSchedule<Job> {
     ///   - isWanted: whether somebody else waits for the turn. Where nobody does, there is nobody to keep it from.
     mutating func end(at now: Duration, rows: Int, onThread: Bool, isWanted: () -> Bool) -> End {
         guard case .held(let length) = turn else { preconditionFailure("only a turn that is used is ended") }
+        isInTransaction = false
         if let wait = length.wait(afterTransactionAt: now, rows: rows), isWanted() {
             turn = .kept(length, until: now + wait)
             return End(releasesTurn: false, wakesThread: !onThread)

@@ -1,3 +1,4 @@
+import Dispatch
 import GRDB
 import Logging
 import Synchronization
@@ -9,7 +10,8 @@ import Tidemark
 /// Where transactions run: on their caller's thread when nothing keeps them, on the connection's own otherwise.
 @Suite struct WriteQueueTests {
     private static func queue(
-        _ folder: TemporaryFolder, _ time: ManualTime = ManualTime(), fairnessTimeout: Duration = .seconds(60)
+        _ folder: TemporaryFolder, _ time: ManualTime = ManualTime(), fairnessTimeout: Duration = .seconds(60),
+        after: @escaping WriteQueue.Timer = WriteQueue.systemTimer
     ) throws -> WriteQueue {
         let pool = try DatabasePool(path: folder.database)
         let identity = try #require(FileIdentity(path: folder.database))
@@ -18,7 +20,7 @@ import Tidemark
             errors: SQLiteErrors(store: folder.database, busyTimeout: .seconds(30)))
         return WriteQueue(
             pool: pool, store: folder.database, turn: try WriteTurn(directory: folder.path), lock: lock,
-            limits: .init(turn: fairnessTimeout, wait: .seconds(30)), now: { time.now })
+            limits: .init(turn: fairnessTimeout, wait: .seconds(30)), now: { time.now }, after: after)
     }
 
     private static func run(_ queue: WriteQueue) async {
@@ -196,6 +198,116 @@ import Tidemark
         try await eventually { outcomes.all.count == 4 }
         #expect(outcomes.all.last == "c")
     }
+
+    // MARK: A transaction of this process
+
+    /// Calls what was asked for when a test moves the time, and nothing by itself.
+    private final class ManualTimer: Sendable {
+        let time = ManualTime()
+        private let waiting = Mutex<[(at: Duration, body: @Sendable () -> Void)]>([])
+
+        var count: Int { waiting.withLock { $0.count } }
+
+        func call(after delay: Duration, _ body: @escaping @Sendable () -> Void) {
+            waiting.withLock { $0.append((time.now + delay, body)) }
+        }
+
+        func advance(by duration: Duration) {
+            time.advance(by: duration)
+            let due = waiting.withLock { waiting in
+                defer { waiting.removeAll { $0.at <= time.now } }
+                return waiting.filter { $0.at <= time.now }
+            }
+            for timer in due { timer.body() }
+        }
+    }
+
+    private static func heldByThisProcess(_ error: any Error) -> Bool {
+        guard case TidemarkError.writeLockHeld(_, let holder?, .seconds(30)) = error else { return false }
+        return holder.hasPrefix("a transaction of this process")
+    }
+
+    //  0 s    a transaction begins
+    //  10 s   a, which has waited for 5 s elsewhere, and b
+    //  35 s   a has waited for long enough
+    //  40 s   b has
+    //  41 s   c
+    //  50 s   the transaction ends
+    @Test(arguments: [true, false])
+    func `what waits behind a long transaction of this process has its deadline`(isOnCallersThread: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let timer = ManualTimer()
+        let queue = try Self.queue(folder, timer.time, after: { timer.call(after: $0, $1) })
+        await Self.run(queue)
+        try await Self.runHere(queue)
+        #expect(timer.count == 0, "nobody who is alone needs a timer")
+        let outcomes = Outcomes()
+        let refused = Counter()
+        @Sendable func job(_ begun: Result<Database, any Error>) -> () -> Void {
+            if case .failure(let error) = begun, Self.heldByThisProcess(error) { refused.add() }
+            return {}
+        }
+        @Sendable func duringTransaction() {
+            timer.advance(by: .seconds(10))
+            queue.run(waited: .seconds(5), job)
+            queue.run(job)
+            timer.advance(by: .seconds(24))
+            #expect(refused.value == 0)
+            timer.advance(by: .seconds(1))
+            #expect(refused.value == 1)
+            timer.advance(by: .seconds(5))
+            #expect(refused.value == 2)
+            timer.advance(by: .seconds(1))
+            queue.run(outcomes.job("c"))
+            timer.advance(by: .seconds(9))
+        }
+        if isOnCallersThread {
+            let ran = Self.here(queue) {
+                duringTransaction()
+                return true
+            }
+            #expect(ran == true)
+        } else {
+            await withCheckedContinuation { continuation in
+                queue.run { begun in
+                    duringTransaction()
+                    #expect(throws: Never.self) { try begun.get().rollback() }
+                    return { continuation.resume() }
+                }
+            }
+        }
+        try await eventually { outcomes.all == ["c"] }
+        timer.advance(by: .seconds(60))
+        #expect(refused.value == 2)
+        await queue.finish()
+    }
+
+    @Test func `a long transaction of the user's own fails what waits behind it, and says why`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open(.init(busyTimeout: .milliseconds(20)))
+        let writer = try await store.join(stream, as: "p1").writer
+        let began = Counter()
+        let end = DispatchSemaphore(value: 0)
+        let long = Task {
+            try await store.write { _ in
+                began.add()
+                // Until the other one has failed.
+                end.wait()
+                return 7
+            }
+        }
+        try await eventually { began.value == 1 }
+        let error = await #expect(throws: TidemarkError.self) {
+            try await store.persist(events("a"), in: stream, by: writer)
+        }
+        end.signal()
+        #expect(error.map { "\($0)" }?.contains("a transaction of this process") == true)
+        #expect(try await long.value == 7)
+        #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(1)])
+        await store.close()
+    }
+
+    // MARK: What is urgent, and what has gone
 
     @Test(arguments: [true, false])
     func `a heartbeat goes before what users asked for, with a turn or without`(hasTurn: Bool) async throws {

@@ -214,6 +214,61 @@ import Testing
         #expect(schedule.earliestDeadline == nil && schedule.isIdle)
     }
 
+    //  queue                      a transaction
+    //  adds 1, 5, 3
+    //                             1 begins: look at 3
+    //                             still runs at 3: 3 fails, look at 5
+    //  adds 4: look at 4
+    //                             ends
+    //  nobody looks: whoever waits for the lock does
+    @Test(arguments: [true, false])
+    func `while a transaction runs somebody looks at the deadlines of what waits, at the right times`(hasTurn: Bool) {
+        let schedule = Schedule()
+        for deadline in [1, 5, 3] { _ = schedule.number("\(deadline)", deadline: .seconds(deadline)) }
+        #expect(schedule.arrangeLook() == nil, "nothing runs: whoever waits for the lock looks")
+        _ = schedule.nextStep(at: .zero)
+        if hasTurn {
+            #expect(schedule.tookTurn(at: .zero) == "1")
+        } else {
+            #expect(schedule.overdue(at: .zero, limit: .zero).begins)
+            #expect(schedule.takeNext() == "1")
+        }
+        #expect(schedule.arrangeLook() == .seconds(3))
+        #expect(schedule.arrangeLook() == nil, "it is arranged")
+        _ = schedule.number("6", deadline: .seconds(6))
+        #expect(schedule.arrangeLook() == nil, "it comes in time for this one too")
+        #expect(schedule.look(arrangedFor: .seconds(3), at: .seconds(3)) == ["3"])
+        #expect(schedule.arrangeLook() == .seconds(5))
+        _ = schedule.number("4", deadline: .seconds(4))
+        #expect(schedule.arrangeLook() == .seconds(4))
+        #expect(schedule.look(arrangedFor: .seconds(5), at: .seconds(5)) == [], "another was arranged for it")
+        if hasTurn {
+            _ = schedule.end(at: .seconds(3), rows: 1, onThread: true, isWanted: false)
+        } else {
+            #expect(schedule.endWithoutTurn())
+        }
+        #expect(schedule.look(arrangedFor: .seconds(4), at: .seconds(4)) == [])
+        #expect(schedule.arrangeLook() == nil)
+        #expect(schedule.takeExpired(at: .seconds(4)) == ["4"])
+        #expect(schedule.takeNext() == "5")
+        #expect(schedule.arrangeLook() == .seconds(6))
+    }
+
+    @Test func `what waits behind a transaction on its caller's thread has its deadline, and one alone needs no look`()
+    {
+        let schedule = Schedule()
+        #expect(schedule.beginHere(at: .zero, isFree: true))
+        #expect(schedule.arrangeLook() == nil)
+        _ = schedule.number("a", deadline: .seconds(1))
+        #expect(schedule.arrangeLook() == .seconds(1))
+        #expect(schedule.look(arrangedFor: .seconds(1), at: .seconds(0.9)) == [], "the timer was early")
+        #expect(schedule.arrangeLook() == .seconds(1))
+        #expect(schedule.look(arrangedFor: .seconds(1), at: .seconds(1)) == ["a"])
+        #expect(schedule.arrangeLook() == nil)
+        #expect(schedule.end(at: .seconds(2), rows: 1, onThread: false, isWanted: false) == Self.rest)
+        #expect(schedule.isIdle)
+    }
+
     @Test func `a turn that comes when all have gone is given back`() {
         let schedule = Schedule()
         let number = schedule.number("a", deadline: .seconds(1))
@@ -250,6 +305,8 @@ private final class Schedule {
     func withdraw(_ number: Int) -> String? { schedule.withdraw(number) }
     func takeNext() -> String? { schedule.takeNext() }
     func takeExpired(at now: Duration) -> [String] { schedule.takeExpired(at: now) }
+    func arrangeLook() -> Duration? { schedule.arrangeLook() }
+    func look(arrangedFor time: Duration, at now: Duration) -> [String] { schedule.look(arrangedFor: time, at: now) }
     func nextStep(at now: Duration) -> WriteSchedule<String>.Step { schedule.nextStep(at: now) }
     /// The job that is written then.
     func tookTurn(at now: Duration) -> String? { schedule.tookTurn(at: now) ? schedule.takeNext() : nil }
