@@ -48,27 +48,28 @@ extension SQLiteEventStore {
         let number = heartbeats.makeNumber()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let request = HeartbeatQueue.Request(number: number, beats: beats, continuation: continuation)
-                if heartbeats.add(request) {
-                    let job = writes.run(isUrgent: true) { begun in
-                        let write = HeartbeatWrite(
-                            store: self.path, now: self.configuration.wallClockMilliseconds(),
-                            processFile: self.processFile.name())
-                        self.heartbeats.write(write) { body in
-                            try self.transaction(begun.get()) { db in
-                                let answers = try body(db)
-                                try self.forgetNamesNowAndThen(in: db)
-                                return answers
-                            }
-                        }
-                        return {}
-                    }
-                    heartbeats.isScheduled(as: job)
-                }
+                let request = HeartbeatQueue.Request(
+                    number: number, beats: beats, deadline: writes.deadline(), continuation: continuation)
+                heartbeats.add(request, schedule: scheduleHeartbeats)
                 if Task.isCancelled { withdrawHeartbeat(number) }
             }
         } onCancel: {
             withdrawHeartbeat(number)
+        }
+    }
+
+    @Sendable private func scheduleHeartbeats(_ number: Int, until deadline: Duration) throws -> Int {
+        try writes.add(isUrgent: true, deadline: deadline) { begun in
+            let write = HeartbeatWrite(
+                store: self.path, now: self.configuration.wallClockMilliseconds(), processFile: self.processFile.name())
+            self.heartbeats.write(number, write, schedule: self.scheduleHeartbeats) { body in
+                try self.transaction(begun.get()) { db in
+                    let answers = try body(db)
+                    try self.forgetNamesNowAndThen(in: db)
+                    return answers
+                }
+            }
+            return {}
         }
     }
 
