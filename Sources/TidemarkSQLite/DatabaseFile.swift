@@ -45,6 +45,9 @@ struct DatabaseFile: Hashable, Sendable {
     func requireOneName() throws {
         var names = file_names()
         guard path.withCString({ file_names_of($0, &names) }) == 0 else { return }
+        if names.links > 1, removeDrafts() {
+            guard path.withCString({ file_names_of($0, &names) }) == 0 else { return }
+        }
         if names.links > 1 {
             throw TidemarkError.notADatabase(
                 store: path,
@@ -116,41 +119,18 @@ struct DatabaseFile: Hashable, Sendable {
         return isNew ? nil : permissions
     }
 
-    /// Makes an empty file for its owner alone, whatever the umask says, unless it is there. SQLite takes an empty file
-    /// for a new database, and gives its `-wal` and `-shm` files the permissions of the database.
-    ///
-    /// The file is made and closed under another name and then gets its own: under that no descriptor is ever closed.
-    func makeFile() throws {
-        let draft = directory + "/new.\(getpid())"
-        unlink(draft)
-        let descriptor = retryingInterrupted { open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
-        guard descriptor >= 0 else { throw failure("cannot make a file in \(directory): \(lastErrorText())") }
-        fchmod(descriptor, 0o600)
-        owner?.take(descriptor)
-        close(descriptor)
-        defer { unlink(draft) }
-        // A file system that has no links has no permissions either: there SQLite makes the file by itself.
-        guard
-            file_rename_to_new(draft, path) == 0 || errno == EEXIST || link(draft, path) == 0
-                || [EEXIST, EPERM, EOPNOTSUPP].contains(errno)
-        else {
-            throw failure("cannot make the file: \(lastErrorText())")
-        }
-        syncFolder()
-    }
-
     /// Whoever opens or closes the connections of a store holds it: one after the other.
     func openLock() throws -> FileLock { try FileLock(path: directory + "/open.lock", owner: owner) }
 
     /// A name that is lost with the power would take every event with it.
-    private func syncFolder() {
+    func syncFolder() {
         let folder = retryingInterrupted { open(Self.folder(of: path), O_RDONLY | O_CLOEXEC) }
         guard folder >= 0 else { return }
         fsync(folder)
         close(folder)
     }
 
-    private func failure(_ problem: String) -> TidemarkError {
+    func failure(_ problem: String) -> TidemarkError {
         .storeUnavailable(store: path, problem: problem)
     }
 

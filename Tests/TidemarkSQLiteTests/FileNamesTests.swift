@@ -34,6 +34,35 @@ import Tidemark
         _ = try await folder.open()
     }
 
+    //  makes the database under another name, links it to its own, is killed
+    @Test(arguments: [false, true])
+    func `the name under which a database was made is taken away where its maker was killed`(
+        readOnly: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let made = try await folder.open()
+        await made.close()
+        let draft = made.directory + "/new.4711"
+        let another = made.directory + "/new.4712"
+        #expect(link(folder.database, draft) == 0)
+        #expect(FileManager.default.createFile(atPath: another, contents: Data()))
+        let store = try await folder.open(.init(readOnly: readOnly))
+        #expect(!FileManager.default.fileExists(atPath: draft))
+        #expect(FileManager.default.fileExists(atPath: another))
+        await store.close()
+    }
+
+    @Test(arguments: ["/new.4711a", "/new.", "/old.4711", "/processes/new.4711"])
+    func `what is not the name of such a file stays, and is a second name`(name: String) async throws {
+        let folder = try TemporaryFolder()
+        let made = try await folder.open()
+        _ = try await made.join(stream, as: "p1")
+        await made.close()
+        #expect(link(folder.database, made.directory + name) == 0)
+        await expectRefusal("2 names (hard links)", at: folder.database)
+        #expect(FileManager.default.fileExists(atPath: made.directory + name))
+    }
+
     @Test func `a symbolic link is no second name`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
