@@ -105,6 +105,7 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
     var consumer: ConsumerName
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp("Where it goes on: beginning, end, or after this stream ID.", valueName: "PLACE"),
         transform: Self.start)
     var to: ConsumerStart
@@ -114,10 +115,8 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
         case "beginning": return .beginning
         case "end": return .end
         default:
-            guard let id = Int64(text), id >= 0 else {
-                throw ValidationError("--to takes beginning, end, or a stream ID")
-            }
-            return .after(StreamID(id))
+            return .after(
+                StreamID(try NumberOption.parse(text, in: 0 ... .max, "beginning, end, or a stream ID, from 0 on")))
         }
     }
 

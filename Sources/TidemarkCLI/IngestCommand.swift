@@ -28,10 +28,17 @@ struct IngestCommand: AsyncParsableCommand {
         transform: InstanceName.init(validating:))
     var instance: InstanceName
 
-    @Option(help: ArgumentHelp("The most events in one transaction.", valueName: "N"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("The most events in one transaction.", valueName: "N"),
+        transform: { try NumberOption.parse($0, in: 1...10_000, "a number from 1 to 10000") })
     var batch = 500
 
-    @Option(help: ArgumentHelp("The most bytes in a line.", valueName: "BYTES"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("The most bytes in a line.", valueName: "BYTES"),
+        transform: {
+            try NumberOption.parse(
+                $0, in: 1...Self.largestPayload, "a number of bytes from 1 to \(Self.largestPayload)")
+        })
     var maxPayload = 1 << 20
 
     @Flag(help: "Write STREAM_ID<TAB>EVENT_ID for each event once it is durable.")
@@ -40,12 +47,7 @@ struct IngestCommand: AsyncParsableCommand {
     @Flag(help: "Leave out lines that are no events, and say at the end how many.")
     var skipInvalid = false
 
-    mutating func validate() throws {
-        guard (1...10_000).contains(batch) else { throw ValidationError("--batch takes 1 to 10000") }
-        guard (1...(256 << 20)).contains(maxPayload) else {
-            throw ValidationError("--max-payload takes 1 to \(256 << 20)")
-        }
-    }
+    private static let largestPayload = 256 << 20
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)

@@ -22,16 +22,20 @@ struct TailCommand: AsyncParsableCommand {
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var replication: ReplicationOptions
 
-    @Option(help: ArgumentHelp("Begin after this stream ID.", valueName: "ID"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Begin after this stream ID.", valueName: "ID"),
+        transform: NumberOption.streamID)
     var after: Int64?
 
     @Flag(help: "Go on with the events that come.")
     var follow = false
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Without --follow: the longest wait for a writer that holds the next event back, in seconds.",
-            valueName: "S"))
+            valueName: "S"),
+        transform: { try NumberOption.parse($0, in: 0...1_000_000, "seconds, from 0 to 1000000") })
     var timeout = 10.0
 
     @Option(
@@ -47,8 +51,6 @@ struct TailCommand: AsyncParsableCommand {
             throw ValidationError("--after does not go with --consumer, which begins at its place")
         }
         if takeOver, consumer == nil { throw ValidationError("--take-over goes with --consumer") }
-        if let after, after < 0 { throw ValidationError("--after takes a stream ID, which is not below 0") }
-        guard timeout >= 0, timeout <= 1_000_000 else { throw ValidationError("--timeout takes seconds, from 0 on") }
     }
 
     func run() async throws {

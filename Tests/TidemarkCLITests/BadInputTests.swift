@@ -80,6 +80,25 @@ import Testing
         #expect(outcome.errors.contains(hint) && !outcome.errors.contains("hunter2"), "\(outcome.errors)")
     }
 
+    @Test(arguments: [
+        (["tail", "--after", "-1"], "a stream ID, from 0 on"), (["tail", "--after=-1"], "a stream ID, from 0 on"),
+        (["tail", "--after", "x"], "a stream ID, from 0 on"),
+        (["tail", "--after", "9223372036854775808"], "a stream ID, from 0 on"),
+        (["tail", "--after", "--follow"], "a stream ID, from 0 on"),
+        (["tail", "--timeout", "-1"], "seconds, from 0 to 1000000"),
+        (["tail", "--timeout", "nan"], "seconds, from 0 to 1000000"),
+        (["ingest", "--instance", "p1", "--batch", "-5"], "a number from 1 to 10000"),
+        (["ingest", "--instance", "p1", "--batch", "1.5"], "a number from 1 to 10000"),
+        (["ingest", "--instance", "p1", "--max-payload", "-1"], "a number of bytes from 1 to 268435456"),
+        (["consumer", "move", "c", "--to", "-1"], "beginning, end, or a stream ID, from 0 on"),
+    ])
+    func `a number that is not allowed is told with those that are`(arguments: [String], allowed: String) async throws {
+        let folder = try TemporaryFolder()
+        let outcome = try await Program(arguments + ["--database", folder.database]).outcome()
+        #expect(outcome.status == 64 && outcome.errorLines.count == 1)
+        #expect(outcome.errors.contains(allowed), "\(outcome.errors)")
+    }
+
     @Test func `how unlike two words are is how many characters have to change`() {
         #expect(Misspelling.distance("tail", "tail") == 0 && Misspelling.distance("", "tail") == 4)
         #expect(Misspelling.distance("tial", "tail") == 2 && Misspelling.distance("datbase", "database") == 1)
