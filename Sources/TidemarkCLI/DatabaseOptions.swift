@@ -13,7 +13,7 @@ enum DatabaseLocation: Hashable, Sendable {
             throw ValidationError("this build has no PostgreSQL store")
         }
         let path = text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text
-        if path.isEmpty { throw ValidationError("give the path of a file") }
+        if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a file") }
         self = .sqlite(path: path)
     }
 }

@@ -27,7 +27,7 @@ enum Replication: Hashable, Sendable {
             if path == "socket" || path == "socket-2" { path = "." }
             if path.hasSuffix("/socket-2") { path = path.dropLast("/socket-2".count) }
             if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
-            if path.isEmpty { throw ValidationError("give the path of a socket") }
+            if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a socket") }
             self = .unix(directory: String(path))
         case _ where text.hasPrefix("tcp://"):
             self = .tcp(try TCPOption(parsing: text.dropFirst("tcp://".count)))

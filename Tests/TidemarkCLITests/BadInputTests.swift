@@ -48,6 +48,7 @@ import Testing
         ["ingest", "--instance", "p 1"], ["ingest", "--instance", ""], ["ingest"],
         ["ingest", "--instance", "p1", "--batch", "0"], ["ingest", "--instance", "p1", "--replication", "tcp://a:0"],
         ["ingest", "--instance", "p1", "--replication", "redis://a:0/c"],
+        ["ingest", "--instance", "p1", "--replication", "unix: "],
         ["ingest", "--instance", "p1", "--replication", "smoke"], ["ingest", "--instance", "p1", "--stream", "a/b"],
         ["tail", "--after", "x"], ["tail", "--after=-1"], ["tail", "--consumer", "c", "--after", "1"],
         ["status", "--bogus"],
@@ -97,6 +98,15 @@ import Testing
         let outcome = try await Program(arguments + ["--database", folder.database]).outcome()
         #expect(outcome.status == 64 && outcome.errorLines.count == 1)
         #expect(outcome.errors.contains(allowed), "\(outcome.errors)")
+    }
+
+    @Test(arguments: ["", " ", "\t \n", "sqlite:", "sqlite: "])
+    func `blanks are no path of a database`(path: String) async throws {
+        for arguments in [["ingest", "--instance", "p1"], ["tail"], ["status"]] {
+            let outcome = try await Program(arguments + ["--database", path]).outcome()
+            #expect(outcome.status == 64 && outcome.errorLines.count == 1)
+            #expect(outcome.errors.contains("give the path of a file"), "\(outcome.errors)")
+        }
     }
 
     @Test func `how unlike two words are is how many characters have to change`() {
