@@ -86,7 +86,12 @@ struct TailCommand: AsyncParsableCommand {
 
     /// 0 for a stream that is not there yet, which is waited for: whoever has mistyped its name is told.
     private func newestEvent(_ store: SQLiteEventStore) async throws -> StreamID {
-        if let status = try await store.status(of: database.stream) { return status.newestEvent }
+        if let status = try await store.status(of: database.stream) {
+            if let after, after > status.sequence.rawValue {
+                throw PlaceAhead(stream: database.stream, after: StreamID(after), sequence: status.sequence)
+            }
+            return status.newestEvent
+        }
         let error = await database.unknownStream(in: store)
         guard follow else { throw error }
         Self.waits(because: error)
@@ -126,5 +131,19 @@ struct TailCommand: AsyncParsableCommand {
         return try await EventLog.open(
             store, stream: database.stream,
             transport: isWithoutSocket ? nil : try way.transport(databasePath: store.path))
+    }
+}
+
+/// The place to begin after is above everything that the stream has ever given out (rule 7).
+struct PlaceAhead: ProgramError {
+    let stream: StreamName
+    let after: StreamID
+    let sequence: StreamID
+
+    var status: ExitStatus { .badData }
+
+    var description: String {
+        "stream \(stream) is at \(sequence), and nothing can be read after \(after): what comes next would be left out; if it "
+            + "was read up to there before, an older database was put back"
     }
 }

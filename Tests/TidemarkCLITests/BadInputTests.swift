@@ -109,6 +109,18 @@ import Testing
         }
     }
 
+    @Test(arguments: [[], ["--follow"]])
+    func `a place above the sequence is an error that says where the sequence is`(flags: [String]) async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", input: bytes(generatedLines(0..<5)))
+        let outcome = try await Program(["tail", "--database", folder.database, "--after", "6"] + flags).outcome()
+        #expect(outcome.status == 65 && outcome.errorLines.count == 1 && outcome.output.isEmpty)
+        #expect(outcome.errors.contains("stream events is at 5"), "\(outcome.errors)")
+        let atTheEnd = try await Program.run("tail", "--database", folder.database, "--after", "5")
+        #expect(atTheEnd.status == 0 && atTheEnd.output.isEmpty && atTheEnd.errors.isEmpty)
+    }
+
     @Test func `how unlike two words are is how many characters have to change`() {
         #expect(Misspelling.distance("tail", "tail") == 0 && Misspelling.distance("", "tail") == 4)
         #expect(Misspelling.distance("tial", "tail") == 2 && Misspelling.distance("datbase", "database") == 1)

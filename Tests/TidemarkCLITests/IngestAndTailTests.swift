@@ -88,10 +88,8 @@ import TidemarkSQLite
         _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1", input: bytes(lines))
         let tail = try await Program.run("tail", "--database", folder.database, "--after", "15")
         #expect(try tail.lines.map(parsed).map(\.streamID) == Array(16...20))
-        for after in ["20", "500"] {
-            let outcome = try await Program.run("tail", "--database", folder.database, "--after", after)
-            #expect(outcome.status == 0 && outcome.output.isEmpty && outcome.errors.isEmpty)
-        }
+        let atTheEnd = try await Program.run("tail", "--database", folder.database, "--after", "20")
+        #expect(atTheEnd.status == 0 && atTheEnd.output.isEmpty && atTheEnd.errors.isEmpty)
         let mistyped = try await Program.run("tail", "--database", folder.database, "--stream", "evnets")
         #expect(mistyped.status == 69 && mistyped.output.isEmpty)
         #expect(mistyped.errorLines.count == 1 && mistyped.errors.contains("no stream named evnets; there is events"))
