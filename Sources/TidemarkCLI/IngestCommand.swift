@@ -51,7 +51,7 @@ struct IngestCommand: AsyncParsableCommand {
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)
-        let interruption = try Interruption()
+        let interruption = try Interruption(of: .writer)
         interruption.listen()
         let store = try await database.openForWriting(creating: true)
         try await store.closed { try await ingest(into: store, interruption) }

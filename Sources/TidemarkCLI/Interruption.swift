@@ -34,7 +34,17 @@ final class Interruption: Sendable {
         state.withLock { $0.requestedAt }.map { max(.zero, $0 + Self.orderlyLimit - .now) } ?? Self.orderlyLimit
     }
 
-    init() throws {
+    /// What a program that is told to end was doing.
+    enum Work: Sendable {
+        case reader
+        case writer
+    }
+
+    private let work: Work
+
+    /// - Parameter work: what the line on standard error says when the program ends late.
+    init(of work: Work = .reader) throws {
+        self.work = work
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw SystemCallFailure("pipe") }
         descriptor = ends[0]
@@ -70,11 +80,17 @@ final class Interruption: Sendable {
     /// Ends the process when the end in order takes longer than it may: what waits for somebody else's lock, or for a disk,
     /// cannot always be stopped. Readers pass its writer then as one whose process is gone.
     private func endInTime() {
-        DispatchQueue.global().asyncAfter(deadline: .now() + Self.limit / .seconds(1)) {
-            StandardStreams.writeError(
-                "tidemark: could not end in order within \(Self.limit): ended all the same; what was not yet persisted is "
-                    + "not in the stream")
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.limit / .seconds(1)) { [work] in
+            StandardStreams.writeError(Self.lateEndLine(of: work))
             _exit(ExitStatus.tryLater.rawValue)
+        }
+    }
+
+    static func lateEndLine(of work: Work) -> String {
+        let end = "tidemark: could not end in order within \(limit): ended all the same"
+        return switch work {
+        case .reader: end + "; what was not yet written out can be read again"
+        case .writer: end + "; what was not yet persisted is not in the stream"
         }
     }
 

@@ -74,6 +74,13 @@ import Testing
         #expect(tail.status == 0 && tail.lines.count == 2)
     }
 
+    @Test func `a reader that ends late does not speak of persisting`() {
+        let writer = Interruption.lateEndLine(of: .writer)
+        #expect(writer.contains("not yet persisted"))
+        let reader = Interruption.lateEndLine(of: .reader)
+        #expect(!reader.contains("persist") && reader.contains("ended all the same"))
+    }
+
     @Test func `the newer of two processes with one name goes on, the older says so and ends`() async throws {
         let folder = try TemporaryFolder()
         let call = ["ingest", "--database", folder.database, "--instance", "p1", "--print"]
