@@ -13,7 +13,7 @@ extension TidemarkError {
     public var kind: Kind {
         switch self {
         case .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse, .storeUnavailable, .storeFull,
-            .writeLockHeld:
+            .writeLockHeld, .lockedForReading:
             .tryAgain
         case .invalidEvent, .notAMember, .unknownInstance, .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction:

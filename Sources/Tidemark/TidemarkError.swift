@@ -67,6 +67,8 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case storeFull(store: String)
     /// Another process, or a transaction of this one, held the database's write lock for longer than the limit.
     case writeLockHeld(store: String, by: String?, limit: Duration)
+    /// Somebody else has locked the database so that nobody can read it, for longer than the limit.
+    case lockedForReading(store: String, by: String?, limit: Duration)
 }
 
 extension TidemarkError {
@@ -164,6 +166,9 @@ extension TidemarkError: CustomStringConvertible {
         case .writeLockHeld(let store, let holder, let limit):
             "\(holder ?? "another process") has held the write lock of \(store) for more than \(limit): "
                 + "nothing was written; try again when it has ended, and continue or end a process that is stopped"
+        case .lockedForReading(let store, let holder, let limit):
+            "\(holder ?? "another process") has locked \(store) for itself alone for more than \(limit): nothing was read; "
+                + "end that process, or its exclusive lock, then try again"
         }
     }
 

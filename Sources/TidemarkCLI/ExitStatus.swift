@@ -48,7 +48,7 @@ extension ExitStatus {
         case .invalidEvent, .notReached:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
-            .writeLockHeld:
+            .writeLockHeld, .lockedForReading:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer,

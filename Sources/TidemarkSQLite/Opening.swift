@@ -11,13 +11,17 @@ struct Opening: Sendable {
     let errors: SQLiteErrors
     private let schema: Schema
     private let deadline: DispatchTime
+    /// Of what only has to read, because nothing is made.
+    private let readDeadline: DispatchTime
 
     init(path: String, configuration: SQLiteConfiguration, migrations: SchemaMigrations) throws {
         file = try DatabaseFile(resolving: path)
         self.configuration = configuration
-        errors = SQLiteErrors(store: file.path, busyTimeout: configuration.busyTimeout)
+        errors = SQLiteErrors(
+            store: file.path, busyTimeout: configuration.busyTimeout, readTimeout: configuration.readTimeout)
         schema = Schema(store: file.path, migrations: migrations)
         deadline = .now() + configuration.busyTimeout.inSeconds
+        readDeadline = .now() + configuration.readTimeout.inSeconds
     }
 
     /// The connections, and the files that they have open.
@@ -93,7 +97,8 @@ struct Opening: Sendable {
         var options = Configuration()
         options.label = "tidemark"
         options.readonly = configuration.readOnly
-        options.busyMode = .timeout(configuration.busyTimeout.inSeconds)
+        // Of reads alone: a write does not wait within SQLite.
+        options.busyMode = .timeout(min(configuration.readTimeout, configuration.busyTimeout).inSeconds)
         let (schema, creates, readOnly) = (schema, configuration.createsDatabase, configuration.readOnly)
         // This runs before GRDB turns WAL on: a file that is refused stays as it is.
         options.prepareDatabase { db in
@@ -107,6 +112,10 @@ struct Opening: Sendable {
             where error.resultCode == .SQLITE_CANTOPEN || (readOnly && error.resultCode == .SQLITE_READONLY)
         {
             throw file.problemBeside ?? error
+        } catch let error as DatabaseError
+            where error.resultCode == .SQLITE_BUSY && (readOnly || !creates) && DispatchTime.now() >= readDeadline
+        {
+            throw errors.readError(error, holder: nameExclusiveHolder)
         }
     }
 
@@ -116,11 +125,15 @@ struct Opening: Sendable {
             do {
                 return try open()
             } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-                try checkDeadline(errors.tidemarkError(error))
+                try checkDeadline(errors.tidemarkError(error, holder: nameExclusiveHolder))
             } catch {
                 throw errors.tidemarkError(error)
             }
         }
+    }
+
+    private func nameExclusiveHolder() -> String? {
+        WriteLockHolder.exclusiveProcessID(ofDatabase: file.path).map(DatabaseProcess.description(of:))
     }
 
     private func checkDeadline(_ error: any Error) throws {

@@ -20,6 +20,10 @@ public struct SQLiteConfiguration: Sendable {
     /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process, and a
     /// transaction of the same process is waited for no longer.
     public var busyTimeout: Duration
+    /// How long a read, and the opening of a database that is not made, waits for somebody who lets nobody read (SQLite's
+    /// `EXCLUSIVE` locks), before it throws ``Tidemark/TidemarkError/lockedForReading(store:by:limit:)``. Writers lock no
+    /// reader out, so this is shorter.
+    public var readTimeout: Duration
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
     /// whoever is in front may be stopped.
     public var fairnessTimeout: Duration
@@ -37,7 +41,8 @@ public struct SQLiteConfiguration: Sendable {
 
     public init(
         createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
-        fairnessTimeout: Duration = .seconds(1), formerNamesKeptFor: Duration = .seconds(30 * 86_400),
+        readTimeout: Duration = .seconds(5), fairnessTimeout: Duration = .seconds(1),
+        formerNamesKeptFor: Duration = .seconds(30 * 86_400),
         wallClockMilliseconds: @escaping @Sendable () -> Int64 = Self.systemMilliseconds,
         awakeTime: @escaping @Sendable () -> Duration = Self.systemAwakeTime,
         logger: Logger = Logger(label: "tidemark.sqlite")
@@ -45,6 +50,7 @@ public struct SQLiteConfiguration: Sendable {
         self.createsDatabase = createsDatabase
         self.readOnly = readOnly
         self.busyTimeout = busyTimeout
+        self.readTimeout = readTimeout
         self.fairnessTimeout = fairnessTimeout
         self.formerNamesKeptFor = formerNamesKeptFor
         self.wallClockMilliseconds = wallClockMilliseconds

@@ -5,6 +5,14 @@ import Tidemark
 struct SQLiteErrors: Sendable {
     let store: String
     let busyTimeout: Duration
+    var readTimeout = Duration.seconds(5)
+    /// The error for a caller who reads; `holder` names who lets nobody read, and is asked only where somebody does.
+    func readError(_ error: any Error, holder: () -> String? = { nil }) -> any Error {
+        guard let code = (error as? DatabaseError)?.resultCode, code == .SQLITE_BUSY || code == .SQLITE_LOCKED else {
+            return tidemarkError(error)
+        }
+        return TidemarkError.lockedForReading(store: store, by: holder(), limit: readTimeout)
+    }
 
     /// The error for a caller; `holder` names who holds the write lock, and is asked only where somebody does.
     func tidemarkError(_ error: any Error, holder: () -> String? = { nil }) -> any Error {

@@ -119,11 +119,15 @@ public final class SQLiteEventStore: ImmediateEventStore {
             value = try await pool.read(body)
         } catch {
             try requireInPlace()
-            throw errors.tidemarkError(error)
+            throw errors.readError(error, holder: nameExclusiveHolder)
         }
         // Afterwards: the pool may have opened another connection for it, of whatever has the name now.
         try requireInPlace()
         return value
+    }
+
+    private func nameExclusiveHolder() -> String? {
+        WriteLockHolder.exclusiveProcessID(ofDatabase: path).map(DatabaseProcess.description(of:))
     }
 
     /// What a process that goes on with a file that has no name any more writes is lost to everyone else.

@@ -5,26 +5,42 @@ import Darwin
 #endif
 import GRDB
 
-/// Finds the processes that hold locks of a database in WAL mode: the one that writes, and those that read.
+/// Finds the processes that hold locks of a database: in WAL mode the one that writes, and those that read; and the one
+/// that lets nobody read.
 ///
-/// SQLite takes them as POSIX locks on single bytes of the `-shm` file (https://www.sqlite.org/walformat.html, "WAL
-/// Locks"), and Linux lists all such locks in `/proc/locks`. Only `stat` is asked about the file itself: opening and
-/// closing it would drop this process's own locks. Elsewhere, and across the borders of containers, the holders stay
-/// unknown.
+/// SQLite takes them as POSIX locks on single bytes: in WAL mode of the `-shm` file
+/// (https://www.sqlite.org/walformat.html, "WAL Locks"), and those that let nobody read of the database file itself
+/// (https://www.sqlite.org/src/file/src/os.h). Linux lists all such locks in `/proc/locks`. Only `stat` is asked about the
+/// files: opening and closing one would drop this process's own locks. Elsewhere, and across the borders of containers,
+/// the holders stay unknown.
 struct WriteLockHolder {
     static let lockByte: UInt64 = 120
+    /// Of the database file: the first of the bytes that whoever reads has locked, and the one that whoever waits for
+    /// readers to go has locked so that no more come.
+    private static let exclusiveBytes: [UInt64] = [0x4000_0002, 0x4000_0000]
 
     /// The id of the process that has the write lock, or nil.
-    static func processID(ofDatabase path: String) -> Int32? { holders(ofDatabase: path, "WRITE", lockByte).first }
+    static func processID(ofDatabase path: String) -> Int32? { holders(path + "-shm", "WRITE", lockByte).first }
+
+    /// The id of the process that lets nobody read, or nil.
+    static func exclusiveProcessID(ofDatabase path: String) -> Int32? {
+        exclusiveBytes.lazy.compactMap { holders(path, "WRITE", $0).first }.first
+    }
+
+    static func exclusiveProcessID(in locks: String, inode: UInt64, device: String) -> Int32? {
+        exclusiveBytes.lazy.compactMap {
+            processIDs(in: locks, inode: inode, device: device, "WRITE", $0).first
+        }.first
+    }
 
     /// The ids of the processes that read by one of SQLite's read marks, 0 to 4.
     static func readers(ofDatabase path: String, mark: Int) -> [Int32] {
-        holders(ofDatabase: path, "READ", lockByte + 3 + UInt64(mark))
+        holders(path + "-shm", "READ", lockByte + 3 + UInt64(mark))
     }
 
-    private static func holders(ofDatabase path: String, _ kind: String, _ byte: UInt64) -> [Int32] {
+    private static func holders(_ path: String, _ kind: String, _ byte: UInt64) -> [Int32] {
         var information = stat()
-        guard stat(path + "-shm", &information) == 0, let locks = contents(of: "/proc/locks") else { return [] }
+        guard stat(path, &information) == 0, let locks = contents(of: "/proc/locks") else { return [] }
         return processIDs(
             in: locks, inode: UInt64(information.st_ino), device: deviceText(UInt64(information.st_dev)), kind, byte)
     }
@@ -91,10 +107,13 @@ enum DatabaseProcess {
             "SELECT DISTINCT instance FROM tidemark_instances WHERE process_id = ? AND is_member = 1 ORDER BY instance",
             Int(processID)
         ) { $0.text(0) }
-        guard let instances, !instances.isEmpty else {
-            let command = WriteLockHolder.command(ofProcess: processID).map { " (\($0))" } ?? ""
-            return "process \(processID)\(command)"
-        }
+        guard let instances, !instances.isEmpty else { return description(of: processID) }
         return "instance\(instances.count == 1 ? "" : "s") \(instances.joined(separator: ", ")) (process \(processID))"
+    }
+
+    /// "process 4711 (sqlite3)", where the database cannot be asked.
+    static func description(of processID: Int32) -> String {
+        let command = WriteLockHolder.command(ofProcess: processID).map { " (\($0))" } ?? ""
+        return "process \(processID)\(command)"
     }
 }

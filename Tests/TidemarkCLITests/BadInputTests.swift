@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import TestSupport
 import Testing
 
@@ -119,6 +120,31 @@ import Testing
         #expect(outcome.errors.contains("stream events is at 5"), "\(outcome.errors)")
         let atTheEnd = try await Program.run("tail", "--database", folder.database, "--after", "5")
         #expect(atTheEnd.status == 0 && atTheEnd.output.isEmpty && atTheEnd.errors.isEmpty)
+    }
+
+    //  another program              readers
+    //  BEGIN EXCLUSIVE              wait for some seconds, and say who lets nobody read
+    @Test func `readers of a database that somebody lets nobody read say so soon`() async throws {
+        let folder = try TemporaryFolder()
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p1")
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let another = try DatabaseQueue(path: folder.database, configuration: configuration)
+        try await another.writeWithoutTransaction { db in
+            _ = try Row.fetchAll(db, sql: "PRAGMA locking_mode = EXCLUSIVE")
+            try db.execute(sql: "BEGIN EXCLUSIVE")
+        }
+        let programs = try Self.reading.map { try Program($0 + ["--database", folder.database]) }
+        for (program, arguments) in zip(programs, Self.reading) {
+            let outcome = try await program.outcome(within: .seconds(20))
+            #expect(outcome.status == 75 && outcome.errorLines.count == 1, "\(arguments)")
+            #expect(
+                outcome.errors.contains("nothing was read") && !outcome.errors.contains("writ"), "\(outcome.errors)")
+            #if os(Linux)
+            #expect(outcome.errors.contains("process \(getpid()) ("))
+            #endif
+        }
+        try await another.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
     }
 
     @Test func `how unlike two words are is how many characters have to change`() {

@@ -66,6 +66,43 @@ import Tidemark
         #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(1)])
     }
 
+    /// SQLite's own shells lock a database so that nobody can read.
+    @Test(arguments: ["PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = DELETE"], [true, false])
+    func `who opens what somebody lets nobody read waits less, and is told so`(
+        pragma: String, readOnly: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        _ = try await store.join(stream, as: "p1")
+        await store.close()
+        var unsafe = Configuration()
+        unsafe.allowsUnsafeTransactions = true
+        let holder = try DatabaseQueue(path: folder.database, configuration: unsafe)
+        try await holder.writeWithoutTransaction { db in
+            _ = try Row.fetchAll(db, sql: pragma)
+            try db.execute(sql: "BEGIN EXCLUSIVE; CREATE TABLE mine (x)")
+        }
+        var name: String?
+        #if os(Linux)
+        let process = ProcessInfo.processInfo.processIdentifier
+        name = "process \(process) (\(try #require(WriteLockHolder.command(ofProcess: process))))"
+        #endif
+        let locked = TidemarkError.lockedForReading(store: store.path, by: name, limit: .milliseconds(20))
+        #expect(locked.description.contains("nothing was read"))
+        await #expect(throws: locked) {
+            try await folder.open(
+                .init(createsDatabase: false, readOnly: readOnly, readTimeout: .milliseconds(20)))
+        }
+        try await holder.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+    }
+
+    @Test func `what is busy for a reader speaks of reading`() {
+        let errors = SQLiteErrors(store: "x.db", busyTimeout: .seconds(30), readTimeout: .seconds(1))
+        let error = errors.readError(DatabaseError(resultCode: .SQLITE_BUSY_RECOVERY)) { "process 7" }
+        #expect(
+            error as? TidemarkError == .lockedForReading(store: "x.db", by: "process 7", limit: .seconds(1)))
+    }
+
     @Test func `a damaged file is reported as one`() {
         let errors = SQLiteErrors(store: "x.db", busyTimeout: .seconds(1))
         for (code, expected) in [

@@ -20,6 +20,18 @@ import Testing
         #expect(WriteLockHolder.processID(in: "", inode: 77, device: "fd:00") == nil)
     }
 
+    @Test func `who lets nobody read has a write lock over the bytes of those who do, or waits for them to go`() {
+        let locks = """
+            1: POSIX  ADVISORY  READ  21 fd:00:77 1073741826 1073742335
+            2: POSIX  ADVISORY  WRITE 22 fd:00:78 1073741826 1073742335
+            3: POSIX  ADVISORY  WRITE 23 fd:00:79 1073741824 1073741824
+            """
+        func holder(_ inode: UInt64) -> Int32? {
+            WriteLockHolder.exclusiveProcessID(in: locks, inode: inode, device: "fd:00")
+        }
+        #expect(holder(77) == nil && holder(78) == 22 && holder(79) == 23)
+    }
+
     @Test func `where the device is another one's name the inode has to do`() {
         #expect(WriteLockHolder.processID(in: Self.locks, inode: 77, device: "00:2a") == 14)
     }
