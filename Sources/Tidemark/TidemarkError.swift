@@ -150,8 +150,9 @@ extension TidemarkError: CustomStringConvertible {
         case .storeUnavailable(let store, let problem):
             "\(store) cannot be used: \(problem)"
         case .databaseReplaced(let store):
-            "the file of \(store), its -wal or its -shm was deleted, moved or replaced while it was open: nothing more is "
-                + "read from it or written to it; restart every process that uses it and check what was lost"
+            "the file of \(store), its -wal or its -shm was deleted, moved, replaced or overwritten while it was open: "
+                + "nothing more is read from it or written to it; restart every process that uses it and check what was "
+                + "lost"
         case .unsuitableTransaction(let store, let problem):
             "this transaction cannot commit stream IDs of \(store): \(problem)"
         case .notADatabase(let store, let problem):

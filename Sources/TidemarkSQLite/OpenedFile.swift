@@ -1,6 +1,12 @@
 import GRDB
 import GRDBSQLite
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// A file as a connection has it open.
 struct OpenedFile {
     private let pointer: UnsafeMutablePointer<sqlite3_file>
@@ -54,9 +60,9 @@ struct OpenedFile {
     /// For the database: what of its `-wal` is in the file, by the same index. Its header is there twice, in 48 bytes
     /// each, and after that what checkpoints write: how far they have come at 96, and how far the last one wanted to at
     /// 128, which it says before it writes. Two numbers at 32 change when the `-wal` begins
-    /// again.
+    /// again. Nil where that cannot be told, as while somebody writes the header, one copy after the other.
     var checkpointState: CheckpointState? {
-        guard let header = mappedIndex else { return nil }
+        guard let header = mappedIndex, memcmp(header, header + 48, 48) == 0 else { return nil }
         let size = header.load(fromByteOffset: 14, as: UInt16.self)
         return CheckpointState(
             pageSize: size == 1 ? 65_536 : Int(size), frames: header.load(fromByteOffset: 16, as: UInt32.self),
@@ -81,8 +87,12 @@ struct OpenedFile {
     private var mappedIndex: UnsafeMutableRawPointer? {
         var header: UnsafeMutableRawPointer?
         guard methods.pointee.iVersion >= 2, let map = methods.pointee.xShmMap else { return nil }
-        guard map(pointer, 0, 32 * 1024, 0, &header) == SQLITE_OK, let header, header.load(as: UInt32.self) == 3_007_000
-        else { return nil }
+        // Whoever may only read the index is told so, and gets it.
+        let result = ResultCode(rawValue: map(pointer, 0, 32 * 1024, 0, &header))
+        guard result == .SQLITE_OK || result == .SQLITE_READONLY, let header else { return nil }
+        // What was read of the file before is older than what is read of the index now, and the other way round.
+        methods.pointee.xShmBarrier?(pointer)
+        guard header.load(as: UInt32.self) == 3_007_000 else { return nil }
         return header
     }
 }
@@ -99,8 +109,8 @@ struct CheckpointState: Equatable {
     let moved: UInt32
     let attempted: UInt32
 
-    /// Nobody moves anything just now.
-    var isQuiet: Bool { moved == attempted }
+    /// Nobody moves anything just now, nor lets the `-wal` begin again: that sets the number of frames to 0 first.
+    var isQuiet: Bool { moved == attempted && moved <= frames }
     /// Everything is in the database.
     var isWhole: Bool { isQuiet && moved == frames }
     var endOfCommits: Int64 { frames == 0 ? 0 : 32 + Int64(frames) * (24 + Int64(pageSize)) }

@@ -114,16 +114,20 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     /// Runs `body` in one snapshot.
     func inSnapshot<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
-        let value: Value
         do {
-            value = try await pool.read(body)
+            return try await pool.read { db in
+                let result = Result { try body(db) }
+                // Afterwards: the pool may have opened another connection for it, of whatever has the name now. And what
+                // was read while somebody wrote into the file is not to be used, nor why it could not be read.
+                let (areInPlace, stamp) = files.look
+                if files.hasMoved || !areInPlace { try requireInPlace() }
+                try contents.requireUnchanged(db, stamp, log.checkpointState(db))
+                return try result.get()
+            }
         } catch {
             try requireInPlace()
             throw errors.readError(error, holder: nameExclusiveHolder)
         }
-        // Afterwards: the pool may have opened another connection for it, of whatever has the name now.
-        try requireInPlace()
-        return value
     }
 
     private func nameExclusiveHolder() -> String? {

@@ -42,6 +42,13 @@ struct WriteAheadLog: Sendable {
         return state
     }
 
+    /// What of the file is in the database, in a transaction that reads. Nil where there is no such file: then SQLite
+    /// must not be asked for its index, which it would make.
+    func checkpointState(_ db: Database) -> CheckpointState? {
+        guard OpenedFile(db, .log) != nil else { return nil }
+        return OpenedFile(db, .database)?.checkpointState
+    }
+
     /// After a commit that wrote something, and before it is acknowledged.
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` when the file does not begin as one does that has a

@@ -222,6 +222,7 @@ import Tidemark
         let writer = try await store.join(stream, as: "p1").writer
         let second = try await other.join(stream, as: "p2").writer
         _ = try await store.join("another", as: "p1")
+        let reader = try await folder.open(.init(readOnly: true))
         let outside = try DatabaseQueue(path: folder.database)
         for (round, mode) in ["PASSIVE", "FULL", "RESTART", "TRUNCATE", "PASSIVE", "VACUUM"].enumerated() {
             for number in 0..<20 {
@@ -229,12 +230,90 @@ import Tidemark
                 _ = try await store.persist(events("a\(id)"), in: stream, by: writer)
                 _ = try await other.persist(events("b\(id)"), in: stream, by: second)
                 #expect(utimes(folder.database, nil) == 0)
+                _ = try await reader.version()
                 guard number % 4 == 0 else { continue }
                 let sql = mode == "VACUUM" ? mode : "PRAGMA wal_checkpoint(\(mode))"
                 _ = try await outside.writeWithoutTransaction { try Row.fetchAll($0, sql: sql) }
+                _ = try await reader.version()
             }
         }
         #expect(try await store.all().count == 240)
+    }
+
+    /// Nobody writes: SQLite itself would go on for ever with what it has in memory.
+    @Test(arguments: ["PASSIVE", "TRUNCATE"])
+    func `nor is one read on by those who only read`(mode: String) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        try checkpoint(folder, mode)
+        let older = try Data(contentsOf: URL(filePath: folder.database))
+        _ = try await store.persist(events(5..<10), in: stream, by: writer)
+        try checkpoint(folder, mode)
+        let readers = [try await folder.open(.init(readOnly: true)), store]
+        for reader in readers { #expect(try await reader.all().count == 10) }
+        try copyOver(older, folder)
+        for reader in readers + readers { await expectReplacedForReaders(reader) }
+    }
+
+    private func expectReplacedForReaders(_ store: SQLiteEventStore) async {
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        await #expect(throws: replaced) { try await store.reconciliation(of: stream, above: 0, limit: 1) }
+        await #expect(throws: replaced) { try await store.all() }
+        await #expect(throws: replaced) { try await store.status(of: stream) }
+        await #expect(throws: replaced) { try await store.event(withID: "e1", in: stream) }
+    }
+
+    @Test func `a log that only reads ends when an older copy was written into the file`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        await store.emptyLog()
+        let older = try Data(contentsOf: URL(filePath: folder.database))
+        _ = try await store.persist(events(5..<10), in: stream, by: writer)
+        await store.emptyLog()
+        let log = try await open(folder, as: nil)
+        try await log.reconcile()
+        var iterator = log.events().makeAsyncIterator()
+        #expect(try await iterator.next()?.through == 10)
+        try copyOver(older, folder)
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        await #expect(throws: replaced) { _ = try await iterator.next() }
+        await #expect(throws: replaced) { try await log.run() }
+    }
+
+    //  writer                     readers
+    //  commits, moves what the -wal has into the file, begins it again, …
+    //                             read all the time: the file is what it should be
+    @Test func `checkpoints while others read are no replacement`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        let readers = [try await folder.open(.init(readOnly: true)), try await folder.open()]
+        let done = Counter()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for reader in readers + readers {
+                group.addTask {
+                    while done.value == 0 { _ = try await reader.version() }
+                }
+            }
+            group.addTask {
+                defer { done.add() }
+                let outside = try DatabaseQueue(path: folder.database)
+                for number in 0..<600 {
+                    _ = try await store.persist(events("e\(number)"), in: stream, by: writer)
+                    let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][number % 4]
+                    _ = try await outside.writeWithoutTransaction {
+                        // Readers may stand in its way.
+                        try? Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        for reader in readers { #expect(try await reader.all().count == 600) }
     }
 
     // MARK: Another file under the name
