@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import GRDB
 import Logging
+import Synchronization
 import Tidemark
 
 /// Opens the connections of a store, one process after the other. Blocks its thread.
@@ -10,6 +11,7 @@ struct Opening: Sendable {
     let configuration: SQLiteConfiguration
     let errors: SQLiteErrors
     private let schema: Schema
+    private let isOpen = IsOpen()
     private let deadline: DispatchTime
     /// Of what only has to read, because nothing is made.
     private let readDeadline: DispatchTime
@@ -26,6 +28,12 @@ struct Opening: Sendable {
 
     /// The connections, and the files that they have open.
     func makePool() throws -> (DatabasePool, OpenFiles) {
+        let opened = try makeUnfinishedPool()
+        isOpen.value.store(true, ordering: .releasing)
+        return opened
+    }
+
+    private func makeUnfinishedPool() throws -> (DatabasePool, OpenFiles) {
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
@@ -99,11 +107,16 @@ struct Opening: Sendable {
         options.readonly = configuration.readOnly
         // Of reads alone: a write does not wait within SQLite.
         options.busyMode = .timeout(min(configuration.readTimeout, configuration.busyTimeout).inSeconds)
-        let (schema, creates, readOnly) = (schema, configuration.createsDatabase, configuration.readOnly)
+        let (schema, isOpen) = (schema, isOpen)
+        let (creates, readOnly) = (configuration.createsDatabase, configuration.readOnly)
         // This runs before GRDB turns WAL on: a file that is refused stays as it is.
         options.prepareDatabase { db in
             // Elsewhere than on macOS, where `fsync` leaves it to the disk when it writes, this changes nothing.
             try db.execute(sql: "PRAGMA fullfsync = ON")
+            // Connections for readers are opened when they are needed: the schema was there before.
+            if isOpen.value.load(ordering: .acquiring), try schema.version(in: db) == nil {
+                throw TidemarkError.databaseReplaced(store: schema.store)
+            }
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
         }
         do {
@@ -140,4 +153,9 @@ struct Opening: Sendable {
         if DispatchTime.now() >= deadline { throw error }
         Thread.sleep(forTimeInterval: 0.002)
     }
+}
+
+/// Whether the database was opened, and had its schema.
+private final class IsOpen: Sendable {
+    let value = Atomic(false)
 }

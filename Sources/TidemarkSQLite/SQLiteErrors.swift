@@ -6,6 +6,16 @@ struct SQLiteErrors: Sendable {
     let store: String
     let busyTimeout: Duration
     var readTimeout = Duration.seconds(5)
+    /// Whether the file was opened as a database in this process.
+    private(set) var wasOpened = false
+
+    /// For what is done with the database once it is open.
+    var afterOpening: SQLiteErrors {
+        var errors = self
+        errors.wasOpened = true
+        return errors
+    }
+
     /// The error for a caller who reads; `holder` names who lets nobody read, and is asked only where somebody does.
     func readError(_ error: any Error, holder: () -> String? = { nil }) -> any Error {
         guard let code = (error as? DatabaseError)?.resultCode, code == .SQLITE_BUSY || code == .SQLITE_LOCKED else {
@@ -26,8 +36,12 @@ struct SQLiteErrors: Sendable {
             return TidemarkError.storeFull(store: store)
         case .SQLITE_READONLY:
             return TidemarkError.readOnly(store: store)
+        case .SQLITE_NOTADB where wasOpened:
+            // It was one, and SQLite does not write anything else to it.
+            return TidemarkError.databaseReplaced(store: store)
         case .SQLITE_NOTADB, .SQLITE_CORRUPT:
-            return TidemarkError.notADatabase(store: store, problem: problem)
+            let copying = wasOpened ? "" : ", or it is being copied just now: then try again after that"
+            return TidemarkError.notADatabase(store: store, problem: problem + copying)
         case .SQLITE_BUSY, .SQLITE_LOCKED:
             return TidemarkError.writeLockHeld(store: store, by: holder(), limit: busyTimeout)
         case .SQLITE_INTERRUPT:

@@ -67,11 +67,11 @@ public final class SQLiteEventStore: ImmediateEventStore {
         file = opening.file
         self.files = files
         configuration = opening.configuration
-        errors = opening.errors
+        errors = opening.errors.afterOpening
         self.pool = pool
         log = WriteAheadLog(ofDatabase: opening.file.path)
         contents = DatabaseContents(of: opening.file.path)
-        let lock = WriteLock(ofDatabase: opening.file.path, files: files, errors: opening.errors)
+        let lock = WriteLock(ofDatabase: opening.file.path, files: files, errors: opening.errors.afterOpening)
         self.lock = lock
         writes = WriteQueue(
             pool: pool, store: opening.file.path, turn: turn, lock: lock,

@@ -284,6 +284,30 @@ import Tidemark
         await #expect(throws: replaced) { try await log.run() }
     }
 
+    @Test(arguments: [true, false])
+    func `in the middle of a copy the database was replaced too, for those who had it open`(
+        isKnown: Bool
+    ) async throws {
+        for contents in [Data(), Data(String(repeating: "This is a text. ", count: 4096).utf8)] {
+            let folder = try TemporaryFolder()
+            let store = try await folder.open()
+            let writer = try await store.join(stream, as: "p1").writer
+            _ = try await store.persist(events(0..<5), in: stream, by: writer)
+            let reader = try await folder.open(.init(readOnly: true))
+            await store.emptyLog()
+            // What is in memory is as the file was, or has to be read again.
+            if isKnown {
+                #expect(try await reader.all().count == 5)
+                _ = try await store.beat(writer, at: 0)
+            }
+            try copyOver(contents, folder)
+            await expectReplacedForReaders(reader)
+            let replaced = TidemarkError.databaseReplaced(store: store.path)
+            guard isKnown else { continue }
+            await #expect(throws: replaced) { try await store.persist(events("a"), in: stream, by: writer) }
+        }
+    }
+
     //  writer                     readers
     //  commits, moves what the -wal has into the file, begins it again, …
     //                             read all the time: the file is what it should be

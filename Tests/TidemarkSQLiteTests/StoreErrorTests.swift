@@ -103,11 +103,25 @@ import Tidemark
             error as? TidemarkError == .lockedForReading(store: "x.db", by: "process 7", limit: .seconds(1)))
     }
 
+    @Test func `what is no database at the first opening may be one that is being copied`() async throws {
+        let folder = try TemporaryFolder()
+        try String(repeating: "This is a letter. ", count: 100)
+            .write(toFile: folder.database, atomically: true, encoding: .utf8)
+        for readOnly in [true, false] {
+            let error = await #expect(throws: TidemarkError.self) {
+                try await folder.open(.init(readOnly: readOnly))
+            }
+            guard case .notADatabase(_, let problem) = error, problem.contains("being copied") else {
+                return #expect(Bool(false), "\(String(describing: error))")
+            }
+        }
+    }
+
     @Test func `a damaged file is reported as one`() {
-        let errors = SQLiteErrors(store: "x.db", busyTimeout: .seconds(1))
+        let errors = SQLiteErrors(store: "x.db", busyTimeout: .seconds(1)).afterOpening
         for (code, expected) in [
             (ResultCode.SQLITE_CORRUPT_INDEX, TidemarkError.notADatabase(store: "x.db", problem: "text")),
-            (.SQLITE_NOTADB, .notADatabase(store: "x.db", problem: "text")),
+            (.SQLITE_NOTADB, .databaseReplaced(store: "x.db")),
             (.SQLITE_FULL, .storeFull(store: "x.db")),
             (.SQLITE_READONLY_DIRECTORY, .readOnly(store: "x.db")),
             (.SQLITE_CANTOPEN, .storeUnavailable(store: "x.db", problem: "text")),
