@@ -9,7 +9,8 @@ public struct SocketConfiguration: Hashable, Sendable {
     /// How long a client may take to say who it is: for TLS, where that is used, and for its `NAME`. Until then it is
     /// told nothing of what others say.
     public var greetingLimit: Duration = .seconds(10)
-    /// How many clients may not have said who they are. When one more comes, the oldest of them is disconnected.
+    /// How many clients may not have said who they are. When one more comes, one of them is disconnected: a random one
+    /// of the address that has most of them.
     public var unnamedPeers = 128
     /// The longest line that is sent or taken, in bytes without the newline.
     public var lineLimit = 16 * 1024

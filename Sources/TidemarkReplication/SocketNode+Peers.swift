@@ -12,8 +12,7 @@ extension SocketNode: PeerOwner {
             meeting?.serverGreeted()
             linkIsUp()
         case .server:
-            guard let index = newcomers.firstIndex(where: { $0 === peer }) else { return }
-            newcomers.remove(at: index)
+            guard newcomers.remove(peer) else { return }
             clients[ObjectIdentifier(peer)] = peer
         }
     }
@@ -54,10 +53,7 @@ extension SocketNode: PeerOwner {
 
     func peerIsGone(_ peer: PeerHandler, because problem: SocketProblem) {
         if isStopped { return }
-        if let index = newcomers.firstIndex(where: { $0 === peer }) {
-            newcomers.remove(at: index)
-            return newcomerIsGone(because: problem)
-        }
+        if newcomers.remove(peer) { return newcomerIsGone(because: problem) }
         var wasSilent = false
         if case .silent = problem { wasSilent = true }
         let level: Logger.Level = wasSilent ? .info : .debug
@@ -100,10 +96,10 @@ extension SocketNode {
         let client = PeerHandler(
             owner: self, side: .client, introduction: [.server(serverName)], configuration: configuration)
         try channel.pipeline.syncOperations.addHandler(client)
-        if newcomers.count >= configuration.unnamedPeers {
-            newcomers.first?.drop(because: .crowdedOut(limit: configuration.unnamedPeers))
+        if let crowdedOut = newcomers.add(client, from: ClientOrigin(channel.remoteAddress)) {
+            crowdedOut.close()
+            newcomerIsGone(because: .crowdedOut(limit: configuration.unnamedPeers))
         }
-        newcomers.append(client)
     }
 
     /// From now on this process serves. False when it was stopped meanwhile.
@@ -134,9 +130,8 @@ extension SocketNode {
         channel.close(promise: nil)
         logger.info("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
         for client in Array(clients.values) { client.leave(because: problem) }
-        for newcomer in newcomers { newcomer.close() }
+        for newcomer in newcomers.removeAll() { newcomer.close() }
         clients = [:]
-        newcomers = []
         linkIsDown(because: problem)
     }
 }

@@ -39,8 +39,8 @@ final class SocketNode {
     var role = Role.seeking
     /// The clients that have said who they are, while this process serves: those who hear and speak.
     var clients: [ObjectIdentifier: PeerHandler] = [:]
-    /// Those that have not yet, the oldest first. There is a bound, so that they take no descriptors away from others.
-    var newcomers: [PeerHandler] = []
+    /// Those that have not yet.
+    var newcomers: Newcomers<PeerHandler>
     var participants: [Int: Participant] = [:]
     /// Lines of the peer that is being read, for the others; sent when what it sent together has been read.
     var relayed = ByteBuffer()
@@ -64,6 +64,7 @@ final class SocketNode {
         self.outbox = outbox
         self.counts = counts
         encoding = LineEncoding(limit: configuration.lineLimit)
+        newcomers = Newcomers(limit: configuration.unnamedPeers, seed: .random(in: .min ... .max))
         self.meeting = meeting(self)
     }
 
@@ -176,8 +177,7 @@ final class SocketNode {
         case .client(let server): server.close()
         case .server(let channel): channel.close(promise: nil)
         }
-        for client in Array(clients.values) + newcomers { client.close() }
+        for client in Array(clients.values) + newcomers.removeAll() { client.close() }
         clients = [:]
-        newcomers = []
     }
 }

@@ -9,7 +9,7 @@ public enum SocketProblem: Error, Hashable, Sendable, CustomStringConvertible {
     case noServerName
     /// The client said something else before its name.
     case noClientName
-    /// Too many clients have not said who they are, and this one is the oldest of them.
+    /// Too many clients have not said who they are, most of them come from where this one does, and it was drawn.
     case crowdedOut(limit: Int)
     /// A line goes on beyond the limit, in bytes: where the next one begins can no longer be told with bounded memory.
     case lineTooLong(limit: Int)

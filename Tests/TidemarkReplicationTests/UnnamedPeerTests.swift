@@ -66,17 +66,38 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func ofThoseWhoDoNotSayWhoTheyAreTheOldestMakesRoom() async throws {
+    @Test func `of those who do not say who they are one makes room, and never the newest`() async throws {
         let (server, port) = try await TCPInstance.server("p1") { configuration in
             configuration.socket.unnamedPeers = 3
             configuration.socket.greetingLimit = .seconds(3_600)
         }
         var silent: [HandMadePeer] = []
         for _ in 0..<5 { silent.append(try HandMadePeer.client(port: port)) }
-        for peer in silent[..<2] { _ = await peer.read() }
-        #expect(server.transport.counts.unnamedPeers == 2)
+        try await eventually { server.transport.counts.unnamedPeers == 2 }
         silent[4].write("NAME p5\nPOSITION events p5#1 5 5\n")
         #expect(await server.nextCommand() == position("p5", 5))
+        await server.connection.close()
+    }
+
+    /// As the oldest of the unnamed it would be disconnected at each of its attempts.
+    @Test func `a client that is slow to say its name gets in while silent ones go on coming from its address`()
+        async throws
+    {
+        let (server, port) = try await TCPInstance.server("p1") { $0.socket.greetingLimit = .seconds(3_600) }
+        var silent: [HandMadePeer] = []
+        var attempts = 0
+        var isIn = false
+        // Each attempt fails with a probability of 0.79.
+        while !isIn, attempts < 100 {
+            attempts += 1
+            let honest = try HandMadePeer.client(port: port)
+            for _ in 0..<200 { silent.append(try HandMadePeer.client(port: port)) }
+            silent.removeFirst(silent.count - 200)
+            honest.write("NAME p2\nPOSITION events p2#1 2 2\n")
+            isIn = await honest.read(until: "SERVER tidemark\n").contains("SERVER tidemark\n")
+        }
+        #expect(isIn, "not within \(attempts) attempts")
+        #expect(await server.nextCommand() == position("p2", 2))
         await server.connection.close()
     }
 
@@ -101,7 +122,7 @@ import Tidemark
         }
         var silent: [HandMadePeer] = []
         for _ in 0..<8 { silent.append(try HandMadePeer.client(port: port)) }
-        for peer in silent[..<6] { _ = await peer.read() }
+        try await eventually { server.transport.counts.unnamedPeers == 6 }
         // What is said now goes to nobody, and into nobody's memory.
         for number in 1...100 { server.send(try row(StreamID(Int64(number)), bytes: 8000)) }
         let files = try certificates.files(for: "p2")
