@@ -35,6 +35,7 @@ final class ToldTransport: ReplicationTransport {
     }
 
     var listensFirst: Duration { transport.listensFirst }
+    var belongsToDatabase: Bool { transport.belongsToDatabase }
 
     private func tell(_ line: String) { StandardStreams.writeError("tidemark: " + line.onOneLine) }
 

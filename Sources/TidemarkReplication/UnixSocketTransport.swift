@@ -56,6 +56,9 @@ public final class UnixSocketTransport: ReplicationTransport {
         self.init(directory: directory, besideDatabase: path, configuration: configuration, logger: logger)
     }
 
+    /// Whether the folder is the one beside a database file: only programs that have that file open meet there.
+    public var belongsToDatabase: Bool { database != nil }
+
     /// What was skipped or left out so far.
     public var counts: SocketCounts { link.counts.current }
 

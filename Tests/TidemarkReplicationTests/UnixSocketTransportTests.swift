@@ -184,4 +184,11 @@ import Tidemark
         #expect(SocketFolder.socketIdentity(inFolder: folder) != nil)
         await close(all)
     }
+
+    @Test func `only the socket beside a database belongs to it`() throws {
+        let own = try UnixSocketTransport(besideDatabase: temporary.path + "/app.sqlite")
+        let others: [any ReplicationTransport] = [UnixSocketTransport.quiet(folder), try TCPTransport.quiet(port: 1)]
+        #expect(own.belongsToDatabase)
+        #expect(others.allSatisfy { !$0.belongsToDatabase })
+    }
 }

@@ -20,11 +20,15 @@ import TidemarkTesting
         let attempts = Mutex(0)
         let transport: LocalTransport
         let listensFirst: Duration
+        let belongsToDatabase: Bool
 
-        init(_ transport: LocalTransport, refusals: Int, listensFirst: Duration = .zero) {
+        init(
+            _ transport: LocalTransport, refusals: Int, listensFirst: Duration = .zero, belongsToDatabase: Bool = false
+        ) {
             self.transport = transport
             self.refusals = Mutex(refusals)
             self.listensFirst = listensFirst
+            self.belongsToDatabase = belongsToDatabase
         }
 
         func connect(
@@ -107,6 +111,109 @@ import TidemarkTesting
         #expect(reader.generator.minimumPersistedPosition == 1)
         #expect(lines.lines.filter { $0.level == .warning }.count == 2)
         for log in [log, reader] { await log.shutDown() }
+    }
+
+    private func sayAsOtherSoftware() {
+        transport.inject(
+            .position(
+                ReplicationPosition(stream: "caches", writer: Writer("master", epoch: 0), previous: 9, new: 9)))
+    }
+
+    private var positionsSent: Int {
+        transport.sent.count { if case .position = $0 { true } else { false } }
+    }
+
+    private static let fallsSilent = """
+        other software announces streams on this channel: this log does not speak there, and what it writes is read \
+        through the database, which is slower; give it a channel of its own
+        """
+    private static let speaksAgain = "no other software is heard on this channel any more: this log speaks there again"
+
+    //  other software   a line          a line
+    //  log              is silent ......|............. asks who is there, speaks
+    @Test func `a log speaks again after a quiet time, and says so once`() async throws {
+        let log = try await open("p1", transport) { $0.quietTimeBesideOthers = .seconds(10) }
+        sayAsOtherSoftware()
+        let before = transport.sent.count
+        try await log.persist(event("a"))
+        clock.advance(by: .seconds(6))
+        sayAsOtherSoftware()
+        await clock.waitForSleepers(1)
+        clock.advance(by: .seconds(6))
+        // The timer of the first line has passed, and another one is there for the second.
+        await clock.waitForSleepers(1)
+        log.announcer.announceNow()
+        #expect(transport.sent.count == before)
+        clock.advance(by: .seconds(4))
+        await pass { transport.sent.count > before }
+        #expect(transport.sent[before] == .replicate)
+        await pass { transport.sent.count > before + 1 }
+        // The row that nobody was told of has to be fetched: no position says that there is none.
+        guard case .position(let position) = transport.sent[before + 1] else {
+            Issue.record("it said \(transport.sent[before + 1])")
+            return
+        }
+        #expect(position.new == 1 && position.previous >= position.new)
+        try await log.persist(event("b"))
+        #expect(transport.sent.contains { if case .rdata(let row) = $0 { row.token == .id(2) } else { false } })
+        #expect(lines.lines(Self.fallsSilent).count == 1 && lines.lines(Self.speaksAgain).count == 1)
+        sayAsOtherSoftware()
+        #expect(lines.lines(Self.fallsSilent).count == 2)
+        await log.shutDown()
+    }
+
+    @Test func `other software that answers keeps a log silent, and that is no news`() async throws {
+        let log = try await open("p1", transport) { $0.quietTimeBesideOthers = .seconds(10) }
+        sayAsOtherSoftware()
+        let before = transport.sent.count
+        for _ in 0..<3 {
+            await clock.waitForSleepers(1)
+            let asked = transport.sent.count
+            clock.advance(by: .seconds(10))
+            await pass { transport.sent.count > asked }
+            sayAsOtherSoftware()
+        }
+        #expect(transport.sent[before...].allSatisfy { $0 == .replicate })
+        #expect(lines.lines(Self.fallsSilent).count == 1 && lines.lines(Self.speaksAgain).isEmpty)
+        await log.shutDown()
+    }
+
+    @Test func `a new connection ends the silence of a log`() async throws {
+        let log = try await open("p1", transport)
+        sayAsOtherSoftware()
+        let before = positionsSent
+        transport.reconnect()
+        await pass { positionsSent > before }
+        #expect(clock.now.offset < .seconds(1))
+        #expect(lines.lines(Self.fallsSilent).count == 1 && lines.lines(Self.speaksAgain).count == 1)
+        await log.shutDown()
+    }
+
+    @Test func `a log listens again on each connection before it speaks`() async throws {
+        let log = try await open("p1", Refusing(transport, refusals: 0, listensFirst: .milliseconds(500)))
+        await pass { log.announced.positions > 0 }
+        let before = transport.sent.count
+        transport.reconnect()
+        try await log.persist(event("a"))
+        log.announcer.announceNow()
+        #expect(transport.sent.count == before)
+        await pass { positionsSent > 1 }
+        #expect(lines.lines(Self.speaksAgain).isEmpty)
+        await log.shutDown()
+    }
+
+    @Test func `on the database's own channel no line silences a log, and it says once what it hears`() async throws {
+        let log = try await open("p1", Refusing(transport, refusals: 0, belongsToDatabase: true))
+        for _ in 0..<3 { sayAsOtherSoftware() }
+        try await log.persist(event("a"))
+        #expect(transport.sent.contains { if case .rdata = $0 { true } else { false } })
+        #expect(log.feed.withLock { $0.counts.foreign } == 3)
+        let warnings = lines.lines.filter { $0.level == .warning }
+        #expect(
+            warnings.map(\.message) == [
+                "streams are announced without an epoch on the database's own channel: that counts for nothing"
+            ])
+        await log.shutDown()
     }
 
     @Test func aLogSpeaksBesideOtherSoftwareWhereItIsToldTo() async throws {

@@ -38,19 +38,8 @@ extension EventLog {
         connecting.withLock { $0 = task }
     }
 
-    /// The writer speaks, if it has joined and there is a connection; where others may be there, once it has listened.
+    /// The writer speaks, if it has joined and there is a connection.
     func startAnnouncing() {
-        let listening = configuration.speaksBesideOthers ? .zero : transport?.listensFirst ?? .zero
-        guard listening > .zero, !hasListened.load(ordering: .acquiring) else { return speak() }
-        Task { [weak self, time] in
-            do { try await time.sleep(for: listening) } catch { return }
-            guard let self else { return }
-            self.hasListened.store(true, ordering: .releasing)
-            self.speak()
-        }
-    }
-
-    private func speak() {
         guard membership.isRunning, let joined = joined.withLock({ $0 }), let connection = connection.withLock({ $0 })
         else { return }
         announcer.start(as: Speaker(joined.writer, nonce: joined.nonce), at: joined.position, over: connection)

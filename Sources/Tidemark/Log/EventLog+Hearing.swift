@@ -8,7 +8,7 @@ extension EventLog {
         switch event {
         case .connected:
             feed.withLock { $0.connected() }
-            announcer.announceNow()
+            announcer.connected()
             reconcileSoon()
         case .disconnected(let reason):
             feed.withLock { $0.disconnected() }
@@ -68,16 +68,9 @@ extension EventLog {
         }
     }
 
-    /// Somebody announces a stream without an epoch, this one or another: that is no log, and not to be disturbed.
     private func noticeOtherSoftware(_ stream: StreamName, _ writer: Writer) {
         feed.withLock { $0.heardOtherSoftware() }
-        guard !configuration.speaksBesideOthers, announcer.fallSilent() else { return }
-        logger.warning(
-            """
-            other software announces streams on this channel: this log does not speak there, and what it writes is read \
-            through the database, which is slower; give it a channel of its own
-            """,
-            metadata: ["announced": "\(stream)", "said_by": "\(writer)"])
+        announcer.heardOtherSoftware(stream, writer)
     }
 
     /// What was heard cannot be true, and was taken back. Who said it speaks in the name of a writer, or is one that has

@@ -33,7 +33,6 @@ public final class EventLog: Service {
     let connection = Mutex<(any ReplicationConnection)?>(nil)
     /// Tries to connect again, where that could not be done at first.
     let connecting = Mutex<Task<Void, Never>?>(nil)
-    let hasListened = Atomic(false)
     /// The last join.
     let joined = Mutex<Joined?>(nil)
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
@@ -117,7 +116,8 @@ public final class EventLog: Service {
         reconciler = Reconciler(stream: stream, store: store, generator: generator, time: time)
         let reconciler = reconciler
         let announcer = Announcer(
-            stream: stream, generator: generator, configuration: configuration, time: time, label: label
+            stream: stream, generator: generator, transport: transport, configuration: configuration, time: time,
+            logger: logger, label: label
         ) { try await reconciler.readSequence() }
         self.announcer = announcer
         let metrics = LogMetrics(stream: stream, instance: label)

@@ -47,9 +47,12 @@ public struct EventLogConfiguration: Sendable {
     public var announcedRows = 64
     /// Whether this log speaks on a channel where other software announces streams. Such software is known by writers
     /// without epochs, and may come to harm by what it does not expect: another writer of its streams, or a stream that it
-    /// does not know. Without this the log falls silent there, says so once, and goes on through the database; it hears the
-    /// other writers of its stream all the same.
+    /// does not know. Without this the log falls silent there, says so, and goes on through the database; it hears the
+    /// other writers of its stream all the same. It speaks again, and says that too, on a new connection, or when nothing of
+    /// such software was heard for a minute and none answers.
     public var speaksBesideOthers = false
+    /// How long nothing of other software may have been heard before the log speaks again.
+    var quietTimeBesideOthers: Duration = .seconds(60)
 
     public init() {}
 }

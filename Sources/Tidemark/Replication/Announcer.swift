@@ -1,3 +1,4 @@
+import Logging
 import Metrics
 import Synchronization
 
@@ -13,6 +14,8 @@ final class Announcer: GeneratorObserver {
     private let announcedRows: Int
     private let readSequence: @Sendable () async throws -> Void
     private let time: TimeSource
+    private let logger: Logger
+    private let others: Others
     private let state: Mutex<State>
     private let positionCounter: Counter
     private let rowCounter: Counter
@@ -22,8 +25,9 @@ final class Announcer: GeneratorObserver {
         var connection: (any ReplicationConnection)?
         var schedule: AnnouncementSchedule
         var timer: (at: Duration, task: Task<Void, Never>)?
-        /// For good: what is said on this channel does harm.
-        var isSilent = false
+        var silence: ChannelSilence
+        /// Whether the log says already that lines without an epoch are not taken for other software.
+        var hasToldStrangeLines = false
         var isReading = false
         var readAt: Duration?
         var counts = Counts()
@@ -36,14 +40,25 @@ final class Announcer: GeneratorObserver {
         }
     }
 
+    /// What a writer makes of other software on its channel, which lines without an epoch are taken for.
+    enum Others {
+        /// It does not speak beside it.
+        case heeded
+        /// There is none: the channel belongs to the database.
+        case impossible
+        /// It speaks all the same.
+        case ignored
+    }
+
     struct Counts: Sendable {
         var positions = 0
         var rows = 0
     }
 
     init(
-        stream: StreamName, generator: MultiWriterIDGenerator, configuration: EventLogConfiguration, time: TimeSource,
-        label: String, readSequence: @escaping @Sendable () async throws -> Void
+        stream: StreamName, generator: MultiWriterIDGenerator, transport: (any ReplicationTransport)?,
+        configuration: EventLogConfiguration, time: TimeSource, logger: Logger, label: String,
+        readSequence: @escaping @Sendable () async throws -> Void
     ) {
         self.readSequence = readSequence
         self.stream = stream
@@ -51,10 +66,18 @@ final class Announcer: GeneratorObserver {
         announcements = configuration.announcements
         announcedRows = configuration.announcedRows
         self.time = time
+        self.logger = logger
+        others =
+            configuration.speaksBesideOthers ? .ignored : transport?.belongsToDatabase == true ? .impossible : .heeded
+        let listening = others == .heeded ? transport?.listensFirst ?? .zero : .zero
         let labels = [("stream", stream.rawValue), ("instance", label)]
         positionCounter = Counter(label: "tidemark_announced_positions", dimensions: labels)
         rowCounter = Counter(label: "tidemark_announced_rows", dimensions: labels)
-        state = Mutex(State(schedule: AnnouncementSchedule(announced: 0)))
+        state = Mutex(
+            State(
+                schedule: AnnouncementSchedule(announced: 0),
+                silence: ChannelSilence(
+                    listening: listening, quietTime: configuration.quietTimeBesideOthers, now: time.now)))
     }
 
     var counts: Counts { state.withLock { $0.counts } }
@@ -63,7 +86,6 @@ final class Announcer: GeneratorObserver {
     /// everyone reads with the members.
     func start(as speaker: Speaker, at position: StreamID, over connection: any ReplicationConnection) {
         state.withLock { state in
-            guard !state.isSilent else { return }
             state.speaker = speaker
             state.connection = connection
             state.schedule = AnnouncementSchedule(announced: position)
@@ -75,17 +97,48 @@ final class Announcer: GeneratorObserver {
         state.withLock { $0.stop() }
     }
 
-    /// Says nothing any more, whatever starts it again. True the first time.
-    func fallSilent() -> Bool {
-        state.withLock { state in
-            if state.isSilent { return false }
-            state.isSilent = true
-            state.stop()
-            return true
+    /// What was heard until now was on another connection, and what others hear is new.
+    func connected() {
+        let now = time.now
+        state.withLock { $0.silence.connected(now: now) }
+        announceNow()
+    }
+
+    /// Somebody announces a stream without an epoch, this one or another: that is no log, and not to be disturbed.
+    func heardOtherSoftware(_ stream: StreamName, _ writer: Writer) {
+        let metadata: Logger.Metadata = ["announced": "\(stream)", "said_by": "\(writer)"]
+        switch others {
+        case .ignored:
+            break
+        case .impossible:
+            let isFirst = state.withLock { state in
+                defer { state.hasToldStrangeLines = true }
+                return !state.hasToldStrangeLines
+            }
+            guard isFirst else { return }
+            logger.warning(
+                "streams are announced without an epoch on the database's own channel: that counts for nothing",
+                metadata: metadata)
+        case .heeded:
+            let now = time.now
+            let fallsSilent = state.withLock { state in
+                guard state.silence.heardOtherSoftware(now: now) else { return false }
+                if state.connection != nil, case .wait(let until) = state.silence.look(now: now) {
+                    schedule(&state, at: until)
+                }
+                return true
+            }
+            guard fallsSilent else { return }
+            logger.warning(
+                """
+                other software announces streams on this channel: this log does not speak there, and what it writes is \
+                read through the database, which is slower; give it a channel of its own
+                """,
+                metadata: metadata)
         }
     }
 
-    /// Somebody asked for everyone's position, or a connection is new.
+    /// Somebody asked for everyone's position.
     func announceNow() {
         if case .asNeeded = announcements { speak(isAsked: true) }
     }
@@ -122,7 +175,7 @@ final class Announcer: GeneratorObserver {
         guard case .asNeeded = announcements else { return }
         let (connection, commands): ((any ReplicationConnection)?, [ReplicationCommand]) = state.withLock { state in
             guard let speaker = state.speaker, let connection = state.connection else { return (nil, []) }
-            if count > announcedRows {
+            if count > announcedRows || !state.silence.speaks {
                 state.schedule.wroteUntoldRows(through: highest)
                 return (nil, [])
             }
@@ -156,7 +209,8 @@ final class Announcer: GeneratorObserver {
 
     /// - Parameter mayRead: whether the sequence may be read first, when others need more than what may be promised now.
     private func speak(isAsked: Bool, mayRead: Bool = true) {
-        guard let announced = state.withLock({ $0.connection == nil ? nil : $0.schedule.announced }) else { return }
+        guard let (announced, begins) = mayBegin() else { return }
+        let isAsked = isAsked || begins
         let look = generator.look(announced: announced)
         guard let promise = look.promise, let timing = timing(writers: look.writers) else { return }
         let position = promise.position
@@ -167,7 +221,9 @@ final class Announcer: GeneratorObserver {
                 promise.afterReading, need: isPeriodic ? .holdsBack : look.needAfterReading, timing: timing, now: now)
         }
         let (connection, command): ((any ReplicationConnection)?, ReplicationPosition?) = state.withLock { state in
-            guard let speaker = state.speaker, let connection = state.connection else { return (nil, nil) }
+            guard let speaker = state.speaker, let connection = state.connection, state.silence.speaks else {
+                return (nil, nil)
+            }
             if state.isReading, !isAsked, let readAt = state.readAt, now < readAt + Self.patience {
                 // Its end comes back here, and after that time what may be promised now has to do.
                 schedule(&state, at: readAt + Self.patience)
@@ -190,6 +246,35 @@ final class Announcer: GeneratorObserver {
         if let command {
             connection?.send([.position(command)])
             positionCounter.increment()
+        }
+    }
+
+    /// What was announced last, and whether nothing was to be said until now. Nil where nothing is to be said: there is no
+    /// connection, or other software may be on the channel.
+    private func mayBegin() -> (announced: StreamID, begins: Bool)? {
+        let found: (ChannelSilence.Verdict, StreamID, any ReplicationConnection)? = state.withLock { state in
+            guard let connection = state.connection else { return nil }
+            let verdict = state.silence.speaks ? .speak : state.silence.look(now: time.now)
+            switch verdict {
+            case .ask(let deadline), .wait(let deadline): schedule(&state, at: deadline)
+            case .speak, .begin: break
+            }
+            return (verdict, state.schedule.announced, connection)
+        }
+        guard let (verdict, announced, connection) = found else { return nil }
+        switch verdict {
+        case .speak:
+            return (announced, false)
+        case .begin(let wasSilent):
+            if wasSilent {
+                logger.notice("no other software is heard on this channel any more: this log speaks there again")
+            }
+            return (announced, true)
+        case .ask:
+            connection.send([.replicate])
+            return nil
+        case .wait:
+            return nil
         }
     }
 

@@ -6,6 +6,9 @@ public protocol ReplicationTransport: Sendable {
     /// For how long a writer listens before it speaks, because other software may be there that comes to harm by what it
     /// does not expect.
     var listensFirst: Duration { get }
+    /// Whether it is beside one database and belongs to that alone, so that no other software is there: nothing that is
+    /// heard silences a writer.
+    var belongsToDatabase: Bool { get }
     /// Takes part, under the given name, until the connection is closed.
     ///
     /// `receive` is called from the transport's own thread, one call at a time and in order of arrival, with what
@@ -21,6 +24,8 @@ public protocol ReplicationTransport: Sendable {
 extension ReplicationTransport {
     /// Not at all: nobody else is there.
     public var listensFirst: Duration { .zero }
+    /// It does not: anyone may have been told to meet there.
+    public var belongsToDatabase: Bool { false }
 }
 
 /// An error of a transport that lasts until somebody sets it up otherwise: whoever opens a log gets it, and nothing is tried
