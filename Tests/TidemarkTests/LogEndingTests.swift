@@ -125,6 +125,41 @@ import TidemarkTesting
         #expect(members == [])
     }
 
+    /// Opens a log, has it do what logs do, and ends it.
+    private func partsOfALogThatHasEnded(_ instance: InstanceName?, runs: Bool) async throws -> [Weak] {
+        let log = try await EventLog.open(
+            store, instance: instance, transport: LocalTransport(), time: TimeSource(clock),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let running = runs ? Task { try await log.run() } : nil
+        if instance != nil {
+            try await log.persist(event("a"))
+            try await log.withNextID { id in _ = try await log.persist(event("b"), as: id) }
+            try await store.retire("events", instance: "p1")
+            try await log.persist(event("c"))
+        }
+        try await log.reconcile()
+        running?.cancel()
+        try await running?.value
+        #expect(await log.shutDown() == .left)
+        let parts: [AnyObject] = [
+            log, log.generator, log.announcer, log.membership, log.persister, log.reader, log.reconciler,
+        ]
+        return parts.map { Weak(object: $0) }
+    }
+
+    private struct Weak {
+        weak var object: AnyObject?
+    }
+
+    @Test(arguments: ["p1", nil] as [InstanceName?], [true, false])
+    func `a log that has ended leaves nothing of itself in memory`(instance: InstanceName?, runs: Bool) async throws {
+        let parts = try await partsOfALogThatHasEnded(instance, runs: runs)
+        // Lets those go who sleep for a moment; those who are awake end by themselves.
+        clock.advance(by: .seconds(100))
+        for _ in 0..<100_000 where parts.contains(where: { $0.object != nil }) { await Task.yield() }
+        #expect(parts.compactMap { $0.object.map { "\(type(of: $0))" } } == [])
+    }
+
     /// Whether the join is still to come, or has not been followed by a leave.
     private var leavesMissing: Bool {
         (store.database.streams["events"]?.writers["p1"]?.epoch ?? 0) < 4

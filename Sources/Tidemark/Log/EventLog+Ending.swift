@@ -35,6 +35,7 @@ extension EventLog {
         await persister.drain(then: .stopped(stream: stream, instance: instance), until: began + limit * 3 / 4)
         let rejoining = membership.stop()
         announcer.stop()
+        generator.endObserving()
         connecting.withLock { $0 }?.cancel()
         generator.wakeWaiters()
         generator.stopWatching()

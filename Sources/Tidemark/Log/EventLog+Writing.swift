@@ -133,7 +133,12 @@ extension MultiWriterIDGenerator {
         }
     }
 
+    /// The two hold each other, until ``endObserving()``: a weak reference would make every other one slower.
     func observe(_ observer: any GeneratorObserver) {
         state.withLock { $0.observer = observer }
+    }
+
+    func endObserving() {
+        state.withLock { $0.observer = nil }
     }
 }

@@ -17,6 +17,7 @@ final class LogMembership: WriterMembership {
         var rejoining: Task<Writer, any Error>?
         /// Of the join that is under way, or whose answer was lost: it may have been made all the same.
         var nonce: Int64?
+        /// It holds this, as where its IDs come from, so that it is let go when the log stops.
         var generator: MultiWriterIDGenerator?
         var hasJoined: HasJoined?
         /// Told when the log fails.
@@ -143,6 +144,7 @@ final class LogMembership: WriterMembership {
     func stop() -> Task<Writer, any Error>? {
         state.withLock { state in
             state.isStopped = true
+            state.generator = nil
             return state.rejoining
         }
     }
