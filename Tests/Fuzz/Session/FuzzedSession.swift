@@ -184,7 +184,8 @@ public struct FuzzedSession {
         for log in logs { try await persist(log) }
         try await beat()
         let expected = store.database.streams[Self.stream]?.events.map(\.streamID) ?? []
-        for _ in 0..<1000 where arrivals.error == nil && arrivals.ids.count < expected.count {
+        for _ in 0..<1000 {
+            if arrivals.error != nil || arrivals.ids.count >= expected.count { break }
             for log in logs + [reader] { try await log.reconcile() }
             clock.advance(by: .milliseconds(250))
             try await beat()
