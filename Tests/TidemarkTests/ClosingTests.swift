@@ -28,12 +28,12 @@ import TidemarkTesting
     func look(_ log: EventLog) async throws -> SilenceWatch.Decision? {
         let began = log.time.awake
         try await log.reconcile()
-        return log.closer?.decide(since: began)
+        return log.decide(since: began)
     }
 
     /// One look, and what follows from it.
     func watch(_ log: EventLog) async throws {
-        if let decision = try await look(log) { await log.closer?.carryOut(decision) }
+        if let decision = try await look(log) { await log.carryOut(decision) }
     }
 
     /// What the observer and the healthy writers do in so many quarters of a second.
@@ -153,7 +153,7 @@ import TidemarkTesting
         let decision = try #require(try await look(alive))
         #expect(decision.close.map(\.writer) == [Writer("p1", epoch: 1)])
         try await slow.beat(as: try #require(slow.writer))
-        await alive.closer?.carryOut(decision)
+        await alive.carryOut(decision)
         #expect(!isClosed("p1"))
         gate.open()
         #expect(try await scope.value == 1)
@@ -171,10 +171,10 @@ import TidemarkTesting
         store.endProcess(of: "p1", in: "events")
         let decisions = [try #require(try await look(second)), try #require(try await look(third))]
         let observed = try #require(decisions[1].close.first)
-        await second.closer?.carryOut(decisions[0])
+        await second.carryOut(decisions[0])
         try await second.persist(event("b"))
         #expect(try await store.close("events", observed: observed) == nil)
-        await third.closer?.carryOut(decisions[1])
+        await third.carryOut(decisions[1])
         #expect(store.database.streams["events"]?.writers["p1"]?.position == 2)
         try await third.beat(as: try #require(third.writer))
         try await second.reconcile()
@@ -193,7 +193,7 @@ import TidemarkTesting
         store.endProcess(of: "p1", in: "events")
         let decision = try #require(try await look(alive))
         let heir = try await open("p1")
-        await alive.closer?.carryOut(decision)
+        await alive.carryOut(decision)
         #expect(!isClosed("p1"))
         gate.open()
         await #expect(
@@ -202,5 +202,20 @@ import TidemarkTesting
         ) { try await scope.value }
         #expect(try await heir.persist(event("b")) == 3)
         for log in [zombie, alive, heir] { await log.shutDown() }
+    }
+}
+
+extension EventLog {
+    /// Whom it would close, by what it has reconciled since `began`; nil where that is nobody, or it is closing somebody.
+    func decide(since began: Duration) -> StreamMachine.Decision? {
+        generator.state.withLock { state in
+            state.machine.look(since: began, awake: time.awake)
+            return state.machine.takeDecision()
+        }
+    }
+
+    func carryOut(_ decision: StreamMachine.Decision) async {
+        guard let log = generator.log else { return }
+        await generator.carryOut(decision, log)
     }
 }

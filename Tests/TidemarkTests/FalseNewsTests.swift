@@ -44,14 +44,14 @@ import TidemarkTesting
     /// In the name of a writer, as if it had said so itself.
     func lie(as log: EventLog, at id: StreamID = lie) throws {
         let joined = try #require(log.writer)
-        let nonce = log.generator.state.withLock { $0.tracker.nonces[joined] }
+        let nonce = log.generator.state.withLock { $0.machine.nonce(of: joined) }
         transport.inject(
             .position(ReplicationPosition(stream: "events", writer: joined, nonce: nonce, previous: 1, new: id)))
     }
 
     func lieWithARow(as log: EventLog) throws {
         let joined = try #require(log.writer)
-        let nonce = log.generator.state.withLock { $0.tracker.nonces[joined] }
+        let nonce = log.generator.state.withLock { $0.machine.nonce(of: joined) }
         transport.inject(
             .rdata(
                 ReplicationRow(
@@ -108,7 +108,7 @@ import TidemarkTesting
             try await log.beat(as: writer)
             try await log.persist(event("after \(log.instance)"))
             try await log.withNextID { id in _ = try await log.persist(event("scope \(log.instance)"), as: id) }
-            #expect(log.membership.failureSoFar == nil)
+            #expect(log.generator.failureSoFar == nil)
         }
         let rows = store.database.streams["events"]?.writers ?? [:]
         #expect(rows.values.allSatisfy { $0.position <= 4 })
@@ -123,7 +123,7 @@ import TidemarkTesting
         try await idle.reconcile()
         try await busy.persist(event("a"))
         try lie(as: busy)
-        idle.announcer.announceNow()
+        idle.generator.changeNow { $0.isAsked(now: $1) }
         await pass {
             !lines.lines("what was heard is above the sequence, and cannot be true: it counts for nothing").isEmpty
         }

@@ -50,7 +50,7 @@ import TidemarkTesting
             throw Gone()
         }
         transport.reconnect()
-        await pass { log.asksSoon.withLock { $0.hasFailed } }
+        await pass { log.generator.state.withLock { $0.machine.hasFailedToReconcile } }
         #expect(transport.caughtUpCount == 1)
         store.setHook(nil)
         try await log.reconcile()
@@ -70,7 +70,7 @@ import TidemarkTesting
         #expect(reader.generator.minimumPersistedPosition == 0)
         transport.setFilter(nil)
         let writer = try #require(one.writer)
-        let nonce = one.generator.state.withLock { $0.tracker.nonces[writer] }
+        let nonce = one.generator.state.withLock { $0.machine.nonce(of: writer) }
         transport.inject(
             .position(ReplicationPosition(stream: "events", writer: writer, nonce: nonce, previous: 1, new: 1)))
         await pass { reader.generator.minimumPersistedPosition == 1 }
@@ -81,7 +81,9 @@ import TidemarkTesting
         let reader = try await open(nil)
         await pass { transport.caughtUpCount == 1 }
         let writer = try await open("p1")
-        await pass { reader.generator.positions["p1"] != nil && !reader.feed.withLock { $0.hasQuestions } }
+        await pass {
+            reader.generator.positions["p1"] != nil && !reader.generator.state.withLock { $0.machine.hasQuestions }
+        }
         try await writer.persist(event("a"))
         #expect(reader.generator.minimumPersistedPosition == 1)
         for log in [reader, writer] { await log.shutDown() }

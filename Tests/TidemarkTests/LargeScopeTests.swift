@@ -14,7 +14,7 @@ import TidemarkTesting
         let log = try await scene.open()
         let count = 60_000
         try await log.withNextIDs(count) { #expect($0.count == count) }
-        #expect(log.generator.change { $0.inFlightCount } == 0)
+        #expect(log.generator.inFlightCount == 0)
         #expect(log.generator.minimumPersistedPosition == StreamID(Int64(count)))
         await log.shutDown()
     }

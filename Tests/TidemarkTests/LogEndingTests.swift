@@ -142,7 +142,7 @@ import TidemarkTesting
         try await running?.value
         #expect(await log.shutDown() == .left)
         let parts: [AnyObject] = [
-            log, log.generator, log.announcer, log.membership, log.persister, log.reader, log.reconciler,
+            log, log.generator, log.persister, log.reader,
         ]
         return parts.map { Weak(object: $0) }
     }

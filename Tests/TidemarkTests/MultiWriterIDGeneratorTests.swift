@@ -92,8 +92,7 @@ import TidemarkTesting
         }
         #expect(generator.position(of: "p1") == 7)
         let before = generator.watermark
-        // The scope's time limit sleeps too.
-        await clock.waitForSleepers(2)
+        await clock.waitForSleepers(1)
         clock.advance(by: .milliseconds(100))
         await generator.waitForChange(from: before)
         #expect(sequence.abandoned == [8])

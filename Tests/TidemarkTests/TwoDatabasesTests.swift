@@ -47,8 +47,11 @@ import TidemarkTesting
         try await reader.reconcile()
         // The other database is far ahead, and says so.
         for number in 1...20 { try await other.persist(event("other \(number)")) }
-        other.announcer.announceNow()
-        await pass { reader.feed.withLock { $0.counts.foreign } > 20 && one.feed.withLock { $0.counts.foreign } > 20 }
+        other.generator.changeNow { $0.isAsked(now: $1) }
+        await pass {
+            reader.generator.state.withLock { $0.machine.heard.foreign } > 20
+                && one.generator.state.withLock { $0.machine.heard.foreign } > 20
+        }
         #expect(reader.generator.minimumPersistedPosition == 0)
         var batches = reader.events().makeAsyncIterator()
         try await whileTimePasses {
@@ -130,7 +133,7 @@ import TidemarkTesting
         transport.inject(
             .rdata(ReplicationRow(stream: "events", writer: name, token: .id(1), row: .emptyArray)))
         #expect(reader.generator.minimumPersistedPosition == 0)
-        #expect(reader.feed.withLock { $0.counts.foreign } == 2)
+        #expect(reader.generator.state.withLock { $0.machine.heard.foreign } == 2)
         for log in [writer, reader] { await log.shutDown() }
     }
 }

@@ -1,3 +1,4 @@
+import Synchronization
 import Logging
 import TestSupport
 import Testing
@@ -29,10 +30,10 @@ import TidemarkTesting
         await dead.shutDown()
     }
 
-    /// Moves the clock on when everybody has done what was due: the scope's limit, the heartbeat and the reconciling.
+    /// Moves the clock on when everybody has done what was due: the timers of both logs sleep, and nothing is under way.
     func step(_ log: EventLog) async {
-        await scene.clock.waitForSleepers(3)
-        while log.closer?.isBusy == true { await Task.yield() }
+        await scene.clock.waitForSleepers(2)
+        while log.generator.state.withLock({ $0.machine.isBusy }) { await Task.yield() }
         scene.clock.advance(by: .milliseconds(125))
     }
 

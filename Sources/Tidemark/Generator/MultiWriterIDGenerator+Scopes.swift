@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 
 extension MultiWriterIDGenerator {
@@ -70,11 +71,22 @@ extension MultiWriterIDGenerator {
         return result
     }
 
-    nonisolated(nonsending) func give(up ids: [StreamID], of reservation: Reservation) async {
-        if let abandonment = abandon(ids, scope: reservation.scope) {
-            _ = await abandonment.outcome(until: time.now + abandonLimit, on: time)
+    /// A scope of one ID from a sequence that never waits: the same steps, without a task and without an array.
+    private nonisolated(nonsending) func withImmediateID<R>(
+        from sequence: any ImmediateStreamIDSequence, timeLimit: Duration,
+        _ body: nonisolated(nonsending) (StreamID) async throws -> R
+    ) async throws -> R {
+        let (id, scope) = try reserveImmediately(from: sequence, limit: timeLimit)
+        let result: R
+        do {
+            result = try await body(outward(id))
+        } catch {
+            await give(up: [id], of: Reservation(scope: scope, ids: [id], limit: timeLimit))
+            throw error
         }
-        _ = takeAbandonment(of: reservation)
+        if change({ $0.finish(id, now: $1) }) { return result }
+        try await endUnheld([id], of: Reservation(scope: scope, ids: [id], limit: timeLimit))
+        return result
     }
 
     private nonisolated(nonsending) func complete(
@@ -83,45 +95,261 @@ extension MultiWriterIDGenerator {
         // A set: a scope may have many of both.
         let given = Set(unacknowledged)
         let committed = given.isEmpty ? reservation.ids : reservation.ids.filter { !given.contains($0) }
-        if let abandonment = finish(committed, of: reservation) {
-            return try await outcomeOfExpired(abandonment, reservation, needed: committed)
+        if !committed.isEmpty, !change({ $0.finish(committed, now: $1) }) {
+            if try await endUnheld(committed, of: reservation) { return }
         }
         if !unacknowledged.isEmpty { await give(up: unacknowledged, of: reservation) }
     }
 
-    /// Finishes the IDs, unless the scope has run over its limit: then the database decides.
-    private func finish(_ ids: [StreamID], of reservation: Reservation) -> Abandonment? {
-        if ids.isEmpty { return nil }
-        let wereHeld = finishing { tracker in
-            // Some given up, some not, cannot be: expiring takes the same lock for all of them.
-            if let first = ids.first, tracker.phase(of: first) == .givenUp { return false }
-            return ids.reduce(true) { tracker.finish($1) && $0 }
-        } tell: { wereHeld, observer in
-            if wereHeld { observer.finished(committed: ids, abandoned: []) }
+    /// The scope says that it committed IDs which were not held: they were closed, which their commit has survived, or the
+    /// scope had run over its limit, and then the database knows.
+    ///
+    /// - Returns: whether the scope had run over its limit.
+    @discardableResult
+    private nonisolated(nonsending) func endUnheld(
+        _ ids: [StreamID], of reservation: Reservation
+    ) async throws -> Bool {
+        guard let abandonment = takeAbandonment(of: reservation) else {
+            change { $0.committedThoughClosed(ids, now: $1) }
+            return false
         }
-        // One that was not held was closed, which its commit has survived, or the scope had expired.
-        if wereHeld { return nil }
-        let abandonment = takeAbandonment(of: reservation)
-        if abandonment == nil { tellFinished(committed: ids) }
-        return abandonment
+        let outcome = await abandonment.outcome(until: time.now + abandonLimit, on: time)
+        if case .settled(let committed) = outcome, committed.isSuperset(of: ids) { return true }
+        throw TidemarkError.reservationExpired(
+            stream: stream, instance: instance, ids: reservation.ids.map(outward), limit: reservation.limit)
     }
 
-    func takeAbandonment(of reservation: Reservation) -> Abandonment? {
+    // MARK: Fetching
+
+    /// IDs that a scope holds, counted upwards.
+    struct Reservation: Sendable {
+        let scope: Int
+        let ids: [StreamID]
+        let limit: Duration
+    }
+
+    /// Asks the sequence, for at most as long as the scope may take.
+    ///
+    /// - Throws: ``TidemarkError``, `CancellationError`, or what the sequence throws.
+    private nonisolated(nonsending) func reserve(_ count: Int, limit: Duration) async throws -> Reservation {
+        try Task.checkCancellation()
+        let since = time.now
+        let deadline = since + limit
+        let fetch = try begunFetch()
+        let ids: [StreamID]
+        do {
+            if let immediateSequence {
+                ids = try immediateSequence.nextImmediately(count)
+            } else {
+                ids = try await answer(count, until: deadline, limit: limit)
+            }
+        } catch {
+            change { $0.abortFetch(fetch, now: $1) }
+            throw error
+        }
+        do {
+            let scope = try change { machine, _ throws(AllocationFailure) in
+                try machine.endFetch(fetch, with: ids, asked: count, since: since, deadline: deadline)
+            }
+            return Reservation(scope: scope, ids: ids, limit: limit)
+        } catch {
+            throw described(error)
+        }
+    }
+
+    private func reserveImmediately(
+        from sequence: any ImmediateStreamIDSequence, limit: Duration
+    ) throws -> (id: StreamID, scope: Int) {
+        try Task.checkCancellation()
+        let since = time.now
+        let fetch = try begunFetch()
+        let id: StreamID
+        do {
+            id = try sequence.nextImmediately()
+        } catch {
+            change { $0.abortFetch(fetch, now: $1) }
+            throw error
+        }
+        do {
+            let scope = try change { machine, _ throws(AllocationFailure) in
+                try machine.endFetch(fetch, with: id, since: since, deadline: since + limit)
+            }
+            return (id, scope)
+        } catch {
+            throw described(error)
+        }
+    }
+
+    private func begunFetch() throws -> Int {
+        do {
+            return try state.withLock { state throws(AllocationFailure) in try state.machine.beginFetch().number }
+        } catch {
+            throw described(error)
+        }
+    }
+
+    /// The sequence's answer, where it comes before the deadline. One that comes later, or after the caller was
+    /// cancelled, is abandoned.
+    private nonisolated(nonsending) func answer(
+        _ count: Int, until deadline: Duration, limit: Duration
+    ) async throws -> [StreamID] {
+        enum Answer: Sendable {
+            case ids([StreamID])
+            case failure(any Error)
+            case late
+            case cancelled
+        }
+        let waiter = Waiter<Answer>()
+        // Runs at once up to where the sequence has to wait. It holds the generator for as long as the sequence takes: a
+        // weak reference would make every other reference to the generator slower, for good.
+        let task = Task.immediate {
+            do {
+                let ids = try await nextIDs(count)
+                // The floor was given up with the fetch: nothing waits for these any more.
+                if !waiter.resolve(.ids(ids)) { changeNow { $0.answeredLate(with: ids, now: $1) } }
+            } catch {
+                waiter.resolve(.failure(error))
+            }
+        }
+        switch await waiter.value(until: deadline, on: time, late: .late, cancelled: .cancelled) {
+        case .ids(let ids): return ids
+        case .failure(let error): throw error
+        case .late:
+            task.cancel()
+            throw TidemarkError.sequenceTimedOut(stream: stream, instance: instance, limit: limit)
+        case .cancelled:
+            task.cancel()
+            throw CancellationError()
+        }
+    }
+
+    func described(_ failure: AllocationFailure) -> TidemarkError {
+        switch failure {
+        case .notAMember: notAMember
+        case .late: .invalidSequenceAnswer(stream: stream, instance: instance, problem: "the fetch was over")
+        case .wentBackwards(let id, let floor):
+            .sequenceWentBackwards(stream: stream, instance: instance, id: outward(id), known: outward(floor))
+        case .wrongCount(let asked, let got):
+            .invalidSequenceAnswer(
+                stream: stream, instance: instance, problem: "\(asked) were asked for, \(got) came")
+        case .notAscending(let id):
+            .invalidSequenceAnswer(stream: stream, instance: instance, problem: "\(id) is out of order")
+        case .handedOutTwice(let id):
+            .invalidSequenceAnswer(stream: stream, instance: instance, problem: "\(id) is in flight already")
+        }
+    }
+
+    private var notAMember: TidemarkError {
+        // Whether another process has the name, or nobody, only the database can tell: who joins again is told.
+        if let writer = state.withLock({ $0.machine.pinned }) { return .retired(stream: stream, writer: writer) }
+        return .notAMember(stream: stream, instance: instance)
+    }
+
+    /// Whether a scope holds the ID, and still has a say about it.
+    func holds(_ id: StreamID) -> Bool {
+        state.withLock { $0.machine.holds(direction.counted(id)) }
+    }
+
+    /// IDs of a scope whose commits were acknowledged, although the scope itself fails.
+    func finish(_ ids: [StreamID]) {
+        guard !ids.isEmpty else { return }
+        change { _ = $0.finish(ids.map(direction.counted), now: $1) }
+    }
+
+    // MARK: Abandoning
+
+    /// The IDs stay in flight until the database has said what became of them; this waits for that, for a while.
+    private nonisolated(nonsending) func give(up ids: [StreamID], of reservation: Reservation) async {
+        let isNew = changeNow { $0.giveUp(ids, scope: reservation.scope, now: $1) }
+        let abandonment = isNew ? abandonment(of: reservation.scope, ids) : takeAbandonment(of: reservation)
+        _ = await abandonment?.outcome(until: time.now + abandonLimit, on: time)
+        _ = takeAbandonment(of: reservation)
+    }
+
+    /// What is being found out about the IDs of a scope.
+    private func abandonment(of scope: Int, _ ids: [StreamID]) -> Abandonment {
+        state.withLock { state in
+            if let abandonment = state.abandonments[scope] { return abandonment }
+            let abandonment = Abandonment()
+            state.abandonments[scope] = abandonment
+            return abandonment
+        }
+    }
+
+    private func takeAbandonment(of reservation: Reservation) -> Abandonment? {
         state.withLock { state in
             state.abandonments.isEmpty ? nil : state.abandonments.removeValue(forKey: reservation.scope)
         }
     }
 
-    /// The body says that it committed, after its IDs were given up: the database knows.
-    nonisolated(nonsending) func outcomeOfExpired(
-        _ abandonment: Abandonment, _ reservation: Reservation, needed: [StreamID]
-    ) async throws {
-        if case .settled(let committed) = await abandonment.outcome(until: time.now + abandonLimit, on: time),
-            committed.isSuperset(of: needed)
-        {
-            return
+    /// Asks the database what became of IDs that were given up. A scope finds the answer when its body ends, and takes it
+    /// away.
+    func askWhatBecame() {
+        let due = state.withLock { state in
+            let due = state.machine.takeAbandonments(now: time.now)
+            for asked in due where !asked.isLate && state.abandonments[asked.scope] == nil {
+                state.abandonments[asked.scope] = Abandonment()
+            }
+            return due
         }
-        throw TidemarkError.reservationExpired(
-            stream: stream, instance: instance, ids: reservation.ids.map(outward), limit: reservation.limit)
+        for asked in due { Task { await abandon(asked.ids, of: asked.scope) } }
+    }
+
+    private func abandon(_ ids: [StreamID], of scope: Int) async {
+        do {
+            let committed = Set(try await abandonIDs(ids))
+            changeNow { $0.abandoned(scope, committed: committed, now: $1) }
+            state.withLock { $0.abandonments[scope] }?.report(.settled(committed: committed))
+        } catch {
+            logger.warning(
+                "IDs could not be abandoned and stay in flight; trying again",
+                metadata: ["ids": "\(ids.count) from \(outward(ids[0]))", "error": "\(error)"])
+            changeNow { $0.abandonFailed(scope, random: .random(in: 0..<1), now: $1) }
+            state.withLock { $0.abandonments[scope] }?.report(.unsettled)
+        }
+    }
+}
+
+/// What is being found out about IDs whose scope has no say about them any more.
+final class Abandonment: Sendable {
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        /// Which of the IDs hold an event; nil until the database has said so.
+        var outcome: Outcome?
+        var waiters: [Waiter<Outcome>] = []
+    }
+
+    enum Outcome: Sendable {
+        /// Tombstones hold the IDs but for these, which hold an event.
+        case settled(committed: Set<StreamID>)
+        /// The database has not said yet; it is asked again in the background.
+        case unsettled
+    }
+
+    /// What came of the first attempt, or of a later one; unsettled when that takes longer than the deadline.
+    func outcome(until deadline: Duration, on time: TimeSource) async -> Outcome {
+        let waiter = Waiter<Outcome>()
+        let outcome = state.withLock { state in
+            if state.outcome == nil { state.waiters.append(waiter) }
+            return state.outcome
+        }
+        if let outcome { return outcome }
+        // Not given up when the caller is cancelled: that the ID is settled matters to everyone else.
+        let timer = Task {
+            do { try await time.sleep(until: deadline) } catch { return }
+            waiter.resolve(.unsettled)
+        }
+        defer { timer.cancel() }
+        return await waiter.value()
+    }
+
+    func report(_ outcome: Outcome) {
+        let waiters = state.withLock { state in
+            state.outcome = outcome
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resolve(outcome) }
     }
 }

@@ -1,4 +1,4 @@
-import Logging
+public import Logging
 import Synchronization
 
 /// Hands out stream IDs to one of several writers, and keeps track of how far each of them, and all of them together,
@@ -8,7 +8,8 @@ import Synchronization
 /// are in flight and hears of the other writers' positions; from both follows the minimum persisted position, below
 /// which nothing will ever be committed any more.
 ///
-/// The logic is ``PositionTracker``; this class adds the lock, the clock and the tasks.
+/// ``StreamMachine`` decides everything; this class is the lock around it, the clock, and the tasks that carry out what it
+/// wants: through the sequence, a connection with the others, and, around an ``EventLog``, the store.
 public final class MultiWriterIDGenerator: Sendable {
     public enum Direction: Sendable {
         case forward
@@ -21,46 +22,70 @@ public final class MultiWriterIDGenerator: Sendable {
     public let instance: InstanceName
     public let direction: Direction
 
-    let sequence: any StreamIDSequence
+    /// Nil around a log, whose IDs come from its store.
+    let sequence: (any StreamIDSequence)?
     /// The sequence, where it never waits.
     let immediateSequence: (any ImmediateStreamIDSequence)?
     let time: TimeSource
     let logger: Logger
     let abandonLimit: Duration
+    /// What is asked and told of the database; nil where IDs are handed out, and nothing else.
+    let log: LogParts?
     let state: Mutex<State>
 
-    struct State: Sendable {
-        var tracker: PositionTracker
-        var lastScope = 0
-        private(set) var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
-        /// Looked at in every change, which the dictionary itself need not be.
-        private(set) var hasWaiters = false
-        var observer: (any GeneratorObserver)?
-        /// How often IDs of this instance were finished whose rows were not told yet. Until they are, no position may say
-        /// that there are none.
-        var untold = 0
-        var onFalseNews: (@Sendable (FalseNews) -> Void)?
+    /// What the generator of a log has besides.
+    struct LogParts: Sendable {
+        let store: any EventStore
+        let metrics: LogMetrics
+        /// Asks the database because of what was heard.
+        let catchingUp: BackgroundProcess
+    }
+
+    struct State: ~Copyable {
+        var machine: StreamMachine
+        private var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
         /// What is being found out about scopes that have no say any more.
         var abandonments: [Int: Abandonment] = [:]
-        var expiry: (wakeAt: Duration, task: Task<Void, Never>)?
+        var timer: (at: Duration, task: Task<Void, Never>)?
+        var connection: (any ReplicationConnection)?
+        /// Somebody empties the machine's messages: one at a time, so that none overtakes another.
+        var isSending = false
+        /// Why nothing is written any more. Set once, for good.
+        var failure: TidemarkError?
+        var failureWaiters: [Waiter<TidemarkError?>] = []
+        var rejoining: Task<Writer, any Error>?
+        var reconciling: Task<ReconcileEnd, any Error>?
+        var reconcilesBegun = 0
+        /// When the last one ended that did not fail.
+        var lastReconciled: Duration?
+        var warnings = RareLog(interval: .seconds(60))
 
-        mutating func add(_ waiter: Waiter<Void>) {
-            waiters[ObjectIdentifier(waiter)] = waiter
-            hasWaiters = true
-        }
+        init(machine: consuming StreamMachine) { self.machine = machine }
 
-        mutating func remove(_ waiter: Waiter<Void>) {
-            waiters.removeValue(forKey: ObjectIdentifier(waiter))
-            hasWaiters = !waiters.isEmpty
-        }
+        mutating func add(_ waiter: Waiter<Void>) { waiters[ObjectIdentifier(waiter)] = waiter }
+        mutating func remove(_ waiter: Waiter<Void>) { waiters.removeValue(forKey: ObjectIdentifier(waiter)) }
 
         mutating func takeWaiters() -> [Waiter<Void>] {
-            defer {
-                waiters.removeAll(keepingCapacity: true)
-                hasWaiters = false
-            }
+            if waiters.isEmpty { return [] }
+            defer { waiters.removeAll(keepingCapacity: true) }
             return Array(waiters.values)
         }
+    }
+
+    /// Which reconciling is over, and why it failed.
+    struct ReconcileEnd: Sendable {
+        let number: Int
+        let failure: (any Error)?
+    }
+
+    /// What one change of the machine leaves to do, when the lock is let go of.
+    struct Consequences {
+        var directives: StreamMachine.Directives = []
+        var woken: [Waiter<Void>] = []
+        var connection: (any ReplicationConnection)?
+        var messages: [StreamMessage] = []
+
+        var isNothing: Bool { directives.isEmpty }
     }
 
     /// - Parameters:
@@ -85,18 +110,22 @@ public final class MultiWriterIDGenerator: Sendable {
         stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, members: [Writer: StreamID],
         version: Int, direction: Direction, time: TimeSource, logger: Logger, abandonLimit: Duration = .seconds(10)
     ) {
+        var configuration = StreamMachine.Configuration()
+        // Nobody reads a database here.
+        configuration.reconcileInterval = nil
+        configuration.heartbeatInterval = nil
         self.init(
             stream: stream, instance: instance, sequence: sequence,
-            membership: Membership(members: members, version: version), sequenceRead: nil, direction: direction,
-            time: time, logger: logger, abandonLimit: abandonLimit)
+            machine: StreamMachine(
+                instance: instance,
+                membership: Membership(members: members.mapValues(direction.counted), version: version),
+                sequence: nil, configuration: configuration),
+            direction: direction, time: time, logger: logger, abandonLimit: abandonLimit, log: nil)
     }
 
-    /// - Parameter sequenceRead: the sequence as it was read last, by which what is heard is bounded; nil where nobody
-    ///   reads it, and who calls ``advance(_:to:)`` vouches for it.
     init(
-        stream: StreamName, instance: InstanceName, sequence: any StreamIDSequence, membership: Membership,
-        sequenceRead: StreamID?, direction: Direction, time: TimeSource, logger: Logger,
-        abandonLimit: Duration = .seconds(10)
+        stream: StreamName, instance: InstanceName, sequence: (any StreamIDSequence)?, machine: consuming StreamMachine,
+        direction: Direction, time: TimeSource, logger: Logger, abandonLimit: Duration = .seconds(10), log: LogParts?
     ) {
         self.stream = stream
         self.instance = instance
@@ -105,57 +134,46 @@ public final class MultiWriterIDGenerator: Sendable {
         self.direction = direction
         self.time = time
         self.abandonLimit = abandonLimit
+        self.log = log
         var logger = logger
         logger[metadataKey: "stream"] = "\(stream)"
         logger[metadataKey: "instance"] = "\(instance)"
         self.logger = logger
-        state = Mutex(
-            State(
-                tracker: PositionTracker(
-                    instance: instance, members: membership.members.mapValues(direction.counted),
-                    version: membership.version, nonces: membership.nonces, sequence: sequenceRead)))
+        state = Mutex(State(machine: machine))
     }
-}
 
-extension MultiWriterIDGenerator {
+    // MARK: What it knows
+
     /// What the database says: the members with their durable positions. An older version changes nothing.
     public func updateMembers(_ members: [Writer: StreamID], version: Int) {
-        logClosed(change { $0.updateMembers(members.mapValues(direction.counted), version: version) })
-    }
-
-    func logClosed(_ closed: [StreamID]) {
-        guard let lowest = closed.first else { return }
-        logger.notice(
-            "IDs in flight were closed", metadata: ["count": "\(closed.count)", "lowest": "\(outward(lowest))"])
+        change { $0.updateMembers(members.mapValues(direction.counted), version: version, now: $1) }
     }
 
     /// A position was heard. Dropped unless exactly this epoch is a member.
     public func advance(_ writer: Writer, to position: StreamID) {
-        change { $0.advance(writer, to: direction.counted(position)) }
+        change { $0.advance(writer, to: direction.counted(position), now: $1) }
     }
 
     /// Rows of these IDs, events or tombstones, were heard of or read.
     public func recordFinished(_ ids: [StreamID]) {
         guard !ids.isEmpty else { return }
-        change { tracker in
-            for id in ids.map(direction.counted) { tracker.hear(finished: id) }
-        }
+        change { $0.hear(finished: ids.map(direction.counted), now: $1) }
     }
 
     /// At least the minimum; so for instances that are not members.
     public func position(of instance: InstanceName) -> StreamID {
-        outward(state.withLock { $0.tracker.position(of: instance) })
+        outward(state.withLock { $0.machine.position(of: instance) })
     }
 
     /// One entry a member: this instance's own position, and the others' as heard.
     public var positions: [InstanceName: StreamID] {
-        let positions = state.withLock { $0.tracker.positions }
+        let positions = state.withLock { $0.machine.positions }
         return Dictionary(uniqueKeysWithValues: positions.map { ($0.key.instance, outward($0.value)) })
     }
 
     /// The minimum persisted position and the version of the members that it was computed with, read together.
     public var watermark: Watermark {
-        let watermark = state.withLock { $0.tracker.watermark }
+        let watermark = state.withLock { $0.machine.watermark }
         return Watermark(minimum: outward(watermark.minimum), membershipVersion: watermark.membershipVersion)
     }
 
@@ -166,70 +184,162 @@ extension MultiWriterIDGenerator {
     /// The minimum, and the position of each writer that is ahead of it. Tokens are ordered upwards, so that of a
     /// backward stream has the minimum alone.
     public var token: StreamToken {
-        let token = state.withLock { $0.tracker.token }
+        let token = state.withLock { $0.machine.token }
         return direction == .forward ? token : StreamToken(minimum: outward(token.minimum))
     }
-}
 
-extension MultiWriterIDGenerator {
-    /// Changes the tracker and tells those who wait for the watermark, and the observer, if it had an effect for them.
-    @discardableResult
-    func change<R: Sendable, E: Error>(_ body: (inout PositionTracker) throws(E) -> R) throws(E) -> R {
-        try changeObserved(body).result.get()
-    }
+    /// How many IDs are allocated and not finished.
+    var inFlightCount: Int { state.withLock { $0.machine.inFlightCount } }
 
-    /// The same, and who observes: the observer is nil where nobody does.
+    func outward(_ id: StreamID) -> StreamID { direction.counted(id) }
+
+    // MARK: Changing the machine
+
+    /// Changes the machine, and does what follows from it.
     ///
-    /// - Parameter finishing: IDs of this instance are finished by it, and the observer is told of their rows next: until
-    ///   ``told()``, which has to follow, it is not told that positions have changed.
-    func changeObserved<R: Sendable, E: Error>(
-        finishing: Bool = false, _ body: (inout PositionTracker) throws(E) -> R
-    ) -> (result: Result<R, E>, observer: (any GeneratorObserver)?) {
-        var hasMoved = false
-        var woken: [Waiter<Void>] = []
-        let (result, observer): (Result<R, E>, (any GeneratorObserver)?) = state.withLock { state in
-            let before = state.tracker.marks()
+    /// - Parameter body: its time is 0 while nobody is connected: looking at a clock takes time, too.
+    @discardableResult
+    func change<R: Sendable, E: Error>(_ body: (inout StreamMachine, Duration) throws(E) -> R) throws(E) -> R {
+        var consequences = Consequences()
+        let result: Result<R, E> = state.withLock { state in
             let result: Result<R, E>
             do throws(E) {
-                result = .success(try body(&state.tracker))
+                result = .success(try body(&state.machine, state.machine.followsChanges ? time.now : .zero))
             } catch {
                 result = .failure(error)
             }
-            let after = state.tracker.marks()
-            hasMoved = after != before
-            if state.hasWaiters, after.watermark != before.watermark { woken = state.takeWaiters() }
-            if finishing, state.observer != nil { state.untold += 1 }
-            return (result, state.observer)
+            consequences = self.consequences(&state)
+            return result
         }
-        if hasMoved {
-            for waiter in woken { waiter.resolve(()) }
-            if !finishing { observer?.positionsChanged() }
-        }
-        return (result, observer)
+        if !consequences.isNothing { carryOut(consequences) }
+        return try result.get()
     }
 
-    /// Finishes IDs of this instance, and has the observer told of their rows before any position that covers them.
-    func finishing<R: Sendable>(
-        _ body: (inout PositionTracker) -> R, tell: (R, any GeneratorObserver) -> Void
-    ) -> R {
-        let (result, observer) = changeObserved(finishing: true, body)
-        if let observer {
-            tell(result.get(), observer)
-            told()
-        }
-        return result.get()
+    /// The same, with the time.
+    @discardableResult
+    func changeNow<R: Sendable>(_ body: (inout StreamMachine, Duration) -> R) -> R {
+        change { machine, _ in body(&machine, time.now) }
     }
 
-    /// The rows of IDs that were finished are told: positions may say so now.
-    func told() {
-        let observer = state.withLock { state in
-            if state.observer != nil { state.untold -= 1 }
-            return state.observer
+    /// To be called at the end of each change, under the lock.
+    func consequences(_ state: inout State) -> Consequences {
+        var consequences = Consequences()
+        consequences.directives = state.machine.takeDirectives()
+        if let next = state.machine.nextDeadline, state.timer.map({ next < $0.at }) ?? true { wake(at: next, &state) }
+        if consequences.isNothing { return consequences }
+        if consequences.directives.contains(.wake) { consequences.woken = state.takeWaiters() }
+        consequences.connection = state.connection
+        if consequences.directives.contains(.send), !state.isSending {
+            consequences.messages = state.machine.takeMessages()
+            state.isSending = true
         }
-        observer?.positionsChanged()
+        return consequences
     }
 
-    func outward(_ id: StreamID) -> StreamID { direction.counted(id) }
+    /// Sends what the machine says, one thread at a time, in its order.
+    private func send(_ messages: [StreamMessage], over connection: (any ReplicationConnection)?) {
+        var (messages, connection) = (messages, connection)
+        while !messages.isEmpty {
+            connection?.send(messages.map(command))
+            log?.metrics.announced(messages)
+            (messages, connection) = state.withLock { state in
+                let messages = state.machine.takeMessages()
+                state.isSending = !messages.isEmpty
+                return (messages, state.connection)
+            }
+        }
+    }
+
+    private func carryOut(_ consequences: Consequences) {
+        for waiter in consequences.woken { waiter.resolve(()) }
+        send(consequences.messages, over: consequences.connection)
+        let directives = consequences.directives.subtracting([.wake, .send])
+        if directives.isEmpty { return }
+        if directives.contains(.report) { tellReports() }
+        if directives.contains(.caughtUp) { consequences.connection?.caughtUp() }
+        if directives.contains(.abandon) { askWhatBecame() }
+        carryOutThroughStore(directives)
+    }
+
+    // MARK: Time
+
+    /// For how long at most the task that waits for a deadline sleeps. It holds the generator meanwhile: a weak reference
+    /// would make every other reference to it slower, for good.
+    private static let longestSleep = Duration.seconds(30)
+
+    /// One task for all deadlines, which wakes up at the earliest of them, if it is still there.
+    private func wake(at deadline: Duration, _ state: inout State) {
+        let wakeAt = min(deadline, time.now + Self.longestSleep)
+        if let timer = state.timer, timer.at <= wakeAt { return }
+        state.timer?.task.cancel()
+        let task = Task { [time] in
+            do { try await time.sleep(until: wakeAt) } catch { return }
+            self.woken(at: wakeAt)
+        }
+        state.timer = (wakeAt, task)
+    }
+
+    private func woken(at wakeAt: Duration) {
+        changeNow { machine, now in
+            machine.timePassed(now: now)
+        } unless: { state in
+            // Another task, which wakes up earlier, took over in the meantime.
+            guard state.timer?.at == wakeAt else { return true }
+            state.timer = nil
+            return false
+        }
+    }
+
+    private func changeNow(_ body: (inout StreamMachine, Duration) -> Void, unless: (inout State) -> Bool) {
+        var consequences = Consequences()
+        state.withLock { state in
+            if unless(&state) { return }
+            body(&state.machine, time.now)
+            consequences = self.consequences(&state)
+        }
+        if !consequences.isNothing { carryOut(consequences) }
+    }
+
+    /// Lets the generator go at once where no scope runs any more, instead of when its timer wakes up.
+    func stopTimer() {
+        state.withLock { state in
+            guard state.machine.inFlightCount == 0 else { return }
+            state.timer?.task.cancel()
+            state.timer = nil
+        }
+    }
+
+    /// Whoever used it is gone, and has not ended it perhaps.
+    func release() {
+        let connection = state.withLock { state in
+            state.timer?.task.cancel()
+            state.timer = nil
+            return state.connection.take()
+        }
+        if let connection { Task { await connection.close() } }
+    }
+
+    /// Returns when the watermark is not `old` any more, at the deadline, or when the task is cancelled.
+    func waitForChange(from old: Watermark, until deadline: Duration?) async {
+        let waiter = Waiter<Void>()
+        let isWaiting = state.withLock { state in
+            let watermark = state.machine.watermark
+            guard watermark.membershipVersion == old.membershipVersion, outward(watermark.minimum) == old.minimum else {
+                return false
+            }
+            state.add(waiter)
+            return true
+        }
+        guard isWaiting else { return }
+        await waiter.value(until: deadline, on: time, late: (), cancelled: ())
+        state.withLock { $0.remove(waiter) }
+    }
+
+    /// Wakes everybody who waits for the watermark, so that they look at something else too.
+    func wakeWaiters() {
+        let waiters = state.withLock { $0.takeWaiters() }
+        for waiter in waiters { waiter.resolve(()) }
+    }
 }
 
 extension MultiWriterIDGenerator.Direction {

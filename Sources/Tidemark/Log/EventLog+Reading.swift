@@ -30,11 +30,11 @@ extension EventLog {
         let deadline = time.now + timeout
         while generator.note().confirmed < position {
             try Task.checkCancellation()
-            try membership.checkRunning()
-            if let failure = membership.failureSoFar { throw failure }
+            try generator.checkRunning()
+            if let failure = generator.failureSoFar { throw failure }
             let watermark = generator.watermark
             if watermark.minimum >= position {
-                try await reconciler.reconcile()
+                try await generator.reconcile()
                 continue
             }
             let now = time.now
@@ -42,7 +42,7 @@ extension EventLog {
             let interval = configuration.reconcileInterval ?? timeout
             await generator.waitForChange(from: watermark, until: min(deadline, now + interval))
             if generator.watermark == watermark, configuration.reconcileInterval != nil {
-                try await reconciler.reconcile(ifOlderThan: interval / 2)
+                try await generator.reconcile(ifOlderThan: interval / 2)
             }
         }
         return .reached
@@ -52,25 +52,13 @@ extension EventLog {
     ///
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, or what the store throws.
     public func explain() async throws -> Explanation {
-        guard let status = try await store.status(of: stream) else {
-            throw TidemarkError.unknownStream(stream: stream, store: "\(store)")
-        }
-        let now = time.now
-        let (minimum, lowest) = generator.change { ($0.minimum, $0.lowestInFlight) }
-        var heldBackBy = minimum < status.newestEvent ? status.heldBack() : nil
-        // Of itself an instance knows more than its last heartbeat said.
-        if minimum < status.newestEvent, let lowest, lowest.id.rawValue == minimum.rawValue + 1 {
-            heldBackBy = HeldBack(instance: instance, reason: .inFlight(lowest.id), since: now - lowest.since)
-        }
-        return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
+        try await generator.explain()
     }
-}
 
-extension EventLog {
     /// Makes this instance agree with the database now, instead of when it hears of something or within a second.
     ///
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, or what the store throws.
     public func reconcile() async throws {
-        try await askDatabase()
+        try await generator.reconcile()
     }
 }

@@ -8,124 +8,96 @@ extension EventLog {
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process took the name, or
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     public func run() async throws {
-        let heartbeats = Task { await self.beatHearts() }
-        let reconciling = Task { await self.reconcileInBackground() }
-        let failure = await cancelWhenGracefulShutdown { await self.membership.failure() }
-        heartbeats.cancel()
-        reconciling.cancel()
+        generator.changeNow { $0.run(now: $1) }
+        let failure = await cancelWhenGracefulShutdown { await self.generator.failure() }
         // In a task of its own, also when this one is cancelled: leaving is what makes readers not wait for this writer.
-        let deadline = time.now + configuration.shutDownTimeLimit
         await shutDown()
-        // What they still wait for is the database; nobody waits for them beyond the limit.
-        _ = await limited(until: deadline, on: time) {
-            await heartbeats.value
-            await reconciling.value
-        }
         if let failure { throw failure }
     }
 
-    // MARK: Heartbeats
-
-    private func beatHearts() async {
-        guard let interval = configuration.heartbeatInterval else { return }
-        while !Task.isCancelled {
-            // On a grid that all logs of a process share, so that the store can write their heartbeats together.
-            let beats = time.now / interval
-            do {
-                try await time.sleep(until: interval * (beats.rounded(.down) + 1))
-            } catch {
-                return
-            }
-            guard let writer = try? membership.currentWriter() else { return }
-            do {
-                try await beat(as: writer)
-            } catch let error as TidemarkError where error.isFinal {
-                return membership.fail(error)
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning("a heartbeat could not be written", metadata: ["error": "\(error)"])
-            }
-        }
-    }
-
     /// Writes the heartbeat of this instance, with the position that it promised before.
-    func beat(as writer: Writer) async throws {
-        let now = time.now
-        let beat = generator.change { tracker in
-            let lowest = tracker.lowestInFlight
-            return Heartbeat(
-                stream: stream, writer: writer, position: tracker.position ?? 0, inFlight: tracker.inFlightCount,
-                lowestInFlight: lowest?.id,
-                inFlightMilliseconds: lowest.map { Int64((now - $0.since) / .milliseconds(1)) } ?? 0)
-        }
-        let answers =
-            if let closer {
-                try await closer.recordWrite { try await store.heartbeat([beat]) }
-            } else {
-                try await store.heartbeat([beat])
-            }
-        guard let answer = answers.first else { return }
-        switch answer {
-        case .alive(let newestCommitted, let durablePosition):
-            generator.change { tracker in
-                tracker.recordKnown(newestCommitted)
-                tracker.close(writer, through: durablePosition)
-            }
-        case .retired, .taken:
-            _ = try await membership.rejoin(after: writer)
-        }
+    func beat(as writer: Writer) async throws { try await generator.beat(as: writer) }
+
+    /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
+    /// programs that do not run the log as a service.
+    ///
+    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most, three quarters of which are for what was handed in, and
+    /// an eighth at its end is for closing connections.
+    /// What is not under way by then fails with ``TidemarkError/stopped(stream:instance:)``; the caller of a transaction
+    /// that has begun is told what became of it, but is not waited for. A writer that could not leave in time is passed
+    /// by readers once its process has ended or its store is closed, and otherwise when it has been silent for as long
+    /// as they allow.
+    ///
+    /// Whoever calls it once more is told what became of the first time.
+    @discardableResult
+    public func shutDown() async -> ShutDownOutcome {
+        await shutDown(within: configuration.shutDownTimeLimit)
     }
 
-    // MARK: Reconciling
-
-    private func reconcileInBackground() async {
-        guard let configured = configuration.reconcileInterval else { return }
-        let interval = min(configured, closer?.longestInterval ?? configured)
-        var stall = StallWatch(limit: configuration.stallInterval)
-        var warnings = RareLog(interval: .seconds(60))
-        var standstills = RareLog(interval: .seconds(60))
-        var last: Duration?
-        while !Task.isCancelled {
-            let now = time.now
-            let (minimum, known) = generator.change { ($0.minimum, $0.highestKnown) }
-            let isStalled = stall.isStalled(minimum: minimum, known: known, now: now)
-            let heldBackFor = stall.duration(now: now)
-            metrics.observed(minimum: minimum, newest: known, heldBackFor: heldBackFor)
-            if isStalled || now - (last ?? (now - interval)) >= interval {
-                last = now
-                do {
-                    let began = time.awake
-                    try await askDatabase()
-                    closer?.reconciled(since: began)
-                    if membership.lastWriter != nil { try await checkStanding() }
-                    if heldBackFor > configuration.silenceTimeout { try await tellStandstill(&standstills, now: now) }
-                } catch let error as TidemarkError where error.isFinal {
-                    return membership.fail(error)
-                } catch is CancellationError {
-                    return
-                } catch {
-                    if warnings.isDue(now: now) {
-                        warnings.logged(now: now)
-                        logger.warning("could not reconcile with the database", metadata: ["error": "\(error)"])
-                    }
-                }
-            }
-            do { try await time.sleep(for: configuration.stallInterval / 2) } catch { return }
+    /// The same within another limit.
+    @discardableResult
+    public func shutDown(within limit: Duration) async -> ShutDownOutcome {
+        let task = ending.withLock { ending in
+            let task = ending ?? Task { await self.end(within: limit) }
+            ending = task
+            return task
         }
+        return await task.value
     }
 
-    /// Says who holds the minimum back while events wait.
-    private func tellStandstill(_ standstills: inout RareLog, now: Duration) async throws {
-        guard standstills.isDue(now: now) else { return }
-        let explanation = try await explain()
-        guard let heldBackBy = explanation.heldBackBy else { return }
-        standstills.logged(now: now)
-        logger.warning(
-            "events wait: the minimum has stood still",
-            metadata: [
-                "minimum": "\(explanation.minimum)", "newest_event": "\(explanation.newestEvent)",
-                "held_back_by": "\(heldBackBy)",
-            ])
+    private func end(within limit: Duration) async -> ShutDownOutcome {
+        let began = time.now
+        let deadline = began + limit * 7 / 8
+        await persister.drain(then: .stopped(stream: stream, instance: instance), until: began + limit * 3 / 4)
+        let rejoining = generator.stop()
+        connecting.withLock { $0 }?.cancel()
+        generator.wakeWaiters()
+        generator.stopTimer()
+        if let rejoining {
+            // It leaves again by itself: it has seen under the same lock that nobody is to join any more.
+            let isOver: Void? = await limited(until: deadline, on: time) { _ = await rejoining.result }
+            if isOver == nil { rejoining.cancel() }
+        }
+        let outcome = await leave(until: deadline, limit)
+        _ = await limited(until: began + limit, on: time) { [generator] in await generator.disconnect() }
+        return outcome
+    }
+
+    private func leave(until deadline: Duration, _ limit: Duration) async -> ShutDownOutcome {
+        guard let writer = generator.lastWriter else { return .left }
+        let left = await limited(until: deadline, on: time) { [store, stream] () -> Result<Void, any Error> in
+            do {
+                return .success(try await store.leave(stream, as: writer))
+            } catch {
+                return .failure(error)
+            }
+        }
+        let problem: String
+        switch left {
+        case .success: return .left
+        case .failure(let error): problem = "\(error)"
+        case nil:
+            let tenths = (limit / .milliseconds(100)).rounded()
+            problem = "the database did not let it within \(Duration.milliseconds(100) * Int(tenths))"
+        }
+        logger.error("could not leave: readers wait until the writer is closed", metadata: ["error": "\(problem)"])
+        return .stillMember(stream: stream, writer: writer, problem: problem)
+    }
+}
+
+/// What became of the orderly end of a log.
+public enum ShutDownOutcome: Hashable, Sendable, CustomStringConvertible {
+    /// The writer is no member any more; or the log only read.
+    case left
+    /// The writer could not leave: readers wait for it until its process has ended or its store is closed, and otherwise
+    /// until somebody closes it.
+    case stillMember(stream: StreamName, writer: Writer, problem: String)
+
+    public var description: String {
+        switch self {
+        case .left: "left"
+        case .stillMember(let stream, let writer, let problem):
+            "writer \(writer) could not leave stream \(stream): \(problem); readers pass it once its process has ended"
+        }
     }
 }

@@ -35,7 +35,7 @@ extension EventLog {
         _ count: Int, timeLimit: Duration = .seconds(30),
         _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
     ) async throws -> R {
-        try await checkStanding()
+        try await generator.checkStanding()
         return try await generator.withReservation(
             count, timeLimit: timeLimit, acknowledged: { id in isAcknowledged(id) }
         ) { ids in
@@ -79,7 +79,7 @@ extension EventLog {
     @discardableResult
     public func persist(_ event: Event, as id: StreamID) async throws -> StreamID {
         try configuration.limits.check(event, in: stream)
-        let writer = try membership.currentWriter()
+        let writer = try generator.currentWriter()
         guard scopes.withLock({ $0[id] == false }), generator.holds(id) else {
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
@@ -88,7 +88,7 @@ extension EventLog {
             outcome = try await store.persist(event, as: id, in: stream, by: writer)
         } catch let error as TidemarkError where error.endsEpoch {
             // The ID went with its epoch. The next one is of the epoch that this begins, unless the name was taken.
-            _ = try await membership.rejoin(after: writer)
+            _ = try await generator.rejoin(after: writer)
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
         scopes.withLock { scopes in
@@ -96,14 +96,6 @@ extension EventLog {
         }
         metrics.committed([outcome])
         return outcome.streamID
-    }
-
-    /// Joins again when the members say that this writer was retired.
-    ///
-    /// - Throws: why this instance does not write.
-    func checkStanding() async throws {
-        let writer = try membership.currentWriter()
-        if generator.change({ $0.hasLostMembership }) { _ = try await membership.rejoin(after: writer) }
     }
 
     /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.
@@ -117,28 +109,28 @@ extension EventLog {
     }
 }
 
-extension MultiWriterIDGenerator {
-    /// Whether a scope holds the ID, and still has a say about it.
-    func holds(_ id: StreamID) -> Bool {
-        state.withLock { $0.tracker.phase(of: direction.counted(id)) == .held }
-    }
-
-    /// IDs of a scope whose commits were acknowledged, although the scope itself fails.
-    func finish(_ ids: [StreamID]) {
-        guard !ids.isEmpty else { return }
-        finishing { tracker in
-            for id in ids { tracker.finish(direction.counted(id)) }
-        } tell: { _, observer in
-            observer.finished(committed: ids, abandoned: [])
+extension EventLog {
+    /// For stores that let users put IDs into transactions of their own: as whom they are committed.
+    ///
+    /// What becomes of the transaction is not reported back: the scope asks the database when it ends, as for every ID
+    /// for which it saw no acknowledged commit.
+    ///
+    /// - Throws: why this instance does not write, or ``TidemarkError/closed(stream:instance:id:)`` for an ID that is
+    ///   not of a scope of this log that still has a say about it.
+    package func writer(committing ids: [StreamID]) throws -> Writer {
+        let writer = try generator.currentWriter()
+        let open = scopes.withLock { scopes in ids.map { scopes[$0] == false } }
+        for (id, isOpen) in zip(ids, open) where !isOpen || !generator.holds(id) {
+            throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
+        return writer
     }
 
-    /// The two hold each other, until ``endObserving()``: a weak reference would make every other one slower.
-    func observe(_ observer: any GeneratorObserver) {
-        state.withLock { $0.observer = observer }
-    }
-
-    func endObserving() {
-        state.withLock { $0.observer = nil }
+    /// The database refused such a commit, for this reason; what the caller is told.
+    package func refusedCommit(of id: StreamID, _ error: TidemarkError) -> TidemarkError {
+        if error.isFinal { generator.fail(error) }
+        guard case .retired = error else { return error }
+        // The ID went with its epoch. The next scope begins with joining again.
+        return .closed(stream: stream, instance: instance, id: id)
     }
 }

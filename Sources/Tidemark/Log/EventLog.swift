@@ -23,35 +23,16 @@ public final class EventLog: Service {
     public let reader: EventReader
 
     let configuration: EventLogConfiguration
-    let reconciler: Reconciler
-    let announcer: Announcer
     let transport: (any ReplicationTransport)?
-    let membership: LogMembership
     let time: TimeSource
     let logger: Logger
     let metrics: LogMetrics
-    let connection = Mutex<(any ReplicationConnection)?>(nil)
     /// Tries to connect again, where that could not be done at first.
     let connecting = Mutex<Task<Void, Never>?>(nil)
-    /// The last join.
-    let joined = Mutex<Joined?>(nil)
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
     let scopes = Mutex<[StreamID: Bool]>([:])
-    let feed = Mutex(EventFeed())
-    let asksSoon = Mutex(AsksSoon())
-    let falseNewsTold = Mutex(FalseNewsTold())
-    let foreignTold = Mutex(false)
-    let catchingUp: BackgroundProcess
     /// The orderly end, once it has begun.
     let ending = Mutex<Task<ShutDownOutcome, Never>?>(nil)
-    /// Nil when this log closes nobody.
-    let closer: WriterCloser?
-
-    /// What was heard has the database asked in a moment, unless it could not be asked the last time.
-    struct AsksSoon {
-        var isDue = false
-        var hasFailed = false
-    }
 
     /// Joins the stream as a writer, when an instance name is given, and connects to the others.
     ///
@@ -105,60 +86,33 @@ public final class EventLog: Service {
         logger[metadataKey: "stream"] = "\(stream)"
         logger[metadataKey: "instance"] = "\(instance)"
         self.logger = logger
-        catchingUp = BackgroundProcess(
-            "replication-catch-up", labels: [("stream", stream.rawValue), ("instance", label)], logger: logger)
-        membership = LogMembership(stream: stream, instance: instance, writer: joined?.writer, store: store)
-        generator = MultiWriterIDGenerator(
-            stream: stream, instance: instance,
-            sequence: StoreSequence(stream: stream, store: store, membership: membership),
-            membership: joined?.membership ?? Membership(members: [:], version: 0), sequenceRead: joined?.position ?? 0,
-            direction: .forward, time: time, logger: logger)
-        reconciler = Reconciler(stream: stream, store: store, generator: generator, time: time)
-        let reconciler = reconciler
-        let announcer = Announcer(
-            stream: stream, generator: generator, transport: transport, configuration: configuration, time: time,
-            logger: logger, label: label
-        ) { try await reconciler.readSequence() }
-        self.announcer = announcer
+        let labels = [("stream", stream.rawValue), ("instance", label)]
         let metrics = LogMetrics(stream: stream, instance: label)
         self.metrics = metrics
-        closer =
-            configuration.closesSilentWriters
-            ? WriterCloser(
-                stream: stream, store: store, generator: generator, reconciler: reconciler,
-                watch: SilenceWatch(
-                    timeout: configuration.silenceTimeout, retirement: configuration.retirementTimeout),
-                time: time, logger: logger, metrics: metrics)
-            : nil
+        generator = MultiWriterIDGenerator(
+            stream: stream, instance: instance, sequence: nil,
+            machine: StreamMachine(
+                instance: instance, membership: joined?.membership ?? Membership(members: [:], version: 0),
+                writer: joined?.writer, sequence: joined?.position ?? 0,
+                configuration: StreamMachine.Configuration(configuration)),
+            direction: .forward, time: time, logger: logger,
+            log: MultiWriterIDGenerator.LogParts(
+                store: store, metrics: metrics,
+                catchingUp: BackgroundProcess("replication-catch-up", labels: labels, logger: logger)))
         persister = EventPersister(
             stream: stream, store: store, generator: generator, limits: configuration.limits,
-            queue: PersistQueueLimits(configuration), membership: membership, time: time
-        ) { events, outcomes in
-            metrics.committed(outcomes)
-            announcer.committed(events, outcomes)
-        }
-        let membership = membership
+            queue: PersistQueueLimits(configuration), metrics: metrics, time: time)
         reader = EventReader(
-            stream: stream, store: store, generator: generator, reconciler: reconciler, configuration: configuration,
-            time: time
-        ) { try membership.checkRunning() }
+            stream: stream, store: store, generator: generator, configuration: configuration, time: time)
     }
 
+    deinit { generator.release() }
+
     private func start(joined: Joined?) async throws {
-        generator.observe(announcer)
-        generator.state.withLock { state in
-            state.onFalseNews = { [weak self] in self?.heardFalsely($0) }
-        }
-        membership.attach(generator: generator) { [weak self] joined in
-            self?.warnOfSequence(joined)
-            self?.joined.withLock { $0 = joined }
-            self?.startAnnouncing()
-        }
-        if let joined { warnOfSequence(joined) }
-        self.joined.withLock { $0 = joined }
+        if let joined { generator.warnOfSequence(joined) }
         guard let transport else { return }
         do {
-            try await connect(transport)
+            try await generator.connect(over: transport)
         } catch let error where error is CancellationError || error is any UnusableTransport {
             throw error
         } catch {
@@ -166,19 +120,35 @@ public final class EventLog: Service {
         }
     }
 
-    private func warnOfSequence(_ joined: Joined) {
-        guard let old = joined.raisedFrom else { return }
+    /// Goes on through the database alone, and tries to connect with growing delays, for as long as the log lives.
+    private func connectLater(_ transport: any ReplicationTransport, _ error: any Error) {
         logger.warning(
-            "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
-            metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
+            "replication cannot start: this log goes on through the database alone, which is slower; trying again",
+            metadata: ["error": "\(error)"])
+        let task = Task { [weak self, time] in
+            var backoff = Backoff(shortest: .milliseconds(500), longest: .seconds(60))
+            while true {
+                let delay = backoff.nextDelay(random: .random(in: 0..<1))
+                do { try await time.sleep(for: delay) } catch { return }
+                guard let self else { return }
+                do {
+                    try await self.generator.connect(over: transport)
+                    self.logger.notice("replication has started")
+                    return
+                } catch {
+                    self.logger.debug("replication cannot start", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+        connecting.withLock { $0 = task }
     }
 
     /// This instance in its present epoch; nil when it only reads, or writes no more.
-    public var writer: Writer? { try? membership.currentWriter() }
+    public var writer: Writer? { try? generator.currentWriter() }
 
     /// What this instance has said over replication so far: positions, and rows of finished IDs.
     public var announced: (positions: Int, rows: Int) {
-        let counts = announcer.counts
+        let counts = generator.state.withLock { $0.machine.announced }
         return (counts.positions, counts.rows)
     }
 }
@@ -188,5 +158,21 @@ extension PersistQueueLimits {
         self.init(
             waitingEvents: configuration.waitingEvents, waitingBytes: configuration.waitingBytes,
             groupEvents: configuration.groupEvents, groupBytes: configuration.groupBytes)
+    }
+}
+
+extension StreamMachine.Configuration {
+    init(_ configuration: EventLogConfiguration) {
+        self.init()
+        announcements = configuration.announcements
+        announcedRows = configuration.announcedRows
+        heartbeatInterval = configuration.heartbeatInterval
+        reconcileInterval = configuration.reconcileInterval
+        stallInterval = configuration.stallInterval
+        closesSilentWriters = configuration.closesSilentWriters
+        silenceTimeout = configuration.silenceTimeout
+        retirementTimeout = configuration.retirementTimeout
+        speaksBesideOthers = configuration.speaksBesideOthers
+        quietTime = configuration.quietTimeBesideOthers
     }
 }

@@ -1,15 +1,6 @@
 /// How a log behaves. The defaults are right for most programs.
 public struct EventLogConfiguration: Sendable {
-    /// What an instance says of its own position over replication.
-    public enum Announcements: Hashable, Sendable {
-        /// Which of its IDs are finished, and its position when readers need it: at most once in this interval (nil:
-        /// 5 ms, and longer as the number of writers grows), and again at a slow beat.
-        case asNeeded(interval: Duration? = nil)
-        /// Nothing but the position, once in this interval.
-        case periodic(Duration)
-        /// Nothing at all.
-        case none
-    }
+    public typealias Announcements = TidemarkCore.Announcements
 
     /// How large an event may be.
     public var limits = EventLimits()

@@ -8,6 +8,8 @@ struct LogMetrics: Sendable {
     private let writersRetired: Counter
     private let falseNews: Counter
     private let foreign: Counter
+    private let announcedPositions: Counter
+    private let announcedRows: Counter
     private let minimum: Gauge
     private let newest: Gauge
     private let heldBackMilliseconds: Gauge
@@ -22,6 +24,8 @@ struct LogMetrics: Sendable {
         writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels)
         falseNews = Counter(label: "tidemark_false_announcements", dimensions: labels)
         foreign = Counter(label: "tidemark_foreign_announcements", dimensions: labels)
+        announcedPositions = Counter(label: "tidemark_announced_positions", dimensions: labels)
+        announcedRows = Counter(label: "tidemark_announced_rows", dimensions: labels)
         minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels)
         newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels)
         heldBackMilliseconds = Gauge(label: "tidemark_minimum_held_back_milliseconds", dimensions: labels)
@@ -44,6 +48,13 @@ struct LogMetrics: Sendable {
 
     /// Something of a writer that did not join this database.
     func heardForeign() { foreign.increment() }
+
+    func announced(_ messages: [StreamMessage]) {
+        let rows = messages.count { if case .position = $0 { false } else { $0 != .question } }
+        if rows > 0 { announcedRows.increment(by: rows) }
+        let positions = messages.count { if case .position = $0 { true } else { false } }
+        if positions > 0 { announcedPositions.increment(by: positions) }
+    }
 
     func observed(minimum position: StreamID, newest known: StreamID, heldBackFor duration: Duration) {
         minimum.record(position.rawValue)

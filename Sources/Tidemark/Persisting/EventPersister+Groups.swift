@@ -19,10 +19,7 @@ extension EventPersister {
                 } else {
                     try await WriteWait.$before.withValue(waited) { try await commit(events) }
                 }
-            return { [onCommit, generator] in
-                // The others first: they have nobody else to hear it from.
-                onCommit(events, outcomes)
-                generator.told()
+            return {
                 var rest = outcomes[...]
                 for call in calls {
                     call.result.resolve(.success(Array(rest.prefix(call.events.count))))
@@ -69,15 +66,15 @@ extension EventPersister {
     private func commit(_ events: [Event]) async throws -> [PersistOutcome] {
         var attempt = 1
         while true {
-            let writer = try membership.currentWriter()
+            let writer = try generator.currentWriter()
             do {
                 return try await transaction(events, as: writer)
             } catch TidemarkError.closed where attempt < Self.attempts {
                 // The group's IDs were closed while it was under way: again under new ones.
             } catch let error as TidemarkError where error.endsEpoch && attempt < Self.attempts {
-                _ = try await membership.rejoin(after: writer)
+                _ = try await generator.rejoin(after: writer)
             } catch let error as TidemarkError where error.isFinal {
-                membership.fail(error)
+                generator.fail(error)
                 throw error
             }
             attempt += 1
@@ -87,20 +84,15 @@ extension EventPersister {
     /// One transaction on this thread. Nil where it would have to wait, and where the writer has to join first or its
     /// IDs were closed: what then has to be done takes a while.
     func commitImmediately(_ events: [Event], _ store: any ImmediateEventStore) throws -> [PersistOutcome]? {
-        let writer = try membership.currentWriter()
+        let writer = try generator.currentWriter()
         do {
-            let outcomes = try transactionImmediately(events, as: writer, store)
-            if let outcomes {
-                onCommit(events, outcomes)
-                generator.told()
-            }
-            return outcomes
+            return try transactionImmediately(events, as: writer, store)
         } catch TidemarkError.closed {
             return nil
         } catch let error as TidemarkError where error.endsEpoch {
             return nil
         } catch let error as TidemarkError where error.isFinal {
-            membership.fail(error)
+            generator.fail(error)
             throw error
         }
     }
@@ -108,58 +100,61 @@ extension EventPersister {
     private func transactionImmediately(
         _ events: [Event], as writer: Writer, _ store: any ImmediateEventStore
     ) throws -> [PersistOutcome]? {
-        let (fetch, known) = try beginFetch()
+        let fetch = try beginFetch()
         let outcomes: [PersistOutcome]?
         do {
-            outcomes = try store.persistImmediately(events, in: stream, by: writer, known: known)
+            outcomes = try store.persistImmediately(events, in: stream, by: writer, known: fetch.floor)
         } catch {
-            generator.change { $0.abortFetch(fetch) }
+            generator.change { $0.abortFetch(fetch.number, now: $1) }
             throw error
         }
         if let outcomes {
-            try endFetch(fetch, outcomes)
+            try endFetch(fetch.number, events, outcomes)
         } else {
-            generator.change { $0.abortFetch(fetch) }
+            generator.change { $0.abortFetch(fetch.number, now: $1) }
         }
         return outcomes
     }
 
     /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress.
     private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
-        let (fetch, known) = try beginFetch()
+        let fetch = try beginFetch()
         let outcomes: [PersistOutcome]
         do {
-            outcomes = try await store.persist(events, in: stream, by: writer, known: known)
+            outcomes = try await store.persist(events, in: stream, by: writer, known: fetch.floor)
         } catch {
-            generator.change { $0.abortFetch(fetch) }
+            generator.change { $0.abortFetch(fetch.number, now: $1) }
             throw error
         }
-        try endFetch(fetch, outcomes)
+        try endFetch(fetch.number, events, outcomes)
         return outcomes
     }
 
-    private func beginFetch() throws -> (fetch: Int, known: StreamID) {
+    private func beginFetch() throws -> (number: Int, floor: StreamID) {
         do {
-            return try generator.change { tracker throws(AllocationFailure) in
-                (try tracker.beginFetch(), tracker.floor)
-            }
+            return try generator.state.withLock { state throws(AllocationFailure) in try state.machine.beginFetch() }
         } catch {
             throw generator.described(error)
         }
     }
 
-    /// Whoever tells the callers tells of the rows, too.
-    private func endFetch(_ fetch: Int, _ outcomes: [PersistOutcome]) throws {
-        let persisted = outcomes.compactMap { outcome in
-            if case .persisted(let id) = outcome { id } else { nil }
-        }
-        let (result, _) = generator.changeObserved(finishing: true) { tracker throws(AllocationFailure) in
-            try tracker.endFetch(fetch, committed: persisted)
+    /// The others hear of it first: they have nobody else to hear it from.
+    private func endFetch(_ fetch: Int, _ events: [Event], _ outcomes: [PersistOutcome]) throws {
+        metrics.committed(outcomes)
+        var ids: [StreamID] = []
+        var eventIDs: [String] = []
+        ids.reserveCapacity(outcomes.count)
+        eventIDs.reserveCapacity(outcomes.count)
+        for (event, outcome) in zip(events, outcomes) {
+            guard case .persisted(let id) = outcome else { continue }
+            ids.append(id)
+            eventIDs.append(event.id)
         }
         do {
-            try result.get()
+            try generator.change { machine, now throws(AllocationFailure) in
+                try machine.committed(ids, events: eventIDs, in: fetch, now: now)
+            }
         } catch {
-            generator.told()
             throw generator.described(error)
         }
     }

@@ -12,8 +12,7 @@ public final class EventPersister: Sendable {
     let immediateStore: (any ImmediateEventStore)?
     let generator: MultiWriterIDGenerator
     let limits: EventLimits
-    let membership: any WriterMembership
-    let onCommit: @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
+    let metrics: LogMetrics
     let time: TimeSource
     let state: Mutex<State>
 
@@ -31,17 +30,15 @@ public final class EventPersister: Sendable {
 
     init(
         stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, limits: EventLimits,
-        queue: PersistQueueLimits, membership: any WriterMembership, time: TimeSource,
-        onCommit: @escaping @Sendable (_ events: [Event], _ outcomes: [PersistOutcome]) -> Void
+        queue: PersistQueueLimits, metrics: LogMetrics, time: TimeSource
     ) {
         self.stream = stream
         self.store = store
         immediateStore = store as? any ImmediateEventStore
         self.generator = generator
         self.limits = limits
-        self.membership = membership
         self.time = time
-        self.onCommit = onCommit
+        self.metrics = metrics
         state = Mutex(State(queue: PersistQueue(limits: queue)))
     }
 

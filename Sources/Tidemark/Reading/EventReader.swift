@@ -6,23 +6,18 @@ public final class EventReader: Sendable {
     let stream: StreamName
     let store: any EventStore
     let generator: MultiWriterIDGenerator
-    let reconciler: Reconciler
     let configuration: EventLogConfiguration
     let time: TimeSource
-    /// Throws when the log has stopped.
-    let checkRunning: @Sendable () throws -> Void
 
     init(
-        stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, reconciler: Reconciler,
-        configuration: EventLogConfiguration, time: TimeSource, checkRunning: @escaping @Sendable () throws -> Void
+        stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator,
+        configuration: EventLogConfiguration, time: TimeSource
     ) {
         self.stream = stream
         self.store = store
         self.generator = generator
-        self.reconciler = reconciler
         self.configuration = configuration
         self.time = time
-        self.checkRunning = checkRunning
     }
 
     /// The events after `position`, in batches, for as long as the reader goes on. A batch is read when it is asked

@@ -7,7 +7,7 @@ struct ReadingProgress: Sendable {
     var delivered: DeliveredSum?
     private var hasReconciled = false
     /// What was gone by when the last request was made.
-    private var note: PositionTracker.Note
+    private var note: StreamMachine.Note
 
     init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
         self.reader = reader
@@ -26,7 +26,7 @@ struct ReadingProgress: Sendable {
     nonisolated(nonsending) mutating func nextRequest(factor: Int = 1) async throws -> SnapshotRequest {
         while true {
             try Task.checkCancellation()
-            try reader.checkRunning()
+            try reader.generator.checkRunning()
             try await agreeWithDatabase()
             note = reader.generator.note()
             let step = cursor.nextStep(
@@ -46,7 +46,7 @@ struct ReadingProgress: Sendable {
     private nonisolated(nonsending) mutating func agreeWithDatabase() async throws {
         guard let interval = reader.configuration.reconcileInterval else { return }
         let age = hasReconciled ? max(.seconds(2), interval * 2) : reader.configuration.stallInterval
-        try await reader.reconciler.reconcile(ifOlderThan: age)
+        try await reader.generator.reconcile(ifOlderThan: age)
         hasReconciled = true
     }
 
@@ -110,7 +110,7 @@ struct ReadingProgress: Sendable {
         guard reader.generator.watermark == watermark else { return }
         // Nobody said anything, and perhaps nobody runs who would ask the database in the background.
         if let claim { try await reader.store.verify(claim) }
-        try await reader.reconciler.reconcile(ifOlderThan: interval / 2)
+        try await reader.generator.reconcile(ifOlderThan: interval / 2)
     }
 }
 

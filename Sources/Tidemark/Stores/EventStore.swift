@@ -156,26 +156,6 @@ extension EventStore {
     }
 }
 
-/// What an instance got when it joined.
-public struct Joined: Hashable, Sendable {
-    public let writer: Writer
-    public let membership: Membership
-    /// The highest ID that is durably allocated: what the new member knows, and its durable position.
-    public let position: StreamID
-    /// Where the sequence was when it was behind the highest row or durable position, so that joining moved it up to
-    /// `position`; nil where nothing was wrong with it.
-    public let raisedFrom: StreamID?
-    /// What the writer drew when it joined, by which it is known on the wire; nil where the store keeps none.
-    public var nonce: Int64? { membership.nonces[writer] }
-
-    public init(writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil) {
-        self.writer = writer
-        self.membership = membership
-        self.position = position
-        self.raisedFrom = raisedFrom
-    }
-}
-
 /// What became of one event of a group.
 public enum PersistOutcome: Hashable, Sendable {
     case persisted(StreamID)
@@ -187,41 +167,6 @@ public enum PersistOutcome: Hashable, Sendable {
         case .persisted(let id), .alreadyPersisted(let id): id
         }
     }
-}
-
-/// A promise for the database, and a sign of life.
-public struct Heartbeat: Hashable, Sendable {
-    public let stream: StreamName
-    public let writer: Writer
-    /// What the writer promised before this write began.
-    public let position: StreamID
-    /// For `status`: how many IDs are in flight, the lowest of them, and for how many milliseconds.
-    public let inFlight: Int
-    public let lowestInFlight: StreamID?
-    public let inFlightMilliseconds: Int64
-
-    public init(
-        stream: StreamName, writer: Writer, position: StreamID, inFlight: Int = 0, lowestInFlight: StreamID? = nil,
-        inFlightMilliseconds: Int64 = 0
-    ) {
-        self.stream = stream
-        self.writer = writer
-        self.position = position
-        self.inFlight = inFlight
-        self.lowestInFlight = lowestInFlight
-        self.inFlightMilliseconds = inFlightMilliseconds
-    }
-}
-
-/// What the database says to a heartbeat.
-public enum HeartbeatAnswer: Hashable, Sendable {
-    /// Written. The newest committed ID is known from now on; the writer's durable position may be above what it
-    /// promised, when it was closed.
-    case alive(newestCommitted: StreamID, durablePosition: StreamID)
-    /// The writer was retired and nobody has taken its name.
-    case retired
-    /// Another process joined under the name.
-    case taken(by: Writer)
 }
 
 /// A consistent look at a stream.
@@ -262,33 +207,6 @@ public struct Snapshot: Sendable {
 
     /// The last of the events, by which a reader knows the database again; nil when there are none.
     public var last: Delivered? { Delivered.last(of: events, ownEvents) }
-}
-
-/// The state of a stream in one snapshot, without its events.
-public struct Reconciliation: Hashable, Sendable {
-    public let membership: Membership
-    public let sequence: StreamID
-    /// The highest ID with a row, an event or a tombstone.
-    public let newestCommitted: StreamID
-    /// The IDs with a row above the minimum asked for, as ranges, ascending; at most as many IDs as the limit allowed.
-    public let finished: [ClosedRange<StreamID>]
-    /// The members' signs of life.
-    public let observations: [WriterObservation]
-    /// The newest event, which will be looked up again to see whether this still is the same database; nil when there
-    /// is none.
-    public let newestEvent: Delivered?
-
-    public init(
-        membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>],
-        observations: [WriterObservation], newestEvent: Delivered? = nil
-    ) {
-        self.newestEvent = newestEvent
-        self.membership = membership
-        self.sequence = sequence
-        self.newestCommitted = newestCommitted
-        self.finished = finished
-        self.observations = observations
-    }
 }
 
 /// A store that can often commit without a wait for anything but the disk.

@@ -9,10 +9,10 @@ extension SimulatedRequest.Body: CustomStringConvertible {
         case .join(_, let writer?): "to join again after \(writer)"
         case .leave(let writer): "to leave as \(writer)"
         case .heartbeat(let beat): "for a heartbeat of \(beat.writer) at \(beat.position)"
-        case .reconcile(let note, let minimum):
+        case .reconcile(let question, let minimum):
             """
-            for all above \(minimum) (members of version \(note.watermark.membershipVersion), known: \(note.known), \
-            heard: \(note.heard))
+            for all above \(minimum) (members of version \(question.note.watermark.membershipVersion), known: \(question.note.known), \
+            heard: \(question.note.heard))
             """
         case .allocate(let count, let writer): "for \(count) IDs for \(writer)"
         case .commit(let ids, let events, let writer, let incarnation):
@@ -20,7 +20,7 @@ extension SimulatedRequest.Body: CustomStringConvertible {
         case .group(let events, let writer): "to persist \(events.map(\.id)) by \(writer)"
         case .openGroup(let ids, let events, let writer, let incarnation):
             "to commit the group \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"
-        case .abandon(let ids, let writer, let incarnation):
+        case .abandon(let ids, _, let writer, let incarnation):
             "to abandon \(ids) of \(writer), of incarnation \(incarnation)"
         case .settle(let group): "what became of the group of request \(group)"
         case .close(let observed): "to close \(observed.text)"
@@ -64,6 +64,7 @@ extension SimulatedAnnouncement.Body: CustomStringConvertible {
         switch self {
         case .position(let previous, let new): "it is at \(new), and was at \(previous)"
         case .row(let id): "\(id) is finished"
+        case .question: "where is everyone?"
         }
     }
 }

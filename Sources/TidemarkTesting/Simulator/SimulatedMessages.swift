@@ -6,14 +6,14 @@ struct SimulatedRequest: Sendable {
         case join(InstanceName, after: Writer?)
         case leave(Writer)
         case heartbeat(Heartbeat)
-        case reconcile(PositionTracker.Note, above: StreamID)
+        case reconcile(StreamMachine.Reconcile, above: StreamID)
         case allocate(Int, Writer)
         case commit(ids: [StreamID], events: [Event], Writer, incarnation: Int)
         /// A group whose IDs the transaction allocates.
         case group([Event], Writer)
         /// Such a transaction, with its IDs, before it commits.
         case openGroup(ids: [StreamID], events: [Event], Writer, incarnation: Int)
-        case abandon(ids: [StreamID], Writer, incarnation: Int)
+        case abandon(ids: [StreamID], scope: Int, Writer, incarnation: Int)
         /// Ends the group's transaction, when it is under way, and says what became of it.
         case settle(group: Int)
         case close(WriterObservation)
@@ -62,9 +62,12 @@ struct SimulatedAnnouncement: Sendable {
     enum Body: Sendable {
         case position(previous: StreamID, new: StreamID)
         case row(StreamID)
+        /// Where is everyone?
+        case question
     }
 
     let to: Int
-    let speaker: Speaker
+    /// Nobody in particular asks.
+    let speaker: Speaker?
     let body: Body
 }

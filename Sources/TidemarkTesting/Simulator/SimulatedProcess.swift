@@ -1,3 +1,4 @@
+import Synchronization
 import Tidemark
 
 /// One process of a simulation: the real state machines, and what it is about to do with them.
@@ -29,7 +30,7 @@ struct SimulatedProcess: Sendable {
     struct Fetch: Sendable {
         /// The number of the request.
         let request: Int
-        /// The number that the tracker knows it by.
+        /// The number that the machine knows it by.
         let floor: Int
         let events: [Event]
         let isGroup: Bool
@@ -39,38 +40,42 @@ struct SimulatedProcess: Sendable {
     /// How far the reader has come with a batch.
     enum Reading: Sendable {
         case idle
-        case asked(SnapshotRequest, PositionTracker.Note)
-        case seen(SnapshotRequest, PositionTracker.Note, Snapshot)
+        case asked(SnapshotRequest, StreamMachine.Note)
+        case seen(SnapshotRequest, StreamMachine.Note, Snapshot)
         /// The wrong order: the snapshot, opened before the watermark is computed.
         case opened(InMemoryDatabase)
     }
 
     /// What is gone when the process crashes.
     struct Memory: Sendable {
-        var tracker: PositionTracker
-        var schedule = AnnouncementSchedule(announced: 0)
-        var writer: Writer?
-        var isRejoining = false
+        let machine: SimulatedMachine
+        /// It was told to end: it leaves, and then it is gone.
+        var isLeaving = false
         /// Another process took the name: it writes no more, and reads on.
         var isFailed = false
         var scopes: [Scope] = []
         /// Bodies that go on after their scope ran over its limit: nothing can stop a body, and it may commit yet.
         var lateBodies: [Scope] = []
-        var lastScope = 0
+        /// Answers that came after their fetch was given up, with the incarnation that they are of.
+        var lateAnswers: [(ids: [StreamID], incarnation: Int)] = []
+        /// Scopes that the database was asked about.
+        var asked: Set<Int> = []
         var fetches: [Fetch] = []
         var cursor = ReaderCursor(after: 0)
         var reading = Reading.idle
         var claim: ConsumerClaim?
         /// The last batch that the reader delivered, for its checkpoint.
         var batch: EventBatch?
-        /// Decides whom it closes.
-        var watch = SilenceWatch(
-            timeout: SimulationConfiguration.Timing.timeout, retirement: SimulationConfiguration.Timing.retirement)
         /// What it has seen of others some time ago.
         var observations: [WriterObservation] = []
         /// The writers and the cursor as they were last, for the check that they only rise.
         var positions: [Writer: StreamID] = [:]
         var lastCursor: StreamID = 0
+
+        /// The last epoch of the process; nil for a reader.
+        var writer: Writer? { machine { $0.writer } }
+
+        func isAsked(_ scope: Int) -> Bool { asked.contains(scope) }
     }
 
     let number: Int
@@ -97,7 +102,7 @@ struct SimulatedProcess: Sendable {
     var consumerName: ConsumerName { ConsumerName(stringLiteral: "consumer\(number)") }
     var isActive: Bool { phase == .up && !isStopped }
     /// Whether it may begin to write something.
-    var mayWrite: Bool { isActive && memory.writer != nil && !memory.isFailed }
+    var mayWrite: Bool { isActive && !memory.isFailed && !memory.isLeaving && memory.writer != nil }
 
     /// Enough is under way: more would only make the history longer.
     var isBusy: Bool { memory.fetches.count + memory.scopes.count >= 3 }
@@ -110,21 +115,56 @@ struct SimulatedProcess: Sendable {
         self.isWriter = isWriter
         self.hasReader = hasReader
         self.consumer = consumer
-        memory = Memory(instance: instance)
+        memory = Memory(number: number, instance: instance)
     }
 }
 
 extension SimulatedProcess.Memory {
-    init(instance: InstanceName) {
-        tracker = PositionTracker(instance: instance, members: [:], version: 0, sequence: 0)
+    init(number: Int, instance: InstanceName) {
+        machine = SimulatedMachine(
+            StreamMachine(
+                instance: instance, membership: Membership(members: [:], version: 0), sequence: 0,
+                configuration: Self.configuration(number)))
     }
 
-    init(instance: InstanceName, joined: Joined) {
-        tracker = PositionTracker(
-            instance: instance, members: joined.membership.members, version: joined.membership.version,
-            nonces: joined.membership.nonces, sequence: joined.position)
-        tracker.pin(to: joined.writer)
-        writer = joined.writer
-        schedule = AnnouncementSchedule(announced: joined.position)
+    init(number: Int, instance: InstanceName, joined: Joined) {
+        machine = SimulatedMachine(
+            StreamMachine(
+                instance: instance, membership: joined.membership, writer: joined.writer, sequence: joined.position,
+                configuration: Self.configuration(number)))
+    }
+
+    private static func configuration(_ number: Int) -> StreamMachine.Configuration {
+        typealias Timing = SimulationConfiguration.Timing
+        var configuration = StreamMachine.Configuration()
+        configuration.heartbeatInterval = Timing.heartbeat
+        configuration.reconcileInterval = Timing.reconcile
+        configuration.stallInterval = Timing.stall
+        configuration.closesSilentWriters = true
+        configuration.silenceTimeout = Timing.timeout
+        configuration.retirementTimeout = Timing.retirement
+        // Some have positions tell of the rows of a group.
+        configuration.announcedRows = number % 2 == 0 ? 64 : 1
+        return configuration
+    }
+}
+
+/// The state machine of a process, as its shell holds it. There is one thread, so that nobody waits for the lock.
+///
+/// A copy of a simulation has the same machines.
+final class SimulatedMachine: Sendable {
+    private let state: Mutex<StreamMachine>
+
+    init(_ machine: consuming sending StreamMachine) { state = Mutex(machine) }
+
+    func callAsFunction<R: Sendable, E: Error>(_ body: (inout StreamMachine) throws(E) -> R) throws(E) -> R {
+        let result: Result<R, E> = state.withLock { machine in
+            do throws(E) {
+                return .success(try body(&machine))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 }

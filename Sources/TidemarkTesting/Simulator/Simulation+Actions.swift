@@ -91,7 +91,7 @@ extension Simulation {
     /// A writer asks for an epoch first; a reader begins at once.
     mutating func start(_ number: Int) {
         processes[number].run += 1
-        processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance)
+        processes[number].memory = SimulatedProcess.Memory(number: number, instance: processes[number].instance)
         processes[number].isIdle = random.chance(40)
         processes[number].isQuiet = random.chance(30)
         note(number, 1, "starts")
@@ -113,6 +113,7 @@ extension Simulation {
         } catch {
             fail(.falseAlarm, "\(error)")
         }
+        connect(number)
     }
 
     /// What it knew is gone. What it had sent may still be done, unless nothing is left that could do it.
@@ -124,7 +125,7 @@ extension Simulation {
         processes[number].phase = .down
         processes[number].isStopped = false
         processes[number].run += 1
-        processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance)
+        processes[number].memory = SimulatedProcess.Memory(number: number, instance: processes[number].instance)
         for index in requests.indices.reversed() where requests[index].process == number && !requests[index].isOrphan {
             if losingRequests || random.chance(50) {
                 requests.remove(at: index)

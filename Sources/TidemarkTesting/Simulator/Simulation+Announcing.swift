@@ -1,48 +1,61 @@
 import Tidemark
 
 extension Simulation {
-    /// Lets the schedule say whether there is something to announce. False when there is not.
+    /// Somebody asks where it is, or its time comes. False where it says nothing then.
     mutating func speak(_ number: Int, isAsked: Bool) -> Bool {
-        if hasReplication, let promise = processes[number].memory.tracker.promise,
-            promise.afterReading > promise.position
-        {
-            // It could promise more: it reads the sequence first, and nothing else, also not that its epoch is over.
-            let before = processes[number].memory.tracker.note()
-            let stream = database.stream
-            _ = agree(number, before, sequence: stream.sequence, version: stream.membershipVersion)
+        guard hasReplication else { return false }
+        let now = now
+        let before = processes[number].memory.machine { machine in
+            if isAsked { machine.isAsked(now: now) } else { machine.timePassed(now: now) }
+            return machine.announced
         }
-        let memory = processes[number].memory
-        guard hasReplication, let writer = memory.writer, let position = memory.tracker.position else { return false }
-        let announced = memory.schedule.announced
-        let action = processes[number].memory.schedule.next(
-            position: max(position, announced),
-            need: memory.tracker.announcementNeed(announced: announced),
-            isAsked: isAsked, timing: .forWriters(memory.tracker.memberCount), now: now)
-        guard case .announce(let previous, let new) = action else { return false }
-        promise(writer, new)
-        note(number, 12, "announces that \(writer) is at \(new)")
-        announce(number, as: writer, .position(previous: previous, new: new))
-        return true
+        carryOut(number)
+        return processes[number].memory.machine { $0.announced } != before
     }
 
-    /// Tells the others of rows of finished IDs.
-    mutating func announceRows(_ number: Int, _ ids: [StreamID]) {
-        guard hasReplication, let writer = processes[number].memory.writer, let last = ids.max() else { return }
-        if random.chance(10) {
-            return processes[number].memory.schedule.wroteUntoldRows(through: last)
+    /// The process takes part in the replication from now on, and asks where everyone is.
+    mutating func connect(_ number: Int) {
+        guard hasReplication else { return }
+        let now = now
+        processes[number].memory.machine { machine in
+            machine.connecting(listensFirst: .zero, belongsToDatabase: true, now: now)
+            machine.attached(now: now)
+            machine.connected(now: now)
         }
-        processes[number].memory.schedule.told(rowAt: last)
-        for id in ids { announce(number, as: writer, .row(id)) }
+        announce(number, as: nil, .question)
+        settle(number)
     }
 
-    private mutating func announce(_ number: Int, as writer: Writer, _ body: SimulatedAnnouncement.Body) {
+    /// Says what the machine says.
+    mutating func send(_ messages: [StreamMessage], from number: Int) {
+        guard hasReplication else { return }
+        for message in messages {
+            switch message {
+            case .question: announce(number, as: nil, .question)
+            case .position(let speaker, let previous, let new):
+                promise(speaker.writer, new)
+                note(number, 12, "announces that \(speaker) is at \(new)")
+                announce(number, as: speaker, .position(previous: previous, new: new))
+            case .event(let speaker, let id, _), .tombstone(let speaker, let id):
+                announce(number, as: speaker, .row(id))
+            }
+        }
+    }
+
+    /// It could promise more: it reads the sequence, and nothing else, also not that its epoch is over.
+    mutating func readSequence(_ number: Int) {
+        let before = processes[number].memory.machine { $0.note() }
+        let (stream, now) = (database.stream, now)
+        _ = agree(number, before, sequence: stream.sequence, version: stream.membershipVersion)
+        processes[number].memory.machine { $0.sequenceWasRead(now: now) }
+    }
+
+    private mutating func announce(_ number: Int, as speaker: Speaker?, _ body: SimulatedAnnouncement.Body) {
         for to in processes.indices where to != number && processes[to].phase == .up {
             if cutLinks.contains(number * processes.count + to) { continue }
             // A full link loses something.
             if announcements.count >= 48 { announcements.remove(at: random.below(announcements.count)) }
-            let nonce = processes[number].memory.tracker.nonces[writer]
-            announcements.append(
-                SimulatedAnnouncement(to: to, speaker: Speaker(writer, nonce: nonce), body: body))
+            announcements.append(SimulatedAnnouncement(to: to, speaker: speaker, body: body))
         }
     }
 
@@ -79,33 +92,35 @@ extension Simulation {
     /// No sequence comes there.
     static var lie: Int64 { 1_000_000 }
 
-    /// An announcement arrives. Only the newest epoch that the database gave is heard; a newer one, or a stranger, has
-    /// the members read again.
+    /// An announcement arrives.
     mutating func hear(_ announcement: SimulatedAnnouncement) {
-        let number = announcement.to
-        var speaker = announcement.speaker
+        let (number, now) = (announcement.to, now)
+        let machine = processes[number].memory.machine
+        note(
+            number, 13,
+            "hears of \(announcement.speaker.map { "\($0)" } ?? "somebody"): \(announcement.body)")
+        guard var speaker = announcement.speaker else {
+            machine { $0.isAsked(now: now) }
+            return settle(number)
+        }
         let writer = speaker.writer
-        if let epoch = processes[number].memory.tracker.epoch(of: writer.instance),
+        if let epoch = machine({ $0.epoch(of: writer.instance) }),
             configuration.withoutRule == (epoch == writer.epoch ? .nonces : .epochOfAnnouncements)
         {
             let member = Writer(writer.instance, epoch: epoch)
-            speaker = Speaker(member, nonce: processes[number].memory.tracker.nonces[member])
-        }
-        note(number, 13, "hears of \(announcement.speaker): \(announcement.body)")
-        switch processes[number].memory.tracker.standing(of: speaker) {
-        case .member: break
-        case .stranger: return reconcile(number)
-        case .own, .outdated, .foreign: return
+            speaker = Speaker(member, nonce: machine { $0.nonce(of: member) })
         }
         switch announcement.body {
-        case .position(_, let new):
-            processes[number].memory.tracker.advance(speaker.writer, to: new)
+        case .position(let previous, let new):
+            machine { $0.received(HeardPosition(speaker, previous: previous, new: new), now: now) }
             if configuration.withoutRule == .positionsAreNotRows, new > 0 {
-                processes[number].memory.tracker.recordFinished(new...new)
+                machine { $0.received(HeardRow(speaker, id: new), now: now) }
             }
         case .row(let id):
-            processes[number].memory.tracker.advance(speaker.writer, finished: id)
+            machine { $0.received(HeardRow(speaker, id: id), now: now) }
+        case .question:
+            break
         }
-        check(number)
+        settle(number)
     }
 }

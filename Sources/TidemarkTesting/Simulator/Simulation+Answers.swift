@@ -12,82 +12,84 @@ extension Simulation {
         switch answer.request.body {
         case .join(_, let writer): joined(answer, isFirst: writer == nil)
         case .heartbeat(let beat): beaten(answer, beat.writer)
-        case .reconcile(let note, let minimum): reconciled(answer, note, above: minimum)
+        case .reconcile(let question, let minimum): reconciled(answer, question, above: minimum)
         case .allocate: allocationAnswered(answer)
         case .commit(let ids, let events, let writer, _): committed(answer, ids, events, writer)
         case .group(let events, let writer), .openGroup(_, let events, let writer, _):
             groupAnswered(answer, events, writer)
-        case .abandon(let ids, let writer, let incarnation): abandoned(answer, ids, writer, incarnation)
+        case .abandon(let ids, let scope, _, _): abandoned(answer, ids, scope)
         case .settle(let group): settled(answer, group: group)
         case .close, .retire: reconcile(number)
-        case .leave, .closeByHand, .checkWritable: break
+        case .leave:
+            note(number, 33, "has left")
+            return crash(number, losingRequests: false)
+        case .closeByHand, .checkWritable: break
         }
-        check(number)
+        settle(number)
     }
 
     private mutating func joined(_ answer: SimulatedAnswer, isFirst: Bool) {
-        let number = answer.request.process
+        let (number, now) = (answer.request.process, now)
+        let machine = processes[number].memory.machine
         switch answer.body {
         case .joined(let joined) where isFirst:
-            processes[number].memory = SimulatedProcess.Memory(instance: processes[number].instance, joined: joined)
+            processes[number].memory = SimulatedProcess.Memory(
+                number: number, instance: processes[number].instance, joined: joined)
             promise(joined.writer, joined.position)
             beginReading(number)
         case .joined(let joined):
-            processes[number].memory.isRejoining = false
-            processes[number].memory.tracker.pin(to: joined.writer)
             // What it had heard of itself, before it knew that, counts no more.
             processes[number].memory.positions[joined.writer] = nil
-            processes[number].memory.tracker.updateMembers(
-                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces)
-            processes[number].memory.writer = joined.writer
-            processes[number].memory.schedule = AnnouncementSchedule(announced: joined.position)
             promise(joined.writer, joined.position)
+            // Told to end meanwhile, it leaves again.
+            if !machine({ $0.joined(joined, now: now) }) { send(number, .leave(joined.writer)) }
         case .lost where isFirst:
             return crash(number, losingRequests: false)
         case .refused:
+            machine { $0.joinFailed() }
             processes[number].memory.isFailed = true
-            return
         default:
-            processes[number].memory.isRejoining = false
-            return
+            machine { $0.joinFailed() }
         }
-        _ = speak(number, isAsked: true)
     }
 
     private mutating func beaten(_ answer: SimulatedAnswer, _ writer: Writer) {
-        let number = answer.request.process
+        let (number, now) = (answer.request.process, now)
+        let machine = processes[number].memory.machine
+        machine { $0.heartbeatEnded() }
         switch answer.body {
-        case .heartbeat(.alive(let newestCommitted, let durablePosition)):
-            processes[number].memory.tracker.recordKnown(newestCommitted)
-            processes[number].memory.tracker.close(writer, through: durablePosition)
-        case .heartbeat(.retired), .heartbeat(.taken):
-            rejoin(number)
-        case .refused(let error):
-            refused(number, error)
+        case .heartbeat(let answer): machine { $0.heartbeatAnswered(answer, for: writer, now: now) }
+        case .refused(let error): refused(number, error)
         default: break
         }
     }
 
     private mutating func reconciled(
-        _ answer: SimulatedAnswer, _ before: PositionTracker.Note, above minimum: StreamID
+        _ answer: SimulatedAnswer, _ question: StreamMachine.Reconcile, above minimum: StreamID
     ) {
-        let number = answer.request.process
-        guard case .reconciled(let found) = answer.body else { return }
+        let (number, now) = (answer.request.process, now)
+        let machine = processes[number].memory.machine
+        guard case .reconciled(var found) = answer.body else {
+            if case .done = answer.body {
+                machine { $0.reconciledNothing(question, now: now) }
+            } else {
+                machine { $0.reconcileFailed() }
+            }
+            return
+        }
+        let before = question.note
         if found.sequence < before.known || found.membership.version < before.watermark.membershipVersion {
             fail(
                 .falseAlarm, "\(processes[number].instance) knew \(before.known), the sequence is at \(found.sequence)")
         }
-        let isAgreed = agree(number, before, sequence: found.sequence, version: found.membership.version)
-        if !isAgreed, minimum != before.confirmed {
-            // It was read above a minimum that is false: once more, above one that is not.
-            send(number, .reconcile(before, above: before.confirmed))
-            return
+        if rule == .boundedHearing { found = found.with(sequence: StreamID(.max)) }
+        let outcome = machine { $0.reconciled(question, found, above: minimum, now: now, awake: now) }
+        switch outcome {
+        case .readAgain(let above): send(number, .reconcile(question, above: above))
+        // In production that follows where the log runs; here anybody may look at any time.
+        case .agreed: machine { $0.look(since: answer.request.asked, awake: now) }
         }
-        processes[number].memory.tracker.take(
-            found.membership, newestCommitted: found.newestCommitted, finished: found.finished)
-        processes[number].memory.tracker.hearAgain(before)
-        if processes[number].memory.tracker.hasLostMembership { rejoin(number) }
-        look(at: found.observations, number, since: answer.request.asked)
+        if machine({ $0.hasLostMembership }) { rejoin(number) }
     }
 
     private mutating func allocationAnswered(_ answer: SimulatedAnswer) {
@@ -96,7 +98,8 @@ extension Simulation {
             return allocated(ids, incarnation: incarnation, answer.request)
         }
         if let fetch = takeFetch(number, request: answer.request.number) {
-            processes[number].memory.tracker.abortFetch(fetch.floor)
+            let now = now
+            processes[number].memory.machine { $0.abortFetch(fetch.floor, now: now) }
             retryLater(fetch.events)
         }
         if case .refused(let error) = answer.body { refused(number, error) }
@@ -122,8 +125,10 @@ extension Simulation {
             processes[number].memory.scopes[index].phase != .abandoning
         else { return }
         processes[number].memory.scopes.remove(at: index)
-        for id in ids { processes[number].memory.tracker.finish(id) }
-        announceRows(number, ids)
+        let now = now
+        processes[number].memory.machine { machine in
+            if !machine.finish(ids, now: now) { machine.committedThoughClosed(ids, now: now) }
+        }
     }
 
     private mutating func groupAnswered(_ answer: SimulatedAnswer, _ events: [Event], _ writer: Writer) {
@@ -151,48 +156,51 @@ extension Simulation {
     private mutating func groupEnded(_ number: Int, request: Int, _ outcomes: [PersistOutcome]?) {
         guard let fetch = takeFetch(number, request: request) else { return }
         guard let outcomes else {
-            processes[number].memory.tracker.abortFetch(fetch.floor)
+            let now = now
+            processes[number].memory.machine { $0.abortFetch(fetch.floor, now: now) }
             return retryLater(fetch.events)
         }
         acknowledge(fetch.events, outcomes)
         let ids = outcomes.compactMap { if case .persisted(let id) = $0 { id } else { nil } }
+        let (now, hasFloor) = (now, rule != .floor)
         do throws(AllocationFailure) {
-            var floor = fetch.floor
-            if rule == .floor { floor = try processes[number].memory.tracker.beginFetch() }
-            try processes[number].memory.tracker.endFetch(floor, committed: ids)
+            try processes[number].memory.machine { machine throws(AllocationFailure) in
+                let floor = hasFloor ? fetch.floor : try machine.beginFetch().number
+                try machine.committed(ids, events: [], in: floor, now: now)
+            }
         } catch {
             if case .wentBackwards = error { fail(.falseAlarm, "\(error) for \(processes[number].instance)") }
         }
-        announceRows(number, ids)
     }
 
     /// The database has said what became of IDs: of a scope, or of an answer that came too late.
-    private mutating func abandoned(
-        _ answer: SimulatedAnswer, _ ids: [StreamID], _ writer: Writer, _ incarnation: Int
-    ) {
-        let number = answer.request.process
+    private mutating func abandoned(_ answer: SimulatedAnswer, _ ids: [StreamID], _ scope: Int) {
+        let (number, now) = (answer.request.process, now)
+        let machine = processes[number].memory.machine
         guard case .abandoned(let committed, let void) = answer.body else {
             if case .refused(let error) = answer.body { refused(number, error) }
-            send(number, .abandon(ids: ids, writer, incarnation: incarnation))
-            return
+            return machine { $0.abandonFailed(scope, random: 0.5, now: now) }
         }
         let isVoid = rule == .incarnation ? [] : void
-        // Another scope may have been given the same IDs since, where they are void: this says nothing about it.
-        let index = processes[number].memory.scopes.firstIndex { $0.ids == ids && $0.incarnation == incarnation }
-        if let index {
-            let scope = processes[number].memory.scopes.remove(at: index)
-            retryLater(zip(scope.events, ids).filter { !committed.contains($1) }.map(\.0))
-            for id in ids {
-                if isVoid.contains(id) {
-                    processes[number].memory.tracker.discard(id)
-                } else {
-                    processes[number].memory.tracker.finish(id)
-                }
-            }
-        } else {
-            for id in ids where !isVoid.contains(id) { processes[number].memory.tracker.recordFinished(id...id) }
+        machine { $0.abandoned(scope, committed: Set(committed), void: Set(isVoid), now: now) }
+        if rule == .voidIsNotKnown, let highest = void.max() { becomesKnown(highest, number) }
+        endScope(number, scope, committed: committed)
+    }
+
+    /// A scope whose IDs were given up is over.
+    mutating func endScope(_ number: Int, _ scope: Int, committed: [StreamID]) {
+        guard let index = processes[number].memory.scopes.firstIndex(where: { $0.number == scope }) else { return }
+        let ended = processes[number].memory.scopes.remove(at: index)
+        retryLater(zip(ended.events, ended.ids).filter { !committed.contains($1) }.map(\.0))
+    }
+
+    /// What must not become known does, where a rule is switched off.
+    mutating func becomesKnown(_ id: StreamID, _ number: Int) {
+        let (machine, now) = (processes[number].memory.machine, now)
+        guard let writer = machine({ $0.writer }) else { return }
+        machine {
+            $0.heartbeatAnswered(.alive(newestCommitted: id, durablePosition: 0), for: writer, now: now)
         }
-        announceRows(number, ids.filter { !isVoid.contains($0) })
     }
 
     /// What a writer makes of an error, beside giving up what it was about.
@@ -206,5 +214,13 @@ extension Simulation {
 
     private mutating func acknowledge(_ events: [Event], _ outcomes: [PersistOutcome]) {
         for (event, outcome) in zip(events, outcomes) { acknowledged.append((event.id, outcome.streamID)) }
+    }
+}
+
+extension Reconciliation {
+    fileprivate func with(sequence: StreamID) -> Reconciliation {
+        Reconciliation(
+            membership: membership, sequence: sequence, newestCommitted: newestCommitted, finished: finished,
+            observations: observations, newestEvent: newestEvent)
     }
 }

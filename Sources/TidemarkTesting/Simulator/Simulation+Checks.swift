@@ -37,19 +37,18 @@ extension Simulation {
                 .skippedEvent, "\(commit.writer) commits \(commit.id), the reader of \(name) was at \(process.reached)")
         }
         guard process.phase == .up else { return }
-        let tracker = process.memory.tracker
-        let watermark = tracker.watermark
+        let (watermark, note) = process.memory.machine { ($0.watermark, $0.note()) }
         // Nobody reads by what was computed from a lie.
-        let isFalse = tracker.heard >= StreamID(Self.lie)
+        let isFalse = note.heard >= StreamID(Self.lie)
         if commit.id <= watermark.minimum, watermark.membershipVersion == version, !isFalse {
             fail(
                 .committedBelowMinimum,
                 "\(commit.writer) commits \(commit.id), the minimum of \(name) is \(watermark.minimum)")
         }
-        if commit.id <= tracker.confirmed {
+        if commit.id <= note.confirmed {
             fail(
                 .committedBelowMinimum,
-                "\(commit.writer) commits \(commit.id), \(name) has confirmed \(tracker.confirmed)")
+                "\(commit.writer) commits \(commit.id), \(name) has confirmed \(note.confirmed)")
         }
     }
 
@@ -108,15 +107,15 @@ extension Simulation {
     /// can take back, or takes a writer to be further than it has promised.
     mutating func check(_ number: Int) {
         guard processes[number].phase == .up else { return }
-        let known = processes[number].memory.tracker.known
+        let (known, watermark, position) = processes[number].memory.machine { ($0.known, $0.watermark, $0.position) }
         history.add(Int(known.rawValue))
-        history.add(Int(processes[number].memory.tracker.minimum.rawValue))
+        history.add(Int(watermark.minimum.rawValue))
         if known > database.durableSequence {
             fail(
                 .knownButNotDurable,
                 "\(processes[number].name) knows \(known), only \(database.durableSequence) is durable")
         }
-        if let position = processes[number].memory.tracker.position, position > database.durableSequence {
+        if let position, position > database.durableSequence {
             fail(
                 .knownButNotDurable,
                 "\(processes[number].name) is at \(position), only \(database.durableSequence) is durable")
@@ -131,8 +130,7 @@ extension Simulation {
     }
 
     private mutating func checkPositions(_ number: Int) {
-        let own = processes[number].memory.tracker.own
-        let positions = processes[number].memory.tracker.positions
+        let (own, positions) = processes[number].memory.machine { ($0.own, $0.positions) }
         let before = processes[number].memory.positions
         if positions == before { return }
         processes[number].memory.positions = positions

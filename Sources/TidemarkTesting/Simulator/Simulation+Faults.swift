@@ -38,7 +38,8 @@ extension Simulation {
                 return false
             }
             note(number, 33, "leaves as \(writer)")
-            crash(number, losingRequests: false)
+            processes[number].memory.isLeaving = true
+            processes[number].memory.machine { $0.stop() }
             send(number, .leave(writer))
         case .backUp:
             let sequence = database.stream.sequence

@@ -1,20 +1,5 @@
 import Tidemark
 
-/// What a process does by the clock once the faults have stopped.
-private struct Routine {
-    var nextBeat: Duration
-    var nextReconcile: Duration
-    /// The minimum, and since when it has stood still while something above it was known.
-    var minimum: StreamID?
-    var stalledSince: Duration?
-
-    /// Spread over the interval, as those of processes are that began at different times.
-    init(from now: Duration, number: Int, of count: Int) {
-        nextBeat = now + SimulationConfiguration.Timing.heartbeat / count * (number + 1)
-        nextReconcile = now + SimulationConfiguration.Timing.reconcile / count * (number + 1)
-    }
-}
-
 extension Simulation {
     private typealias Timing = SimulationConfiguration.Timing
     private static var tick: Duration { .milliseconds(50) }
@@ -28,11 +13,12 @@ extension Simulation {
         endTheReplaced()
         let newest = database.stream.newestEvent
         let start = now
-        let count = processes.count
-        var routines = (0..<count).map { Routine(from: start, number: $0, of: count) }
+        for number in processes.indices where processes[number].phase == .up {
+            processes[number].memory.machine { $0.run(now: start) }
+        }
         while let behind = processes.first(where: { $0.isActive && !$0.hasReached(newest) }) {
             if now - start > Timing.bound {
-                let minimum = behind.memory.tracker.minimum
+                let minimum = behind.memory.machine { $0.watermark }.minimum
                 fail(
                     .stuck,
                     """
@@ -44,7 +30,7 @@ extension Simulation {
             try throwFailure()
             now += Self.tick
             for number in processes.indices where processes[number].isActive {
-                act(number, &routines[number])
+                _ = expire(number)
             }
             deliverEverything()
             endTheReplaced()
@@ -92,33 +78,12 @@ extension Simulation {
         }
         fail(.stuck, "messages go to and fro without end")
     }
-
-    /// What is due: a heartbeat, an announcement, reconciling; whom to close follows from that.
-    private mutating func act(_ number: Int, _ routine: inout Routine) {
-        _ = expire(number)
-        if processes[number].mayWrite {
-            if now >= routine.nextBeat {
-                routine.nextBeat += Timing.heartbeat
-                _ = beat(number)
-            }
-            _ = speak(number, isAsked: false)
-        }
-        let tracker = processes[number].memory.tracker
-        if tracker.minimum != routine.minimum || tracker.highestKnown <= tracker.minimum {
-            routine.minimum = tracker.minimum
-            routine.stalledSince = now
-        }
-        let isStalled = routine.stalledSince.map { now - $0 >= Timing.stall } ?? false
-        guard isStalled || now >= routine.nextReconcile else { return }
-        routine.stalledSince = now
-        routine.nextReconcile = now + Timing.reconcile
-        reconcile(number)
-    }
 }
 
 extension SimulatedProcess {
     fileprivate func hasReached(_ newest: StreamID) -> Bool {
-        memory.tracker.minimum >= newest && memory.tracker.minimum < StreamID(Simulation.lie)
+        let minimum = memory.machine { $0.watermark }.minimum
+        return minimum >= newest && minimum < StreamID(Simulation.lie)
             && (!hasReader || memory.cursor.position >= newest)
     }
 }

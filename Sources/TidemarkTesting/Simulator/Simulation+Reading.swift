@@ -9,7 +9,7 @@ extension Simulation {
         case .idle where rule == .watermarkBeforeSnapshot:
             processes[number].memory.reading = .opened(database.contents)
         case .idle:
-            let before = processes[number].memory.tracker.note()
+            let before = processes[number].memory.machine { $0.note() }
             guard let request = nextRequest(number) else { return false }
             processes[number].memory.reading = .asked(request, before)
             note(number, 20, "is about to read through \(request.through)")
@@ -23,7 +23,7 @@ extension Simulation {
             take(snapshot, for: request, before, number)
         case .opened(let contents):
             processes[number].memory.reading = .idle
-            let before = processes[number].memory.tracker.note()
+            let before = processes[number].memory.machine { $0.note() }
             guard let request = nextRequest(number),
                 let snapshot = contents.snapshot(of: SimulatedDatabase.stream, request)
             else { return false }
@@ -34,24 +34,25 @@ extension Simulation {
 
     private mutating func nextRequest(_ number: Int) -> SnapshotRequest? {
         let step = processes[number].memory.cursor.nextStep(
-            watermark: processes[number].memory.tracker.watermark, limit: 1 + random.below(4), byteLimit: .max)
+            watermark: processes[number].memory.machine { $0.watermark }, limit: 1 + random.below(4), byteLimit: .max)
         guard case .read(let request) = step else { return nil }
         return request
     }
 
     /// Whether what was heard agrees with a snapshot.
-    mutating func agree(_ number: Int, _ note: PositionTracker.Note, sequence: StreamID, version: Int) -> Bool {
+    mutating func agree(_ number: Int, _ note: StreamMachine.Note, sequence: StreamID, version: Int) -> Bool {
         let sequence = configuration.withoutRule == .boundedHearing ? StreamID(.max) : sequence
-        let news = processes[number].memory.tracker.agree(note, sequence: sequence, membershipVersion: version)
-        guard let news else { return true }
-        self.note(number, 25, "takes back what \(news.writers.map(\.description).sorted()) said")
-        // What was taken back may have been higher.
-        processes[number].memory.positions = processes[number].memory.tracker.positions
-        return false
+        let now = now
+        let isAgreed = processes[number].memory.machine {
+            $0.agree(note, sequence: sequence, membershipVersion: version, now: now)
+        }
+        // What was taken back may have been higher, also where nobody could be named.
+        if !isAgreed { processes[number].memory.positions = processes[number].memory.machine { $0.positions } }
+        return isAgreed
     }
 
     private mutating func take(
-        _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: PositionTracker.Note, _ number: Int
+        _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: StreamMachine.Note, _ number: Int
     ) {
         let isBounded = configuration.withoutRule != .boundedHearing
         let view = ReaderCursor.View(
@@ -69,11 +70,14 @@ extension Simulation {
             }
         case .reloadMembers:
             note(number, 22, "reloads the \(snapshot.membership.text)")
-            processes[number].memory.tracker.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
+            let now = now
+            processes[number].memory.machine {
+                $0.take(snapshot.membership, newestCommitted: snapshot.newestEvent, now: now)
+            }
         case .wentBackwards(let id, let problem):
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
         }
-        check(number)
+        settle(number)
     }
 
     private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {

@@ -43,7 +43,7 @@ extension Simulation {
             return try persistGroup(events, by: writer, request, &commits)
         case .openGroup(let ids, let events, let writer, let incarnation):
             return try commit(events, as: ids, by: writer, of: incarnation, group: request.number, &commits)
-        case .abandon(let ids, _, let incarnation):
+        case .abandon(let ids, _, _, let incarnation):
             let (committed, void) = try database.abandon(ids, incarnation: incarnation)
             return .abandoned(committed: committed, void: void)
         case .settle(let group):

@@ -8,20 +8,21 @@ extension Simulation {
     /// Asks the sequence for IDs of a scope, or the database to persist a group under IDs of its own.
     mutating func fetch(_ number: Int, count: Int, isGroup: Bool) -> Bool {
         guard let writer = processes[number].memory.writer else { return false }
-        if processes[number].memory.tracker.hasLostMembership { return rejoin(number) }
+        let (machine, now) = (processes[number].memory.machine, now)
+        if machine({ $0.hasLostMembership }) { return rejoin(number) }
         let floor: Int
         do throws(AllocationFailure) {
-            floor = try processes[number].memory.tracker.beginFetch()
+            floor = try machine { machine throws(AllocationFailure) in try machine.beginFetch().number }
         } catch {
             return false
         }
-        if rule == .floor { processes[number].memory.tracker.abortFetch(floor) }
+        if rule == .floor { machine { $0.abortFetch(floor, now: now) } }
         let events = (0..<count).map { _ in nextEvent() }
         let request = send(number, isGroup ? .group(events, writer) : .allocate(count, writer))
         processes[number].memory.fetches.append(
             SimulatedProcess.Fetch(request: request, floor: floor, events: events, isGroup: isGroup, since: now))
         note(number, 4, "\(isGroup ? "persists a group" : "fetches") as \(writer): \(events.map(\.id))")
-        check(number)
+        settle(number)
         return true
     }
 
@@ -49,20 +50,21 @@ extension Simulation {
         guard let fetch = takeFetch(number, request: request.number) else {
             return abandonLate(number, ids, incarnation: incarnation)
         }
-        processes[number].memory.lastScope += 1
-        let scope = processes[number].memory.lastScope
+        let (machine, hasFloor) = (processes[number].memory.machine, rule != .floor)
+        let scope: Int
         do throws(AllocationFailure) {
-            var floor = fetch.floor
-            if rule == .floor { floor = try processes[number].memory.tracker.beginFetch() }
-            try processes[number].memory.tracker.endFetch(
-                floor, with: ids, asked: fetch.events.count, scope: scope, since: fetch.since,
-                deadline: fetch.since + SimulationConfiguration.Timing.limit)
+            scope = try machine { machine throws(AllocationFailure) in
+                let floor = hasFloor ? fetch.floor : try machine.beginFetch().number
+                return try machine.endFetch(
+                    floor, with: ids, asked: fetch.events.count, since: fetch.since,
+                    deadline: fetch.since + SimulationConfiguration.Timing.limit)
+            }
         } catch {
             if case .wentBackwards = error { fail(.falseAlarm, "\(error) for \(processes[number].instance)") }
-            // Without the floor nobody notices; in production the caller gets the error.
-            if rule != .floor { return retryLater(fetch.events) }
+            // In production the caller gets the error.
+            return retryLater(fetch.events)
         }
-        if rule == .durableBeforeKnown, let last = ids.last { processes[number].memory.tracker.recordKnown(last) }
+        if rule == .durableBeforeKnown, let last = ids.last { becomesKnown(last, number) }
         processes[number].memory.scopes.append(
             SimulatedProcess.Scope(
                 number: scope, ids: ids, events: fetch.events, incarnation: incarnation, phase: .held))
@@ -70,8 +72,9 @@ extension Simulation {
 
     /// The answer came after its fetch was given up.
     private mutating func abandonLate(_ number: Int, _ ids: [StreamID], incarnation: Int) {
-        guard let writer = processes[number].memory.writer else { return }
-        send(number, .abandon(ids: ids, writer, incarnation: incarnation))
+        let now = now
+        processes[number].memory.lateAnswers.append((ids, incarnation))
+        processes[number].memory.machine { $0.answeredLate(with: ids, now: now) }
     }
 
     // MARK: Scopes
@@ -111,38 +114,61 @@ extension Simulation {
 
     /// The IDs stay in flight until the database has said what became of them (rule 5).
     mutating func abandonScope(_ number: Int, _ ids: [StreamID]) {
-        guard let index = processes[number].memory.scopes.firstIndex(where: { $0.ids == ids }),
-            let writer = processes[number].memory.writer
-        else { return }
+        guard let index = processes[number].memory.scopes.firstIndex(where: { $0.ids == ids }) else { return }
         note(number, 6, "gives up \(ids)")
-        if rule == .onlyTheDatabaseKnows {
-            retryLater(processes[number].memory.scopes.remove(at: index).events)
-            for id in ids { processes[number].memory.tracker.discard(id) }
-            return check(number)
-        }
         processes[number].memory.scopes[index].phase = .abandoning
-        for id in ids { _ = processes[number].memory.tracker.giveUp(id) }
-        let incarnation = processes[number].memory.scopes[index].incarnation
-        send(number, .abandon(ids: ids, writer, incarnation: incarnation))
+        let (scope, now) = (processes[number].memory.scopes[index].number, now)
+        let isHeld = processes[number].memory.machine { $0.giveUp(ids, scope: scope, now: now) }
+        // Nothing was held any more: its writer was closed, or it has run over its limit.
+        if !isHeld, !processes[number].memory.isAsked(scope) { endScope(number, scope, committed: []) }
+        settle(number)
     }
 
-    /// What has run over its limit: scopes, and fetches of scopes.
+    /// Asks the database what became of IDs.
+    mutating func askWhatBecame(_ number: Int) {
+        let (machine, now) = (processes[number].memory.machine, now)
+        for asked in machine({ $0.takeAbandonments(now: now) }) {
+            let scope = processes[number].memory.scopes.firstIndex { $0.number == asked.scope }
+            if let scope { giveUpExpired(number, scope) }
+            if rule == .onlyTheDatabaseKnows, !asked.isLate {
+                machine { $0.abandoned(asked.scope, committed: [], void: Set(asked.ids), now: now) }
+                endScope(number, asked.scope, committed: [])
+                continue
+            }
+            guard let writer = processes[number].memory.writer else { continue }
+            processes[number].memory.asked.insert(asked.scope)
+            let late = processes[number].memory.lateAnswers.first { $0.ids == asked.ids }?.incarnation
+            let incarnation = scope.map { processes[number].memory.scopes[$0].incarnation } ?? late
+            send(
+                number,
+                .abandon(
+                    ids: asked.ids, scope: asked.scope, writer, incarnation: incarnation ?? database.incarnation))
+        }
+    }
+
+    /// The machine has given up a scope that ran over its limit: its body goes on.
+    private mutating func giveUpExpired(_ number: Int, _ index: Int) {
+        let scope = processes[number].memory.scopes[index]
+        guard scope.phase != .abandoning else { return }
+        processes[number].memory.scopes[index].phase = .abandoning
+        if processes[number].memory.lateBodies.count < 4 { processes[number].memory.lateBodies.append(scope) }
+    }
+
+    /// Time passes for a process: what has run over its limit, scopes and fetches of scopes.
     mutating func expire(_ number: Int) -> Bool {
+        let (machine, now) = (processes[number].memory.machine, now)
         let limit = now - SimulationConfiguration.Timing.limit
         let late = processes[number].memory.fetches.filter { !$0.isGroup && $0.since <= limit }
         for fetch in late {
             note(number, 7, "gives up a fetch")
-            processes[number].memory.tracker.abortFetch(fetch.floor)
+            machine { $0.abortFetch(fetch.floor, now: now) }
             retryLater(fetch.events)
         }
         processes[number].memory.fetches.removeAll { !$0.isGroup && $0.since <= limit }
-        let expired = processes[number].memory.tracker.expired(at: now)
-        for scope in processes[number].memory.scopes where expired[scope.number] != nil {
-            if processes[number].memory.lateBodies.count < 4 { processes[number].memory.lateBodies.append(scope) }
-            abandonScope(number, scope.ids)
-        }
-        check(number)
-        return !late.isEmpty || !expired.isEmpty
+        let isDue = machine { $0.nextDeadline.map { $0 <= now } ?? false }
+        machine { $0.timePassed(now: now) }
+        settle(number)
+        return !late.isEmpty || isDue
     }
 
     // MARK: Membership
@@ -150,24 +176,20 @@ extension Simulation {
     /// The same for the answer to a heartbeat, a refused commit and members without this writer.
     @discardableResult
     mutating func rejoin(_ number: Int) -> Bool {
-        guard let writer = processes[number].memory.writer, !processes[number].memory.isRejoining,
-            !processes[number].memory.isFailed
+        guard let writer = processes[number].memory.writer, !processes[number].memory.isFailed else { return false }
+        let drawn = Int64(random.next() >> 2) + 1
+        guard case .join(let before, _) = processes[number].memory.machine({ $0.rejoin(after: writer, random: drawn) })
         else { return false }
-        processes[number].memory.isRejoining = true
-        send(number, .join(processes[number].instance, after: writer))
+        send(number, .join(processes[number].instance, after: before))
         return true
     }
 
     mutating func beat(_ number: Int) -> Bool {
-        guard let writer = processes[number].memory.writer else { return false }
-        let position = processes[number].memory.tracker.position ?? 0
-        promise(writer, position)
-        send(
-            number,
-            .heartbeat(
-                Heartbeat(
-                    stream: SimulatedDatabase.stream, writer: writer, position: position,
-                    inFlight: processes[number].memory.tracker.inFlightCount)))
+        let now = now
+        let beat = processes[number].memory.machine { $0.heartbeat(of: SimulatedDatabase.stream, now: now) }
+        guard let beat, !processes[number].memory.isFailed else { return false }
+        promise(beat.writer, beat.position)
+        send(number, .heartbeat(beat))
         return true
     }
 
@@ -178,7 +200,8 @@ extension Simulation {
             return request.process == number && !request.isOrphan
         }
         if isAsked { return }
-        let note = processes[number].memory.tracker.note()
-        send(number, .reconcile(note, above: note.watermark.minimum))
+        let now = now
+        let question = processes[number].memory.machine { $0.beginReconcile(awake: now) }
+        send(number, .reconcile(question, above: question.minimum))
     }
 }

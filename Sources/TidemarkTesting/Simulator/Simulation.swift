@@ -24,9 +24,9 @@ import Tidemark
 ///
 /// ## What is real
 ///
-/// ``PositionTracker``, ``ReaderCursor``, ``SilenceWatch`` and ``AnnouncementSchedule`` are the ones that run in
-/// production, and so are the transactions of ``InMemoryDatabase``, which stores in memory use. What lies around them in
-/// production, the tasks, locks and timers of ``EventLog``, is written once more here, as steps.
+/// ``StreamMachine`` and ``ReaderCursor`` are the ones that run in production, and so are the transactions of
+/// ``InMemoryDatabase``, which stores in memory use. Each process has one machine, and everything goes into it by the
+/// functions that its shell calls in production: no rule is written a second time here.
 ///
 /// ## What is not, and where it departs from reality
 ///

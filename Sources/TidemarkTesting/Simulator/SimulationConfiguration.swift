@@ -15,6 +15,8 @@ public struct SimulationConfiguration: Sendable {
         case floor
         /// Rule 3: an ID of an earlier incarnation is void. Off: it is finished like any other that was abandoned.
         case incarnation
+        /// Rule 3: a void ID does not become known. Off: it does.
+        case voidIsNotKnown
         /// Rule 4: only the newest epoch of a member commits.
         case epochCheck
         /// Rule 4: nothing commits at or below its writer's durable position.

@@ -1,5 +1,5 @@
 /// Notices that the minimum stands still while something above it is known.
-struct StallWatch {
+struct StallWatch: Sendable {
     let limit: Duration
     private var minimum: StreamID?
     private var since: Duration?
@@ -29,7 +29,7 @@ struct StallWatch {
 }
 
 /// Lets each liar be named once, and then at most once a minute.
-struct FalseNewsTold {
+struct FalseNewsTold: Sendable {
     private static let interval = Duration.seconds(60)
     private static let limit = 256
     private var last: [Writer: Duration] = [:]
@@ -43,17 +43,17 @@ struct FalseNewsTold {
 }
 
 /// Lets something be logged once, and then at most once per interval.
-struct RareLog {
-    let interval: Duration
+package struct RareLog: Sendable {
+    private let interval: Duration
     private var last: Duration?
 
-    init(interval: Duration) {
+    package init(interval: Duration) {
         self.interval = interval
     }
 
-    func isDue(now: Duration) -> Bool {
+    package func isDue(now: Duration) -> Bool {
         last.map { now - $0 >= interval } ?? true
     }
 
-    mutating func logged(now: Duration) { last = now }
+    package mutating func logged(now: Duration) { last = now }
 }

@@ -1,0 +1,440 @@
+import Logging
+import Synchronization
+
+/// What the generator of a log asks of the database, and tells it: everything here goes through the store.
+extension MultiWriterIDGenerator {
+    /// Rows looked at in one go; the next time goes on from the new minimum.
+    private static let rowLimit = 10_000
+
+    func carryOutThroughStore(_ directives: StreamMachine.Directives) {
+        guard let log else { return }
+        if directives.contains(.readSequence) {
+            Task {
+                // Where it fails, what may be promised now has to do.
+                try? await readSequence(log)
+                changeNow { $0.sequenceWasRead(now: $1) }
+            }
+        }
+        if directives.contains(.catchUp) {
+            // What it throws is logged and counted. The one that reconciles regularly finds out when the database is back.
+            log.catchingUp.start { _ in try await self.reconcile() }
+        }
+        if directives.contains(.reconcile) { Task { await reconcileInBackground() } }
+        if directives.contains(.heartbeat) { Task { await beatInBackground(log) } }
+        if directives.contains(.closeWriters) { Task { await carryOutDecision(log) } }
+        if directives.contains(.rejoin), let writer = state.withLock({ $0.machine.writer }) {
+            // An error that lasts has ended the log's writing; after another one it is tried again.
+            Task { _ = try? await rejoin(after: writer) }
+        }
+        if directives.contains(.observe) { observe(log) }
+        if directives.contains(.explain) { Task { await tellStandstill(log) } }
+    }
+
+    // MARK: Reconciling
+
+    /// What is gone by before a snapshot is opened.
+    func note() -> StreamMachine.Note { state.withLock { $0.machine.note() } }
+
+    /// Makes this instance agree with the database, in a snapshot that is opened after the call. Concurrent callers share
+    /// one.
+    ///
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, or what the store throws.
+    func reconcile() async throws {
+        let ticket = state.withLock { $0.reconcilesBegun }
+        while true {
+            let task = state.withLock { state in
+                if let running = state.reconciling { return running }
+                state.reconcilesBegun += 1
+                let number = state.reconcilesBegun
+                let task = Task<ReconcileEnd, any Error> {
+                    var failure: (any Error)?
+                    do { try await self.askDatabase() } catch { failure = error }
+                    self.state.withLock { $0.reconciling = nil }
+                    return ReconcileEnd(number: number, failure: failure)
+                }
+                state.reconciling = task
+                return task
+            }
+            // One that was running already may have opened its snapshot before the call, or failed before.
+            let end = try await valueUnlessCancelled(of: task)
+            guard end.number > ticket else { continue }
+            if let failure = end.failure { throw failure }
+            return
+        }
+    }
+
+    /// Reconciles unless that was done within the last `age`. An attempt that failed does not count: its error is for
+    /// everyone who needs to know.
+    func reconcile(ifOlderThan age: Duration) async throws {
+        if let last = state.withLock({ $0.lastReconciled }), time.now - last < age { return }
+        try await reconcile()
+    }
+
+    private func askDatabase() async throws {
+        guard let log else { return }
+        let question = state.withLock { $0.machine.beginReconcile(awake: time.awake) }
+        do {
+            guard var found = try await read(log, above: question.minimum, question.note) else {
+                return changeNow { $0.reconciledNothing(question, now: $1) }
+            }
+            // After what was found was read, and before it is used: if this is the same database, that was too.
+            try await checkNewestEvent(log, question.newestEvent)
+            var minimum = question.minimum
+            while case .readAgain(let above) = changeNow({
+                $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
+            }) {
+                guard let foundAlone = try await read(log, above: above, question.note) else { return }
+                (found, minimum) = (foundAlone, above)
+            }
+            state.withLock { $0.lastReconciled = time.now }
+        } catch {
+            state.withLock { $0.machine.reconcileFailed() }
+            throw error
+        }
+    }
+
+    /// Nil for a stream that nobody has written to yet.
+    private func read(_ log: LogParts, above minimum: StreamID, _ note: StreamMachine.Note) async throws
+        -> Reconciliation?
+    {
+        let (known, version) = (note.known, note.watermark.membershipVersion)
+        guard let found = try await log.store.reconciliation(of: stream, above: minimum, limit: Self.rowLimit) else {
+            guard version == 0, known == 0 else { throw wentBackwards(known, "there is no such stream") }
+            return nil
+        }
+        guard found.sequence >= known, found.membership.version >= version else {
+            throw wentBackwards(
+                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        }
+        return found
+    }
+
+    /// A database that was put back may have come further since than it was: its newest event then was another.
+    private func checkNewestEvent(_ log: LogParts, _ newest: Delivered?) async throws {
+        guard let newest else { return }
+        let request = SnapshotRequest.withoutEvents(delivered: newest, at: newest.streamID)
+        guard try await log.store.snapshot(of: stream, request)?.deliveredIsThere == true else {
+            throw wentBackwards(newest.streamID, "the event that was there is not there now")
+        }
+    }
+
+    /// Reads how far the sequence is, and nothing else: up to there this instance may promise what it heard.
+    private func readSequence(_ log: LogParts) async throws {
+        let note = note()
+        let request = SnapshotRequest.withoutEvents(delivered: nil, at: note.confirmed)
+        guard let found = try await log.store.snapshot(of: stream, request), found.sequence >= note.known else {
+            return
+        }
+        agrees(note, sequence: found.sequence, membershipVersion: found.membership.version)
+    }
+
+    /// Whether a snapshot that was opened after the note agrees with what was heard before it. Where it does not, that was
+    /// false, and is taken back.
+    @discardableResult
+    func agrees(_ note: StreamMachine.Note, sequence: StreamID, membershipVersion: Int) -> Bool {
+        changeNow { $0.agree(note, sequence: sequence, membershipVersion: membershipVersion, now: $1) }
+    }
+
+    /// What one snapshot of the database says.
+    func take(_ membership: Membership, newestCommitted: StreamID) {
+        change { $0.take(membership, newestCommitted: newestCommitted, now: $1) }
+    }
+
+    private func wentBackwards(_ id: StreamID, _ problem: String) -> TidemarkError {
+        .databaseWentBackwards(stream: stream, id: id, problem: problem)
+    }
+
+    private func reconcileInBackground() async {
+        do {
+            try await reconcile()
+        } catch {
+            failed(error, "could not reconcile with the database")
+        }
+    }
+
+    /// An error that lasts ends the log; another one is said, and once a minute.
+    private func failed(_ error: any Error, _ what: Logger.Message) {
+        if error is CancellationError { return }
+        if let error = error as? TidemarkError, error.isFinal { return fail(error) }
+        let now = time.now
+        let isDue = state.withLock { state in
+            guard state.warnings.isDue(now: now) else { return false }
+            state.warnings.logged(now: now)
+            return true
+        }
+        if isDue { logger.warning(what, metadata: ["error": "\(error)"]) }
+    }
+
+    private func observe(_ log: LogParts) {
+        let (minimum, newest, standstill) = state.withLock { state in
+            (state.machine.watermark.minimum, state.machine.highestKnown, state.machine.standstill(now: time.now))
+        }
+        log.metrics.observed(minimum: minimum, newest: newest, heldBackFor: standstill)
+    }
+
+    /// Says who holds the minimum back while events wait.
+    private func tellStandstill(_ log: LogParts) async {
+        guard let explanation = try? await explain(), let heldBackBy = explanation.heldBackBy else { return }
+        logger.warning(
+            "events wait: the minimum has stood still",
+            metadata: [
+                "minimum": "\(explanation.minimum)", "newest_event": "\(explanation.newestEvent)",
+                "held_back_by": "\(heldBackBy)",
+            ])
+    }
+
+    /// Who holds the minimum back, since when, and why.
+    func explain() async throws -> Explanation {
+        guard let log, let status = try await log.store.status(of: stream) else {
+            throw TidemarkError.unknownStream(stream: stream, store: log.map { "\($0.store)" } ?? "no store")
+        }
+        let now = time.now
+        let (minimum, lowest) = state.withLock { ($0.machine.watermark.minimum, $0.machine.lowestInFlight) }
+        var heldBackBy = minimum < status.newestEvent ? status.heldBack() : nil
+        // Of itself an instance knows more than its last heartbeat said.
+        if minimum < status.newestEvent, let lowest, lowest.id.rawValue == minimum.rawValue + 1 {
+            heldBackBy = HeldBack(instance: instance, reason: .inFlight(lowest.id), since: now - lowest.since)
+        }
+        return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
+    }
+
+    // MARK: IDs
+
+    /// New IDs from the sequence.
+    func nextIDs(_ count: Int) async throws -> [StreamID] {
+        guard let log else { return try await sequence?.next(count) ?? [] }
+        let writer = try currentWriter()
+        do {
+            return try await log.store.allocate(count, in: stream, for: writer)
+        } catch let error as TidemarkError where error.endsEpoch {
+            let writer = try await rejoin(after: writer)
+            return try await log.store.allocate(count, in: stream, for: writer)
+        }
+    }
+
+    /// Makes sure that none of these IDs can be committed from now on; returns those that were.
+    func abandonIDs(_ ids: [StreamID]) async throws -> [StreamID] {
+        guard let log else { return try await sequence?.abandon(ids) ?? [] }
+        // An epoch that is over may still give its IDs up.
+        guard let writer = lastWriter else { return [] }
+        return try await log.store.abandon(ids, in: stream, by: writer)
+    }
+
+    // MARK: Heartbeats
+
+    private func beatInBackground(_ log: LogParts) async {
+        defer { state.withLock { $0.machine.heartbeatEnded() } }
+        guard let writer = try? currentWriter() else { return }
+        do {
+            try await beat(as: writer)
+        } catch let error as TidemarkError where error.isFinal {
+            fail(error)
+        } catch is CancellationError {
+        } catch {
+            logger.warning("a heartbeat could not be written", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Writes the heartbeat of this instance, with the position that it promised before.
+    func beat(as writer: Writer) async throws {
+        guard let log, let beat = state.withLock({ $0.machine.heartbeat(of: stream, now: time.now) }) else { return }
+        let answers = try await recordWrite { try await log.store.heartbeat([beat]) }
+        guard let answer = answers.first else { return }
+        if case .alive = answer { return changeNow { $0.heartbeatAnswered(answer, for: writer, now: $1) } }
+        _ = try await rejoin(after: writer)
+    }
+
+    /// Does something that writes, and takes down what that says of whether everyone can.
+    private nonisolated(nonsending) func recordWrite<Value>(
+        _ write: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
+        let began = time.awake
+        do {
+            let value = try await write()
+            let ended = time.awake
+            state.withLock { $0.machine.wrote(from: began, to: ended) }
+            return value
+        } catch {
+            let ended = time.awake
+            state.withLock { $0.machine.writeFailed(at: ended) }
+            throw error
+        }
+    }
+
+    // MARK: Closing other writers
+
+    /// Closes and retires other writers (rule 6), one decision after the other. It may wait for the database's write lock.
+    func carryOutDecision(_ log: LogParts) async {
+        guard let decision = state.withLock({ $0.machine.takeDecision() }) else { return }
+        await carryOut(decision, log)
+    }
+
+    func carryOut(_ decision: StreamMachine.Decision, _ log: LogParts) async {
+        var canWrite = true
+        do {
+            var hasChanged = false
+            for observed in decision.close { hasChanged = try await close(observed, log) || hasChanged }
+            for observed in decision.retire { hasChanged = try await retire(observed, log) || hasChanged }
+            if decision.needsWrite, decision.close.isEmpty, decision.retire.isEmpty {
+                try await recordWrite { try await log.store.checkWritable() }
+            }
+            if hasChanged { try await reconcile() }
+        } catch TidemarkError.readOnly {
+            canWrite = false
+        } catch {
+            logger.warning("silent writers could not be closed", metadata: ["error": "\(error)"])
+        }
+        state.withLock { $0.machine.closingEnded(canWrite: canWrite) }
+    }
+
+    private func close(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
+        let position = try await recordWrite { try await log.store.close(stream, observed: observed) }
+        guard let position else { return false }
+        log.metrics.closedWriter()
+        logger.notice("closed a writer", metadata: metadata(observed, position: position))
+        return true
+    }
+
+    private func retire(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
+        guard try await recordWrite({ try await log.store.retire(stream, observed: observed) }) else { return false }
+        log.metrics.retiredWriter()
+        logger.notice("retired a writer", metadata: metadata(observed, position: observed.position))
+        return true
+    }
+
+    private func metadata(_ observed: WriterObservation, position: StreamID) -> Logger.Metadata {
+        [
+            "writer": "\(observed.writer.instance)", "epoch": "\(observed.writer.epoch)", "position": "\(position)",
+            "reason": observed.isProcessGone ? "its process is gone" : "it was silent",
+        ]
+    }
+
+    // MARK: Membership
+
+    /// - Throws: why this instance does not write.
+    func currentWriter() throws -> Writer {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+            guard let writer = state.machine.writer else { throw .notAMember(stream: stream, instance: instance) }
+            return writer
+        }
+    }
+
+    /// Reading goes on after another process took the name; it ends with the log, and with the database.
+    func checkRunning() throws {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure, failure.endsReading { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+        }
+    }
+
+    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
+    var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
+    /// The last epoch, whether or not it may still write; nil for a reader.
+    var lastWriter: Writer? { state.withLock { $0.machine.writer } }
+
+    /// The writer's epoch is over: joins again and returns the new epoch, or the one that it has already.
+    ///
+    /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process has the name; from then on
+    ///   nothing is written.
+    func rejoin(after writer: Writer) async throws -> Writer {
+        let task = try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure { throw failure }
+            switch state.machine.rejoin(after: writer, random: .random(in: 1 ... .max)) {
+            case .joined(let current): return Task<Writer, any Error> { current }
+            case .join(let writer, let nonce):
+                let task = Task { try await self.join(after: writer, nonce: nonce) }
+                state.rejoining = task
+                return task
+            case .wait:
+                if let rejoining = state.rejoining { return rejoining }
+                throw .stopped(stream: stream, instance: instance)
+            case .stopped: throw .stopped(stream: stream, instance: instance)
+            }
+        }
+        return try await valueUnlessCancelled(of: task)
+    }
+
+    private func join(after writer: Writer, nonce: Int64) async throws -> Writer {
+        guard let log else { throw TidemarkError.notAMember(stream: stream, instance: instance) }
+        let joined: Joined
+        do {
+            joined = try await log.store.rejoin(stream, after: writer, nonce: nonce)
+        } catch {
+            state.withLock { state in
+                state.machine.joinFailed()
+                state.rejoining = nil
+            }
+            if let error = error as? TidemarkError, error.isFinal { fail(error) }
+            throw error
+        }
+        let goesOn = changeNow { $0.joined(joined, now: $1) }
+        state.withLock { $0.rejoining = nil }
+        guard goesOn else {
+            // Nobody runs this writer, and whoever ended the log may not have waited for it.
+            // In a task of its own: this one may be cancelled, and a write that waits would be taken back.
+            try await Task { [stream] in try await log.store.leave(stream, as: joined.writer) }.value
+            throw TidemarkError.stopped(stream: stream, instance: instance)
+        }
+        warnOfSequence(joined)
+        return joined.writer
+    }
+
+    func warnOfSequence(_ joined: Joined) {
+        guard let old = joined.raisedFrom else { return }
+        logger.warning(
+            "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
+            metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
+    }
+
+    /// Joins again when the members say that this writer was retired.
+    ///
+    /// - Throws: why this instance does not write.
+    func checkStanding() async throws {
+        let writer = try currentWriter()
+        if state.withLock({ $0.machine.hasLostMembership }) { _ = try await rejoin(after: writer) }
+    }
+
+    /// Ends the writing for good, for this reason.
+    func fail(_ error: TidemarkError) {
+        let waiters = state.withLock { state in
+            state.failure = state.failure ?? error
+            defer { state.failureWaiters = [] }
+            return state.failureWaiters
+        }
+        for waiter in waiters { waiter.resolve(error) }
+    }
+
+    /// Returns when the log fails, with why, or with nil when the task is cancelled.
+    func failure() async -> TidemarkError? {
+        let waiter = Waiter<TidemarkError?>()
+        let failure = state.withLock { state in
+            if state.failure == nil { state.failureWaiters.append(waiter) }
+            return state.failure
+        }
+        if let failure { return failure }
+        defer { state.withLock { state in state.failureWaiters.removeAll { $0 === waiter } } }
+        return await withTaskCancellationHandler {
+            await waiter.value()
+        } onCancel: {
+            waiter.resolve(nil)
+        }
+    }
+
+    /// From now on nobody writes and nobody joins. A join that is under way leaves again: it is what this returns.
+    func stop() -> Task<Writer, any Error>? {
+        state.withLock { state in
+            state.machine.stop()
+            return state.rejoining
+        }
+    }
+}
+
+extension SnapshotRequest {
+    /// Asks for everything but events: no membership has this version.
+    fileprivate static func withoutEvents(delivered: Delivered?, at id: StreamID) -> SnapshotRequest {
+        SnapshotRequest(
+            delivered: delivered, membershipVersion: -1, after: id, through: id, limit: 0, byteLimit: 0)
+    }
+}

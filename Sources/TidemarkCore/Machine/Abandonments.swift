@@ -1,0 +1,51 @@
+/// IDs whose scope has no say about them any more, until the database has said what became of them (rule 5).
+///
+/// The database is asked again with growing delays, for as long as the instance lives. IDs that came too late for their
+/// fetch are asked for once: nothing waits for them, and a tombstone lets the runs of finished IDs pass.
+struct Abandonments: Sendable {
+    private struct Entry {
+        let ids: [StreamID]
+        let isLate: Bool
+        /// When the database is asked; nil while it is.
+        var askAt: Duration?
+        var backoff = Backoff(shortest: .milliseconds(50), longest: .seconds(30))
+    }
+
+    private var entries: [Int: Entry] = [:]
+
+    var isEmpty: Bool { entries.isEmpty }
+
+    mutating func add(_ ids: [StreamID], scope: Int, isLate: Bool, now: Duration) {
+        entries[scope] = Entry(ids: ids, isLate: isLate, askAt: now)
+    }
+
+    /// Those that are to be asked for now. Each is answered by ``settled(_:)`` or ``failed(_:random:now:)``.
+    mutating func takeDue(now: Duration) -> [StreamMachine.Abandonment] {
+        if entries.isEmpty { return [] }
+        var due: [StreamMachine.Abandonment] = []
+        for (scope, entry) in entries {
+            guard let askAt = entry.askAt, askAt <= now else { continue }
+            entries[scope]?.askAt = nil
+            due.append(StreamMachine.Abandonment(scope: scope, ids: entry.ids, isLate: entry.isLate))
+        }
+        return due.sorted { $0.scope < $1.scope }
+    }
+
+    /// The IDs, and whether they were in flight; nil where nobody asks for them any more.
+    mutating func settled(_ scope: Int) -> (ids: [StreamID], isLate: Bool)? {
+        entries.removeValue(forKey: scope).map { ($0.ids, $0.isLate) }
+    }
+
+    /// - Parameter random: uniform in 0..<1.
+    mutating func failed(_ scope: Int, random: Double, now: Duration) {
+        guard var entry = entries[scope] else { return }
+        if entry.isLate {
+            entries[scope] = nil
+            return
+        }
+        entry.askAt = now + entry.backoff.nextDelay(random: random)
+        entries[scope] = entry
+    }
+
+    var nextDeadline: Duration? { entries.isEmpty ? nil : entries.values.compactMap(\.askAt).min() }
+}

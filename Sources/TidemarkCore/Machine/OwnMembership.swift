@@ -1,0 +1,50 @@
+/// What this instance is as a member of the stream, and how it becomes one again.
+///
+/// An epoch ends when the writer was retired; then it joins again, once at a time, with one random number for all
+/// attempts, so that an attempt whose answer was lost is not made twice. Once the log is told to end nobody joins any
+/// more, and a join that is under way leaves again.
+struct OwnMembership: Sendable {
+    /// What whoever needs a newer epoch has to do.
+    enum Step: Hashable, Sendable {
+        /// Join after this epoch. The answer goes to ``joined(_:)`` or ``joinFailed()``.
+        case join(after: Writer, nonce: Int64)
+        /// Somebody does so already.
+        case wait
+        /// A newer epoch is there.
+        case joined(Writer)
+        case stopped
+    }
+
+    /// The last epoch, whether or not it may still write; nil for a reader.
+    private(set) var writer: Writer?
+    private(set) var isStopped = false
+    private var isJoining = false
+    /// Of the join that is under way, or whose answer was lost: it may have been made all the same.
+    private var nonce: Int64?
+
+    init(writer: Writer?) { self.writer = writer }
+
+    /// - Parameter random: at least 1; what a join draws that has not drawn yet.
+    mutating func rejoin(after old: Writer, random: Int64) -> Step {
+        if isStopped { return .stopped }
+        if isJoining { return .wait }
+        if let writer, writer.epoch > old.epoch { return .joined(writer) }
+        isJoining = true
+        let drawn = nonce ?? random
+        nonce = drawn
+        return .join(after: old, nonce: drawn)
+    }
+
+    /// False where the log was told to end meanwhile: the new epoch has to leave.
+    mutating func joined(_ writer: Writer) -> Bool {
+        isJoining = false
+        nonce = nil
+        self.writer = writer
+        return !isStopped
+    }
+
+    mutating func joinFailed() { isJoining = false }
+
+    /// From now on nobody writes and nobody joins.
+    mutating func stop() { isStopped = true }
+}

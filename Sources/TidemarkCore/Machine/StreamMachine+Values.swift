@@ -1,0 +1,117 @@
+/// What goes into the machine and comes out of it.
+extension StreamMachine {
+    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
+    public typealias Note = PositionTracker.Note
+    /// Whom to close, and whom to retire.
+    public typealias Decision = SilenceWatch.Decision
+
+    /// How the stream is taken part in.
+    public struct Configuration: Sendable {
+        public var announcements = Announcements.asNeeded()
+        /// Rows that are told one by one after a commit; of a larger group only the position is announced.
+        public var announcedRows = 64
+        /// How often a writer that runs writes its heartbeat; nil: never.
+        public var heartbeatInterval: Duration? = .seconds(1)
+        /// How often the database is asked, at least, while the log runs; nil: never.
+        public var reconcileInterval: Duration? = .seconds(1)
+        /// It is asked sooner when the minimum has stood still for so long while something above it is known.
+        public var stallInterval: Duration = .milliseconds(250)
+        /// Whether silent writers are closed and retired.
+        public var closesSilentWriters = false
+        public var silenceTimeout: Duration = .seconds(5)
+        public var retirementTimeout: Duration = .seconds(600)
+        /// Whether to speak where other software announces streams.
+        public var speaksBesideOthers = false
+        /// How long nothing of other software may have been heard before a writer speaks again.
+        public var quietTime: Duration = .seconds(60)
+
+        public init() {}
+    }
+
+    /// What is to be done outside.
+    public struct Directives: OptionSet, Sendable {
+        public let rawValue: UInt16
+        public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+        /// The watermark has changed: wake whoever waits for it.
+        public static let wake = Directives(rawValue: 1 << 0)
+        /// Send what ``StreamMachine/takeMessages()`` gives, in order.
+        public static let send = Directives(rawValue: 1 << 1)
+        /// Ask the database for everything, as ``StreamMachine/beginReconcile(awake:)`` says.
+        public static let reconcile = Directives(rawValue: 1 << 2)
+        /// The same, because of something that was heard.
+        public static let catchUp = Directives(rawValue: 1 << 12)
+        /// Read the sequence, and nothing else; ``StreamMachine/sequenceWasRead(now:)`` follows, whatever came of it.
+        public static let readSequence = Directives(rawValue: 1 << 3)
+        /// Give up what ``StreamMachine/takeAbandonments(now:)`` gives.
+        public static let abandon = Directives(rawValue: 1 << 4)
+        /// Write the heartbeat that ``StreamMachine/heartbeat(now:)`` gives; ``StreamMachine/heartbeatEnded()`` follows.
+        public static let heartbeat = Directives(rawValue: 1 << 5)
+        /// Carry out what ``StreamMachine/takeDecision()`` gives.
+        public static let closeWriters = Directives(rawValue: 1 << 6)
+        /// This writer was retired: join again.
+        public static let rejoin = Directives(rawValue: 1 << 7)
+        /// Tell the transport that this instance has caught up.
+        public static let caughtUp = Directives(rawValue: 1 << 8)
+        /// Let people know what ``StreamMachine/takeReports()`` gives.
+        public static let report = Directives(rawValue: 1 << 9)
+        /// The minimum was looked at, as it is regularly: measure it.
+        public static let observe = Directives(rawValue: 1 << 10)
+        /// The minimum has stood still for long: let people know who holds it back.
+        public static let explain = Directives(rawValue: 1 << 11)
+    }
+
+    /// What a person should know.
+    public enum Report: Hashable, Sendable {
+        /// Scopes ran over their limit; these IDs are abandoned.
+        case scopeExpired([StreamID])
+        /// IDs of this writer in flight were closed.
+        case closed([StreamID])
+        /// What was heard cannot be true. True where it is to be said now, and not only counted.
+        case falseNews(FalseNews, isSaid: Bool)
+        /// A writer of another database is on the channel. True the first time.
+        case foreign(Speaker, isFirst: Bool)
+        /// Other software announces streams on the channel: nothing is said there any more.
+        case fellSilent(StreamName, Writer)
+        /// The same on a channel that nobody else can be on: it counts for nothing.
+        case strangeLine(StreamName, Writer)
+        /// Other software is heard no more: this instance speaks again.
+        case speaksAgain
+    }
+
+    /// A question to the database that has not been answered.
+    public struct Reconcile: Sendable {
+        public let note: PositionTracker.Note
+        /// Where rows are asked for above.
+        public let minimum: StreamID
+        /// An event that is looked up once more, after what was found was read and before it is used: if this is the same
+        /// database, that was too.
+        public let newestEvent: Delivered?
+        let request: Int
+        let began: Duration
+    }
+
+    public enum ReconcileOutcome: Hashable, Sendable {
+        case agreed
+        /// It was read above a minimum that is false: once more, above this one.
+        case readAgain(above: StreamID)
+    }
+
+    /// What has to be done for an epoch newer than `writer`.
+    public enum JoinStep: Hashable, Sendable {
+        /// Join after this epoch; ``joined(_:now:)`` or ``joinFailed()`` follows.
+        case join(after: Writer, nonce: Int64)
+        /// Somebody does so already.
+        case wait
+        case joined(Writer)
+        case stopped
+    }
+
+    /// IDs that the database is to be asked about.
+    public struct Abandonment: Hashable, Sendable {
+        public let scope: Int
+        public let ids: [StreamID]
+        /// They came after their fetch had ended: no scope waits for the answer.
+        public let isLate: Bool
+    }
+}

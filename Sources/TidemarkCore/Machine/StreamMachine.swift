@@ -1,0 +1,678 @@
+/// Everything that one process knows of one stream, and decides about it: positions, IDs in flight and their scopes, what is
+/// being abandoned, members and its own standing among them, what it has heard and must ask the database for, when to
+/// announce, who has fallen silent, what a snapshot has confirmed.
+///
+/// What happens outside goes in by functions. What has to be done outside comes out as ``Directives``, which are taken
+/// after each call, under the same lock; payloads are fetched only where a flag is set. There is no task, clock, lock or
+/// database in here. Time is passed in: `now` is of a clock that goes on while the machine is suspended, `awake` of one
+/// that stands still.
+///
+/// IDs are counted upwards; a backward stream is negated by whoever owns the machine.
+///
+/// It is not copied: there is one for a stream in a process.
+public struct StreamMachine: ~Copyable, Sendable {
+    /// Messages that may lie there until they are taken. Rows beyond that are told of by a position.
+    private static let messageLimit = 4096
+
+    private let configuration: Configuration
+    private var tracker: PositionTracker
+    private var feed = EventFeed()
+    private var announcer: Announcer
+    private var membership: OwnMembership
+    private var abandonments = Abandonments()
+    private var reconciling: ReconcileSchedule
+    private var beats: HeartbeatSchedule
+    private var watch: SilenceWatch?
+    private var decision: Decision?
+    /// A decision is being carried out.
+    private var isClosing = false
+    /// The members' signs of life, as they were read last.
+    private var observations: [WriterObservation] = []
+    /// The newest event that was read, by which the database is known again.
+    private var newestEvent: Delivered?
+    private var messages: [StreamMessage] = []
+    private var reports: [Report] = []
+    private var falseNewsTold = FalseNewsTold()
+    private var standstills = RareLog(interval: .seconds(60))
+    private var hasToldForeign = false
+    /// Nobody but this database's programs can be on the channel.
+    private var channelIsOwn = false
+    private var hasToldStrangeLines = false
+    private var lastScope = 0
+    /// When the earliest of the scopes runs over its limit, or somebody looks at them.
+    private var expiryAt: Duration?
+    private var pending: Directives = []
+    private var marks: PositionTracker.Marks
+
+    /// - Parameters:
+    ///   - membership: the members as the database has them.
+    ///   - writer: the epoch in which this instance has joined; nil where it only reads, or where the epoch of its name
+    ///     among the members is its own.
+    ///   - sequence: the sequence as it was read last, by which what is heard is bounded; nil where nobody reads it.
+    public init(
+        instance: InstanceName, membership: Membership, writer: Writer? = nil, sequence: StreamID?,
+        configuration: Configuration = Configuration()
+    ) {
+        self.configuration = configuration
+        tracker = PositionTracker(
+            instance: instance, members: membership.members, version: membership.version, nonces: membership.nonces,
+            sequence: sequence)
+        if let writer { tracker.pin(to: writer) }
+        announcer = Announcer(configuration.announcements, rowLimit: configuration.announcedRows)
+        self.membership = OwnMembership(writer: writer)
+        // Silence counts only where looks are not too far apart.
+        let longest = configuration.closesSilentWriters ? configuration.silenceTimeout / 4 : .seconds(86_400)
+        reconciling = ReconcileSchedule(
+            interval: configuration.reconcileInterval.map { min($0, longest) },
+            stallInterval: configuration.stallInterval)
+        beats = HeartbeatSchedule(interval: configuration.heartbeatInterval)
+        if configuration.closesSilentWriters {
+            watch = SilenceWatch(timeout: configuration.silenceTimeout, retirement: configuration.retirementTimeout)
+        }
+        marks = tracker.marks()
+        if let own = tracker.own {
+            announcer.joined(as: Speaker(own, nonce: membership.nonces[own]), at: sequence ?? marks.position)
+        }
+    }
+
+    // MARK: What can be seen
+
+    public var instance: InstanceName { tracker.instance }
+    public var watermark: Watermark { tracker.watermark }
+    /// The highest minimum that a snapshot has confirmed.
+    public var confirmed: StreamID { tracker.confirmed }
+    /// The highest ID that is known from the database.
+    public var known: StreamID { tracker.known }
+    /// The highest ID heard of or read.
+    public var highestKnown: StreamID { tracker.highestKnown }
+    /// The epoch in which this instance is a member, as the members say; nil where it is none.
+    public var own: Writer? { tracker.own }
+    /// This instance's position; nil where it only reads.
+    public var position: StreamID? { tracker.position }
+    /// One entry a member: this instance's position, the others' as heard.
+    public var positions: [Writer: StreamID] { tracker.positions }
+    /// At least the minimum; so for instances that are no members.
+    public func position(of name: InstanceName) -> StreamID { tracker.position(of: name) }
+    public var token: StreamToken { tracker.token }
+    /// The epoch in which the instance is a member.
+    public func epoch(of instance: InstanceName) -> Int? { tracker.epoch(of: instance) }
+    /// What the member drew when it joined.
+    public func nonce(of writer: Writer) -> Int64? { tracker.nonces[writer] }
+    public var inFlightCount: Int { tracker.inFlightCount }
+    public var lowestInFlight: InFlightIDs.Entry? { tracker.lowestInFlight }
+    public var announced: AnnouncementCounts { announcer.counts }
+    public var heard: FeedCounts { feed.counts }
+    /// Whether something that was heard is still to be asked for.
+    public var hasQuestions: Bool { feed.hasQuestions }
+    /// The database could not be asked the last time.
+    public var hasFailedToReconcile: Bool { reconciling.hasFailed }
+    /// Something that was wanted of the database is not over: a heartbeat, reconciling, closing a writer.
+    public var isBusy: Bool { reconciling.isUnderWay || beats.isUnderWay || isClosing || decision != nil }
+    /// For how long the minimum has stood still while something above it is known.
+    public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
+
+    // MARK: What comes out
+
+    /// What is to be done since the last call.
+    public mutating func takeDirectives() -> Directives {
+        defer { pending = [] }
+        return pending
+    }
+
+    public mutating func takeMessages() -> [StreamMessage] {
+        defer { messages = [] }
+        return messages
+    }
+
+    public mutating func takeReports() -> [Report] {
+        defer { reports = [] }
+        return reports
+    }
+
+    /// Whether a change of positions needs the time, because somebody hears of it.
+    public var followsChanges: Bool { announcer.followsChanges }
+
+    /// When ``timePassed(now:)`` has something to do, if nothing happens before.
+    public var nextDeadline: Duration? {
+        var next = expiryAt
+        for time in [
+            announcer.dueAt, reconciling.nextDeadline, beats.nextAt, abandonments.nextDeadline,
+        ] {
+            if let time { next = min(next ?? time, time) }
+        }
+        return next
+    }
+
+    /// Brings everything up to date after a change of positions.
+    private mutating func changed(now: Duration) {
+        let before = marks
+        marks = tracker.marks()
+        guard marks != before else { return }
+        if marks.watermark != before.watermark { pending.insert(.wake) }
+        if announcer.followsChanges { lookAtAnnouncing(isAsked: false, now: now) }
+    }
+
+    private mutating func lookAtAnnouncing(isAsked: Bool, mayRead: Bool = true, now: Duration) {
+        let outcome = announcer.look(at: &tracker, isAsked: isAsked, mayRead: mayRead, now: now)
+        if let message = outcome.message {
+            messages.append(message)
+            pending.insert(.send)
+        }
+        if outcome.speaksAgain { report(.speaksAgain) }
+        if outcome.readsSequence { pending.insert(.readSequence) }
+    }
+
+    private mutating func report(_ report: Report) {
+        reports.append(report)
+        pending.insert(.report)
+    }
+
+    private mutating func reportClosed(_ ids: [StreamID]) {
+        if !ids.isEmpty { report(.closed(ids)) }
+    }
+
+    // MARK: Time
+
+    /// Does what is due.
+    public mutating func timePassed(now: Duration) {
+        if let expiryAt, expiryAt <= now { expire(now: now) }
+        if let due = abandonments.nextDeadline, due <= now { pending.insert(.abandon) }
+        if announcer.takeDue(now: now) { lookAtAnnouncing(isAsked: false, now: now) }
+        if beats.takeDue(now: now) { pending.insert(.heartbeat) }
+        if reconciling.takeSoon(now: now) {
+            if feed.needsDatabase(minimum: tracker.minimum) {
+                pending.insert(.catchUp)
+            } else {
+                lookWhetherCaughtUp()
+            }
+        }
+        let look = reconciling.takeLook(minimum: tracker.minimum, known: tracker.highestKnown, now: now)
+        if look.looks { pending.insert(.observe) }
+        guard look.asks else { return }
+        pending.insert(.reconcile)
+        guard reconciling.standstill(now: now) > configuration.silenceTimeout, standstills.isDue(now: now) else {
+            return
+        }
+        standstills.logged(now: now)
+        pending.insert(.explain)
+    }
+
+    /// The log runs from now on: it writes heartbeats and asks the database regularly.
+    public mutating func run(now: Duration) {
+        if membership.writer != nil { beats.run(now: now) }
+        reconciling.run(now: now)
+    }
+
+    /// It does not run any more.
+    public mutating func stopRunning() {
+        beats.stop()
+        reconciling.stop()
+    }
+
+    // MARK: IDs in flight
+
+    /// A fetch begins: until it has ended, this instance's position stays at or below what is known now.
+    ///
+    /// - Returns: its number, and the floor, which the sequence has to be above.
+    public mutating func beginFetch() throws(AllocationFailure) -> (number: Int, floor: StreamID) {
+        // Nobody has to hear of it: what a fetch does to the position shows when something becomes known meanwhile.
+        (try tracker.beginFetch(), tracker.floor)
+    }
+
+    /// The answer: its IDs are in flight until their scope ends.
+    ///
+    /// - Returns: the number of the scope.
+    public mutating func endFetch(
+        _ fetch: Int, with ids: [StreamID], asked count: Int, since: Duration, deadline: Duration
+    ) throws(AllocationFailure) -> Int {
+        lastScope += 1
+        // Nothing that others wait for changes here: the position is at the floor, or below it.
+        try tracker.endFetch(fetch, with: ids, asked: count, scope: lastScope, since: since, deadline: deadline)
+        expireNoLater(than: deadline)
+        return lastScope
+    }
+
+    /// The same for one ID.
+    public mutating func endFetch(
+        _ fetch: Int, with id: StreamID, since: Duration, deadline: Duration
+    ) throws(AllocationFailure) -> Int {
+        lastScope += 1
+        try tracker.endFetch(fetch, with: id, scope: lastScope, since: since, deadline: deadline)
+        expireNoLater(than: deadline)
+        return lastScope
+    }
+
+    /// The fetch failed, or is not waited for any more.
+    public mutating func abortFetch(_ fetch: Int, now: Duration) {
+        tracker.abortFetch(fetch)
+        changed(now: now)
+    }
+
+    /// IDs that came after their fetch had ended: a tombstone lets the runs of finished IDs pass.
+    public mutating func answeredLate(with ids: [StreamID], now: Duration) {
+        guard !ids.isEmpty else { return }
+        lastScope += 1
+        abandonments.add(ids, scope: lastScope, isLate: true, now: now)
+        pending.insert(.abandon)
+    }
+
+    /// The fetch was a transaction, which has committed these IDs and their events.
+    ///
+    /// - Parameter events: the ids of the events, in the order of the IDs.
+    public mutating func committed(
+        _ ids: [StreamID], events: [String], in fetch: Int, now: Duration
+    ) throws(AllocationFailure) {
+        defer { changed(now: now) }
+        tellRows(ids, events: events)
+        try tracker.endFetch(fetch, committed: ids)
+    }
+
+    /// Whether the scope of the ID still has a say about it.
+    public func holds(_ id: StreamID) -> Bool { tracker.phase(of: id) == .held }
+
+    /// The scope says that its IDs were committed.
+    ///
+    /// - Returns: false where it has no say about them any more; then nothing changes for those.
+    public mutating func finish(_ ids: [StreamID], now: Duration) -> Bool {
+        // Some given up, some not, cannot be: expiring takes all of a scope.
+        if let first = ids.first, tracker.phase(of: first) == .givenUp { return false }
+        let wereHeld = ids.reduce(true) { tracker.finish($1) && $0 }
+        // Before a position that covers them, which is told by what follows.
+        if wereHeld { tellRows(ids, events: []) }
+        changed(now: now)
+        return wereHeld
+    }
+
+    /// The same for one ID.
+    public mutating func finish(_ id: StreamID, now: Duration) -> Bool {
+        guard tracker.finishHeld(id) else { return false }
+        if let speaker = announcer.tells(1, through: id) {
+            messages.append(.event(speaker, id, eventID: nil))
+            pending.insert(.send)
+        }
+        changed(now: now)
+        return true
+    }
+
+    /// The IDs were closed, and their commit has survived that.
+    public mutating func committedThoughClosed(_ ids: [StreamID], now: Duration) {
+        tellRows(ids, events: [])
+        changed(now: now)
+    }
+
+    /// The scope failed: its IDs stay in flight until the database has said what became of them.
+    ///
+    /// - Returns: false where none of them was held any more.
+    public mutating func giveUp(_ ids: [StreamID], scope: Int, now: Duration) -> Bool {
+        let given = ids.filter { tracker.giveUp($0) }
+        guard !given.isEmpty else { return false }
+        abandonments.add(ids, scope: scope, isLate: false, now: now)
+        pending.insert(.abandon)
+        return true
+    }
+
+    /// What the database is to be asked about now. Each is answered by ``abandoned(_:committed:void:now:)`` or
+    /// ``abandonFailed(_:random:now:)``.
+    public mutating func takeAbandonments(now: Duration) -> [Abandonment] {
+        abandonments.takeDue(now: now)
+    }
+
+    /// The database has said what became of the IDs of a scope.
+    ///
+    /// - Parameters:
+    ///   - committed: those that hold an event.
+    ///   - void: those of an earlier incarnation of the database that hold nothing. They may be handed out again, so that
+    ///     they become neither known nor finished.
+    public mutating func abandoned(_ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], now: Duration) {
+        guard let (all, isLate) = abandonments.settled(scope) else { return }
+        let ids = void.isEmpty ? all : all.filter { !void.contains($0) }
+        if let highest = ids.max(), let speaker = announcer.tells(ids.count, through: highest) {
+            for id in ids {
+                messages.append(
+                    committed.contains(id) ? .event(speaker, id, eventID: nil) : .tombstone(speaker, id))
+            }
+            pending.insert(.send)
+        }
+        for id in ids {
+            if isLate { tracker.recordFinished(id...id) } else { tracker.finish(id) }
+        }
+        if !isLate { for id in void { tracker.discard(id) } }
+        changed(now: now)
+    }
+
+    /// The database could not be asked. It is asked again.
+    ///
+    /// - Parameter random: uniform in 0..<1.
+    public mutating func abandonFailed(_ scope: Int, random: Double, now: Duration) {
+        abandonments.failed(scope, random: random, now: now)
+    }
+
+    private mutating func expireNoLater(than deadline: Duration) {
+        if expiryAt.map({ deadline < $0 }) ?? true { expiryAt = deadline }
+    }
+
+    private mutating func expire(now: Duration) {
+        for (scope, ids) in tracker.expired(at: now) {
+            report(.scopeExpired(ids))
+            _ = giveUp(ids, scope: scope, now: now)
+        }
+        // Not for each of many deadlines that lie close together: looking for them takes time.
+        expiryAt = tracker.earliestDeadline.map { max($0, now + .milliseconds(1)) }
+    }
+
+    private mutating func tellRows(_ ids: [StreamID], events: [String]) {
+        guard let highest = ids.max() else { return }
+        let count = messages.count + ids.count > Self.messageLimit ? .max : ids.count
+        guard let speaker = announcer.tells(count, through: highest) else { return }
+        for (index, id) in ids.enumerated() {
+            messages.append(.event(speaker, id, eventID: index < events.count ? events[index] : nil))
+        }
+        pending.insert(.send)
+    }
+
+    // MARK: The connection, and what is heard
+
+    /// A transport will be used.
+    ///
+    /// - Parameters:
+    ///   - listensFirst: for how long a writer listens on a new connection before it speaks, because other software may be
+    ///     there.
+    ///   - belongsToDatabase: whether nobody but this database's programs can be there.
+    public mutating func connecting(listensFirst: Duration, belongsToDatabase: Bool, now: Duration) {
+        channelIsOwn = belongsToDatabase
+        let listening = belongsToDatabase || configuration.speaksBesideOthers ? .zero : listensFirst
+        announcer.connecting(listening: listening, quietTime: configuration.quietTime, now: now)
+    }
+
+    /// The shell can send from now on.
+    public mutating func attached(now: Duration) {
+        announcer.attached()
+        begin(now: now)
+    }
+
+    /// A connection was made: what was sent before was not for it.
+    public mutating func connected(now: Duration) {
+        feed.connected()
+        announcer.connected(now: now)
+        begin(now: now)
+        reconciling.soon(now: now)
+    }
+
+    public mutating func disconnected() {
+        feed.disconnected()
+        announcer.disconnected()
+    }
+
+    /// Somebody asks for everyone's position.
+    public mutating func isAsked(now: Duration) {
+        if case .asNeeded = configuration.announcements { lookAtAnnouncing(isAsked: true, now: now) }
+    }
+
+    /// It speaks on a new connection, or in a new epoch.
+    private mutating func begin(now: Duration) {
+        let isAsked = if case .asNeeded = configuration.announcements { true } else { false }
+        lookAtAnnouncing(isAsked: isAsked, now: now)
+    }
+
+    /// What somebody is who speaks, by the members that the database gave last.
+    public func standing(of speaker: Speaker) -> EventFeed.Standing { tracker.standing(of: speaker) }
+
+    public mutating func received(_ position: HeardPosition, now: Duration) {
+        let standing = standing(of: position.speaker)
+        if standing == .foreign { reportForeign(position.speaker) }
+        hear(feed.received(position, from: standing), now: now)
+    }
+
+    public mutating func received(_ row: HeardRow, now: Duration) {
+        let standing = standing(of: row.speaker)
+        if standing == .foreign { reportForeign(row.speaker) }
+        hear(feed.received(row, from: standing), now: now)
+    }
+
+    private mutating func hear(_ action: EventFeed.Action, now: Duration) {
+        carryOut(action)
+        if feed.hasQuestions { reconciling.soon(now: now) }
+        changed(now: now)
+    }
+
+    private mutating func carryOut(_ action: EventFeed.Action) {
+        switch action {
+        case .nothing: break
+        case .advance(let writer, let position): tracker.advance(writer, to: position)
+        case .finish(let id, let writer): tracker.advance(writer, finished: id)
+        }
+    }
+
+    /// Another database is on the same channel, or somebody speaks who did not join.
+    private mutating func reportForeign(_ speaker: Speaker) {
+        report(.foreign(speaker, isFirst: !hasToldForeign))
+        hasToldForeign = true
+    }
+
+    /// Somebody announces a stream without an epoch, this one or another: that is no log, and not to be disturbed.
+    public mutating func heardOtherSoftware(_ stream: StreamName, _ writer: Writer, now: Duration) {
+        feed.heardOtherSoftware()
+        if configuration.speaksBesideOthers { return }
+        if channelIsOwn {
+            if !hasToldStrangeLines { report(.strangeLine(stream, writer)) }
+            hasToldStrangeLines = true
+        } else if announcer.heardOtherSoftware(now: now) {
+            report(.fellSilent(stream, writer))
+        }
+    }
+
+    /// Whoever calls vouches for this position.
+    public mutating func advance(_ writer: Writer, to position: StreamID, now: Duration) {
+        tracker.advance(writer, to: position)
+        changed(now: now)
+    }
+
+    /// Whoever calls vouches for these IDs' being finished.
+    public mutating func hear(finished ids: [StreamID], now: Duration) {
+        for id in ids { tracker.hear(finished: id) }
+        changed(now: now)
+    }
+
+    // MARK: Agreeing with the database
+
+    /// What is gone by before a snapshot is opened.
+    public mutating func note() -> Note { tracker.note() }
+
+    /// A snapshot that was opened after the note has this sequence and membership version.
+    ///
+    /// - Returns: false where what was heard before the note was false, and was taken back.
+    public mutating func agree(
+        _ note: Note, sequence: StreamID, membershipVersion: Int, now: Duration
+    ) -> Bool {
+        defer { changed(now: now) }
+        guard let news = tracker.agree(note, sequence: sequence, membershipVersion: membershipVersion) else {
+            return true
+        }
+        // Where nobody is named, it was taken back before, or the next snapshot tells who it was.
+        if !news.writers.isEmpty {
+            report(.falseNews(news, isSaid: falseNewsTold.isDue(news.writers, now: now)))
+            feed.takeBack(from: news.writers)
+            reconciling.soon(now: now)
+        }
+        return false
+    }
+
+    /// What one snapshot of the database says.
+    public mutating func take(_ membership: Membership, newestCommitted: StreamID, now: Duration) {
+        reportClosed(tracker.take(membership, newestCommitted: newestCommitted))
+        changed(now: now)
+    }
+
+    /// The members with their durable positions, from whoever reads them. An older version changes nothing.
+    public mutating func updateMembers(_ members: [Writer: StreamID], version: Int, now: Duration) {
+        let own = tracker.own
+        reportClosed(tracker.updateMembers(members, version: version))
+        // Where nobody joins through this machine, the members say as whom it speaks.
+        if membership.writer == nil, tracker.own != own {
+            if let own = tracker.own {
+                announcer.joined(as: Speaker(own, nonce: tracker.nonces[own]), at: members[own] ?? 0)
+            } else {
+                announcer.left()
+            }
+        }
+        changed(now: now)
+    }
+
+    /// The database is asked now.
+    public mutating func beginReconcile(awake: Duration) -> Reconcile {
+        let note = tracker.note()
+        return Reconcile(
+            note: note, minimum: note.watermark.minimum, newestEvent: newestEvent, request: feed.beginAsking(),
+            began: awake)
+    }
+
+    /// What the database has said. Whoever asks has made sure that it has not gone back: that its sequence and its
+    /// membership version are not below the note's, and that the newest event is still there.
+    public mutating func reconciled(
+        _ reconcile: Reconcile, _ found: Reconciliation, above minimum: StreamID, now: Duration, awake: Duration
+    ) -> ReconcileOutcome {
+        let isAgreed = agree(
+            reconcile.note, sequence: found.sequence, membershipVersion: found.membership.version, now: now)
+        if !isAgreed, minimum != reconcile.note.confirmed { return .readAgain(above: reconcile.note.confirmed) }
+        reportClosed(
+            tracker.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished))
+        tracker.hearAgain(reconcile.note)
+        newestEvent = found.newestEvent ?? newestEvent
+        reconcileEnded(reconcile, now: now)
+        observations = found.observations
+        if reconciling.isRunning {
+            if tracker.hasLostMembership { pending.insert(.rejoin) }
+            look(since: reconcile.began, awake: awake)
+        }
+        return .agreed
+    }
+
+    /// Nobody has written to the stream yet.
+    public mutating func reconciledNothing(_ reconcile: Reconcile, now: Duration) {
+        reconcileEnded(reconcile, now: now)
+    }
+
+    private mutating func reconcileEnded(_ reconcile: Reconcile, now: Duration) {
+        reconciling.ended(succeeded: true)
+        let members = tracker.speakers
+        for action in feed.answered(reconcile.request, isMember: members.contains) { carryOut(action) }
+        // Rows of a writer that was not a member yet came after the snapshot, perhaps.
+        if feed.hasQuestions { reconciling.soon(now: now) }
+        lookWhetherCaughtUp()
+        changed(now: now)
+    }
+
+    public mutating func reconcileFailed() { reconciling.ended(succeeded: false) }
+
+    /// The sequence was read, or could not be.
+    public mutating func sequenceWasRead(now: Duration) {
+        announcer.sequenceWasRead()
+        lookAtAnnouncing(isAsked: false, mayRead: false, now: now)
+    }
+
+    private mutating func lookWhetherCaughtUp() {
+        if feed.becameCaughtUp(minimum: tracker.minimum) { pending.insert(.caughtUp) }
+    }
+
+    // MARK: Membership
+
+    /// The last epoch of this instance, whether or not it may still write; nil for a reader.
+    public var writer: Writer? { membership.writer }
+    public var isStopped: Bool { membership.isStopped }
+    /// The epoch that the members name is another one, or none: joining again is due.
+    public var hasLostMembership: Bool { tracker.hasLostMembership }
+    /// Another epoch of the name than this is another process.
+    public var pinned: Writer? { tracker.pinned }
+
+    /// - Parameter random: at least 1; becomes the new writer's nonce.
+    public mutating func rejoin(after writer: Writer, random: Int64) -> JoinStep {
+        switch membership.rejoin(after: writer, random: random) {
+        case .join(let writer, let nonce): .join(after: writer, nonce: nonce)
+        case .wait: .wait
+        case .joined(let writer): .joined(writer)
+        case .stopped: .stopped
+        }
+    }
+
+    /// - Returns: false where the log was told to end meanwhile: the new epoch has to leave.
+    public mutating func joined(_ joined: Joined, now: Duration) -> Bool {
+        // The positions first: nothing is persisted in the new epoch before its position counts for it.
+        tracker.pin(to: joined.writer)
+        reportClosed(
+            tracker.updateMembers(
+                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces))
+        guard membership.joined(joined.writer) else { return false }
+        announcer.joined(as: Speaker(joined.writer, nonce: joined.nonce), at: joined.position)
+        changed(now: now)
+        begin(now: now)
+        return true
+    }
+
+    public mutating func joinFailed() { membership.joinFailed() }
+
+    /// From now on nobody writes, nobody joins, and nothing is said.
+    public mutating func stop() {
+        membership.stop()
+        stopRunning()
+        announcer.left()
+    }
+
+    // MARK: Heartbeats, and other writers
+
+    /// What this writer promises now; nil where it only reads.
+    public mutating func heartbeat(of stream: StreamName, now: Duration) -> Heartbeat? {
+        guard let writer = membership.writer else { return nil }
+        let lowest = tracker.lowestInFlight
+        return Heartbeat(
+            stream: stream, writer: writer, position: tracker.position ?? 0, inFlight: tracker.inFlightCount,
+            lowestInFlight: lowest?.id,
+            inFlightMilliseconds: lowest.map { Int64((now - $0.since) / .milliseconds(1)) } ?? 0)
+    }
+
+    /// What the database has said to a heartbeat.
+    public mutating func heartbeatAnswered(_ answer: HeartbeatAnswer, for writer: Writer, now: Duration) {
+        switch answer {
+        case .alive(let newestCommitted, let durablePosition):
+            tracker.recordKnown(newestCommitted)
+            tracker.close(writer, through: durablePosition)
+            changed(now: now)
+        case .retired, .taken:
+            // Whether another process has the name, joining tells.
+            if !membership.isStopped, membership.writer == writer { pending.insert(.rejoin) }
+        }
+    }
+
+    /// The one that ``Directives/heartbeat`` asked for is over.
+    public mutating func heartbeatEnded() { beats.ended() }
+
+    /// A write of this process's own was done between the two times: everyone could write then.
+    public mutating func wrote(from began: Duration, to ended: Duration) { watch?.wrote(from: began, to: ended) }
+
+    /// One failed: perhaps nobody could write.
+    public mutating func writeFailed(at now: Duration) { watch?.interrupted(at: now) }
+
+    /// Judges by the signs of life that were read last, after `began`, whom to close.
+    public mutating func look(since began: Duration, awake: Duration) {
+        guard watch != nil else { return }
+        let found = watch?.look(
+            at: observations, as: tracker.instance, positions: tracker.positions, minimum: tracker.minimum,
+            newest: tracker.highestKnown, from: began, to: awake)
+        guard let found, !isClosing, found != Decision() else { return }
+        decision = found
+        pending.insert(.closeWriters)
+    }
+
+    /// Whom to close and to retire. Whoever takes it carries it out, and says so with ``closingEnded(canWrite:)``.
+    public mutating func takeDecision() -> Decision? {
+        guard let decision, !isClosing else { return nil }
+        self.decision = nil
+        isClosing = true
+        return decision
+    }
+
+    /// - Parameter canWrite: false where the store cannot write: then others have to close.
+    public mutating func closingEnded(canWrite: Bool) {
+        isClosing = false
+        if !canWrite { watch = nil }
+    }
+}
