@@ -72,6 +72,7 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            exclude: ["DESIGN.md"],
             // A symbolic link to the one copy of the schema at the top of the package.
             resources: [.embedInCode("schema.sql")],
             swiftSettings: settings),
@@ -83,6 +84,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
+            exclude: ["DESIGN.md"],
             swiftSettings: settings),
         // hiredis 0.14 or later: reads and formats the protocol of Redis. No `pkgConfig`: the compiler finds it without.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),

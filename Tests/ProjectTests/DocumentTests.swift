@@ -4,7 +4,8 @@ import Testing
 /// What the documents name is there, and what the code cites is in them.
 @Suite struct DocumentTests {
     private static let documents = [
-        "README.md", "CONTRIBUTING.md", "SECURITY.md", "BENCHMARKS.md", "docs/RULES.md", "Tests/Model/README.md",
+        "README.md", "CONTRIBUTING.md", "SECURITY.md", "BENCHMARKS.md", "docs/RULES.md", "docs/ARCHITECTURE.md",
+        "Sources/TidemarkSQLite/DESIGN.md", "Sources/TidemarkReplication/DESIGN.md", "Tests/Model/README.md",
     ]
 
     @Test(arguments: documents)
@@ -20,11 +21,12 @@ import Testing
         }
     }
 
-    @Test func `every rule that the code cites is one of the rules`() throws {
+    @Test func `every rule that the code or a document cites is one of the rules`() throws {
         let rules = try Project.read("docs/RULES.md")
         let numbers = Set(rules.matches(of: #/### ([0-9]+)\. /#).compactMap { Int($0.1) })
         #expect(numbers == Set(1...9))
-        for file in try Project.swiftFiles() {
+        let documents = Self.documents.map { Project.root.appending(path: $0) }
+        for file in try Project.swiftFiles() + documents {
             let text = try String(contentsOf: file, encoding: .utf8)
             for cited in text.matches(of: /[Rr]ules? ([0-9]+)/) {
                 let number = try #require(Int(cited.1))
