@@ -20,14 +20,27 @@ extension MultiWriterIDGenerator {
             log.catchingUp.start { _ in try await self.reconcile() }
         }
         if directives.contains(.reconcile) { Task { await reconcileInBackground() } }
-        if directives.contains(.heartbeat) { Task { await beatInBackground(log) } }
-        if directives.contains(.closeWriters) { Task { await carryOutDecision(log) } }
-        if directives.contains(.rejoin), let writer = state.withLock({ $0.machine.writer }) {
+        if directives.contains(.heartbeat) { inBackground(.heartbeat) { await self.beatInBackground(log) } }
+        if directives.contains(.closeWriters) { inBackground(.closing) { await self.carryOutDecision(log) } }
+        // The epoch that the members do not have: another one may have begun since.
+        if directives.contains(.rejoin),
+            let writer = state.withLock({ $0.machine.hasLostMembership ? $0.machine.writer : nil })
+        {
             // An error that lasts has ended the log's writing; after another one it is tried again.
             Task { _ = try? await rejoin(after: writer) }
         }
         if directives.contains(.observe) { observe(log) }
         if directives.contains(.explain) { Task { await tellStandstill(log) } }
+    }
+
+    /// A write that may wait for the database's lock: taken back when the log stops.
+    private func inBackground(_ write: BackgroundWrite, _ body: @escaping @Sendable () async -> Void) {
+        let task = Task { await body() }
+        let isStopped = state.withLock { state in
+            state.writes[write] = task
+            return state.machine.isStopped
+        }
+        if isStopped { task.cancel() }
     }
 
     // MARK: Reconciling
@@ -75,7 +88,7 @@ extension MultiWriterIDGenerator {
         let question = state.withLock { $0.machine.beginReconcile(awake: time.awake) }
         do {
             guard var found = try await read(log, above: question.minimum, question.note) else {
-                return changeNow { $0.reconciledNothing(question, now: $1) }
+                return reconciledNothing(question)
             }
             // After what was found was read, and before it is used: if this is the same database, that was too.
             try await checkNewestEvent(log, question.newestEvent)
@@ -83,7 +96,9 @@ extension MultiWriterIDGenerator {
             while case .readAgain(let above) = changeNow({
                 $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
             }) {
-                guard let foundAlone = try await read(log, above: above, question.note) else { return }
+                guard let foundAlone = try await read(log, above: above, question.note) else {
+                    return reconciledNothing(question)
+                }
                 (found, minimum) = (foundAlone, above)
             }
             state.withLock { $0.lastReconciled = time.now }
@@ -91,6 +106,11 @@ extension MultiWriterIDGenerator {
             state.withLock { $0.machine.reconcileFailed() }
             throw error
         }
+    }
+
+    private func reconciledNothing(_ question: StreamMachine.Reconcile) {
+        changeNow { $0.reconciledNothing(question, now: $1) }
+        state.withLock { $0.lastReconciled = time.now }
     }
 
     /// Nil for a stream that nobody has written to yet.
@@ -281,6 +301,7 @@ extension MultiWriterIDGenerator {
             if hasChanged { try await reconcile() }
         } catch TidemarkError.readOnly {
             canWrite = false
+        } catch is CancellationError {
         } catch {
             logger.warning("silent writers could not be closed", metadata: ["error": "\(error)"])
         }
@@ -348,8 +369,10 @@ extension MultiWriterIDGenerator {
                 state.rejoining = task
                 return task
             case .wait:
-                if let rejoining = state.rejoining { return rejoining }
-                throw .stopped(stream: stream, instance: instance)
+                guard let rejoining = state.rejoining else {
+                    preconditionFailure("a join of \(instance) is under way, and nobody waits for it")
+                }
+                return rejoining
             case .stopped: throw .stopped(stream: stream, instance: instance)
             }
         }
@@ -369,8 +392,15 @@ extension MultiWriterIDGenerator {
             if let error = error as? TidemarkError, error.isFinal { fail(error) }
             throw error
         }
-        let goesOn = changeNow { $0.joined(joined, now: $1) }
-        state.withLock { $0.rejoining = nil }
+        // In one step: whoever finds no join under way may begin another.
+        var consequences = Consequences()
+        let goesOn = state.withLock { state in
+            let goesOn = state.machine.joined(joined, now: time.now)
+            state.rejoining = nil
+            consequences = self.consequences(&state)
+            return goesOn
+        }
+        carryOut(consequences)
         guard goesOn else {
             // Nobody runs this writer, and whoever ended the log may not have waited for it.
             // In a task of its own: this one may be cancelled, and a write that waits would be taken back.
@@ -424,10 +454,13 @@ extension MultiWriterIDGenerator {
 
     /// From now on nobody writes and nobody joins. A join that is under way leaves again: it is what this returns.
     func stop() -> Task<Writer, any Error>? {
-        state.withLock { state in
+        let (writes, rejoining) = state.withLock { state in
             state.machine.stop()
-            return state.rejoining
+            defer { state.writes = [:] }
+            return (Array(state.writes.values), state.rejoining)
         }
+        for write in writes { write.cancel() }
+        return rejoining
     }
 }
 

@@ -25,7 +25,7 @@ extension MultiWriterIDGenerator {
     /// Says and hears nothing any more.
     public func disconnect() async {
         let connection = state.withLock { state in
-            state.machine.disconnected()
+            state.machine.detached()
             return state.connection.take()
         }
         await connection?.close()

@@ -260,20 +260,10 @@ extension MultiWriterIDGenerator {
 
     /// The IDs stay in flight until the database has said what became of them; this waits for that, for a while.
     private nonisolated(nonsending) func give(up ids: [StreamID], of reservation: Reservation) async {
-        let isNew = changeNow { $0.giveUp(ids, scope: reservation.scope, now: $1) }
-        let abandonment = isNew ? abandonment(of: reservation.scope, ids) : takeAbandonment(of: reservation)
+        changeNow { _ = $0.giveUp(ids, scope: reservation.scope, now: $1) }
+        let abandonment = state.withLock { $0.abandonments[reservation.scope] }
         _ = await abandonment?.outcome(until: time.now + abandonLimit, on: time)
         _ = takeAbandonment(of: reservation)
-    }
-
-    /// What is being found out about the IDs of a scope.
-    private func abandonment(of scope: Int, _ ids: [StreamID]) -> Abandonment {
-        state.withLock { state in
-            if let abandonment = state.abandonments[scope] { return abandonment }
-            let abandonment = Abandonment()
-            state.abandonments[scope] = abandonment
-            return abandonment
-        }
     }
 
     private func takeAbandonment(of reservation: Reservation) -> Abandonment? {
@@ -284,18 +274,7 @@ extension MultiWriterIDGenerator {
 
     /// Asks the database what became of IDs that were given up. A scope finds the answer when its body ends, and takes it
     /// away.
-    func askWhatBecame() {
-        let due = state.withLock { state in
-            let due = state.machine.takeAbandonments(now: time.now)
-            for asked in due where !asked.isLate && state.abandonments[asked.scope] == nil {
-                state.abandonments[asked.scope] = Abandonment()
-            }
-            return due
-        }
-        for asked in due { Task { await abandon(asked.ids, of: asked.scope) } }
-    }
-
-    private func abandon(_ ids: [StreamID], of scope: Int) async {
+    func abandon(_ ids: [StreamID], of scope: Int) async {
         do {
             let committed = Set(try await abandonIDs(ids))
             changeNow { $0.abandoned(scope, committed: committed, now: $1) }

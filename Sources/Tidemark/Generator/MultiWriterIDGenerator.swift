@@ -54,6 +54,8 @@ public final class MultiWriterIDGenerator: Sendable {
         var failure: TidemarkError?
         var failureWaiters: [Waiter<TidemarkError?>] = []
         var rejoining: Task<Writer, any Error>?
+        /// What is being written in the background, at most one of each.
+        var writes: [BackgroundWrite: Task<Void, Never>] = [:]
         var reconciling: Task<ReconcileEnd, any Error>?
         var reconcilesBegun = 0
         /// When the last one ended that did not fail.
@@ -72,6 +74,9 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
+    /// What is written without anybody who waits for it.
+    enum BackgroundWrite: Hashable, Sendable { case heartbeat, closing }
+
     /// Which reconciling is over, and why it failed.
     struct ReconcileEnd: Sendable {
         let number: Int
@@ -84,6 +89,8 @@ public final class MultiWriterIDGenerator: Sendable {
         var woken: [Waiter<Void>] = []
         var connection: (any ReplicationConnection)?
         var messages: [StreamMessage] = []
+        /// What the database is to be asked about.
+        var abandonments: [StreamMachine.Abandonment] = []
 
         var isNothing: Bool { directives.isEmpty }
     }
@@ -146,7 +153,7 @@ public final class MultiWriterIDGenerator: Sendable {
 
     /// What the database says: the members with their durable positions. An older version changes nothing.
     public func updateMembers(_ members: [Writer: StreamID], version: Int) {
-        change { $0.updateMembers(members.mapValues(direction.counted), version: version, now: $1) }
+        changeNow { $0.updateMembers(members.mapValues(direction.counted), version: version, now: $1) }
     }
 
     /// A position was heard. Dropped unless exactly this epoch is a member.
@@ -229,9 +236,16 @@ public final class MultiWriterIDGenerator: Sendable {
         if consequences.isNothing { return consequences }
         if consequences.directives.contains(.wake) { consequences.woken = state.takeWaiters() }
         consequences.connection = state.connection
+        if consequences.directives.contains(.abandon) {
+            consequences.abandonments = state.machine.takeAbandonments(now: time.now)
+            // In the step that gives the IDs up, so that their scope finds it whenever its body ends.
+            for asked in consequences.abandonments where asked.isFirst && !asked.isLate {
+                state.abandonments[asked.scope] = Abandonment()
+            }
+        }
         if consequences.directives.contains(.send), !state.isSending {
             consequences.messages = state.machine.takeMessages()
-            state.isSending = true
+            state.isSending = !consequences.messages.isEmpty
         }
         return consequences
     }
@@ -250,14 +264,14 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
-    private func carryOut(_ consequences: Consequences) {
+    func carryOut(_ consequences: Consequences) {
         for waiter in consequences.woken { waiter.resolve(()) }
         send(consequences.messages, over: consequences.connection)
         let directives = consequences.directives.subtracting([.wake, .send])
         if directives.isEmpty { return }
         if directives.contains(.report) { tellReports() }
         if directives.contains(.caughtUp) { consequences.connection?.caughtUp() }
-        if directives.contains(.abandon) { askWhatBecame() }
+        for asked in consequences.abandonments { Task { await abandon(asked.ids, of: asked.scope) } }
         carryOutThroughStore(directives)
     }
 
@@ -312,6 +326,8 @@ public final class MultiWriterIDGenerator: Sendable {
     /// Whoever used it is gone, and has not ended it perhaps.
     func release() {
         let connection = state.withLock { state in
+            state.machine.detached()
+            state.machine.stopRunning()
             state.timer?.task.cancel()
             state.timer = nil
             return state.connection.take()

@@ -1,6 +1,6 @@
 /// What an instance makes of the commands about its event stream that it hears.
 ///
-/// They say two things (rule 8 of the design): positions, which are promises and true whenever they arrive, and IDs
+/// They say two things (rule 8): positions, which are promises and true whenever they arrive, and IDs
 /// that are finished, in any order. Neither has to wait for the other, so both are taken at once and nothing is queued.
 /// What can be missed is rows. The minimum then stands at a gap until the database is asked, and a position says when
 /// that has to be: its previous token is above everything heard of its writer, or above the new one, which is how rows

@@ -26,7 +26,9 @@ struct Abandonments: Sendable {
         for (scope, entry) in entries {
             guard let askAt = entry.askAt, askAt <= now else { continue }
             entries[scope]?.askAt = nil
-            due.append(StreamMachine.Abandonment(scope: scope, ids: entry.ids, isLate: entry.isLate))
+            due.append(
+                StreamMachine.Abandonment(
+                    scope: scope, ids: entry.ids, isFirst: entry.backoff.failures == 0, isLate: entry.isLate))
         }
         return due.sorted { $0.scope < $1.scope }
     }
@@ -36,10 +38,12 @@ struct Abandonments: Sendable {
         entries.removeValue(forKey: scope).map { ($0.ids, $0.isLate) }
     }
 
-    /// - Parameter random: uniform in 0..<1.
-    mutating func failed(_ scope: Int, random: Double, now: Duration) {
+    /// - Parameters:
+    ///   - isLast: nobody asks any more.
+    ///   - random: uniform in 0..<1.
+    mutating func failed(_ scope: Int, isLast: Bool, random: Double, now: Duration) {
         guard var entry = entries[scope] else { return }
-        if entry.isLate {
+        if entry.isLate || isLast {
             entries[scope] = nil
             return
         }

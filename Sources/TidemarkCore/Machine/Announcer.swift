@@ -45,7 +45,8 @@ struct Announcer: Sendable {
     private let rowLimit: Int
     private var joined: (speaker: Speaker, position: StreamID)?
     /// The shell has a connection to send over, and what it leads to is there.
-    private var (isAttached, isLinked) = (false, false)
+    private(set) var isAttached = false
+    private var isLinked = false
     private var isConnected: Bool { isAttached && isLinked }
     /// Whether other software may come to harm by what it says.
     private var silence = ChannelSilence(listening: .zero, quietTime: .zero, now: .zero)
@@ -91,6 +92,12 @@ struct Announcer: Sendable {
     }
 
     mutating func attached() { isAttached = true }
+    mutating func detached() { isAttached = false }
+
+    /// Rows up to this ID are not told: a position that passes them says so.
+    mutating func leavesUntold(through id: StreamID) {
+        if joined != nil { schedule.wroteUntoldRows(through: id) }
+    }
 
     mutating func connected(now: Duration) {
         isLinked = true

@@ -13,6 +13,7 @@ struct ReconcileSchedule: Sendable {
     private let interval: Duration?
     private let stallInterval: Duration
     private var soonAt: Duration?
+    private var isStopped = false
     /// The last attempt failed: then it is for the regular one to find out when the database is back.
     private(set) var hasFailed = false
     /// It was asked for, and is not over.
@@ -40,11 +41,15 @@ struct ReconcileSchedule: Sendable {
         lastRegular = nil
     }
 
-    mutating func stop() { lookAt = nil }
+    mutating func stop() {
+        lookAt = nil
+        soonAt = nil
+        isStopped = true
+    }
 
     /// Something is to be asked for.
     mutating func soon(now: Duration) {
-        guard interval != nil, soonAt == nil, !hasFailed else { return }
+        guard interval != nil, soonAt == nil, !hasFailed, !isStopped else { return }
         soonAt = now + Self.moment
     }
 

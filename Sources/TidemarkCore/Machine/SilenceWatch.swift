@@ -1,4 +1,4 @@
-/// Decides which other writers an observer closes or retires (rule 6 of the design).
+/// Decides which other writers an observer closes or retires (rule 6).
 ///
 /// It is wrong about nobody's past, whatever it decides: closing is a promise that the database keeps from then on. But
 /// closing a healthy writer costs that writer its IDs in flight, so silence counts only where the observer can tell a

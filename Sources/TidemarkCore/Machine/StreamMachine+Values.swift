@@ -45,7 +45,7 @@ extension StreamMachine {
         public static let readSequence = Directives(rawValue: 1 << 3)
         /// Give up what ``StreamMachine/takeAbandonments(now:)`` gives.
         public static let abandon = Directives(rawValue: 1 << 4)
-        /// Write the heartbeat that ``StreamMachine/heartbeat(now:)`` gives; ``StreamMachine/heartbeatEnded()`` follows.
+        /// Write the heartbeat that ``StreamMachine/heartbeat(of:now:)`` gives; ``StreamMachine/heartbeatEnded()`` follows.
         public static let heartbeat = Directives(rawValue: 1 << 5)
         /// Carry out what ``StreamMachine/takeDecision()`` gives.
         public static let closeWriters = Directives(rawValue: 1 << 6)
@@ -111,6 +111,8 @@ extension StreamMachine {
     public struct Abandonment: Hashable, Sendable {
         public let scope: Int
         public let ids: [StreamID]
+        /// It was not asked about them before.
+        public let isFirst: Bool
         /// They came after their fetch had ended: no scope waits for the answer.
         public let isLate: Bool
     }

@@ -12,25 +12,25 @@
 /// It is not copied: there is one for a stream in a process.
 public struct StreamMachine: ~Copyable, Sendable {
     /// Messages that may lie there until they are taken. Rows beyond that are told of by a position.
-    private static let messageLimit = 4096
+    static let messageLimit = 4096
 
-    private let configuration: Configuration
-    private var tracker: PositionTracker
-    private var feed = EventFeed()
-    private var announcer: Announcer
-    private var membership: OwnMembership
-    private var abandonments = Abandonments()
-    private var reconciling: ReconcileSchedule
-    private var beats: HeartbeatSchedule
+    let configuration: Configuration
+    var tracker: PositionTracker
+    var feed = EventFeed()
+    var announcer: Announcer
+    var membership: OwnMembership
+    var abandonments = Abandonments()
+    var reconciling: ReconcileSchedule
+    var beats: HeartbeatSchedule
     private var watch: SilenceWatch?
-    private var decision: Decision?
+    var decision: Decision?
     /// A decision is being carried out.
-    private var isClosing = false
+    var isClosing = false
     /// The members' signs of life, as they were read last.
     private var observations: [WriterObservation] = []
     /// The newest event that was read, by which the database is known again.
     private var newestEvent: Delivered?
-    private var messages: [StreamMessage] = []
+    var messages: [StreamMessage] = []
     private var reports: [Report] = []
     private var falseNewsTold = FalseNewsTold()
     private var standstills = RareLog(interval: .seconds(60))
@@ -38,10 +38,10 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// Nobody but this database's programs can be on the channel.
     private var channelIsOwn = false
     private var hasToldStrangeLines = false
-    private var lastScope = 0
+    var lastScope = 0
     /// When the earliest of the scopes runs over its limit, or somebody looks at them.
-    private var expiryAt: Duration?
-    private var pending: Directives = []
+    var expiryAt: Duration?
+    var pending: Directives = []
     private var marks: PositionTracker.Marks
 
     /// - Parameters:
@@ -75,42 +75,6 @@ public struct StreamMachine: ~Copyable, Sendable {
         }
     }
 
-    // MARK: What can be seen
-
-    public var instance: InstanceName { tracker.instance }
-    public var watermark: Watermark { tracker.watermark }
-    /// The highest minimum that a snapshot has confirmed.
-    public var confirmed: StreamID { tracker.confirmed }
-    /// The highest ID that is known from the database.
-    public var known: StreamID { tracker.known }
-    /// The highest ID heard of or read.
-    public var highestKnown: StreamID { tracker.highestKnown }
-    /// The epoch in which this instance is a member, as the members say; nil where it is none.
-    public var own: Writer? { tracker.own }
-    /// This instance's position; nil where it only reads.
-    public var position: StreamID? { tracker.position }
-    /// One entry a member: this instance's position, the others' as heard.
-    public var positions: [Writer: StreamID] { tracker.positions }
-    /// At least the minimum; so for instances that are no members.
-    public func position(of name: InstanceName) -> StreamID { tracker.position(of: name) }
-    public var token: StreamToken { tracker.token }
-    /// The epoch in which the instance is a member.
-    public func epoch(of instance: InstanceName) -> Int? { tracker.epoch(of: instance) }
-    /// What the member drew when it joined.
-    public func nonce(of writer: Writer) -> Int64? { tracker.nonces[writer] }
-    public var inFlightCount: Int { tracker.inFlightCount }
-    public var lowestInFlight: InFlightIDs.Entry? { tracker.lowestInFlight }
-    public var announced: AnnouncementCounts { announcer.counts }
-    public var heard: FeedCounts { feed.counts }
-    /// Whether something that was heard is still to be asked for.
-    public var hasQuestions: Bool { feed.hasQuestions }
-    /// The database could not be asked the last time.
-    public var hasFailedToReconcile: Bool { reconciling.hasFailed }
-    /// Something that was wanted of the database is not over: a heartbeat, reconciling, closing a writer.
-    public var isBusy: Bool { reconciling.isUnderWay || beats.isUnderWay || isClosing || decision != nil }
-    /// For how long the minimum has stood still while something above it is known.
-    public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
-
     // MARK: What comes out
 
     /// What is to be done since the last call.
@@ -134,17 +98,20 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
     public var nextDeadline: Duration? {
-        var next = expiryAt
-        for time in [
-            announcer.dueAt, reconciling.nextDeadline, beats.nextAt, abandonments.nextDeadline,
-        ] {
-            if let time { next = min(next ?? time, time) }
-        }
-        return next
+        // Looked at after each change, so without an array.
+        Self.earlier(
+            Self.earlier(Self.earlier(expiryAt, announcer.dueAt), Self.earlier(reconciling.nextDeadline, beats.nextAt)),
+            abandonments.nextDeadline)
+    }
+
+    private static func earlier(_ one: Duration?, _ other: Duration?) -> Duration? {
+        guard let one else { return other }
+        guard let other else { return one }
+        return min(one, other)
     }
 
     /// Brings everything up to date after a change of positions.
-    private mutating func changed(now: Duration) {
+    mutating func changed(now: Duration) {
         let before = marks
         marks = tracker.marks()
         guard marks != before else { return }
@@ -162,13 +129,16 @@ public struct StreamMachine: ~Copyable, Sendable {
         if outcome.readsSequence { pending.insert(.readSequence) }
     }
 
-    private mutating func report(_ report: Report) {
+    mutating func report(_ report: Report) {
         reports.append(report)
         pending.insert(.report)
     }
 
     private mutating func reportClosed(_ ids: [StreamID]) {
-        if !ids.isEmpty { report(.closed(ids)) }
+        guard let highest = ids.max() else { return }
+        // Their commit may have come before, and not be acknowledged yet.
+        announcer.leavesUntold(through: highest)
+        report(.closed(ids))
     }
 
     // MARK: Time
@@ -199,6 +169,7 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     /// The log runs from now on: it writes heartbeats and asks the database regularly.
     public mutating func run(now: Duration) {
+        if membership.isStopped { return }
         if membership.writer != nil { beats.run(now: now) }
         reconciling.run(now: now)
     }
@@ -207,167 +178,6 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func stopRunning() {
         beats.stop()
         reconciling.stop()
-    }
-
-    // MARK: IDs in flight
-
-    /// A fetch begins: until it has ended, this instance's position stays at or below what is known now.
-    ///
-    /// - Returns: its number, and the floor, which the sequence has to be above.
-    public mutating func beginFetch() throws(AllocationFailure) -> (number: Int, floor: StreamID) {
-        // Nobody has to hear of it: what a fetch does to the position shows when something becomes known meanwhile.
-        (try tracker.beginFetch(), tracker.floor)
-    }
-
-    /// The answer: its IDs are in flight until their scope ends.
-    ///
-    /// - Returns: the number of the scope.
-    public mutating func endFetch(
-        _ fetch: Int, with ids: [StreamID], asked count: Int, since: Duration, deadline: Duration
-    ) throws(AllocationFailure) -> Int {
-        lastScope += 1
-        // Nothing that others wait for changes here: the position is at the floor, or below it.
-        try tracker.endFetch(fetch, with: ids, asked: count, scope: lastScope, since: since, deadline: deadline)
-        expireNoLater(than: deadline)
-        return lastScope
-    }
-
-    /// The same for one ID.
-    public mutating func endFetch(
-        _ fetch: Int, with id: StreamID, since: Duration, deadline: Duration
-    ) throws(AllocationFailure) -> Int {
-        lastScope += 1
-        try tracker.endFetch(fetch, with: id, scope: lastScope, since: since, deadline: deadline)
-        expireNoLater(than: deadline)
-        return lastScope
-    }
-
-    /// The fetch failed, or is not waited for any more.
-    public mutating func abortFetch(_ fetch: Int, now: Duration) {
-        tracker.abortFetch(fetch)
-        changed(now: now)
-    }
-
-    /// IDs that came after their fetch had ended: a tombstone lets the runs of finished IDs pass.
-    public mutating func answeredLate(with ids: [StreamID], now: Duration) {
-        guard !ids.isEmpty else { return }
-        lastScope += 1
-        abandonments.add(ids, scope: lastScope, isLate: true, now: now)
-        pending.insert(.abandon)
-    }
-
-    /// The fetch was a transaction, which has committed these IDs and their events.
-    ///
-    /// - Parameter events: the ids of the events, in the order of the IDs.
-    public mutating func committed(
-        _ ids: [StreamID], events: [String], in fetch: Int, now: Duration
-    ) throws(AllocationFailure) {
-        defer { changed(now: now) }
-        tellRows(ids, events: events)
-        try tracker.endFetch(fetch, committed: ids)
-    }
-
-    /// Whether the scope of the ID still has a say about it.
-    public func holds(_ id: StreamID) -> Bool { tracker.phase(of: id) == .held }
-
-    /// The scope says that its IDs were committed.
-    ///
-    /// - Returns: false where it has no say about them any more; then nothing changes for those.
-    public mutating func finish(_ ids: [StreamID], now: Duration) -> Bool {
-        // Some given up, some not, cannot be: expiring takes all of a scope.
-        if let first = ids.first, tracker.phase(of: first) == .givenUp { return false }
-        let wereHeld = ids.reduce(true) { tracker.finish($1) && $0 }
-        // Before a position that covers them, which is told by what follows.
-        if wereHeld { tellRows(ids, events: []) }
-        changed(now: now)
-        return wereHeld
-    }
-
-    /// The same for one ID.
-    public mutating func finish(_ id: StreamID, now: Duration) -> Bool {
-        guard tracker.finishHeld(id) else { return false }
-        if let speaker = announcer.tells(1, through: id) {
-            messages.append(.event(speaker, id, eventID: nil))
-            pending.insert(.send)
-        }
-        changed(now: now)
-        return true
-    }
-
-    /// The IDs were closed, and their commit has survived that.
-    public mutating func committedThoughClosed(_ ids: [StreamID], now: Duration) {
-        tellRows(ids, events: [])
-        changed(now: now)
-    }
-
-    /// The scope failed: its IDs stay in flight until the database has said what became of them.
-    ///
-    /// - Returns: false where none of them was held any more.
-    public mutating func giveUp(_ ids: [StreamID], scope: Int, now: Duration) -> Bool {
-        let given = ids.filter { tracker.giveUp($0) }
-        guard !given.isEmpty else { return false }
-        abandonments.add(ids, scope: scope, isLate: false, now: now)
-        pending.insert(.abandon)
-        return true
-    }
-
-    /// What the database is to be asked about now. Each is answered by ``abandoned(_:committed:void:now:)`` or
-    /// ``abandonFailed(_:random:now:)``.
-    public mutating func takeAbandonments(now: Duration) -> [Abandonment] {
-        abandonments.takeDue(now: now)
-    }
-
-    /// The database has said what became of the IDs of a scope.
-    ///
-    /// - Parameters:
-    ///   - committed: those that hold an event.
-    ///   - void: those of an earlier incarnation of the database that hold nothing. They may be handed out again, so that
-    ///     they become neither known nor finished.
-    public mutating func abandoned(_ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], now: Duration) {
-        guard let (all, isLate) = abandonments.settled(scope) else { return }
-        let ids = void.isEmpty ? all : all.filter { !void.contains($0) }
-        if let highest = ids.max(), let speaker = announcer.tells(ids.count, through: highest) {
-            for id in ids {
-                messages.append(
-                    committed.contains(id) ? .event(speaker, id, eventID: nil) : .tombstone(speaker, id))
-            }
-            pending.insert(.send)
-        }
-        for id in ids {
-            if isLate { tracker.recordFinished(id...id) } else { tracker.finish(id) }
-        }
-        if !isLate { for id in void { tracker.discard(id) } }
-        changed(now: now)
-    }
-
-    /// The database could not be asked. It is asked again.
-    ///
-    /// - Parameter random: uniform in 0..<1.
-    public mutating func abandonFailed(_ scope: Int, random: Double, now: Duration) {
-        abandonments.failed(scope, random: random, now: now)
-    }
-
-    private mutating func expireNoLater(than deadline: Duration) {
-        if expiryAt.map({ deadline < $0 }) ?? true { expiryAt = deadline }
-    }
-
-    private mutating func expire(now: Duration) {
-        for (scope, ids) in tracker.expired(at: now) {
-            report(.scopeExpired(ids))
-            _ = giveUp(ids, scope: scope, now: now)
-        }
-        // Not for each of many deadlines that lie close together: looking for them takes time.
-        expiryAt = tracker.earliestDeadline.map { max($0, now + .milliseconds(1)) }
-    }
-
-    private mutating func tellRows(_ ids: [StreamID], events: [String]) {
-        guard let highest = ids.max() else { return }
-        let count = messages.count + ids.count > Self.messageLimit ? .max : ids.count
-        guard let speaker = announcer.tells(count, through: highest) else { return }
-        for (index, id) in ids.enumerated() {
-            messages.append(.event(speaker, id, eventID: index < events.count ? events[index] : nil))
-        }
-        pending.insert(.send)
     }
 
     // MARK: The connection, and what is heard
@@ -388,6 +198,13 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func attached(now: Duration) {
         announcer.attached()
         begin(now: now)
+        lookWhetherCaughtUp()
+    }
+
+    /// It cannot any more.
+    public mutating func detached() {
+        disconnected()
+        announcer.detached()
     }
 
     /// A connection was made: what was sent before was not for it.
@@ -396,6 +213,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         announcer.connected(now: now)
         begin(now: now)
         reconciling.soon(now: now)
+        if configuration.reconcileInterval == nil { lookWhetherCaughtUp() }
     }
 
     public mutating func disconnected() {
@@ -531,8 +349,10 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func reconciled(
         _ reconcile: Reconcile, _ found: Reconciliation, above minimum: StreamID, now: Duration, awake: Duration
     ) -> ReconcileOutcome {
-        let isAgreed = agree(
-            reconcile.note, sequence: found.sequence, membershipVersion: found.membership.version, now: now)
+        // What was found false once stays so, however far the sequence has come until it is read again.
+        let isAgreed =
+            minimum == reconcile.minimum
+            && agree(reconcile.note, sequence: found.sequence, membershipVersion: found.membership.version, now: now)
         if !isAgreed, minimum != reconcile.note.confirmed { return .readAgain(above: reconcile.note.confirmed) }
         reportClosed(
             tracker.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished))
@@ -571,7 +391,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     }
 
     private mutating func lookWhetherCaughtUp() {
-        if feed.becameCaughtUp(minimum: tracker.minimum) { pending.insert(.caughtUp) }
+        if announcer.isAttached, feed.becameCaughtUp(minimum: tracker.minimum) { pending.insert(.caughtUp) }
     }
 
     // MARK: Membership

@@ -1,7 +1,7 @@
 /// What one instance knows of the positions of a stream's writers: its own, which it decides, and the others', which
 /// it hears of; and the minimum persisted position that follows.
 ///
-/// Two things are tracked apart (rule 8 of the design): positions, which are promises of writers and say nothing about
+/// Two things are tracked apart (rule 8): positions, which are promises of writers and say nothing about
 /// the ID that they name, and IDs known to be finished.
 ///
 /// Invariants:

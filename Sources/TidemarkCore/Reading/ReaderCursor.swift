@@ -1,6 +1,6 @@
 /// A background reader without its database: which snapshot it asks for, and what the answer allows it to deliver.
 ///
-/// The order is what makes it safe (rule 7 of the design): the watermark is computed first, then a fresh snapshot is
+/// The order is what makes it safe (rule 7): the watermark is computed first, then a fresh snapshot is
 /// opened for the events and the membership version together. A writer that joined in between has raised the version,
 /// and what it commits below the watermark is not skipped, because nothing is delivered by a watermark of other
 /// members.

@@ -1,0 +1,36 @@
+/// What can be seen of the machine. Nothing of it changes anything.
+extension StreamMachine {
+    public var instance: InstanceName { tracker.instance }
+    public var watermark: Watermark { tracker.watermark }
+    /// The highest minimum that a snapshot has confirmed.
+    public var confirmed: StreamID { tracker.confirmed }
+    /// The highest ID that is known from the database.
+    public var known: StreamID { tracker.known }
+    /// The highest ID heard of or read.
+    public var highestKnown: StreamID { tracker.highestKnown }
+    /// The epoch in which this instance is a member, as the members say; nil where it is none.
+    public var own: Writer? { tracker.own }
+    /// This instance's position; nil where it only reads.
+    public var position: StreamID? { tracker.position }
+    /// One entry a member: this instance's position, the others' as heard.
+    public var positions: [Writer: StreamID] { tracker.positions }
+    /// At least the minimum; so for instances that are no members.
+    public func position(of name: InstanceName) -> StreamID { tracker.position(of: name) }
+    public var token: StreamToken { tracker.token }
+    /// The epoch in which the instance is a member.
+    public func epoch(of instance: InstanceName) -> Int? { tracker.epoch(of: instance) }
+    /// What the member drew when it joined.
+    public func nonce(of writer: Writer) -> Int64? { tracker.nonces[writer] }
+    public var inFlightCount: Int { tracker.inFlightCount }
+    public var lowestInFlight: InFlightIDs.Entry? { tracker.lowestInFlight }
+    public var announced: AnnouncementCounts { announcer.counts }
+    public var heard: FeedCounts { feed.counts }
+    /// Whether something that was heard is still to be asked for.
+    public var hasQuestions: Bool { feed.hasQuestions }
+    /// The database could not be asked the last time.
+    public var hasFailedToReconcile: Bool { reconciling.hasFailed }
+    /// Something that was wanted of the database is not over: a heartbeat, reconciling, closing a writer.
+    public var isBusy: Bool { reconciling.isUnderWay || beats.isUnderWay || isClosing || decision != nil }
+    /// For how long the minimum has stood still while something above it is known.
+    public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
+}
