@@ -6,9 +6,17 @@ import TidemarkTesting
 @Suite struct SimulationTeethTests {
     @Test(arguments: SimulationConfiguration.Rule.allCases)
     func withoutTheRuleAnEventIsSkipped(rule: SimulationConfiguration.Rule) throws {
-        // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest has its own: it takes a
-        // crash of the database before anybody commits, and heartbeats commit.
-        let first: UInt64 = rule == .durableBeforeKnown ? 3200 : 5410
+        // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
+        let first: UInt64 =
+            switch rule {
+            case .durableBeforeKnown: 3690
+            case .epochOfAnnouncements: 7580
+            case .voidIsNotKnown: 8330
+            case .incarnationCheck: 7390
+            case .membershipVersion: 10_250
+            case .positionsAreNotRows: 5940
+            default: 5410
+            }
         let found = firstFailure(SimulationConfiguration(withoutRule: rule), from: first, seeds: 10_000)
         let failure = try #require(found)
         #expect(failure.kind == .skippedEvent)
