@@ -1,4 +1,4 @@
-public import TidemarkCore
+import TidemarkCore
 
 extension ReplicationCommand {
     /// Reads one line, without its line break.

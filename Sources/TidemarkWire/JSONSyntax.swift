@@ -1,4 +1,4 @@
-public import TidemarkCore
+import TidemarkCore
 
 /// Checks that bytes are one JSON value (RFC 8259), in one pass and without calling itself, so that no input can
 /// exhaust the stack. Whether the bytes inside strings are UTF-8 is left to whoever makes a text of them.

@@ -1,4 +1,4 @@
-public import TidemarkCore
+import TidemarkCore
 
 /// One JSON value on one line, kept as it came: spaces, order of keys and escapes.
 ///

@@ -1,4 +1,4 @@
-public import TidemarkCore
+import TidemarkCore
 
 /// One line of the replication protocol, without its line break.
 ///

@@ -1,4 +1,4 @@
-public import TidemarkCore
+import TidemarkCore
 
 /// A text that is compared byte for byte.
 ///
