@@ -1,7 +1,6 @@
 import DequeModule
-public import Tidemark
 public import TidemarkCore
-public import TidemarkWire
+import TidemarkWire
 
 extension RowFeed {
     /// What is to be done now; nil while something is being done, after a failure until ``resume()``, and when there is

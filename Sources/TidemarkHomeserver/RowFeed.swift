@@ -1,5 +1,4 @@
 import DequeModule
-public import Tidemark
 public import TidemarkCore
 public import TidemarkWire
 

@@ -2,9 +2,9 @@ import Logging
 import Metrics
 import Synchronization
 import Tracing
-public import Tidemark
-public import TidemarkCore
-public import TidemarkWire
+import Tidemark
+import TidemarkCore
+import TidemarkWire
 
 /// Carries out what a ``RowFeed`` decides about one stream.
 final class StreamListener: Sendable {

@@ -1,4 +1,3 @@
-public import Tidemark
 public import TidemarkCore
 public import TidemarkWire
 

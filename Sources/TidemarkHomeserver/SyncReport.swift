@@ -1,6 +1,6 @@
 import DequeModule
-public import Tidemark
-public import TidemarkCore
+import Tidemark
+import TidemarkCore
 public import TidemarkWire
 
 /// What an instance that does not handle presence says of its syncs.

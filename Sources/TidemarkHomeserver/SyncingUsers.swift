@@ -1,6 +1,5 @@
 import HeapModule
-public import Tidemark
-public import TidemarkCore
+import TidemarkCore
 public import TidemarkWire
 
 /// Who is syncing, from which instance and with which device: the registry of the instance that handles presence.
