@@ -217,3 +217,16 @@ final class PeerHandler: ChannelInboundHandler {
         .ping(.number(NIODeadline.now().uptimeNanoseconds / 1_000_000))
     }
 }
+
+extension ReplicationCommand {
+    /// Reads a line as it came; `nil` for a blank one.
+    ///
+    /// - Throws: ``InvalidReplicationCommand``.
+    init?(line: ByteBuffer) throws(InvalidReplicationCommand) {
+        do {
+            self = try Self.parse(line.readableBytesUInt8Span)
+        } catch .blank {
+            return nil
+        }
+    }
+}

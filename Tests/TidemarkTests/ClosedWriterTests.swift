@@ -36,11 +36,11 @@ import TidemarkTesting
         let scope = await scene.hold("late", in: slow, until: gate)
         try await other.persist(scene.event("a"))
         _ = try await scene.store.close("events", instance: "p1")
-        try await slow.beat(as: try #require(slow.writer))
+        try await slow.generator.beat(as: try #require(slow.writer))
         #expect(slow.generator.inFlightCount == 0)
         #expect(slow.generator.position(of: "p1") == 2)
         #expect(scene.isClosed("p1"))
-        try await slow.beat(as: try #require(slow.writer))
+        try await slow.generator.beat(as: try #require(slow.writer))
         #expect(!scene.isClosed("p1"))
         gate.open()
         await #expect(throws: TidemarkError.closed(stream: "events", instance: "p1", id: 1)) { try await scope.value }
@@ -57,7 +57,7 @@ import TidemarkTesting
         let scope = Task { try await log.withNextID { id in try await log.persist(scene.event("a"), as: id) } }
         await gate.arrivals()
         _ = try await scene.store.close("events", instance: "p1")
-        try await log.beat(as: try #require(log.writer))
+        try await log.generator.beat(as: try #require(log.writer))
         gate.open()
         #expect(try await scope.value == 1)
         #expect(try await log.event(withID: "a")?.streamID == 1)
@@ -91,7 +91,7 @@ import TidemarkTesting
         let scope = Task { try await log.withNextID { id in try await log.persist(scene.event("a"), as: id) } }
         await gate.arrivals()
         _ = try await scene.store.close("events", instance: "p1")
-        try await log.beat(as: try #require(log.writer))
+        try await log.generator.beat(as: try #require(log.writer))
         scene.store.setHook(nil)
         gate.open()
         await #expect(throws: TidemarkError.closed(stream: "events", instance: "p1", id: 1)) { try await scope.value }
@@ -133,7 +133,7 @@ import TidemarkTesting
     @Test func aHeartbeatOfARetiredWriterJoinsAgain() async throws {
         let log = try await scene.open("p1")
         try await scene.store.retire("events", instance: "p1")
-        try await log.beat(as: Writer("p1", epoch: 1))
+        try await log.generator.beat(as: Writer("p1", epoch: 1))
         #expect(log.writer == Writer("p1", epoch: 3))
         #expect(scene.store.database.streams["events"]?.membership.members.keys.first == Writer("p1", epoch: 3))
         await log.shutDown()
@@ -168,7 +168,7 @@ import TidemarkTesting
             if [.heartbeat, .checkWritable, .close].contains(operation), moment == .before { await lock.pass() }
         }
         let writer = try #require(observer.writer)
-        let beating = Task { try await observer.beat(as: writer) }
+        let beating = Task { try await observer.generator.beat(as: writer) }
         await lock.arrivals()
         var attempts: [Task<Void, Never>] = []
         for _ in 0..<80 {
@@ -184,7 +184,7 @@ import TidemarkTesting
         for attempt in attempts { await attempt.value }
         try await scene.pass(19, healthy: [observer], observer: observer)
         #expect(!scene.isClosed("p1"))
-        try await healthy.beat(as: try #require(healthy.writer))
+        try await healthy.generator.beat(as: try #require(healthy.writer))
         gate.open()
         #expect(try await scope.value == 1)
         for log in [healthy, observer] { await log.shutDown() }

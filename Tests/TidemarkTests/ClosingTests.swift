@@ -39,7 +39,7 @@ import TidemarkTesting
     /// What the observer and the healthy writers do in so many quarters of a second.
     func pass(_ quarters: Int, healthy: [EventLog] = [], observer: EventLog) async throws {
         for quarter in 0..<quarters {
-            if quarter % 4 == 0 { for log in healthy { try await log.beat(as: try #require(log.writer)) } }
+            if quarter % 4 == 0 { for log in healthy { try await log.generator.beat(as: try #require(log.writer)) } }
             try await watch(observer)
             clock.advance(by: .milliseconds(250))
         }
@@ -152,7 +152,7 @@ import TidemarkTesting
         try await pass(20, healthy: [alive], observer: alive)
         let decision = try #require(try await look(alive))
         #expect(decision.close.map(\.writer) == [Writer("p1", epoch: 1)])
-        try await slow.beat(as: try #require(slow.writer))
+        try await slow.generator.beat(as: try #require(slow.writer))
         await alive.carryOut(decision)
         #expect(!isClosed("p1"))
         gate.open()
@@ -176,7 +176,7 @@ import TidemarkTesting
         #expect(try await store.close("events", observed: observed) == nil)
         await third.carryOut(decisions[1])
         #expect(store.database.streams["events"]?.writers["p1"]?.position == 2)
-        try await third.beat(as: try #require(third.writer))
+        try await third.generator.beat(as: try #require(third.writer))
         try await second.reconcile()
         #expect(second.generator.minimumPersistedPosition == 3)
         gate.open()

@@ -105,7 +105,7 @@ import TidemarkTesting
         for log in [one, two] {
             try await log.reconcile()
             let writer = try #require(log.writer)
-            try await log.beat(as: writer)
+            try await log.generator.beat(as: writer)
             try await log.persist(event("after \(log.instance)"))
             try await log.withNextID { id in _ = try await log.persist(event("scope \(log.instance)"), as: id) }
             #expect(log.generator.failureSoFar == nil)

@@ -86,7 +86,7 @@ import TidemarkTesting
         }
         try await store.retire("events", instance: "p1")
         let writer = try #require(log.writer)
-        let beat = Task { try await log.beat(as: writer) }
+        let beat = Task { try await log.generator.beat(as: writer) }
         await gate.arrivals()
         let ending = Task { await log.shutDown() }
         while log.writer != nil { await Task.yield() }
@@ -111,7 +111,7 @@ import TidemarkTesting
         }
         try await store.retire("events", instance: "p1")
         let writer = try #require(log.writer)
-        let beat = Task { try await log.beat(as: writer) }
+        let beat = Task { try await log.generator.beat(as: writer) }
         await joining.arrivals()
         let ending = Task { await log.shutDown() }
         await clock.waitForSleepers(1)

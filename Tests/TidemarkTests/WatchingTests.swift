@@ -19,7 +19,7 @@ import TidemarkTesting
         let alive = try await scene.open("p2", lines: lines, change)
         let gate = Gate()
         let scope = await scene.hold("lost", in: dead, until: gate)
-        try await dead.beat(as: try #require(dead.writer))
+        try await dead.generator.beat(as: try #require(dead.writer))
         try await alive.persist(scene.event("a"))
         let running = Task { try await alive.run() }
         try await body(alive)

@@ -218,28 +218,6 @@ extension MultiWriterIDGenerator {
         return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
     }
 
-    // MARK: IDs
-
-    /// New IDs from the sequence.
-    func nextIDs(_ count: Int) async throws -> [StreamID] {
-        guard let log else { return try await sequence?.next(count) ?? [] }
-        let writer = try currentWriter()
-        do {
-            return try await log.store.allocate(count, in: stream, for: writer)
-        } catch let error as TidemarkError where error.endsEpoch {
-            let writer = try await rejoin(after: writer)
-            return try await log.store.allocate(count, in: stream, for: writer)
-        }
-    }
-
-    /// Makes sure that none of these IDs can be committed from now on; returns those that were.
-    func abandonIDs(_ ids: [StreamID]) async throws -> [StreamID] {
-        guard let log else { return try await sequence?.abandon(ids) ?? [] }
-        // An epoch that is over may still give its IDs up.
-        guard let writer = lastWriter else { return [] }
-        return try await log.store.abandon(ids, in: stream, by: writer)
-    }
-
     // MARK: Heartbeats
 
     private func beatInBackground(_ log: LogParts) async {
@@ -332,29 +310,6 @@ extension MultiWriterIDGenerator {
 
     // MARK: Membership
 
-    /// - Throws: why this instance does not write.
-    func currentWriter() throws -> Writer {
-        try state.withLock { state throws(TidemarkError) in
-            if let failure = state.failure { throw failure }
-            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
-            guard let writer = state.machine.writer else { throw .notAMember(stream: stream, instance: instance) }
-            return writer
-        }
-    }
-
-    /// Reading goes on after another process took the name; it ends with the log, and with the database.
-    func checkRunning() throws {
-        try state.withLock { state throws(TidemarkError) in
-            if let failure = state.failure, failure.endsReading { throw failure }
-            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
-        }
-    }
-
-    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
-    var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
-    /// The last epoch, whether or not it may still write; nil for a reader.
-    var lastWriter: Writer? { state.withLock { $0.machine.writer } }
-
     /// The writer's epoch is over: joins again and returns the new epoch, or the one that it has already.
     ///
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when another process has the name; from then on
@@ -416,14 +371,6 @@ extension MultiWriterIDGenerator {
         logger.warning(
             "the sequence was behind the stream's rows or positions, as after a restored backup: it was moved up",
             metadata: ["was_at": "\(old)", "is_at": "\(joined.position)"])
-    }
-
-    /// Joins again when the members say that this writer was retired.
-    ///
-    /// - Throws: why this instance does not write.
-    func checkStanding() async throws {
-        let writer = try currentWriter()
-        if state.withLock({ $0.machine.hasLostMembership }) { _ = try await rejoin(after: writer) }
     }
 
     /// Ends the writing for good, for this reason.

@@ -13,12 +13,13 @@ extension MultiWriterIDGenerator {
                 listensFirst: transport.listensFirst, belongsToDatabase: transport.belongsToDatabase, now: $1)
         }
         let connection = try await transport.connect(as: instance) { self.received($0) }
-        let isOver = state.withLock { state in
-            if state.machine.isStopped { return true }
-            state.connection = connection
-            return false
+        let (isOver, former) = state.withLock { state in
+            if state.machine.isStopped { return (true, Optional(connection)) }
+            defer { state.connection = connection }
+            return (false, state.connection)
         }
-        if isOver { return await connection.close() }
+        await former?.close()
+        if isOver { return }
         changeNow { $0.attached(now: $1) }
     }
 

@@ -223,6 +223,34 @@ extension MultiWriterIDGenerator {
         }
     }
 
+    /// New IDs from the sequence.
+    func nextIDs(_ count: Int) async throws -> [StreamID] {
+        guard let log else { return try await sequence?.next(count) ?? [] }
+        let writer = try currentWriter()
+        do {
+            return try await log.store.allocate(count, in: stream, for: writer)
+        } catch let error as TidemarkError where error.endsEpoch {
+            let writer = try await rejoin(after: writer)
+            return try await log.store.allocate(count, in: stream, for: writer)
+        }
+    }
+
+    /// Makes sure that none of these IDs can be committed from now on; returns those that were.
+    func abandonIDs(_ ids: [StreamID]) async throws -> [StreamID] {
+        guard let log else { return try await sequence?.abandon(ids) ?? [] }
+        // An epoch that is over may still give its IDs up.
+        guard let writer = lastWriter else { return [] }
+        return try await log.store.abandon(ids, in: stream, by: writer)
+    }
+
+    /// Joins again when the members say that this writer was retired.
+    ///
+    /// - Throws: why this instance does not write.
+    func checkStanding() async throws {
+        let writer = try currentWriter()
+        if state.withLock({ $0.machine.hasLostMembership }) { _ = try await rejoin(after: writer) }
+    }
+
     func described(_ failure: AllocationFailure) -> TidemarkError {
         switch failure {
         case .notAMember: notAMember

@@ -11,15 +11,20 @@ import Synchronization
 /// ``StreamMachine`` decides everything; this class is the lock around it, the clock, and the tasks that carry out what it
 /// wants: through the sequence, a connection with the others, and, around an ``EventLog``, the store.
 public final class MultiWriterIDGenerator: Sendable {
+    /// Which way IDs go.
     public enum Direction: Sendable {
+        /// Hands out 1, 2, 3 …
         case forward
         /// Hands out -1, -2, -3 … for backfill. Positions and IDs are negative and count down; the sequence counts up
         /// as ever, and what it gives is negated.
         case backward
     }
 
+    /// Whose IDs they are.
     public let stream: StreamName
+    /// Whom they are handed out to.
     public let instance: InstanceName
+    /// Which way they go.
     public let direction: Direction
 
     /// Nil around a log, whose IDs come from its store.
@@ -90,7 +95,7 @@ public final class MultiWriterIDGenerator: Sendable {
         var connection: (any ReplicationConnection)?
         var messages: [StreamMessage] = []
         /// What the database is to be asked about.
-        var abandonments: [StreamMachine.Abandonment] = []
+        var abandonments: [StreamMachine.GivenUpIDs] = []
 
         var isNothing: Bool { directives.isEmpty }
     }
@@ -200,6 +205,31 @@ public final class MultiWriterIDGenerator: Sendable {
 
     func outward(_ id: StreamID) -> StreamID { direction.counted(id) }
 
+    // MARK: Whether it writes
+
+    /// - Throws: why this instance does not write.
+    func currentWriter() throws -> Writer {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+            guard let writer = state.machine.writer else { throw .notAMember(stream: stream, instance: instance) }
+            return writer
+        }
+    }
+
+    /// Reading goes on after another process took the name; it ends with the log, and with the database.
+    func checkRunning() throws {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure, failure.endsReading { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+        }
+    }
+
+    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
+    var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
+    /// The last epoch, whether or not it may still write; nil for a reader.
+    var lastWriter: Writer? { state.withLock { $0.machine.writer } }
+
     // MARK: Changing the machine
 
     /// Changes the machine, and does what follows from it.
@@ -272,7 +302,8 @@ public final class MultiWriterIDGenerator: Sendable {
         if directives.contains(.report) { tellReports() }
         if directives.contains(.caughtUp) { consequences.connection?.caughtUp() }
         for asked in consequences.abandonments { Task { await abandon(asked.ids, of: asked.scope) } }
-        carryOutThroughStore(directives)
+        let rest = directives.subtracting([.report, .caughtUp, .abandon])
+        if !rest.isEmpty { carryOutThroughStore(rest) }
     }
 
     // MARK: Time

@@ -15,9 +15,6 @@ extension EventLog {
         if let failure { throw failure }
     }
 
-    /// Writes the heartbeat of this instance, with the position that it promised before.
-    func beat(as writer: Writer) async throws { try await generator.beat(as: writer) }
-
     /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
     /// programs that do not run the log as a service.
     ///
@@ -93,6 +90,7 @@ public enum ShutDownOutcome: Hashable, Sendable, CustomStringConvertible {
     /// until somebody closes it.
     case stillMember(stream: StreamName, writer: Writer, problem: String)
 
+    /// What a person should know.
     public var description: String {
         switch self {
         case .left: "left"

@@ -14,12 +14,17 @@ import Synchronization
 /// ServiceGroup(services: [log, mailer, server], gracefulShutdownSignals: [.sigterm], logger: logger)
 /// ```
 public final class EventLog: Service {
+    /// The stream that it writes to and reads.
     public let stream: StreamName
     /// A reader without a name has one of its own making.
     public let instance: InstanceName
+    /// Where the events are.
     public let store: any EventStore
+    /// Hands IDs out, and knows how far everyone has come.
     public let generator: MultiWriterIDGenerator
+    /// Commits what callers hand in, in groups.
     public let persister: EventPersister
+    /// Reads the stream in order.
     public let reader: EventReader
 
     let configuration: EventLogConfiguration

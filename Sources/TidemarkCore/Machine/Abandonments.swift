@@ -20,14 +20,14 @@ struct Abandonments: Sendable {
     }
 
     /// Those that are to be asked for now. Each is answered by ``settled(_:)`` or ``failed(_:random:now:)``.
-    mutating func takeDue(now: Duration) -> [StreamMachine.Abandonment] {
+    mutating func takeDue(now: Duration) -> [StreamMachine.GivenUpIDs] {
         if entries.isEmpty { return [] }
-        var due: [StreamMachine.Abandonment] = []
+        var due: [StreamMachine.GivenUpIDs] = []
         for (scope, entry) in entries {
             guard let askAt = entry.askAt, askAt <= now else { continue }
             entries[scope]?.askAt = nil
             due.append(
-                StreamMachine.Abandonment(
+                StreamMachine.GivenUpIDs(
                     scope: scope, ids: entry.ids, isFirst: entry.backoff.failures == 0, isLate: entry.isLate))
         }
         return due.sorted { $0.scope < $1.scope }

@@ -3,15 +3,16 @@
 /// An epoch ends when the writer was retired; then it joins again, once at a time, with one random number for all
 /// attempts, so that an attempt whose answer was lost is not made twice. Once the log is told to end nobody joins any
 /// more, and a join that is under way leaves again.
-struct OwnMembership: Sendable {
+public struct OwnMembership: Sendable {
     /// What whoever needs a newer epoch has to do.
-    enum Step: Hashable, Sendable {
-        /// Join after this epoch. The answer goes to ``joined(_:)`` or ``joinFailed()``.
+    public enum Step: Hashable, Sendable {
+        /// Join after this epoch; ``StreamMachine/joined(_:now:)`` or ``StreamMachine/joinFailed()`` follows.
         case join(after: Writer, nonce: Int64)
         /// Somebody does so already.
         case wait
         /// A newer epoch is there.
         case joined(Writer)
+        /// The log was told to end.
         case stopped
     }
 

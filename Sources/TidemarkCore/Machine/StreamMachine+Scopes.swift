@@ -106,7 +106,7 @@ extension StreamMachine {
 
     /// What the database is to be asked about now. Each is answered by ``abandoned(_:committed:void:now:)`` or
     /// ``abandonFailed(_:random:now:)``.
-    public mutating func takeAbandonments(now: Duration) -> [Abandonment] {
+    public mutating func takeAbandonments(now: Duration) -> [GivenUpIDs] {
         abandonments.takeDue(now: now)
     }
 

@@ -2,6 +2,8 @@
 extension StreamMachine {
     /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
     public typealias Note = PositionTracker.Note
+    /// What whoever needs a newer epoch of this instance has to do.
+    public typealias JoinStep = OwnMembership.Step
     /// Whom to close, and whom to retire.
     public typealias Decision = SilenceWatch.Decision
 
@@ -97,18 +99,8 @@ extension StreamMachine {
         case readAgain(above: StreamID)
     }
 
-    /// What has to be done for an epoch newer than `writer`.
-    public enum JoinStep: Hashable, Sendable {
-        /// Join after this epoch; ``joined(_:now:)`` or ``joinFailed()`` follows.
-        case join(after: Writer, nonce: Int64)
-        /// Somebody does so already.
-        case wait
-        case joined(Writer)
-        case stopped
-    }
-
     /// IDs that the database is to be asked about.
-    public struct Abandonment: Hashable, Sendable {
+    public struct GivenUpIDs: Hashable, Sendable {
         public let scope: Int
         public let ids: [StreamID]
         /// It was not asked about them before.

@@ -83,11 +83,13 @@ public struct StreamMachine: ~Copyable, Sendable {
         return pending
     }
 
+    /// What is to be said, in its order. One thread at a time takes and sends them.
     public mutating func takeMessages() -> [StreamMessage] {
         defer { messages = [] }
         return messages
     }
 
+    /// What people should know.
     public mutating func takeReports() -> [Report] {
         defer { reports = [] }
         return reports
@@ -216,6 +218,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         if configuration.reconcileInterval == nil { lookWhetherCaughtUp() }
     }
 
+    /// The connection is gone; the transport makes a new one by itself.
     public mutating func disconnected() {
         feed.disconnected()
         announcer.disconnected()
@@ -235,12 +238,14 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// What somebody is who speaks, by the members that the database gave last.
     public func standing(of speaker: Speaker) -> EventFeed.Standing { tracker.standing(of: speaker) }
 
+    /// A position was heard. The nonce of who says it is compared before anything else.
     public mutating func received(_ position: HeardPosition, now: Duration) {
         let standing = standing(of: position.speaker)
         if standing == .foreign { reportForeign(position.speaker) }
         hear(feed.received(position, from: standing), now: now)
     }
 
+    /// The last row of an ID was heard.
     public mutating func received(_ row: HeardRow, now: Duration) {
         let standing = standing(of: row.speaker)
         if standing == .foreign { reportForeign(row.speaker) }
@@ -382,6 +387,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         changed(now: now)
     }
 
+    /// The database could not be asked: the one that asks regularly finds out when it is back.
     public mutating func reconcileFailed() { reconciling.ended(succeeded: false) }
 
     /// The sequence was read, or could not be.
@@ -396,24 +402,15 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     // MARK: Membership
 
-    /// The last epoch of this instance, whether or not it may still write; nil for a reader.
-    public var writer: Writer? { membership.writer }
-    public var isStopped: Bool { membership.isStopped }
-    /// The epoch that the members name is another one, or none: joining again is due.
-    public var hasLostMembership: Bool { tracker.hasLostMembership }
-    /// Another epoch of the name than this is another process.
-    public var pinned: Writer? { tracker.pinned }
-
+    /// The epoch `writer` is over.
+    ///
     /// - Parameter random: at least 1; becomes the new writer's nonce.
     public mutating func rejoin(after writer: Writer, random: Int64) -> JoinStep {
-        switch membership.rejoin(after: writer, random: random) {
-        case .join(let writer, let nonce): .join(after: writer, nonce: nonce)
-        case .wait: .wait
-        case .joined(let writer): .joined(writer)
-        case .stopped: .stopped
-        }
+        membership.rejoin(after: writer, random: random)
     }
 
+    /// The join has made a new epoch.
+    ///
     /// - Returns: false where the log was told to end meanwhile: the new epoch has to leave.
     public mutating func joined(_ joined: Joined, now: Duration) -> Bool {
         // The positions first: nothing is persisted in the new epoch before its position counts for it.
@@ -428,6 +425,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         return true
     }
 
+    /// The join that was begun failed, or its answer was lost.
     public mutating func joinFailed() { membership.joinFailed() }
 
     /// From now on nobody writes, nobody joins, and nothing is said.
@@ -490,6 +488,8 @@ public struct StreamMachine: ~Copyable, Sendable {
         return decision
     }
 
+    /// What ``takeDecision()`` gave is carried out.
+    ///
     /// - Parameter canWrite: false where the store cannot write: then others have to close.
     public mutating func closingEnded(canWrite: Bool) {
         isClosing = false
