@@ -348,14 +348,14 @@ extension MultiWriterIDGenerator {
             throw error
         }
         // In one step: whoever finds no join under way may begin another.
-        var consequences = Consequences()
+        var consequences: Consequences?
         let goesOn = state.withLock { state in
             let goesOn = state.machine.joined(joined, now: time.now)
             state.rejoining = nil
             consequences = self.consequences(&state)
             return goesOn
         }
-        carryOut(consequences)
+        if let consequences { carryOut(consequences) }
         guard goesOn else {
             // Nobody runs this writer, and whoever ended the log may not have waited for it.
             // In a task of its own: this one may be cancelled, and a write that waits would be taken back.

@@ -69,11 +69,11 @@ public final class MultiWriterIDGenerator: Sendable {
 
         init(machine: consuming StreamMachine) { self.machine = machine }
 
+        var hasWaiters: Bool { !waiters.isEmpty }
         mutating func add(_ waiter: Waiter<Void>) { waiters[ObjectIdentifier(waiter)] = waiter }
         mutating func remove(_ waiter: Waiter<Void>) { waiters.removeValue(forKey: ObjectIdentifier(waiter)) }
 
         mutating func takeWaiters() -> [Waiter<Void>] {
-            if waiters.isEmpty { return [] }
             defer { waiters.removeAll(keepingCapacity: true) }
             return Array(waiters.values)
         }
@@ -96,8 +96,6 @@ public final class MultiWriterIDGenerator: Sendable {
         var messages: [StreamMessage] = []
         /// What the database is to be asked about.
         var abandonments: [StreamMachine.GivenUpIDs] = []
-
-        var isNothing: Bool { directives.isEmpty }
     }
 
     /// - Parameters:
@@ -234,46 +232,53 @@ public final class MultiWriterIDGenerator: Sendable {
 
     /// Changes the machine, and does what follows from it.
     ///
-    /// - Parameter body: its time is 0 while nobody is connected: looking at a clock takes time, too.
+    /// - Parameters:
+    ///   - needsTime: whether the body's time counts also while nobody is connected. Otherwise it is 0 then: looking at a
+    ///     clock takes time, too.
     @discardableResult
-    func change<R: Sendable, E: Error>(_ body: (inout StreamMachine, Duration) throws(E) -> R) throws(E) -> R {
-        var consequences = Consequences()
+    func change<R: Sendable, E: Error>(
+        needsTime: Bool = false, _ body: (inout StreamMachine, Duration) throws(E) -> R
+    ) throws(E) -> R {
+        var consequences: Consequences?
         let result: Result<R, E> = state.withLock { state in
             let result: Result<R, E>
             do throws(E) {
-                result = .success(try body(&state.machine, state.machine.followsChanges ? time.now : .zero))
+                let now = needsTime || state.machine.followsChanges ? time.now : .zero
+                result = .success(try body(&state.machine, now))
             } catch {
                 result = .failure(error)
             }
             consequences = self.consequences(&state)
             return result
         }
-        if !consequences.isNothing { carryOut(consequences) }
+        if let consequences { carryOut(consequences) }
         return try result.get()
     }
 
     /// The same, with the time.
     @discardableResult
     func changeNow<R: Sendable>(_ body: (inout StreamMachine, Duration) -> R) -> R {
-        change { machine, _ in body(&machine, time.now) }
+        change(needsTime: true, body)
     }
 
-    /// To be called at the end of each change, under the lock.
-    func consequences(_ state: inout State) -> Consequences {
-        var consequences = Consequences()
-        consequences.directives = state.machine.takeDirectives()
+    /// To be called at the end of each change, under the lock. Mostly nothing follows, and nobody waits.
+    func consequences(_ state: inout State) -> Consequences? {
+        var directives = state.machine.takeDirectives()
         if let next = state.machine.nextDeadline, state.timer.map({ next < $0.at }) ?? true { wake(at: next, &state) }
-        if consequences.isNothing { return consequences }
-        if consequences.directives.contains(.wake) { consequences.woken = state.takeWaiters() }
+        if directives.contains(.wake), !state.hasWaiters { directives.remove(.wake) }
+        if directives.isEmpty { return nil }
+        var consequences = Consequences()
+        consequences.directives = directives
+        if directives.contains(.wake) { consequences.woken = state.takeWaiters() }
         consequences.connection = state.connection
-        if consequences.directives.contains(.abandon) {
+        if directives.contains(.abandon) {
             consequences.abandonments = state.machine.takeAbandonments(now: time.now)
             // In the step that gives the IDs up, so that their scope finds it whenever its body ends.
             for asked in consequences.abandonments where asked.isFirst && !asked.isLate {
                 state.abandonments[asked.scope] = Abandonment()
             }
         }
-        if consequences.directives.contains(.send), !state.isSending {
+        if directives.contains(.send), !state.isSending {
             consequences.messages = state.machine.takeMessages()
             state.isSending = !consequences.messages.isEmpty
         }
@@ -336,13 +341,13 @@ public final class MultiWriterIDGenerator: Sendable {
     }
 
     private func changeNow(_ body: (inout StreamMachine, Duration) -> Void, unless: (inout State) -> Bool) {
-        var consequences = Consequences()
+        var consequences: Consequences?
         state.withLock { state in
             if unless(&state) { return }
             body(&state.machine, time.now)
             consequences = self.consequences(&state)
         }
-        if !consequences.isNothing { carryOut(consequences) }
+        if let consequences { carryOut(consequences) }
     }
 
     /// Lets the generator go at once where no scope runs any more, instead of when its timer wakes up.

@@ -96,14 +96,17 @@ public struct StreamMachine: ~Copyable, Sendable {
     }
 
     /// Whether a change of positions needs the time, because somebody hears of it.
-    public var followsChanges: Bool { announcer.followsChanges }
+    /// (Its getter is mutating so that the machine is not copied to the stack for the call; so is the next one.)
+    public var followsChanges: Bool { mutating get { announcer.followsChanges } }
 
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
     public var nextDeadline: Duration? {
-        // Looked at after each change, so without an array.
-        Self.earlier(
-            Self.earlier(Self.earlier(expiryAt, announcer.dueAt), Self.earlier(reconciling.nextDeadline, beats.nextAt)),
-            abandonments.nextDeadline)
+        mutating get {
+            Self.earlier(
+                Self.earlier(
+                    Self.earlier(expiryAt, announcer.dueAt), Self.earlier(reconciling.nextDeadline, beats.nextAt)),
+                abandonments.nextDeadline)
+        }
     }
 
     private static func earlier(_ one: Duration?, _ other: Duration?) -> Duration? {
