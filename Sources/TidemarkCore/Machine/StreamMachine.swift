@@ -95,8 +95,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         return reports
     }
 
-    /// Whether a change of positions needs the time, because somebody hears of it.
-    /// (Its getter is mutating so that the machine is not copied to the stack for the call; so is the next one.)
+    /// Whether a change of positions needs the time. (Mutating getters: nothing is copied to the stack for the call.)
     public var followsChanges: Bool { mutating get { announcer.followsChanges } }
 
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
