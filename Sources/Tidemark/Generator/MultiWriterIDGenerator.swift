@@ -264,8 +264,13 @@ public final class MultiWriterIDGenerator: Sendable {
     /// To be called at the end of each change, under the lock. Mostly nothing follows, and nobody waits.
     func consequences(_ state: inout State) -> Consequences? {
         var directives = state.machine.takeDirectives()
-        if let next = state.machine.nextDeadline, state.timer.map({ next < $0.at }) ?? true { wake(at: next, &state) }
-        if directives.contains(.wake), !state.hasWaiters { directives.remove(.wake) }
+        if directives.isEmpty { return nil }
+        if directives.contains(.timer), let next = state.machine.nextDeadline,
+            state.timer.map({ next < $0.at }) ?? true
+        {
+            wake(at: next, &state)
+        }
+        directives.subtract(state.hasWaiters ? .timer : [.timer, .wake])
         if directives.isEmpty { return nil }
         var consequences = Consequences()
         consequences.directives = directives

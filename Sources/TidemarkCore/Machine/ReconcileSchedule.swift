@@ -77,8 +77,7 @@ struct ReconcileSchedule: Sendable {
     }
 
     var nextDeadline: Duration? {
-        guard let soonAt else { return lookAt }
-        return lookAt.map { min($0, soonAt) } ?? soonAt
+        earlier(soonAt, lookAt)
     }
 }
 
@@ -110,4 +109,11 @@ struct HeartbeatSchedule: Sendable {
     }
 
     mutating func ended() { isUnderWay = false }
+}
+
+/// The earlier of two times that may not come.
+func earlier(_ one: Duration?, _ other: Duration?) -> Duration? {
+    guard let one else { return other }
+    guard let other else { return one }
+    return min(one, other)
 }

@@ -42,7 +42,7 @@ extension StreamMachine {
         guard !ids.isEmpty else { return }
         lastScope += 1
         abandonments.add(ids, scope: lastScope, isLate: true, now: now)
-        pending.insert(.abandon)
+        pending.formUnion([.abandon, .timer])
     }
 
     /// The fetch was a transaction, which has committed these IDs and their events.
@@ -100,7 +100,7 @@ extension StreamMachine {
         let given = ids.filter { tracker.giveUp($0) }
         guard !given.isEmpty else { return false }
         abandonments.add(ids, scope: scope, isLate: false, now: now)
-        pending.insert(.abandon)
+        pending.formUnion([.abandon, .timer])
         return true
     }
 
@@ -138,10 +138,13 @@ extension StreamMachine {
     /// - Parameter random: uniform in 0..<1.
     public mutating func abandonFailed(_ scope: Int, random: Double, now: Duration) {
         abandonments.failed(scope, isLast: membership.isStopped, random: random, now: now)
+        pending.insert(.timer)
     }
 
     private mutating func expireNoLater(than deadline: Duration) {
-        if expiryAt.map({ deadline < $0 }) ?? true { expiryAt = deadline }
+        if let expiryAt, expiryAt <= deadline { return }
+        expiryAt = deadline
+        pending.insert(.timer)
     }
 
     mutating func expire(now: Duration) {

@@ -59,6 +59,8 @@ extension StreamMachine {
         public static let report = Directives(rawValue: 1 << 9)
         /// The minimum was looked at, as it is regularly: measure it.
         public static let observe = Directives(rawValue: 1 << 10)
+        /// ``StreamMachine/nextDeadline`` may be another one.
+        public static let timer = Directives(rawValue: 1 << 13)
         /// The minimum has stood still for long: let people know who holds it back.
         public static let explain = Directives(rawValue: 1 << 11)
     }

@@ -101,17 +101,11 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
     public var nextDeadline: Duration? {
         mutating get {
-            Self.earlier(
-                Self.earlier(
-                    Self.earlier(expiryAt, announcer.dueAt), Self.earlier(reconciling.nextDeadline, beats.nextAt)),
+            earlier(
+                earlier(
+                    earlier(expiryAt, announcer.dueAt), earlier(reconciling.nextDeadline, beats.nextAt)),
                 abandonments.nextDeadline)
         }
-    }
-
-    private static func earlier(_ one: Duration?, _ other: Duration?) -> Duration? {
-        guard let one else { return other }
-        guard let other else { return one }
-        return min(one, other)
     }
 
     /// Brings everything up to date after a change of positions.
@@ -125,6 +119,7 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     private mutating func lookAtAnnouncing(isAsked: Bool, mayRead: Bool = true, now: Duration) {
         let outcome = announcer.look(at: &tracker, isAsked: isAsked, mayRead: mayRead, now: now)
+        pending.insert(.timer)
         if let message = outcome.message {
             messages.append(message)
             pending.insert(.send)
@@ -149,6 +144,7 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     /// Does what is due.
     public mutating func timePassed(now: Duration) {
+        pending.insert(.timer)
         if let expiryAt, expiryAt <= now { expire(now: now) }
         if let due = abandonments.nextDeadline, due <= now { pending.insert(.abandon) }
         if announcer.takeDue(now: now) { lookAtAnnouncing(isAsked: false, now: now) }
@@ -174,6 +170,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// The log runs from now on: it writes heartbeats and asks the database regularly.
     public mutating func run(now: Duration) {
         if membership.isStopped { return }
+        pending.insert(.timer)
         if membership.writer != nil { beats.run(now: now) }
         reconciling.run(now: now)
     }
@@ -216,7 +213,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         feed.connected()
         announcer.connected(now: now)
         begin(now: now)
-        reconciling.soon(now: now)
+        askSoon(now: now)
         if configuration.reconcileInterval == nil { lookWhetherCaughtUp() }
     }
 
@@ -237,26 +234,23 @@ public struct StreamMachine: ~Copyable, Sendable {
         lookAtAnnouncing(isAsked: isAsked, now: now)
     }
 
-    /// What somebody is who speaks, by the members that the database gave last.
-    public func standing(of speaker: Speaker) -> EventFeed.Standing { tracker.standing(of: speaker) }
-
     /// A position was heard. The nonce of who says it is compared before anything else.
     public mutating func received(_ position: HeardPosition, now: Duration) {
-        let standing = standing(of: position.speaker)
+        let standing = tracker.standing(of: position.speaker)
         if standing == .foreign { reportForeign(position.speaker) }
         hear(feed.received(position, from: standing), now: now)
     }
 
     /// The last row of an ID was heard.
     public mutating func received(_ row: HeardRow, now: Duration) {
-        let standing = standing(of: row.speaker)
+        let standing = tracker.standing(of: row.speaker)
         if standing == .foreign { reportForeign(row.speaker) }
         hear(feed.received(row, from: standing), now: now)
     }
 
     private mutating func hear(_ action: EventFeed.Action, now: Duration) {
         carryOut(action)
-        if feed.hasQuestions { reconciling.soon(now: now) }
+        if feed.hasQuestions { askSoon(now: now) }
         changed(now: now)
     }
 
@@ -281,8 +275,9 @@ public struct StreamMachine: ~Copyable, Sendable {
         if channelIsOwn {
             if !hasToldStrangeLines { report(.strangeLine(stream, writer)) }
             hasToldStrangeLines = true
-        } else if announcer.heardOtherSoftware(now: now) {
-            report(.fellSilent(stream, writer))
+        } else {
+            if announcer.heardOtherSoftware(now: now) { report(.fellSilent(stream, writer)) }
+            pending.insert(.timer)
         }
     }
 
@@ -317,7 +312,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         if !news.writers.isEmpty {
             report(.falseNews(news, isSaid: falseNewsTold.isDue(news.writers, now: now)))
             feed.takeBack(from: news.writers)
-            reconciling.soon(now: now)
+            askSoon(now: now)
         }
         return false
     }
@@ -384,7 +379,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         let members = tracker.speakers
         for action in feed.answered(reconcile.request, isMember: members.contains) { carryOut(action) }
         // Rows of a writer that was not a member yet came after the snapshot, perhaps.
-        if feed.hasQuestions { reconciling.soon(now: now) }
+        if feed.hasQuestions { askSoon(now: now) }
         lookWhetherCaughtUp()
         changed(now: now)
     }
@@ -396,6 +391,11 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func sequenceWasRead(now: Duration) {
         announcer.sequenceWasRead()
         lookAtAnnouncing(isAsked: false, mayRead: false, now: now)
+    }
+
+    private mutating func askSoon(now: Duration) {
+        reconciling.soon(now: now)
+        pending.insert(.timer)
     }
 
     private mutating func lookWhetherCaughtUp() {
