@@ -262,9 +262,15 @@ public final class MultiWriterIDGenerator: Sendable {
     }
 
     /// To be called at the end of each change, under the lock. Mostly nothing follows, and nobody waits.
+    @inline(__always)
     func consequences(_ state: inout State) -> Consequences? {
-        var directives = state.machine.takeDirectives()
-        if directives.isEmpty { return nil }
+        let directives = state.machine.takeDirectives()
+        if directives.isSubset(of: .wake), !state.hasWaiters { return nil }
+        return consequences(directives, &state)
+    }
+
+    private func consequences(_ directives: StreamMachine.Directives, _ state: inout State) -> Consequences? {
+        var directives = directives
         if directives.contains(.timer), let next = state.machine.nextDeadline,
             state.timer.map({ next < $0.at }) ?? true
         {

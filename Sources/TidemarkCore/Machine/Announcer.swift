@@ -66,8 +66,9 @@ struct Announcer: Sendable {
     private var speaker: Speaker? { isConnected && silence.speaks && announcements != .none ? joined?.speaker : nil }
 
     /// Whether a change of positions has it look.
+    /// (A mutating getter, so that nothing is copied for the call.)
     var followsChanges: Bool {
-        if case .asNeeded = announcements { joined != nil && isConnected } else { false }
+        mutating get { if case .asNeeded = announcements { joined != nil && isConnected } else { false } }
     }
 
     // MARK: Whether it speaks
