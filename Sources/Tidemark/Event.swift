@@ -29,16 +29,16 @@ public struct PersistedEvent: Hashable, Sendable {
     /// ordered or decided by it.
     public let persistedAtMilliseconds: Int64
     /// The number of the commit that wrote it; ascends with the order of commits, which is not that of stream IDs.
-    public let commitNumber: Int64
+    public let mark: CommitMark
 
     public init(
-        event: Event, streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, commitNumber: Int64
+        event: Event, streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
     ) {
         self.event = event
         self.streamID = streamID
         self.instance = instance
         self.persistedAtMilliseconds = persistedAtMilliseconds
-        self.commitNumber = commitNumber
+        self.mark = mark
     }
 }
 

@@ -12,14 +12,15 @@ extension TidemarkError {
 
     public var kind: Kind {
         switch self {
-        case .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse, .storeUnavailable, .storeFull,
+        case .fenced, .outcomeUnknown, .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse,
+            .storeUnavailable, .storeFull,
             .writeLockHeld, .lockedForReading:
             .tryAgain
         case .invalidEvent, .notAMember, .unknownInstance, .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction:
             .callerMistake
         case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .databaseWentBackwards,
-            .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
+            .acknowledgedEventsLost, .notPrimary, .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
             .final
         }
     }

@@ -39,10 +39,21 @@ public enum TidemarkError: Error, Hashable, Sendable {
     /// A consumer cannot be moved there: what comes after the highest place may still be committed.
     case notReached(stream: StreamName, id: StreamID, highest: StreamID)
 
+    // MARK: Committing
+
+    /// A group names a fence that the database has raised since: nothing was written. It is tried again with the newest.
+    case fenced(stream: StreamName, writer: Writer, fence: Int64)
+    /// The database has not said whether these events were committed. They may be there; persisting them again under the
+    /// same ids is safe.
+    case outcomeUnknown(stream: StreamName, events: [String], problem: String)
+
     // MARK: Reading
 
     /// What was delivered before is no longer in the database, or is something else: it was put back or replaced.
     case databaseWentBackwards(stream: StreamName, id: StreamID, problem: String)
+    /// The database is in another incarnation, and does not have what was acknowledged in the one before: a standby that
+    /// lagged was promoted, or a backup was put in its place.
+    case acknowledgedEventsLost(stream: StreamName, id: StreamID, problem: String)
 
     // MARK: The log
 
@@ -53,6 +64,8 @@ public enum TidemarkError: Error, Hashable, Sendable {
 
     /// The database cannot be reached or opened: a missing folder or file, a lost connection, a failing disk.
     case storeUnavailable(store: String, problem: String)
+    /// The database is a standby, or only to be read: writers and readers need the primary (rule 7).
+    case notPrimary(store: String)
     /// A file that is open was deleted, moved or replaced: what was written to it since is lost to everyone else.
     case databaseReplaced(store: String)
     /// A transaction of the user's own cannot take IDs as it is; it does not commit.
@@ -83,7 +96,8 @@ extension TidemarkError {
     /// Whether it ends a log for good: trying again cannot help.
     var isFinal: Bool {
         switch self {
-        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced: true
+        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost:
+            true
         default: false
         }
     }
@@ -91,7 +105,7 @@ extension TidemarkError {
     /// Whether what a reader would read from now on is not what it has read before.
     var endsReading: Bool {
         switch self {
-        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced: true
+        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost: true
         default: false
         }
     }
@@ -141,6 +155,16 @@ extension TidemarkError: CustomStringConvertible {
         case .notReached(let stream, let id, let highest):
             "no consumer of stream \(stream) can be moved to \(id): it is finished up to \(highest), and what comes after "
                 + "that may still be committed"
+        case .fenced(let stream, let writer, let fence):
+            "the fence of writer \(writer) of stream \(stream) is at \(fence) now: nothing was written; try again with it"
+        case .outcomeUnknown(let stream, let events, let problem):
+            "it is not known whether \(events.count == 1 ? "event \"\(events[0].prefix(64))\"" : "\(events.count) events") "
+                + "of stream \(stream) were committed: \(problem); persist the same ids again, which writes nothing twice"
+        case .acknowledgedEventsLost(let stream, let id, let problem):
+            "events of stream \(stream) that were acknowledged are lost, from ID \(id) or below: \(problem); the database "
+                + "was promoted or put back, restart every process that uses it and check what its readers have done since"
+        case .notPrimary(let store):
+            "\(store) is a standby, or can only be read: name the primary"
         case .databaseWentBackwards(let stream, let id, let problem):
             "stream \(stream) is not what it was at ID \(id): \(problem); the database was restored or replaced, "
                 + "restart every process that uses it, check what its readers have done since, and move the consumers "

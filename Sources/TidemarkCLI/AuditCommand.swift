@@ -63,12 +63,12 @@ struct AuditReport {
     var json: String {
         let findings = audit.findings.map { finding in
             "{\"kind\":\"\(finding.kind.rawValue)\",\"stream_id\":\(Self.number(finding.id?.rawValue))"
-                + ",\"commit\":\(Self.number(finding.commitNumber))"
+                + ",\"commit\":\(Self.number(finding.mark?.rawValue))"
                 + ",\"description\":\(JSONString.quoted(finding.description))}"
         }
         return "{\"stream\":\(JSONString.quoted(audit.stream.rawValue))"
             + ",\"consumer\":\(JSONString.quoted(audit.consumer.rawValue)),\"complete\":\(audit.isComplete)"
-            + ",\"position\":\(audit.position),\"commit\":\(audit.commitNumber),\"events\":\(audit.events)"
+            + ",\"position\":\(audit.position),\"snapshot\":\"\(audit.snapshot)\",\"events\":\(audit.events)"
             + ",\"delivered\":\(Self.number(audit.delivered)),\"finding_count\":\(audit.findingCount)"
             + ",\"findings\":[\(findings.joined(separator: ","))]}"
     }
@@ -78,7 +78,7 @@ struct AuditReport {
         let delivered = audit.delivered.map { "\($0) delivered" } ?? "it is not known how many were delivered"
         let sum =
             "\(audit.isComplete ? "complete" : "NOT complete"): consumer \(audit.consumer) of stream \(audit.stream) "
-            + "is at \(audit.position), commit \(audit.commitNumber); \(audit.events) events are there up to it, "
+            + "is at \(audit.position); \(audit.events) events are there up to it, "
             + "\(delivered)"
         let more = audit.findingCount - audit.findings.count
         let lines = audit.findings.map(\.description) + (more > 0 ? ["\(more) more"] : []) + [sum]

@@ -48,11 +48,12 @@ extension ExitStatus {
         case .invalidEvent, .notReached:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
-            .writeLockHeld, .lockedForReading:
+            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
-            .unknownConsumer,
-            .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced:
+            .unknownConsumer, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced,
+            .acknowledgedEventsLost,
+            .notPrimary:
             self = .unavailable
         case .notAMember, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError

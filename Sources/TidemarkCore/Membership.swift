@@ -6,11 +6,17 @@ public struct Membership: Hashable, Sendable {
     public var nonces: [Writer: Int64]
     /// Raised by each join, leave and retirement, in the same transaction.
     public var version: Int
+    /// The life of the database that says so.
+    public var incarnation: Incarnation
 
-    public init(members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:]) {
+    public init(
+        members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
+        incarnation: Incarnation = Incarnation(1)
+    ) {
         self.members = members
         self.nonces = nonces
         self.version = version
+        self.incarnation = incarnation
     }
 }
 
@@ -25,8 +31,13 @@ public struct Joined: Hashable, Sendable {
     public let raisedFrom: StreamID?
     /// What the writer drew when it joined, by which it is known on the wire; nil where the store keeps none.
     public var nonce: Int64? { membership.nonces[writer] }
+    /// What the writer's groups have to name (rule 5).
+    public let fence: Int64
 
-    public init(writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil) {
+    public init(
+        writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil, fence: Int64 = 0
+    ) {
+        self.fence = fence
         self.writer = writer
         self.membership = membership
         self.position = position

@@ -48,7 +48,7 @@ struct ConsumerRow {
         generation = Int(row.number(1))
         position = row.streamID(2)
         delivered = row.deliveredSum(3)
-        passed = row.isNull(5) ? nil : Delivered(streamID: row.streamID(5), commitNumber: row.number(6))
+        passed = row.isNull(5) ? nil : Delivered(streamID: row.streamID(5), mark: CommitMark(row.number(6)))
         updatedAt = row.number(7)
         processID = row.isNull(8) ? nil : Int32(truncatingIfNeeded: row.number(8))
         processFile = row.isNull(9) ? nil : row.text(9)
@@ -75,7 +75,7 @@ extension StreamRow {
             SELECT 1 FROM tidemark_events
             WHERE stream = ?1 AND stream_id = ?2 AND kind <> 1 AND commit_number = ?3
                 AND coalesce(event_id = ?4, 1)
-            """, row, delivered.streamID, delivered.commitNumber, delivered.eventID
+            """, row, delivered.streamID, delivered.mark.rawValue, delivered.eventID
         ) { _ in true }
         return found == true
     }
@@ -88,6 +88,6 @@ extension StreamRow {
             SELECT stream_id, commit_number FROM tidemark_events
             WHERE stream = ? AND stream_id <= ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
             """, row, position
-        ) { Delivered(streamID: $0.streamID(0), commitNumber: $0.number(1)) }
+        ) { Delivered(streamID: $0.streamID(0), mark: CommitMark($0.number(1))) }
     }
 }

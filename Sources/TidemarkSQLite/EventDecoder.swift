@@ -25,14 +25,14 @@ struct EventDecoder {
                 id: row.text(1), type: types.text(row.textBytes(2)),
                 key: row.textBytesIfAny(3).map { keys.text($0) }, payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
-            commitNumber: row.number(7))
+            mark: CommitMark(row.number(7)))
     }
 
     /// The same of a row whose event is in a table of the user's own.
     mutating func ownEvent(_ row: Query) throws -> OwnEvent {
         OwnEvent(
             streamID: row.streamID(0), instance: try instance(ofWriter: row.number(5)),
-            persistedAtMilliseconds: row.number(6), commitNumber: row.number(7))
+            persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7)))
     }
 
     /// Shows the same row where it lies; how many bytes its payload has.
@@ -45,7 +45,7 @@ struct EventDecoder {
             RawEvent(
                 streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span, key: key?.span,
                 payload: payload.span, instance: try instance(ofWriter: row.number(5)),
-                persistedAtMilliseconds: row.number(6), commitNumber: row.number(7)))
+                persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7))))
         return payload.count
     }
 

@@ -31,7 +31,8 @@ struct OpenedSnapshot {
 
     func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent] = [], isTruncated: Bool) -> Snapshot {
         Snapshot(
-            membership: membership, newestEvent: newest, sequence: row.sequence, commitNumber: row.commitNumber,
+            membership: membership, newestEvent: newest, sequence: row.sequence,
+            mark: SnapshotMark(newestCommit: row.commitNumber),
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
             ownEvents: ownEvents, isTruncated: isTruncated)
     }
@@ -73,7 +74,7 @@ struct OpenedSnapshot {
     func delivered(_ id: StreamID) throws -> Delivered {
         let delivered = try Query.first(
             db, "SELECT commit_number, event_id FROM tidemark_events WHERE stream = ? AND stream_id = ?", row.row, id
-        ) { Delivered(streamID: id, commitNumber: $0.number(0), eventID: $0.isNull(1) ? nil : $0.text(1)) }
+        ) { Delivered(streamID: id, mark: CommitMark($0.number(0)), eventID: $0.isNull(1) ? nil : $0.text(1)) }
         guard let delivered else {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a row is gone from its own snapshot")
         }

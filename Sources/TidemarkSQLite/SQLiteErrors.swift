@@ -1,6 +1,11 @@
 import GRDB
 import Tidemark
 
+/// COMMIT failed on the disk: what it wrote may be revived by a recovery, unless something else is written in its place.
+struct UnknownCommit: Error {
+    let error: DatabaseError
+}
+
 /// What an error of SQLite means to whoever uses the store.
 struct SQLiteErrors: Sendable {
     let store: String
@@ -29,6 +34,7 @@ struct SQLiteErrors: Sendable {
         if let name = error as? InvalidName {
             return TidemarkError.notADatabase(store: store, problem: "it holds a name that is not valid: \(name)")
         }
+        if let unknown = error as? UnknownCommit { return tidemarkError(unknown.error) }
         guard let error = error as? DatabaseError else { return error }
         let problem = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
         switch error.resultCode {

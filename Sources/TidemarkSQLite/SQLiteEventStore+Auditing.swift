@@ -6,11 +6,13 @@ extension SQLiteEventStore {
     public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {
         try await inSnapshot { db in
             let row = try self.existing(stream, in: db)
-            var auditor = SkipAuditor(try Self.facts(of: consumer, in: row, stream, db), limit: limit)
-            try Self.forEachRow(of: row, db) { auditor.row($0) }
+            let facts = try Self.facts(of: consumer, in: row, stream, db)
+            let seen = facts.snapshot.newestCommit ?? 0
+            var auditor = SkipAuditor(facts, limit: limit)
+            try Self.forEachRow(of: row, seen: seen, db) { auditor.row($0) }
             if !auditor.isAsDelivered {
                 var undelivered: SkipAuditor.Row?
-                try Self.forEachRow(of: row, db) { if auditor.isUndelivered($0) { undelivered = $0 } }
+                try Self.forEachRow(of: row, seen: seen, db) { if auditor.isUndelivered($0) { undelivered = $0 } }
                 if let undelivered { auditor.undelivered(undelivered) }
             }
             try Self.forEachCommit(of: row, db) { auditor.commit($0) }
@@ -30,11 +32,12 @@ extension SQLiteEventStore {
             """, row.row, consumer
         ) { found in
             SkipAuditor.Facts(
-                stream: stream, consumer: consumer, sequence: row.sequence, newestCommit: row.commitNumber,
+                stream: stream, consumer: consumer, sequence: row.sequence,
                 commitCount: CommitNumber.place(of: row.commitNumber, unmarked: row.unmarkedCommits),
-                position: found.streamID(0), checkpointCommit: found.number(1), delivered: found.deliveredSum(2),
+                position: found.streamID(0), snapshot: SnapshotMark(newestCommit: found.number(1)),
+                isSnapshotAhead: found.number(1) > row.commitNumber, delivered: found.deliveredSum(2),
                 passed: found.isNull(4)
-                    ? nil : Delivered(streamID: found.streamID(4), commitNumber: found.number(5)))
+                    ? nil : Delivered(streamID: found.streamID(4), mark: CommitMark(found.number(5))))
         }
         if let facts { return facts }
         let known = try Query.all(
@@ -43,8 +46,9 @@ extension SQLiteEventStore {
         throw TidemarkError.unknownConsumer(stream: stream, consumer: consumer, known: known)
     }
 
+    /// - Parameter seen: the newest commit in the snapshot of the checkpoint.
     private static func forEachRow(
-        of stream: StreamRow, _ db: Database, _ body: (SkipAuditor.Row) -> Void
+        of stream: StreamRow, seen: Int64, _ db: Database, _ body: (SkipAuditor.Row) -> Void
     ) throws {
         let query = try Query(
             db,
@@ -60,7 +64,9 @@ extension SQLiteEventStore {
         while try query.step() {
             body(
                 SkipAuditor.Row(
-                    id: query.streamID(0), isEvent: query.number(1) != 1, commitNumber: query.number(2),
+                    id: query.streamID(0), isEvent: query.number(1) != 1, mark: CommitMark(query.number(2)),
+                    isLater: query.number(2) > seen,
+                    isMarkPossible: query.number(2) >= 1 && query.number(2) <= stream.commitNumber,
                     isWriterKnown: !query.isNull(3)))
         }
     }
@@ -81,7 +87,7 @@ extension SQLiteEventStore {
             let number = query.number(0)
             body(
                 SkipAuditor.Commit(
-                    number: number, place: CommitNumber.place(of: number, unmarked: stream.unmarkedCommits),
+                    mark: CommitMark(number), place: CommitNumber.place(of: number, unmarked: stream.unmarkedCommits),
                     hasSeveralWriters: query.number(1) == 1))
         }
     }

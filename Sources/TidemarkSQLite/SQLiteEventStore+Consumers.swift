@@ -4,17 +4,28 @@ import Glibc
 import Darwin
 #endif
 import GRDB
+import Synchronization
 import Tidemark
+
+/// A consumer of one stream.
+struct ConsumerPlace: Hashable {
+    let stream: StreamName
+    let consumer: ConsumerName
+}
 
 extension SQLiteEventStore {
     public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
     ) async throws -> ConsumerClaim {
         let now = configuration.wallClockMilliseconds()
-        return try await transact { db in
+        let place = ConsumerPlace(stream: stream, consumer: name)
+        let former = claims.withLock { $0[place].flatMap { $0.key == key ? $0.claim : nil } }
+        let claim = try await transact { db in
             let row = try self.makeStream(stream, in: db)
             if let consumer = try ConsumerRow.named(name, of: row, in: db) {
                 try consumer.requireSameDatabase(row, stream, in: db)
+                // Its own: it has been answered already.
+                if let former, former.generation == consumer.generation { return former }
                 if !takingOver { try self.requireFree(consumer, of: stream) }
             }
             try Query.run(
@@ -34,6 +45,8 @@ extension SQLiteEventStore {
                 stream: stream, name: name, generation: claimed.generation, position: claimed.position,
                 delivered: claimed.delivered, passed: claimed.passed)
         }
+        claims.withLock { $0[place] = (key, claim) }
+        return claim
     }
 
     /// A process that lives has its claim for as long as it has its store open.
@@ -58,8 +71,12 @@ extension SQLiteEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
+        passed: Delivered?
     ) async throws {
+        guard let commitNumber = snapshot.newestCommit else {
+            preconditionFailure("a checkpoint of \(claim.name) with the mark of another store: \(snapshot)")
+        }
         let now = configuration.wallClockMilliseconds()
         // What was delivered stays delivered, whoever has cancelled the reader meanwhile.
         try await transact(mayBeWithdrawn: false) { db in
@@ -82,7 +99,7 @@ extension SQLiteEventStore {
                     passed_commit = iif(?3 > position, ?9, passed_commit)
                 WHERE stream = ?1 AND name = ?2
                 """, row.row, claim.name, position, commitNumber, now, delivered?.count,
-                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.commitNumber)
+                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.mark.rawValue)
         }
     }
 
@@ -120,7 +137,7 @@ extension SQLiteEventStore {
                     holder_process_id = NULL, holder_process_file = NULL
                 WHERE stream = ?1 AND name = ?2
                 """, row.row, name, position, row.commitNumber, now, delivered?.count,
-                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.commitNumber)
+                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.mark.rawValue)
             return position
         }
     }

@@ -8,9 +8,10 @@ import Synchronization
 import Tidemark
 
 extension SQLiteEventStore {
-    public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        let nonce = Int64.random(in: 1 ... .max)
+    public func join(_ stream: StreamName, as instance: InstanceName, nonce: Int64) async throws -> Joined {
         let joined = try await transact { db in
+            // Its own: it has joined already, and has not heard of it.
+            if let joined = try self.joined(stream, as: instance, nonce: nonce, in: db) { return joined }
             let joined = try self.join(stream, as: instance, nonce: nonce, in: db)
             try FormerNames.forget(leftBefore: self.forgettingTime, in: db)
             return joined
@@ -40,6 +41,16 @@ extension SQLiteEventStore {
         }
         commits.withLock { $0.joined(stream, as: writer.instance) }
         return joined
+    }
+
+    /// What was answered to a join with this nonce, if it is a member still.
+    private func joined(
+        _ stream: StreamName, as instance: InstanceName, nonce: Int64, in db: Database
+    ) throws -> Joined? {
+        guard let row = try StreamRow.named(stream, in: db) else { return nil }
+        let membership = try row.membership(db)
+        let member = membership.members.first { $0.key.instance == instance && membership.nonces[$0.key] == nonce }
+        return member.map { Joined(writer: $0.key, membership: membership, position: $0.value) }
     }
 
     private static func nonce(of state: WriterState, in db: Database) throws -> Int64? {

@@ -40,7 +40,7 @@ extension SQLiteEventStore {
             let isTruncated = try opened.forEachRow { row, isOwn in
                 let id = row.streamID(0)
                 last = id
-                delivered.add(id, commitNumber: row.number(7))
+                delivered.add(id, mark: CommitMark(row.number(7)))
                 return try decoder.withRawEvent(row, isOwn: isOwn) { try visit(&result, $0) }
             }
             return RawSnapshot(

@@ -9,18 +9,19 @@ extension SQLiteEventStore {
     /// - Parameters:
     ///   - isOwn: whether the body is the user's. It never runs on its caller's thread.
     ///   - mayRunHere: whether it may run on its caller's thread, as far as ``CallerThreadUse`` allows.
+    ///   - group: as in ``transaction(_:isOwn:group:_:)``.
     ///   - mayBeWithdrawn: whether it is taken out of the queue when its task is cancelled while it waits. What ends the
     ///     work of a task that is cancelled is not: it has its deadline.
     func transact<Value: Sendable>(
-        isOwn: Bool = false, mayRunHere: Bool = true, mayBeWithdrawn: Bool = true,
+        isOwn: Bool = false, mayRunHere: Bool = true, mayBeWithdrawn: Bool = true, group: EventGroup? = nil,
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        if !isOwn, mayRunHere, let here = transactHere(body) { return try here.get() }
+        if !isOwn, mayRunHere, let here = transactHere(group: group, body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         return try await queued(mayBeWithdrawn: mayBeWithdrawn) { continuation in
             { begun in
-                let result = Result { try self.transaction(begun.get(), isOwn: isOwn, body) }
+                let result = Result { try self.transaction(begun.get(), isOwn: isOwn, group: group, body) }
                 return { continuation.resume(with: result) }
             }
         }
@@ -83,16 +84,19 @@ extension SQLiteEventStore {
     }
 
     /// Nil where the transaction has to wait, and did not run.
-    func transactHere<Value>(_ body: (Database) throws -> Value) -> Result<Value, any Error>? {
-        writes.runHere { db in Result { try self.transaction(db, body) } }
+    func transactHere<Value>(
+        group: EventGroup? = nil, _ body: (Database) throws -> Value
+    ) -> Result<Value, any Error>? {
+        writes.runHere { db in Result { try self.transaction(db, group: group, body) } }
     }
 
     /// Runs `body` in the transaction that has begun, and ends it.
     ///
     /// - Parameter isOwn: whether the body is the user's: then GRDB is told that the transaction ends, for those who
     ///   observe it.
+    /// - Parameter group: what it persists: then a COMMIT that fails on the disk is an outcome that is not known.
     func transaction<Value>(
-        _ db: Database, isOwn: Bool = false, _ body: (Database) throws -> Value
+        _ db: Database, isOwn: Bool = false, group: EventGroup? = nil, _ body: (Database) throws -> Value
     ) throws -> Value {
         do {
             do {
@@ -103,8 +107,12 @@ extension SQLiteEventStore {
                 if isOwn { try Schema.requireNewest(db, in: path) }
                 let before = db.changedRows
                 let value = try body(db)
-                // GRDB's own `commit` has its statement parsed each time.
-                if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                do {
+                    // GRDB's own `commit` has its statement parsed each time.
+                    if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
+                    throw UnknownCommit(error: error)
+                }
                 if isOwn || db.changedRows != before {
                     try log.requireCommitted(db)
                     // Somebody may have taken the files away in between: then it is not there for anybody else.
@@ -118,6 +126,11 @@ extension SQLiteEventStore {
             }
         } catch {
             try requireInPlace()
+            if let group, let unknown = error as? UnknownCommit {
+                throw TidemarkError.outcomeUnknown(
+                    stream: group.stream, events: group.events.map(\.id),
+                    problem: "COMMIT: \(errors.tidemarkError(unknown))")
+            }
             throw errors.tidemarkError(error)
         }
     }

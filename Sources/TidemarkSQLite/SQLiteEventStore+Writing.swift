@@ -19,7 +19,14 @@ extension SQLiteEventStore {
     /// Works for a writer whose epoch is over too: what it left behind has to be finished by somebody.
     ///
     /// Where all of them hold events, which one look tells, it waits for nobody: what a snapshot shows is durable.
-    public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
+    /// A file has one incarnation: what it has handed out is durable.
+    public func abandon(
+        _ ids: [StreamID], allocatedIn incarnation: Incarnation?, in stream: StreamName, by writer: Writer
+    ) async throws -> AbandonedIDs {
+        AbandonedIDs(committed: try await abandon(ids, in: stream, by: writer))
+    }
+
+    func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
         if ids.isEmpty { return [] }
         precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
         let areCommitted = try await inSnapshot { db in
@@ -47,60 +54,83 @@ extension SQLiteEventStore {
         }
     }
 
-    public func persist(
-        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) async throws -> [PersistOutcome] {
-        if events.isEmpty { return [] }
-        let last = commits.withLock { $0.last(in: stream, by: writer) }
+    public func persist(_ group: EventGroup) async throws -> PersistedGroup {
+        if group.events.isEmpty { return PersistedGroup(outcomes: []) }
+        let last = commits.withLock { $0.last(in: group.stream, by: group.writer) }
         // Who does not wait calls the other one. Here is a group, and its callers need the threads that they have.
-        let inserted = try await transact(mayRunHere: false) { db in
-            try self.insert(db, events, in: stream, by: writer, known: known, last: last)
+        let inserted = try await transact(mayRunHere: false, group: group) { db in
+            try self.insert(db, group, last: last)
         }
-        return committed(inserted, in: stream, by: writer)
+        return PersistedGroup(outcomes: committed(inserted, in: group.stream, by: group.writer))
     }
 
-    public func persistImmediately(
-        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) throws -> [PersistOutcome]? {
-        if events.isEmpty { return [] }
-        guard CallerThreadUse.mayTake(events: events.count, bytes: events.payloadBytes) else {
+    public func persistImmediately(_ group: EventGroup) throws -> PersistedGroup? {
+        if group.events.isEmpty { return PersistedGroup(outcomes: []) }
+        guard CallerThreadUse.mayTake(events: group.events.count, bytes: group.events.payloadBytes) else {
             return nil
         }
-        let last = commits.withLock { $0.last(in: stream, by: writer) }
-        let inserted = try transactHere { db in
-            try insert(db, events, in: stream, by: writer, known: known, last: last)
-        }?.get()
-        return inserted.map { committed($0, in: stream, by: writer) }
+        let last = commits.withLock { $0.last(in: group.stream, by: group.writer) }
+        let inserted = try transactHere(group: group) { db in try insert(db, group, last: last) }?.get()
+        return inserted.map { PersistedGroup(outcomes: committed($0, in: group.stream, by: group.writer)) }
+    }
+
+    /// A file needs no fence: a transaction that this process has given up is rolled back before the next one begins. What
+    /// its COMMIT has left in the `-wal` is overwritten here, so that no recovery finds it.
+    public func settle(_ groups: [EventGroup]) async throws -> Settlement {
+        guard let first = groups.first else { return Settlement(fence: 0, groups: []) }
+        let settled = try await transact(mayRunHere: false) { db in
+            let state = try WriterState(db, stream: first.stream, writer: first.writer, store: self.path)
+            try Query.run(db, "UPDATE tidemark_instances SET heartbeat = heartbeat WHERE writer = ?", state.writerRow)
+            return try groups.map { try self.outcome(of: $0, state, in: db) }
+        }
+        return Settlement(fence: 0, groups: settled)
+    }
+
+    /// Nil where not all of its events are there.
+    private func outcome(of group: EventGroup, _ state: WriterState, in db: Database) throws -> PersistedGroup? {
+        var outcomes: [PersistOutcome] = []
+        for event in group.events {
+            let found = try Query.first(
+                db, "SELECT stream_id, writer FROM tidemark_events WHERE stream = ? AND event_id = ?",
+                state.streamRow, event.id
+            ) { (id: $0.streamID(0), writer: $0.number(1)) }
+            guard let found else { return nil }
+            let isOwn = found.writer == state.writerRow && found.id > group.known
+            outcomes.append(isOwn ? .persisted(found.id) : .alreadyPersisted(found.id))
+        }
+        return PersistedGroup(outcomes: outcomes)
     }
 
     /// What a transaction wrote, and the last event of it, by which the database is known again.
     private typealias Inserted<Value> = (outcome: Value, mark: Delivered?)
 
     private func committed<Value>(_ inserted: Inserted<Value>, in stream: StreamName, by writer: Writer) -> Value {
-        if let mark = inserted.mark { commits.withLock { $0.committed(mark, in: stream, by: writer) } }
+        if let mark = inserted.mark {
+            commits.withLock { $0.committed(mark, order: mark.mark.rawValue, in: stream, by: writer) }
+        }
         return inserted.outcome
     }
 
     private func insert(
-        _ db: Database, _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID, last: Delivered?
+        _ db: Database, _ group: EventGroup, last: Delivered?
     ) throws -> Inserted<[PersistOutcome]> {
-        let state = try WriterState(db, stream: stream, writer: writer, store: path, known: last)
-        try state.requireMember(writer)
-        try state.requireAllocated(known)
+        let state = try WriterState(db, stream: group.stream, writer: group.writer, store: path, known: last)
+        try state.requireMember(group.writer)
+        try state.requireAllocated(group.known)
         let outcomes: [PersistOutcome]
         do {
             let first = StreamID(state.sequence.rawValue + 1)
             let rows = EventRows(db, state, persistedAt: configuration.wallClockMilliseconds())
-            outcomes = try rows.insert(events, first: first)
+            outcomes = try rows.insert(group.events, first: first)
         } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_PRIMARYKEY {
             throw TidemarkError.databaseWentBackwards(
-                stream: stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
+                stream: group.stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
         }
         let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
         guard persisted > 0 else { return (outcomes, nil) }
         let newest = StreamID(state.sequence.rawValue + Int64(persisted))
         try state.recordCommit(db, sequence: newest)
-        return (outcomes, Delivered(streamID: newest, commitNumber: state.nextCommit))
+        return (outcomes, Delivered(streamID: newest, mark: CommitMark(state.nextCommit)))
     }
 
     public func persist(
@@ -122,7 +152,7 @@ extension SQLiteEventStore {
             try state.requireFree(id, in: rows)
             _ = try rows.insert([event], first: id)
             try state.recordCommit(db, sequence: state.sequence)
-            return (.persisted(id), Delivered(streamID: id, commitNumber: state.nextCommit))
+            return (.persisted(id), Delivered(streamID: id, mark: CommitMark(state.nextCommit)))
         }
         return committed(inserted, in: stream, by: writer)
     }

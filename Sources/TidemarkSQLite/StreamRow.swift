@@ -67,7 +67,7 @@ struct StreamRow {
             """, row
         ) { newest in
             Delivered(
-                streamID: newest.streamID(0), commitNumber: newest.number(1),
+                streamID: newest.streamID(0), mark: CommitMark(newest.number(1)),
                 eventID: newest.isNull(2) ? nil : newest.text(2))
         }
     }

@@ -35,7 +35,7 @@ struct WriterState {
             """, stream, instance, known?.streamID
         ) { row in
             try Schema.require(version: row.number(8), in: store)
-            if let known, row.isNull(9) || row.number(9) != known.commitNumber {
+            if let known, row.isNull(9) || row.number(9) != known.mark.rawValue {
                 throw TidemarkError.databaseWentBackwards(
                     stream: stream, id: known.streamID,
                     problem: "what instance \(instance) has committed there is not there now")

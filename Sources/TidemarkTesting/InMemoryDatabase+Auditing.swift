@@ -8,16 +8,21 @@ extension InMemoryDatabase {
         }
         var auditor = SkipAuditor(
             SkipAuditor.Facts(
-                stream: name, consumer: consumer, sequence: stream.sequence, newestCommit: stream.commitNumber,
+                stream: name, consumer: consumer, sequence: stream.sequence,
                 commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
-                checkpointCommit: row.commitNumber, delivered: row.delivered, passed: row.passed), limit: limit)
+                snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
+                delivered: row.delivered, passed: row.passed), limit: limit)
+        let seen = row.snapshot.newestCommit ?? 0
         let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in
             switch row {
-            case .tombstone(let number):
-                SkipAuditor.Row(id: id, isEvent: false, commitNumber: number, isWriterKnown: true)
+            case .tombstone(let mark):
+                SkipAuditor.Row(
+                    id: id, isEvent: false, mark: mark, isLater: mark.rawValue > seen,
+                    isMarkPossible: (1...stream.commitNumber).contains(mark.rawValue), isWriterKnown: true)
             case .event(let event):
                 SkipAuditor.Row(
-                    id: id, isEvent: true, commitNumber: event.commitNumber,
+                    id: id, isEvent: true, mark: event.mark, isLater: event.mark.rawValue > seen,
+                    isMarkPossible: (1...stream.commitNumber).contains(event.mark.rawValue),
                     isWriterKnown: stream.writers[event.instance] != nil)
             }
         }
@@ -25,10 +30,10 @@ extension InMemoryDatabase {
         if !auditor.isAsDelivered, let undelivered = rows.first(where: auditor.isUndelivered) {
             auditor.undelivered(undelivered)
         }
-        for number in Set(rows.map(\.commitNumber)).sorted() {
+        for number in Set(rows.map(\.mark.rawValue)).sorted() {
             auditor.commit(
                 SkipAuditor.Commit(
-                    number: number, place: RandomSteps.place(ofCommit: number), hasSeveralWriters: false))
+                    mark: CommitMark(number), place: RandomSteps.place(ofCommit: number), hasSeveralWriters: false))
         }
         return auditor.audit
     }

@@ -4,7 +4,10 @@ extension InMemoryDatabase {
     public struct ConsumerRow: Hashable, Sendable {
         public var generation = 0
         public var position: StreamID = 0
-        public var commitNumber: Int64 = 0
+        /// What the snapshot of the checkpoint had seen.
+        public var snapshot = SnapshotMark(newestCommit: 0)
+        /// Of the newest claim.
+        public var key: Int64 = 0
         public var delivered: DeliveredSum? = DeliveredSum()
         /// The last event at or below the position.
         public var passed: Delivered?
@@ -13,7 +16,7 @@ extension InMemoryDatabase {
     }
 
     public mutating func claim(
-        _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true
+        _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true, key: Int64 = 0
     ) throws(TidemarkError) -> ConsumerClaim {
         var stream = existing(orNew: name)
         var row = stream.consumers[consumer] ?? ConsumerRow()
@@ -22,14 +25,15 @@ extension InMemoryDatabase {
                 stream: name, id: row.position, problem: "the sequence is at \(stream.sequence)")
         }
         if let passed = row.passed { try passed.require(stream.holds(passed), in: name, of: consumer) }
+        // Its own: it has been answered already, and the answer was lost.
+        if key != 0, row.key == key { return row.claim(name, consumer) }
         if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
         row.generation += stream.steps.nextInt()
         row.isInUse = true
+        row.key = key
         stream.consumers[consumer] = row
         streams[name] = stream
-        return ConsumerClaim(
-            stream: name, name: consumer, generation: row.generation, position: row.position, delivered: row.delivered,
-            passed: row.passed)
+        return row.claim(name, consumer)
     }
 
     /// The process that claimed the consumer is gone.
@@ -42,7 +46,7 @@ extension InMemoryDatabase {
     }
 
     public mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil,
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum? = nil,
         passed: Delivered? = nil
     ) throws(TidemarkError) {
         guard let stream = streams[claim.stream], position <= stream.sequence else {
@@ -58,7 +62,7 @@ extension InMemoryDatabase {
             row.passed = passed ?? stream.lastEvent(through: position)
         }
         row.position = max(row.position, position)
-        row.commitNumber = max(row.commitNumber, commitNumber)
+        if (snapshot.newestCommit ?? 0) > (row.snapshot.newestCommit ?? 0) { row.snapshot = snapshot }
         streams[claim.stream]?.consumers[claim.name] = row
     }
 
@@ -81,7 +85,7 @@ extension InMemoryDatabase {
         }
         row.generation += stream.steps.nextInt()
         row.position = position
-        row.commitNumber = stream.commitNumber
+        row.snapshot = SnapshotMark(newestCommit: stream.commitNumber)
         row.delivered = position == 0 ? DeliveredSum() : nil
         row.passed = stream.lastEvent(through: position)
         row.isInUse = false
@@ -91,17 +95,25 @@ extension InMemoryDatabase {
     }
 }
 
+extension InMemoryDatabase.ConsumerRow {
+    fileprivate func claim(_ stream: StreamName, _ name: ConsumerName) -> ConsumerClaim {
+        ConsumerClaim(
+            stream: stream, name: name, generation: generation, position: position, delivered: delivered, passed: passed
+        )
+    }
+}
+
 extension InMemoryDatabase.Stream {
     /// Whether the event is there, with the mark of its commit.
     func holds(_ delivered: Delivered) -> Bool {
         guard case .event(let event) = rows[delivered.streamID] else { return false }
-        return event.commitNumber == delivered.commitNumber
+        return event.mark == delivered.mark
             && (delivered.eventID.map { event.event.id.utf8.elementsEqual($0.utf8) } ?? true)
     }
 
     func lastEvent(through position: StreamID) -> Delivered? {
         events.last { $0.streamID <= position }.map {
-            Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+            Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
         }
     }
 

@@ -24,7 +24,8 @@ extension InMemoryDatabase {
         }
         return Snapshot(
             membership: stream.membership, newestEvent: stream.newestEvent, sequence: stream.sequence,
-            commitNumber: stream.commitNumber, deliveredIsThere: isThere ?? true, consumerGeneration: generation,
+            mark: SnapshotMark(newestCommit: stream.commitNumber), deliveredIsThere: isThere ?? true,
+            consumerGeneration: generation,
             events: events, isTruncated: isTruncated)
     }
 
@@ -36,7 +37,7 @@ extension InMemoryDatabase {
             membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
             finished: finished.ranges, observations: stream.observations,
             newestEvent: stream.events.last.map {
-                Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+                Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
             })
     }
 

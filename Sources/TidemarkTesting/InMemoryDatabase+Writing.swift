@@ -22,8 +22,16 @@ extension InMemoryDatabase {
         return (first..<first + Int64(count)).map(StreamID.init(_:))
     }
 
-    public mutating func abandon(_ ids: [StreamID], in name: StreamName) throws(TidemarkError) -> [StreamID] {
+    /// - Parameter incarnation: which one handed the IDs out; nil for that of now.
+    public mutating func abandon(
+        _ ids: [StreamID], allocatedIn incarnation: Incarnation? = nil, in name: StreamName
+    ) throws(TidemarkError) -> AbandonedIDs {
         guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        if let incarnation, incarnation != stream.incarnation {
+            return AbandonedIDs(
+                committed: ids.filter { if case .event = stream.rows[$0] { true } else { false } },
+                void: ids.filter { stream.rows[$0] == nil })
+        }
         var committed: [StreamID] = []
         let next = stream.steps.nextCommit(after: stream.commitNumber)
         var hasTombstones = false
@@ -35,19 +43,21 @@ extension InMemoryDatabase {
             case .event: committed.append(id)
             case .tombstone: break
             case nil:
-                stream.rows[id] = .tombstone(commitNumber: next)
+                stream.rows[id] = .tombstone(CommitMark(next))
                 hasTombstones = true
             }
         }
         if hasTombstones { stream.commitNumber = next }
         streams[name] = stream
-        return committed
+        return AbandonedIDs(committed: committed)
     }
 
     public mutating func persist(
-        _ events: [Event], in name: StreamName, by writer: Writer, known: StreamID = 0, at time: Int64 = 0
+        _ events: [Event], in name: StreamName, by writer: Writer, known: StreamID = 0, fence: Int64? = nil,
+        at time: Int64 = 0
     ) throws(TidemarkError) -> [PersistOutcome] {
         var (stream, row) = try checked(writer, in: name)
+        if let fence, fence < row.fence { throw .fenced(stream: name, writer: writer, fence: row.fence) }
         guard stream.sequence >= known else {
             throw .databaseWentBackwards(stream: name, id: known, problem: "the sequence is at \(stream.sequence)")
         }
@@ -70,6 +80,20 @@ extension InMemoryDatabase {
         return outcomes
     }
 
+    /// What became of groups of one writer: those that are not there are fenced off.
+    public mutating func settle(_ groups: [EventGroup]) throws(TidemarkError) -> Settlement {
+        guard let first = groups.first else { return Settlement(fence: 0, groups: []) }
+        guard var stream = streams[first.stream], var row = stream.writers[first.writer.instance] else {
+            throw .unknownInstance(stream: first.stream, instance: first.writer.instance)
+        }
+        if row.epoch == first.writer.epoch, row.isMember {
+            row.fence = max(row.fence, groups.map(\.fence).max() ?? 0) + 1
+            stream.writers[first.writer.instance] = row
+            streams[first.stream] = stream
+        }
+        return Settlement(fence: row.fence, groups: groups.map { stream.outcome(of: $0) })
+    }
+
     public mutating func persist(
         _ event: Event, as id: StreamID, in name: StreamName, by writer: Writer, at time: Int64 = 0
     ) throws(TidemarkError) -> PersistOutcome {
@@ -84,7 +108,7 @@ extension InMemoryDatabase {
         }
         stream.commitNumber = stream.steps.nextCommit(after: stream.commitNumber)
         if existing != nil {
-            stream.rows[id] = .tombstone(commitNumber: stream.commitNumber)
+            stream.rows[id] = .tombstone(CommitMark(stream.commitNumber))
         } else {
             stream.insert(event, at: id, by: writer, time: time)
         }
@@ -94,11 +118,22 @@ extension InMemoryDatabase {
 }
 
 extension InMemoryDatabase.Stream {
+    /// Nil where not all of the events are there.
+    fileprivate func outcome(of group: EventGroup) -> PersistedGroup? {
+        var outcomes: [PersistOutcome] = []
+        for event in group.events {
+            guard let id = ids[Array(event.id.utf8)], case .event(let found) = rows[id] else { return nil }
+            let isOwn = found.instance == group.writer.instance && id > group.known
+            outcomes.append(isOwn ? .persisted(id) : .alreadyPersisted(id))
+        }
+        return PersistedGroup(outcomes: outcomes)
+    }
+
     fileprivate mutating func insert(_ event: Event, at id: StreamID, by writer: Writer, time: Int64) {
         ids[Array(event.id.utf8)] = id
         rows[id] = .event(
             PersistedEvent(
                 event: event, streamID: id, instance: writer.instance, persistedAtMilliseconds: time,
-                commitNumber: commitNumber))
+                mark: CommitMark(commitNumber)))
     }
 }

@@ -11,6 +11,8 @@ public struct InMemoryDatabase: Sendable {
         public var position: StreamID = 0
         public var isClosed = false
         public var heartbeat = 0
+        /// What a group has to name: raised when groups of unknown outcome are settled.
+        public var fence: Int64 = 0
         /// What the operating system would say of the process that joined.
         public var isProcessGone = false
         public var inFlight = 0
@@ -27,7 +29,7 @@ public struct InMemoryDatabase: Sendable {
 
     public enum Row: Hashable, Sendable {
         case event(PersistedEvent)
-        case tombstone(commitNumber: Int64)
+        case tombstone(CommitMark)
     }
 
     public struct Stream: Sendable {
@@ -38,6 +40,8 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var rows: [StreamID: Row] = [:]
         public internal(set) var ids: [[UInt8]: StreamID] = [:]
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
+        /// Which life of the database it is in.
+        public internal(set) var incarnation = Incarnation(1)
         /// What commit numbers and the like grow by: another life of the database counts otherwise.
         var steps: RandomSteps
 
@@ -51,7 +55,8 @@ public struct InMemoryDatabase: Sendable {
                 members[writer] = row.position
                 nonces[writer] = row.nonce
             }
-            return Membership(members: members, version: membershipVersion, nonces: nonces)
+            return Membership(
+                members: members, version: membershipVersion, nonces: nonces, incarnation: incarnation)
         }
 
         public var newestRow: StreamID { rows.keys.max() ?? 0 }
@@ -88,15 +93,21 @@ public struct InMemoryDatabase: Sendable {
 
     // MARK: Membership
 
-    public mutating func join(_ name: StreamName, as instance: InstanceName) -> Joined {
+    /// - Parameter nonce: whoever asks again with the same one gets the epoch that it has; 0 has one drawn.
+    public mutating func join(_ name: StreamName, as instance: InstanceName, nonce: Int64 = 0) -> Joined {
         var stream = existing(orNew: name)
+        if nonce != 0, let row = stream.writers[instance], row.isMember, row.nonce == nonce {
+            return Joined(
+                writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: row.position,
+                fence: row.fence)
+        }
         let highest = stream.writers.values.map(\.position).max() ?? 0
         let before = stream.sequence
         stream.sequence = max(before, stream.newestRow, highest)
         var row = stream.writers[instance] ?? WriterRow()
         row.epoch += 1
         row.isMember = true
-        row.nonce = max(Int64(random.next() >> 1), 1)
+        row.nonce = nonce != 0 ? nonce : max(Int64(random.next() >> 1), 1)
         row.isClosed = false
         row.position = stream.sequence
         row.heartbeat += 1
@@ -106,7 +117,7 @@ public struct InMemoryDatabase: Sendable {
         streams[name] = stream
         return Joined(
             writer: Writer(instance, epoch: row.epoch), membership: stream.membership, position: stream.sequence,
-            raisedFrom: before < stream.sequence ? before : nil)
+            raisedFrom: before < stream.sequence ? before : nil, fence: row.fence)
     }
 
     /// - Parameter nonce: whoever asks again with the same one gets the epoch that it has by now; 0 never does.
@@ -120,16 +131,24 @@ public struct InMemoryDatabase: Sendable {
                 throw .instanceTaken(stream: name, writer: writer, by: holder)
             }
             if row.isMember {
-                return Joined(writer: holder, membership: stream.membership, position: row.position)
+                return Joined(
+                    writer: holder, membership: stream.membership, position: row.position, fence: row.fence)
             }
         }
-        let joined = join(name, as: writer.instance)
-        guard nonce != 0, var stream = streams[name] else { return joined }
-        stream.writers[writer.instance]?.nonce = nonce
+        return join(name, as: writer.instance, nonce: nonce)
+    }
+
+    /// The database has crashed, or was promoted, and lost what its sequence had handed out above `sequence`: another
+    /// incarnation begins, with the end of all epochs.
+    public mutating func beginIncarnation(of name: StreamName, sequence: StreamID) {
+        guard var stream = streams[name] else { return }
+        stream.incarnation = Incarnation(stream.incarnation.rawValue + 1)
+        let highest = stream.writers.values.map(\.position).max() ?? 0
+        stream.sequence = max(sequence, stream.newestRow, highest)
         streams[name] = stream
-        return Joined(
-            writer: joined.writer, membership: stream.membership, position: joined.position,
-            raisedFrom: joined.raisedFrom)
+        for instance in stream.writers.keys.sorted() where stream.writers[instance]?.isMember == true {
+            endEpoch(of: instance, in: name)
+        }
     }
 
     public mutating func leave(_ name: StreamName, as writer: Writer) {

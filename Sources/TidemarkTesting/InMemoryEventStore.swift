@@ -9,7 +9,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case join, leave, close, retire, heartbeat, checkWritable
         case allocate(Int)
         case abandon([StreamID])
-        case persist
+        case persist, settle
         case persistAs(StreamID)
         case snapshot, reconciliation, lookUp, status
         case claim, verify, checkpoint, move, audit
@@ -83,8 +83,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
         }
     }
 
-    public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
-        let joined = try await run(.join) { $0.join(stream, as: instance) }
+    public func join(_ stream: StreamName, as instance: InstanceName, nonce: Int64) async throws -> Joined {
+        let joined = try await run(.join) { $0.join(stream, as: instance, nonce: nonce) }
         commits.withLock { $0.joined(stream, as: instance) }
         return joined
     }
@@ -127,18 +127,26 @@ public final class InMemoryEventStore: ImmediateEventStore {
         try await run(.allocate(count)) { try $0.allocate(count, in: stream, for: writer) }
     }
 
-    public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
-        try await run(.abandon(ids)) { try $0.abandon(ids, in: stream) }
+    public func abandon(
+        _ ids: [StreamID], allocatedIn incarnation: Incarnation?, in stream: StreamName, by writer: Writer
+    ) async throws -> AbandonedIDs {
+        try await run(.abandon(ids)) { try $0.abandon(ids, allocatedIn: incarnation, in: stream) }
     }
 
-    public func persist(
-        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) async throws -> [PersistOutcome] {
-        try await run(.persist) { database in
-            try self.persist(in: stream, by: writer, &database) {
-                try $0.persist(events, in: stream, by: writer, known: known)
-            }
+    public func persist(_ group: EventGroup) async throws -> PersistedGroup {
+        try await run(.persist) { try self.persist(group, &$0) }
+    }
+
+    public func settle(_ groups: [EventGroup]) async throws -> Settlement {
+        try await run(.settle) { try $0.settle(groups) }
+    }
+
+    private func persist(_ group: EventGroup, _ database: inout InMemoryDatabase) throws -> PersistedGroup {
+        let outcomes = try persist(in: group.stream, by: group.writer, &database) {
+            try $0.persist(
+                group.events, in: group.stream, by: group.writer, known: group.known, fence: group.fence)
         }
+        return PersistedGroup(outcomes: outcomes)
     }
 
     /// Only in the database that the writer has committed to before.
@@ -154,21 +162,15 @@ public final class InMemoryEventStore: ImmediateEventStore {
         }
         let outcomes = try body(&database)
         if let id = outcomes.last?.streamID, case .event(let event) = database.streams[stream]?.rows[id] {
-            let mark = Delivered(streamID: id, commitNumber: event.commitNumber)
-            commits.withLock { $0.committed(mark, in: stream, by: writer) }
+            let mark = Delivered(streamID: id, mark: event.mark)
+            commits.withLock { $0.committed(mark, order: event.mark.rawValue, in: stream, by: writer) }
         }
         return outcomes
     }
 
-    public func persistImmediately(
-        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) throws -> [PersistOutcome]? {
+    public func persistImmediately(_ group: EventGroup) throws -> PersistedGroup? {
         guard let hook = immediateHook.withLock({ $0 }), try hook() else { return nil }
-        return try transaction { database in
-            try persist(in: stream, by: writer, &database) {
-                try $0.persist(events, in: stream, by: writer, known: known)
-            }
-        }
+        return try transaction { try persist(group, &$0) }
     }
 
     public func persist(
@@ -200,9 +202,9 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
     ) async throws -> ConsumerClaim {
-        try await run(.claim) { try $0.claim(name, in: stream, takingOver: takingOver) }
+        try await run(.claim) { try $0.claim(name, in: stream, takingOver: takingOver, key: key) }
     }
 
     public func verify(_ claim: ConsumerClaim) async throws {
@@ -210,10 +212,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
+        passed: Delivered?
     ) async throws {
         try await run(.checkpoint) {
-            try $0.checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered, passed: passed)
+            try $0.checkpoint(claim, at: position, snapshot: snapshot, delivered: delivered, passed: passed)
         }
     }
 

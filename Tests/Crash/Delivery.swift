@@ -13,7 +13,7 @@ struct DeliveredEvent: Hashable {
     }
 
     init(_ event: PersistedEvent) {
-        self.init(streamID: event.streamID, eventID: event.event.id, commitNumber: event.commitNumber)
+        self.init(streamID: event.streamID, eventID: event.event.id, commitNumber: event.mark.rawValue)
     }
 }
 

@@ -19,7 +19,8 @@ struct ReaderCommand: AsyncParsableCommand {
             Starter.say("ready")
             for try await batch in consumer.events {
                 let events = batch.events.map { Delivery.event(DeliveredEvent($0)).line }
-                let end = Delivery.batchEnded(through: batch.through, commitNumber: batch.commitNumber).line
+                let newest = batch.snapshot.newestCommit ?? 0
+                let end = Delivery.batchEnded(through: batch.through, commitNumber: newest).line
                 try file.append(events + [end])
                 try await consumer.checkpoint(batch)
                 try file.append([Delivery.checkpoint(batch.through).line])

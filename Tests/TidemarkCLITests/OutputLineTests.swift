@@ -10,7 +10,7 @@ import Tidemark
         OutputLine.append(
             PersistedEvent(
                 event: event, streamID: 12, instance: instance, persistedAtMilliseconds: 1_795_233_906_123,
-                commitNumber: 3), to: &line)
+                mark: CommitMark(3)), to: &line)
         return String(decoding: line, as: UTF8.self)
     }
 

@@ -62,6 +62,6 @@ import TidemarkSQLite
         #expect(try await store.finished() == [1...20_000])
         let request = SnapshotRequest(
             delivered: nil, membershipVersion: try await store.version(), after: 0, through: 0, limit: 1, byteLimit: 1)
-        #expect(try await store.snapshot(of: stream, request)?.commitNumber.place == 1)
+        #expect(try await store.snapshot(of: stream, request)?.mark.place == 1)
     }
 }

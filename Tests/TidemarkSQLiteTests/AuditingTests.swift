@@ -64,8 +64,8 @@ import Tidemark
         try await execute("INSERT INTO tidemark_events \(Self.columns) VALUES (1, 3, 0, 'late', 'x', 1, 0, 5 << 20)")
         let findings = try await audit().findings
         let skipped = try #require(findings.first)
-        #expect(skipped.kind == .skipped && skipped.id == 3 && skipped.commitNumber?.place == 5)
-        #expect(skipped.description.contains("event 3 was skipped: commit \(5 << 20) came after the checkpoint at 6"))
+        #expect(skipped.kind == .skipped && skipped.id == 3 && skipped.mark?.place == 5)
+        #expect(skipped.description.contains("event 3 was skipped: its commit, \(5 << 20), came after"))
         // The commit of the tombstone is gone, and what is there is more than what was delivered.
         #expect(findings.map(\.kind) == [.skipped, .vanishedCommit, .deliveredDiffers])
     }
@@ -102,8 +102,8 @@ import Tidemark
     @Test(arguments: [
         ("(1, 9, 0, 'x', 'x', 1, 0, 2 << 20)", "the sequence has handed out no ID above 6"),
         ("(1, -1, 0, 'x', 'x', 1, 0, 2 << 20)", "IDs begin at 1"),
-        ("(1, 6, 0, 'x', 'x', 1, 0, 99 << 20)", "and it names \(99 << 20)"),
-        ("(1, 6, 0, 'x', 'x', 1, 0, 0)", "and it names 0"),
+        ("(1, 6, 0, 'x', 'x', 1, 0, 99 << 20)", "it names commit \(99 << 20)"),
+        ("(1, 6, 0, 'x', 'x', 1, 0, 0)", "it names commit 0"),
         ("(1, 6, 0, 'x', 'x', 77, 0, 2 << 20)", "its writer has never joined the stream"),
     ])
     func `a row that no commit can have written is named`(values: String, problem: String) async throws {
@@ -120,7 +120,7 @@ import Tidemark
         try await execute("UPDATE tidemark_events SET writer = 2 WHERE stream_id = 2")
         let findings = try await audit().findings
         #expect(findings.map(\.kind) == [.impossibleRow])
-        #expect(findings[0].commitNumber?.place == 1)
+        #expect(findings[0].mark?.place == 1)
     }
 
     @Test func `a checkpoint beyond the stream means that the database was put back`() async throws {
@@ -141,8 +141,8 @@ import Tidemark
         let batch = try await deliver(0..<4)
         _ = try await log.persist(events("a", "b"))
         let claim = try await store.claimConsumer("mails", in: stream)
-        let newest = try #require(try await store.all().last?.commitNumber)
-        try await store.checkpoint(claim, at: batch.through.next, commitNumber: newest)
+        let newest = try #require(try await store.all().last?.mark)
+        try await store.checkpoint(claim, at: batch.through.next, snapshot: SnapshotMark(newestCommit: newest.rawValue))
         let audit = try await audit()
         #expect(audit.delivered == nil && audit.isComplete)
     }
@@ -166,7 +166,7 @@ import Tidemark
         _ = try await log.persist(events("b"))
         try await consumer.checkpoint(batch)
         let audit = try await consumer.audit()
-        #expect(audit.commitNumber.place == 1 && audit.delivered == 1 && audit.isComplete)
+        #expect(audit.snapshot.place == 1 && audit.delivered == 1 && audit.isComplete)
         // Two batches with one checkpoint: what the first held counts as well.
         let second = try #require(try await iterator.next())
         _ = try await log.persist(events("c"))
@@ -174,7 +174,7 @@ import Tidemark
         #expect(second.through < third.through)
         try await consumer.checkpoint(third)
         let later = try await consumer.audit()
-        #expect(later.commitNumber.place == 3 && later.delivered == 3 && later.events == 3 && later.isComplete)
+        #expect(later.snapshot.place == 3 && later.delivered == 3 && later.events == 3 && later.isComplete)
     }
 
     @Test func `events in tables of the user's own count as delivered`() async throws {

@@ -39,7 +39,7 @@ import Tidemark
         let store = try await folder.open()
         let writer = try await store.join(stream, as: "p1").writer
         let large = events(0..<CallerThreadUse.maximumEvents + 1)
-        #expect(try store.persistImmediately(large, in: stream, by: writer, known: 0) == nil)
+        #expect(try store.persistImmediately(EventGroup(large, in: stream, by: writer)) == nil)
         #expect(try await store.persist(large, in: stream, by: writer).count == large.count)
     }
 }

@@ -25,7 +25,7 @@ import TidemarkSQLite
         let read = try await folder.open().all()
         #expect(read.map(\.streamID.rawValue) == Array(1...200))
         #expect(Set(read.map(\.event.id)).count == 200)
-        #expect(read.map(\.commitNumber) == read.map(\.commitNumber).sorted())
+        #expect(read.map(\.mark.rawValue) == read.map(\.mark.rawValue).sorted())
     }
 
     @Test func `scopes of two stores that race with the same events leave each one once`() async throws {

@@ -13,8 +13,8 @@ import TidemarkSQLite
         let first = try await store.claimConsumer("mails", in: stream)
         #expect(first.position == 0 && first.delivered == DeliveredSum())
         let delivered = DeliveredSum(count: 6, sum: .max)
-        try await store.checkpoint(first, at: 7, commitNumber: 3, delivered: delivered)
-        try await store.checkpoint(first, at: 5, commitNumber: 2, delivered: nil)
+        try await store.checkpoint(first, at: 7, snapshot: SnapshotMark(newestCommit: 3), delivered: delivered)
+        try await store.checkpoint(first, at: 5, snapshot: SnapshotMark(newestCommit: 2), delivered: nil)
         let second = try await store.claimConsumer("mails", in: stream)
         #expect(second.position == 7 && second.delivered == delivered)
         #expect(second.generation > first.generation)
@@ -30,8 +30,8 @@ import TidemarkSQLite
         let new = try await store.claimConsumer("mails", in: stream)
         let taken = TidemarkError.consumerTaken(stream: stream, consumer: "mails")
         await #expect(throws: taken) { try await store.verify(old) }
-        await #expect(throws: taken) { try await store.checkpoint(old, at: 8, commitNumber: 9) }
-        try await store.checkpoint(new, at: 2, commitNumber: 1)
+        await #expect(throws: taken) { try await store.checkpoint(old, at: 8, snapshot: SnapshotMark(newestCommit: 9)) }
+        try await store.checkpoint(new, at: 2, snapshot: SnapshotMark(newestCommit: 1))
         #expect(try await store.status(of: stream)?.consumers.map(\.position) == [2])
     }
 

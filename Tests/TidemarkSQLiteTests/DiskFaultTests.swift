@@ -64,7 +64,7 @@ import Tidemark
         // Whoever kept his place elsewhere, and lies beyond what is left, is told by the event that he had.
         guard ids.count < 20 else { return }
         let request = SnapshotRequest(
-            delivered: Delivered(streamID: 20, commitNumber: 20, eventID: "e19"), membershipVersion: 0, after: 20,
+            delivered: Delivered(streamID: 20, mark: CommitMark(20), eventID: "e19"), membershipVersion: 0, after: 20,
             through: 20, limit: 1, byteLimit: 1)
         #expect(try await left.store.snapshot(of: stream, request)?.deliveredIsThere == false)
     }

@@ -70,7 +70,7 @@ import TidemarkTesting
         let batch = try #require(try await iterator.next())
         #expect(batch.events.map(\.streamID) == [2])
         #expect(batch.ownEvents.map(\.streamID) == [1, 3])
-        #expect(batch.ownEvents.map(\.commitNumber.place) == [1, 3])
+        #expect(batch.ownEvents.map(\.mark.place) == [1, 3])
         #expect(batch.ownEvents.allSatisfy { $0.instance == "p1" })
         #expect(batch.through == 3)
         #expect(log.generator.minimumPersistedPosition == 3)
@@ -90,7 +90,7 @@ import TidemarkTesting
         request.delivered = batch.last
         #expect(try await store.snapshot(of: stream, request)?.deliveredIsThere == true)
         request.delivered = Delivered(
-            streamID: 2, commitNumber: batch.ownEvents[1].commitNumber + 1, eventID: nil)
+            streamID: 2, mark: CommitMark(batch.ownEvents[1].mark.rawValue + 1), eventID: nil)
         #expect(try await store.snapshot(of: stream, request)?.deliveredIsThere == false)
     }
 

@@ -18,7 +18,7 @@ import TidemarkSQLite
         let read = try await store.all()
         #expect(read.map(\.event) == group)
         #expect(read.map(\.streamID) == [1, 2, 3])
-        #expect(read.allSatisfy { $0.instance == "p1" && $0.commitNumber.place == 1 })
+        #expect(read.allSatisfy { $0.instance == "p1" && $0.mark.place == 1 })
         #expect(read.allSatisfy { $0.persistedAtMilliseconds == 1_700_000_000_123 })
     }
 
@@ -33,7 +33,7 @@ import TidemarkSQLite
         let status = try await store.status(of: stream)
         #expect(status?.sequence == 3)
         #expect(try await store.persist(events("d"), in: stream, by: writer) == [.persisted(4)])
-        #expect(try await store.all().map(\.commitNumber.place) == [1, 1, 1, 2])
+        #expect(try await store.all().map(\.mark.place) == [1, 1, 1, 2])
     }
 
     @Test func `event ids are compared byte for byte`() async throws {
@@ -71,7 +71,7 @@ import TidemarkSQLite
         #expect(try await store.persist(events("c"), in: stream, by: writer) == [.persisted(3)])
         #expect(try await store.persist(events("a")[0], as: 1, in: stream, by: writer) == .persisted(1))
         #expect(try await store.all().map(\.streamID) == [1, 3])
-        #expect(try await store.all().map(\.commitNumber.place) == [2, 1])
+        #expect(try await store.all().map(\.mark.place) == [2, 1])
         #expect(try await store.finished() == [1...1, 3...3])
     }
 

@@ -12,7 +12,7 @@ import TidemarkSQLite
         let key: String?
         let payload: [UInt8]
         let instance: InstanceName
-        let commitNumber: Int64
+        let mark: CommitMark
 
         init(_ event: RawEvent) {
             streamID = event.streamID
@@ -21,7 +21,7 @@ import TidemarkSQLite
             key = if let bytes = event.key { Self.text(bytes) } else { nil }
             payload = event.payload.indices.map { event.payload[$0] }
             instance = event.instance
-            commitNumber = event.commitNumber
+            mark = event.mark
         }
 
         init(_ event: PersistedEvent) {
@@ -31,7 +31,7 @@ import TidemarkSQLite
             key = event.event.key
             payload = event.event.payload
             instance = event.instance
-            commitNumber = event.commitNumber
+            mark = event.mark
         }
 
         private static func text(_ bytes: Span<UInt8>) -> String {

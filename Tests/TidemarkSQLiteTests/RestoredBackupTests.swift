@@ -74,7 +74,7 @@ import Tidemark
         let replaced = TidemarkError.databaseReplaced(store: store.path)
         await #expect(throws: replaced) { _ = try await store.persist(events("b"), in: stream, by: writer) }
         #expect(throws: replaced) {
-            _ = try store.persistImmediately(events("b"), in: stream, by: writer, known: 0)
+            _ = try store.persistImmediately(EventGroup(events("b"), in: stream, by: writer))
         }
         await #expect(throws: replaced) { _ = try await store.beat(writer, at: 1) }
         await #expect(throws: replaced) { _ = try await store.status(of: stream) }

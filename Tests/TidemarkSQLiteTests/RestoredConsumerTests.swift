@@ -116,7 +116,7 @@ import Tidemark
         await expectBackwards("persist", at: 10) { _ = try await store.persist(events("a"), in: stream, by: writer) }
         await expectBackwards("persist at once", at: 10) {
             // Nil where it would have to wait.
-            if try store.persistImmediately(events("a"), in: stream, by: writer, known: 0) == nil {
+            if try store.persistImmediately(EventGroup(events("a"), in: stream, by: writer)) == nil {
                 _ = try await store.persist(events("a"), in: stream, by: writer)
             }
         }
@@ -169,7 +169,9 @@ import Tidemark
         await #expect(throws: refused) { try await store.close(stream, instance: "p1") }
         await #expect(throws: refused) { try await store.join(stream, as: "p2") }
         await #expect(throws: refused) { try await store.claimConsumer("mails", in: stream) }
-        await #expect(throws: refused) { try await store.checkpoint(claim, at: 1, commitNumber: 1) }
+        await #expect(throws: refused) {
+            try await store.checkpoint(claim, at: 1, snapshot: SnapshotMark(newestCommit: 1))
+        }
         await #expect(throws: refused) { try await store.moveConsumer("mails", in: stream, to: .beginning) }
         await #expect(throws: refused) { try await store.leave(stream, as: writer) }
     }

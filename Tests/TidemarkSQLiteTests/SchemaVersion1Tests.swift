@@ -70,7 +70,7 @@ import Tidemark
 
     private static let delivered = {
         var delivered = DeliveredSum()
-        delivered.add(1, commitNumber: 1)
+        delivered.add(1, mark: CommitMark(1))
         return delivered
     }()
     private static let deliveredCount = delivered.count
@@ -93,7 +93,7 @@ import Tidemark
         #expect(joined.writer == Writer("p1", epoch: 4))
         #expect(joined.position == 4)
         #expect(try await store.persist(events("e5"), in: stream, by: joined.writer) == [.persisted(5)])
-        #expect(try await store.all().map(\.commitNumber.place) == [0, 0, 0, 4])
+        #expect(try await store.all().map(\.mark.place) == [0, 0, 0, 4])
         let claim = try await store.claimConsumer("mails", in: stream)
         #expect(claim.position == 1 && claim.delivered == Self.delivered)
         #expect(try await store.audit(stream, consumer: "mails", limit: 10).isComplete)

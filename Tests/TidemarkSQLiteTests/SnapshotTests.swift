@@ -29,7 +29,7 @@ import TidemarkSQLite
         #expect(snapshot?.isTruncated == false)
         #expect(snapshot?.newestEvent == 5)
         #expect(snapshot?.sequence == 5)
-        #expect(snapshot?.commitNumber.place == 1)
+        #expect(snapshot?.mark.place == 1)
         #expect(try await store.snapshot(of: "none", Self.request(version: try await store.version())) == nil)
     }
 
@@ -76,12 +76,12 @@ import TidemarkSQLite
     @Test func `the delivered event is known again by its ID, its commit and its id`() async throws {
         let folder = try TemporaryFolder()
         let (store, _) = try await Self.filled(folder)
-        let number = try #require(try await store.all().first).commitNumber
-        let right = Delivered(streamID: 3, commitNumber: number, eventID: "e3")
+        let number = try #require(try await store.all().first).mark
+        let right = Delivered(streamID: 3, mark: number, eventID: "e3")
         let wrong = [
-            Delivered(streamID: 4, commitNumber: number, eventID: "e3"),
-            Delivered(streamID: 3, commitNumber: number + 1, eventID: "e3"),
-            Delivered(streamID: 3, commitNumber: number, eventID: "e3\0"),
+            Delivered(streamID: 4, mark: number, eventID: "e3"),
+            Delivered(streamID: 3, mark: CommitMark(number.rawValue + 1), eventID: "e3"),
+            Delivered(streamID: 3, mark: number, eventID: "e3\0"),
         ]
         let known = try await store.snapshot(
             of: stream, Self.request(version: try await store.version(), after: 3, delivered: right))
@@ -103,6 +103,6 @@ import TidemarkSQLite
         let snapshot = try await store.snapshot(of: stream, Self.request(version: try await store.version()))
         #expect(snapshot?.events.count == 5)
         #expect(snapshot?.newestEvent == 5)
-        #expect(snapshot?.commitNumber.place == 2)
+        #expect(snapshot?.mark.place == 2)
     }
 }

@@ -44,9 +44,14 @@ extension EventStore {
     }
 }
 
-extension Int64 {
-    /// Of a commit number: how many commits there were up to it.
-    var place: Int64 { self >> 20 }
+extension CommitMark {
+    /// How many commits there were up to it.
+    var place: Int64 { rawValue >> 20 }
+}
+
+extension SnapshotMark {
+    /// How many commits it had seen.
+    var place: Int64? { newestCommit.map { $0 >> 20 } }
 }
 
 /// A wall clock that a test moves.

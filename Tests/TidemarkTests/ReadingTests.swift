@@ -48,7 +48,8 @@ import TidemarkTesting
             try await batches.next()
         }
         try await second.checkpoint(batch)
-        try await second.checkpoint(EventBatch(events: batch.events, through: 1, commitNumber: 1))
+        try await second.checkpoint(
+            EventBatch(events: batch.events, through: 1, snapshot: SnapshotMark(newestCommit: 1)))
         #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 2)
         await log.shutDown()
     }

@@ -5,7 +5,7 @@
 /// held from the beginning on. So nothing was skipped, and nothing came, went or changed its place or its commit since.
 ///
 /// It cannot prove what the consumer did with them, nor find that somebody changed what an event says but left its ID
-/// and its commit number. Where more than one event differs it says how many do, and names those that betray
+/// and the mark of its commit. Where more than one event differs it says how many do, and names those that betray
 /// themselves. What was removed above the checkpoint shows only where nothing of a commit is left.
 public struct Audit: Hashable, Sendable {
     /// Something that the library has never written, or that should have been delivered and was not.
@@ -28,24 +28,24 @@ public struct Audit: Hashable, Sendable {
         public let kind: Kind
         /// The ID of the row; nil when it is not about one.
         public let id: StreamID?
-        /// The number of the commit; nil when it is not about one.
-        public let commitNumber: Int64?
+        /// The mark of the commit; nil when it is not about one.
+        public let mark: CommitMark?
         /// For people.
         public let description: String
 
-        public init(kind: Kind, id: StreamID? = nil, commitNumber: Int64? = nil, description: String) {
+        public init(kind: Kind, id: StreamID? = nil, mark: CommitMark? = nil, description: String) {
             self.kind = kind
             self.id = id
-            self.commitNumber = commitNumber
+            self.mark = mark
             self.description = description
         }
     }
 
     public let stream: StreamName
     public let consumer: ConsumerName
-    /// The consumer's checkpoint, and the newest commit in the snapshot that it was taken in.
+    /// The consumer's checkpoint, and what the snapshot that it was taken in had seen.
     public let position: StreamID
-    public let commitNumber: Int64
+    public let snapshot: SnapshotMark
     /// How many events are there now at or below the checkpoint.
     public let events: Int64
     /// How many the consumer was given up to its checkpoint; nil when it is not known, because a checkpoint was taken
@@ -59,13 +59,13 @@ public struct Audit: Hashable, Sendable {
     public var isComplete: Bool { findingCount == 0 }
 
     public init(
-        stream: StreamName, consumer: ConsumerName, position: StreamID, commitNumber: Int64, events: Int64,
+        stream: StreamName, consumer: ConsumerName, position: StreamID, snapshot: SnapshotMark, events: Int64,
         delivered: Int64?, findings: [Finding], findingCount: Int
     ) {
         self.stream = stream
         self.consumer = consumer
         self.position = position
-        self.commitNumber = commitNumber
+        self.snapshot = snapshot
         self.events = events
         self.delivered = delivered
         self.findings = findings

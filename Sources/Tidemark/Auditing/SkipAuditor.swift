@@ -1,37 +1,40 @@
 /// Looks at the rows of a stream, one after the other, for what a consumer cannot have read, and for what no commit of
 /// the library can have written. Keeps nothing of them but what it found.
 ///
-/// A store feeds it from one snapshot: first ``row(_:)`` for each row of the stream, then ``commit(_:)`` for each commit
-/// number that rows have, ascending; then it asks for the ``audit``.
+/// A store feeds it from one snapshot: first ``row(_:)`` for each row of the stream; then, where its commits are counted,
+/// ``commit(_:)`` for each commit that rows have, in their order; then it asks for the ``audit``. What came after a
+/// checkpoint, and which marks can be, is for the store to say.
 public struct SkipAuditor: Sendable {
     /// What the snapshot says of the stream and of the consumer.
     public struct Facts: Sendable {
         public var stream: StreamName
         public var consumer: ConsumerName
         public var sequence: StreamID
-        /// Of the stream: the newest commit there is, and how many there have been.
-        public var newestCommit: Int64
+        /// How many commits the stream has had; 0 where they are not counted.
         public var commitCount: Int64
-        /// The checkpoint, and the newest commit in its snapshot.
+        /// The checkpoint, and what its snapshot had seen.
         public var position: StreamID
-        public var checkpointCommit: Int64
+        public var snapshot: SnapshotMark
+        /// Whether that is more than the database has ever held.
+        public var isSnapshotAhead: Bool
         /// What the consumer was given up to the checkpoint; nil when that was not kept.
         public var delivered: DeliveredSum?
         /// The last event at or below the checkpoint, as it was then; nil when there was none, or it was not kept.
         public var passed: Delivered?
 
         public init(
-            stream: StreamName, consumer: ConsumerName, sequence: StreamID, newestCommit: Int64, commitCount: Int64,
-            position: StreamID, checkpointCommit: Int64, delivered: DeliveredSum?, passed: Delivered? = nil
+            stream: StreamName, consumer: ConsumerName, sequence: StreamID, commitCount: Int64 = 0,
+            position: StreamID, snapshot: SnapshotMark, isSnapshotAhead: Bool, delivered: DeliveredSum?,
+            passed: Delivered? = nil
         ) {
             self.passed = passed
             self.stream = stream
             self.consumer = consumer
             self.sequence = sequence
-            self.newestCommit = newestCommit
+            self.isSnapshotAhead = isSnapshotAhead
             self.commitCount = commitCount
             self.position = position
-            self.checkpointCommit = checkpointCommit
+            self.snapshot = snapshot
             self.delivered = delivered
         }
     }
@@ -40,28 +43,37 @@ public struct SkipAuditor: Sendable {
         public var id: StreamID
         /// False for a tombstone.
         public var isEvent: Bool
-        public var commitNumber: Int64
+        public var mark: CommitMark
+        /// Whether its commit came after the snapshot of the checkpoint.
+        public var isLater: Bool
+        /// Whether the database can have given this mark.
+        public var isMarkPossible: Bool
         /// Whether the writer that it names has ever joined the stream.
         public var isWriterKnown: Bool
 
-        public init(id: StreamID, isEvent: Bool, commitNumber: Int64, isWriterKnown: Bool) {
+        public init(
+            id: StreamID, isEvent: Bool, mark: CommitMark, isLater: Bool, isMarkPossible: Bool = true,
+            isWriterKnown: Bool
+        ) {
+            self.isLater = isLater
+            self.isMarkPossible = isMarkPossible
             self.id = id
             self.isEvent = isEvent
-            self.commitNumber = commitNumber
+            self.mark = mark
             self.isWriterKnown = isWriterKnown
         }
     }
 
-    /// The rows that have one commit number.
+    /// The rows of one commit.
     public struct Commit: Sendable {
-        public var number: Int64
+        public var mark: CommitMark
         /// The first commit of the stream is 1, and none is left out.
         public var place: Int64
         /// Whether they name more than one writer, which one transaction never does.
         public var hasSeveralWriters: Bool
 
-        public init(number: Int64, place: Int64, hasSeveralWriters: Bool) {
-            self.number = number
+        public init(mark: CommitMark, place: Int64, hasSeveralWriters: Bool) {
+            self.mark = mark
             self.place = place
             self.hasSeveralWriters = hasSeveralWriters
         }
@@ -79,36 +91,37 @@ public struct SkipAuditor: Sendable {
     public init(_ facts: Facts, limit: Int) {
         self.facts = facts
         self.limit = limit
-        if facts.position > facts.sequence || facts.checkpointCommit > facts.newestCommit {
+        if facts.position > facts.sequence || facts.isSnapshotAhead {
             add(
                 .checkpointAhead,
-                "the checkpoint is at \(facts.position), commit \(facts.checkpointCommit), but the stream only at "
-                    + "\(facts.sequence), commit \(facts.newestCommit): the database was put back")
+                "the checkpoint is at \(facts.position), but the stream only at \(facts.sequence)"
+                    + "\(facts.isSnapshotAhead ? ", and it has never had the commits that were seen then" : ""): the "
+                    + "database was put back")
         }
     }
 
     public mutating func row(_ row: Row) {
         if let problem = impossibility(of: row) {
-            add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.commitNumber)
+            add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.mark)
         }
         guard row.isEvent, row.id <= facts.position else { return }
-        found.add(row.id, commitNumber: row.commitNumber)
-        if row.id == facts.passed?.streamID, row.commitNumber == facts.passed?.commitNumber { isPassedThere = true }
+        found.add(row.id, mark: row.mark)
+        if row.id == facts.passed?.streamID, row.mark == facts.passed?.mark { isPassedThere = true }
         // A tombstone may come later: it says that nothing was there, and nothing was.
-        guard row.commitNumber > facts.checkpointCommit else { return }
+        guard row.isLater else { return }
         add(
             .skipped,
-            "event \(row.id) was skipped: commit \(row.commitNumber) came after the checkpoint at \(facts.position), "
-                + "whose snapshot held commits up to \(facts.checkpointCommit)", row.id, row.commitNumber)
+            "event \(row.id) was skipped: its commit, \(row.mark), came after the snapshot of the checkpoint at "
+                + "\(facts.position)", row.id, row.mark)
     }
 
     public mutating func commit(_ commit: Commit) {
-        guard commit.place >= 1, commit.number <= facts.newestCommit else { return }
+        guard (1...max(1, facts.commitCount)).contains(commit.place) else { return }
         if commit.hasSeveralWriters {
             add(
                 .impossibleRow,
-                "commit \(commit.number) has rows of several writers: not all of them were written by Tidemark", nil,
-                commit.number)
+                "commit \(commit.mark) has rows of several writers: not all of them were written by Tidemark", nil,
+                commit.mark)
         }
         vanished(before: commit.place)
         lastPlace = commit.place
@@ -122,7 +135,7 @@ public struct SkipAuditor: Sendable {
         whole.comparePassed()
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
-            commitNumber: facts.checkpointCommit, events: found.count, delivered: facts.delivered?.count,
+            snapshot: facts.snapshot, events: found.count, delivered: facts.delivered?.count,
             findings: whole.findings, findingCount: whole.findingCount)
     }
 
@@ -132,25 +145,23 @@ public struct SkipAuditor: Sendable {
     /// Where exactly one event is there that was not delivered, this finds it; to be asked of each row once more.
     public func isUndelivered(_ row: Row) -> Bool {
         guard row.isEvent, row.id <= facts.position, let delivered = facts.delivered else { return false }
-        return delivered.isSum(found, without: row.id, commitNumber: row.commitNumber)
+        return delivered.isSum(found, without: row.id, mark: row.mark)
     }
 
     /// The row that ``isUndelivered(_:)`` was true for.
     public mutating func undelivered(_ row: Row) {
         // One that was named already needs no second finding.
-        guard row.commitNumber <= facts.checkpointCommit else { return }
+        guard !row.isLater else { return }
         add(
             .skipped,
-            "event \(row.id) was skipped: it is there, with commit \(row.commitNumber), and was not delivered",
-            row.id, row.commitNumber)
+            "event \(row.id) was skipped: it is there, with commit \(row.mark), and was not delivered",
+            row.id, row.mark)
     }
 
     private func impossibility(of row: Row) -> String? {
         if row.id < 1 { return "IDs begin at 1" }
         if row.id > facts.sequence { return "the sequence has handed out no ID above \(facts.sequence)" }
-        if row.commitNumber < 1 || row.commitNumber > facts.newestCommit {
-            return "there are commits 1 to \(facts.newestCommit), and it names \(row.commitNumber)"
-        }
+        if !row.isMarkPossible { return "it names commit \(row.mark), which there has not been" }
         return row.isWriterKnown ? nil : "its writer has never joined the stream"
     }
 
@@ -159,7 +170,7 @@ public struct SkipAuditor: Sendable {
         guard first < place else { return }
         let commits =
             first == place - 1 ? "the commit at place \(first)" : "the commits at the places \(first) to \(place - 1)"
-        add(.vanishedCommit, "the rows of \(commits) are gone", nil, first)
+        add(.vanishedCommit, "the rows of \(commits) are gone")
     }
 
     private mutating func compareDelivered() {
@@ -175,15 +186,15 @@ public struct SkipAuditor: Sendable {
         add(
             .passedDiffers,
             "event \(passed.streamID), the last one up to the checkpoint at \(facts.position), is not what the consumer "
-                + "has passed there with commit \(passed.commitNumber): the database was put back", passed.streamID,
-            passed.commitNumber)
+                + "has passed there with commit \(passed.mark): the database was put back", passed.streamID,
+            passed.mark)
     }
 
     private mutating func add(
-        _ kind: Audit.Finding.Kind, _ description: String, _ id: StreamID? = nil, _ commitNumber: Int64? = nil
+        _ kind: Audit.Finding.Kind, _ description: String, _ id: StreamID? = nil, _ mark: CommitMark? = nil
     ) {
         findingCount += 1
         guard findings.count < limit else { return }
-        findings.append(Audit.Finding(kind: kind, id: id, commitNumber: commitNumber, description: description))
+        findings.append(Audit.Finding(kind: kind, id: id, mark: mark, description: description))
     }
 }

@@ -124,7 +124,8 @@ extension MultiWriterIDGenerator {
         }
         guard found.sequence >= known, found.membership.version >= version else {
             throw wentBackwards(
-                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)",
+                incarnation: found.membership.incarnation)
         }
         return found
     }
@@ -133,8 +134,11 @@ extension MultiWriterIDGenerator {
     private func checkNewestEvent(_ log: LogParts, _ newest: Delivered?) async throws {
         guard let newest else { return }
         let request = SnapshotRequest.withoutEvents(delivered: newest, at: newest.streamID)
-        guard try await log.store.snapshot(of: stream, request)?.deliveredIsThere == true else {
-            throw wentBackwards(newest.streamID, "the event that was there is not there now")
+        let snapshot = try await log.store.snapshot(of: stream, request)
+        guard snapshot?.deliveredIsThere == true else {
+            throw wentBackwards(
+                newest.streamID, "the event that was there is not there now",
+                incarnation: snapshot?.membership.incarnation)
         }
     }
 
@@ -160,8 +164,15 @@ extension MultiWriterIDGenerator {
         change { $0.take(membership, newestCommitted: newestCommitted, now: $1) }
     }
 
-    private func wentBackwards(_ id: StreamID, _ problem: String) -> TidemarkError {
-        .databaseWentBackwards(stream: stream, id: id, problem: problem)
+    /// What is known is not there: lost with an incarnation, or with a backup that was put back.
+    ///
+    /// - Parameter incarnation: the one that was found.
+    func wentBackwards(_ id: StreamID, _ problem: String, incarnation: Incarnation? = nil) -> TidemarkError {
+        let seen = state.withLock { $0.machine.incarnation }
+        if let incarnation, incarnation != seen {
+            return .acknowledgedEventsLost(stream: stream, id: id, problem: problem)
+        }
+        return .databaseWentBackwards(stream: stream, id: id, problem: problem)
     }
 
     private func reconcileInBackground() async {

@@ -235,12 +235,12 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    /// Makes sure that none of these IDs can be committed from now on; returns those that were.
-    func abandonIDs(_ ids: [StreamID]) async throws -> [StreamID] {
-        guard let log else { return try await sequence?.abandon(ids) ?? [] }
+    /// Makes sure that none of these IDs can be committed from now on.
+    private func abandonIDs(_ given: StreamMachine.GivenUpIDs) async throws -> AbandonedIDs {
+        guard let log else { return try await sequence?.abandon(given.ids, allocatedIn: nil) ?? AbandonedIDs() }
         // An epoch that is over may still give its IDs up.
-        guard let writer = lastWriter else { return [] }
-        return try await log.store.abandon(ids, in: stream, by: writer)
+        guard let writer = lastWriter else { return AbandonedIDs() }
+        return try await log.store.abandon(given.ids, allocatedIn: given.incarnation, in: stream, by: writer)
     }
 
     /// Joins again when the members say that this writer was retired.
@@ -254,7 +254,8 @@ extension MultiWriterIDGenerator {
     func described(_ failure: AllocationFailure) -> TidemarkError {
         switch failure {
         case .notAMember: notAMember
-        case .late: .invalidSequenceAnswer(stream: stream, instance: instance, problem: "the fetch was over")
+        // Another incarnation of the database has begun since.
+        case .late: notAMember
         case .wentBackwards(let id, let floor):
             .sequenceWentBackwards(stream: stream, instance: instance, id: outward(id), known: outward(floor))
         case .wrongCount(let asked, let got):
@@ -302,10 +303,12 @@ extension MultiWriterIDGenerator {
 
     /// Asks the database what became of IDs that were given up. A scope finds the answer when its body ends, and takes it
     /// away.
-    func abandon(_ ids: [StreamID], of scope: Int) async {
+    func abandon(_ given: StreamMachine.GivenUpIDs) async {
+        let (scope, ids) = (given.scope, given.ids)
         do {
-            let committed = Set(try await abandonIDs(ids))
-            changeNow { $0.abandoned(scope, committed: committed, now: $1) }
+            let answer = try await abandonIDs(given)
+            let committed = Set(answer.committed)
+            changeNow { $0.abandoned(scope, committed: committed, void: Set(answer.void), now: $1) }
             state.withLock { $0.abandonments[scope] }?.report(.settled(committed: committed))
         } catch {
             logger.warning(

@@ -317,7 +317,7 @@ public final class MultiWriterIDGenerator: Sendable {
         if directives.isEmpty { return }
         if directives.contains(.report) { tellReports() }
         if directives.contains(.caughtUp) { consequences.connection?.caughtUp() }
-        for asked in consequences.abandonments { Task { await abandon(asked.ids, of: asked.scope) } }
+        for asked in consequences.abandonments { Task { await abandon(asked) } }
         let rest = directives.subtracting([.report, .caughtUp, .abandon])
         if !rest.isEmpty { carryOutThroughStore(rest) }
     }

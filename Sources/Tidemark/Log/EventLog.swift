@@ -98,15 +98,15 @@ public final class EventLog: Service {
             stream: stream, instance: instance, sequence: nil,
             machine: StreamMachine(
                 instance: instance, membership: joined?.membership ?? Membership(members: [:], version: 0),
-                writer: joined?.writer, sequence: joined?.position ?? 0,
-                configuration: StreamMachine.Configuration(configuration)),
+                writer: joined?.writer, sequence: joined?.position ?? 0, fence: joined?.fence ?? 0,
+                configuration: StreamMachine.Configuration(configuration, store)),
             direction: .forward, time: time, logger: logger,
             log: MultiWriterIDGenerator.LogParts(
                 store: store, metrics: metrics,
                 catchingUp: BackgroundProcess("replication-catch-up", labels: labels, logger: logger)))
         persister = EventPersister(
             stream: stream, store: store, generator: generator, limits: configuration.limits,
-            queue: PersistQueueLimits(configuration), metrics: metrics, time: time)
+            queue: PersistQueueLimits(configuration), metrics: metrics, time: time, logger: logger)
         reader = EventReader(
             stream: stream, store: store, generator: generator, configuration: configuration, time: time)
     }
@@ -167,13 +167,13 @@ extension PersistQueueLimits {
 }
 
 extension StreamMachine.Configuration {
-    init(_ configuration: EventLogConfiguration) {
+    init(_ configuration: EventLogConfiguration, _ store: any EventStore) {
         self.init()
         announcements = configuration.announcements
         announcedRows = configuration.announcedRows
         heartbeatInterval = configuration.heartbeatInterval
         reconcileInterval = configuration.reconcileInterval
-        stallInterval = configuration.stallInterval
+        stallInterval = min(configuration.stallInterval, store.standstillInterval)
         closesSilentWriters = configuration.closesSilentWriters
         silenceTimeout = configuration.silenceTimeout
         retirementTimeout = configuration.retirementTimeout

@@ -71,6 +71,13 @@ extension EventPersister {
                 return try await transaction(events, as: writer)
             } catch TidemarkError.closed where attempt < Self.attempts {
                 // The group's IDs were closed while it was under way: again under new ones.
+            } catch TidemarkError.fenced where attempt < Self.attempts {
+                // Groups of unknown outcome were settled meanwhile: again with the newest fence.
+            } catch is NeverCommitted {
+                guard attempt < Self.attempts else {
+                    throw TidemarkError.storeUnavailable(
+                        store: "\(store)", problem: "it lost the same group \(attempt) times")
+                }
             } catch let error as TidemarkError where error.endsEpoch && attempt < Self.attempts {
                 _ = try await generator.rejoin(after: writer)
             } catch let error as TidemarkError where error.isFinal {
@@ -84,10 +91,11 @@ extension EventPersister {
     /// One transaction on this thread. Nil where it would have to wait, and where the writer has to join first or its
     /// IDs were closed: what then has to be done takes a while.
     func commitImmediately(_ events: [Event], _ store: any ImmediateEventStore) throws -> [PersistOutcome]? {
+        if state.withLock({ $0.settling != nil }) { return nil }
         let writer = try generator.currentWriter()
         do {
             return try transactionImmediately(events, as: writer, store)
-        } catch TidemarkError.closed {
+        } catch TidemarkError.closed, TidemarkError.fenced {
             return nil
         } catch let error as TidemarkError where error.endsEpoch {
             return nil
@@ -101,58 +109,80 @@ extension EventPersister {
         _ events: [Event], as writer: Writer, _ store: any ImmediateEventStore
     ) throws -> [PersistOutcome]? {
         let fetch = try beginFetch()
-        let outcomes: [PersistOutcome]?
+        let group = EventGroup(events, in: stream, by: writer, known: fetch.floor, fence: fetch.fence)
+        let persisted: PersistedGroup?
         do {
-            outcomes = try store.persistImmediately(events, in: stream, by: writer, known: fetch.floor)
+            persisted = try store.persistImmediately(group)
+        } catch TidemarkError.outcomeUnknown(_, _, let problem) {
+            // Its caller waits in the queue until that is known, and then persists the same ids again.
+            settleLater(UnsettledGroup(group: group, fetch: fetch.number), problem)
+            return nil
         } catch {
-            generator.change { $0.abortFetch(fetch.number, now: $1) }
+            refused(group, fetch.number, error)
             throw error
         }
-        if let outcomes {
-            try endFetch(fetch.number, events, outcomes)
+        if let persisted {
+            try endFetch(fetch.number, events, persisted)
         } else {
             generator.change { $0.abortFetch(fetch.number, now: $1) }
         }
-        return outcomes
+        return persisted?.outcomes
     }
 
-    /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress.
+    /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress; where its
+    /// outcome is not known, until the database has told it (rule 5).
     private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
+        try await settled()
         let fetch = try beginFetch()
-        let outcomes: [PersistOutcome]
+        let group = EventGroup(events, in: stream, by: writer, known: fetch.floor, fence: fetch.fence)
+        let persisted: PersistedGroup
         do {
-            outcomes = try await store.persist(events, in: stream, by: writer, known: fetch.floor)
+            persisted = try await store.persist(group)
+        } catch TidemarkError.outcomeUnknown(_, _, let problem) {
+            settleLater(UnsettledGroup(group: group, fetch: fetch.number), problem)
+            return try await outcome(of: group, problem)
         } catch {
-            generator.change { $0.abortFetch(fetch.number, now: $1) }
+            refused(group, fetch.number, error)
             throw error
         }
-        try endFetch(fetch.number, events, outcomes)
-        return outcomes
+        try endFetch(fetch.number, events, persisted)
+        return persisted.outcomes
     }
 
-    private func beginFetch() throws -> (number: Int, floor: StreamID) {
+    /// Nothing of the group can be committed.
+    private func refused(_ group: EventGroup, _ fetch: Int, _ error: any Error) {
+        generator.change { machine, now in
+            if case TidemarkError.fenced(_, let writer, let fence) = error { machine.fenced(writer, at: fence) }
+            machine.abortFetch(fetch, now: now)
+        }
+    }
+
+    private func beginFetch() throws -> (number: Int, floor: StreamID, fence: Int64) {
         do {
-            return try generator.state.withLock { state throws(AllocationFailure) in try state.machine.beginFetch() }
+            return try generator.state.withLock { state throws(AllocationFailure) in
+                let fetch = try state.machine.beginFetch()
+                return (fetch.number, fetch.floor, state.machine.fence)
+            }
         } catch {
             throw generator.described(error)
         }
     }
 
     /// The others hear of it first: they have nobody else to hear it from.
-    private func endFetch(_ fetch: Int, _ events: [Event], _ outcomes: [PersistOutcome]) throws {
-        metrics.committed(outcomes)
+    func endFetch(_ fetch: Int, _ events: [Event], _ persisted: PersistedGroup) throws {
+        metrics.committed(persisted.outcomes)
         var ids: [StreamID] = []
         var eventIDs: [String] = []
-        ids.reserveCapacity(outcomes.count)
-        eventIDs.reserveCapacity(outcomes.count)
-        for (event, outcome) in zip(events, outcomes) {
+        ids.reserveCapacity(events.count)
+        eventIDs.reserveCapacity(events.count)
+        for (event, outcome) in zip(events, persisted.outcomes) {
             guard case .persisted(let id) = outcome else { continue }
             ids.append(id)
             eventIDs.append(event.id)
         }
         do {
             try generator.change { machine, now throws(AllocationFailure) in
-                try machine.committed(ids, events: eventIDs, in: fetch, now: now)
+                try machine.committed(ids, events: eventIDs, tombstones: persisted.tombstones, in: fetch, now: now)
             }
         } catch {
             throw generator.described(error)

@@ -14,6 +14,7 @@ public final class EventPersister: Sendable {
     let limits: EventLimits
     let metrics: LogMetrics
     let time: TimeSource
+    let logger: Logger
     let state: Mutex<State>
 
     struct State {
@@ -24,14 +25,18 @@ public final class EventPersister: Sendable {
         var isCutShort = false
         /// Takes groups out and commits them.
         var committing: Task<Void, Never>?
+        /// Finds out what became of a group; no other one begins meanwhile.
+        var settling: (settling: Settling, task: Task<Void, Never>)?
         /// Who waits for the queue to be empty.
         var drained: [Waiter<Void?>] = []
     }
 
     init(
         stream: StreamName, store: any EventStore, generator: MultiWriterIDGenerator, limits: EventLimits,
-        queue: PersistQueueLimits, metrics: LogMetrics, time: TimeSource
+        queue: PersistQueueLimits, metrics: LogMetrics, time: TimeSource, logger: Logger
     ) {
+        self.logger = logger
+
         self.stream = stream
         self.store = store
         immediateStore = store as? any ImmediateEventStore
@@ -82,11 +87,12 @@ public final class EventPersister: Sendable {
         fail(away, error)
         if isEmpty { return }
         if await drained.value(until: deadline, on: time, late: nil, cancelled: nil) != nil { return }
-        let (rest, committing) = state.withLock { state in
+        let (rest, committing, settling) = state.withLock { state in
             state.isCutShort = true
-            return (state.queue.turnAllAway(), state.committing)
+            return (state.queue.turnAllAway(), state.committing, state.settling?.task)
         }
         committing?.cancel()
+        settling?.cancel()
         fail(rest, error)
     }
 

@@ -23,7 +23,7 @@ public final class DurableConsumer: Sendable {
     ///   come from what the database is now.
     public func checkpoint(_ batch: EventBatch) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed
+            claim, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered, passed: batch.passed
         )
     }
 

@@ -44,18 +44,18 @@ public struct EventBatch: Sendable {
     public let ownEvents: [OwnEvent]
     /// Everything up to this ID was delivered with this batch: the place to go on from, at or above the last event.
     public let through: StreamID
-    /// The number of the newest commit that the batch's snapshot held.
-    public let commitNumber: Int64
+    /// What the batch's snapshot had seen; a checkpoint at its end keeps it.
+    public let snapshot: SnapshotMark
     /// Where it begins; nil for a batch that no reader has made.
     var start: BatchStart?
 
     public init(
-        events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, commitNumber: Int64
+        events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, snapshot: SnapshotMark
     ) {
         self.events = events
         self.ownEvents = ownEvents
         self.through = through
-        self.commitNumber = commitNumber
+        self.snapshot = snapshot
     }
 
     /// The batch without what comes after `end`; the batch itself where nothing does.
@@ -63,7 +63,7 @@ public struct EventBatch: Sendable {
         guard through > end else { return self }
         var batch = EventBatch(
             events: events.filter { $0.streamID <= end }, ownEvents: ownEvents.filter { $0.streamID <= end },
-            through: end, commitNumber: commitNumber)
+            through: end, snapshot: snapshot)
         // Of what was given before the batch began it is not known how much lies at or below `end`.
         if let start, start.position <= end { batch.start = start }
         return batch
@@ -76,8 +76,8 @@ public struct EventBatch: Sendable {
     /// known.
     var delivered: DeliveredSum? {
         guard var delivered = start?.delivered else { return nil }
-        for event in events { delivered.add(event.streamID, commitNumber: event.commitNumber) }
-        for event in ownEvents { delivered.add(event.streamID, commitNumber: event.commitNumber) }
+        for event in events { delivered.add(event.streamID, mark: event.mark) }
+        for event in ownEvents { delivered.add(event.streamID, mark: event.mark) }
         return delivered
     }
 }
@@ -124,7 +124,7 @@ public struct EventBatches: AsyncSequence, Sendable {
                 }
                 var batch = EventBatch(
                     events: snapshot.events, ownEvents: snapshot.ownEvents, through: progress.cursor.position,
-                    commitNumber: snapshot.commitNumber)
+                    snapshot: snapshot.mark)
                 batch.start = start
                 progress.delivered = batch.delivered
                 return batch

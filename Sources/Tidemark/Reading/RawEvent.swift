@@ -16,14 +16,14 @@ public struct RawEvent: ~Escapable {
     /// When it was persisted, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people.
     public let persistedAtMilliseconds: Int64
     /// The number of the commit that wrote it.
-    public let commitNumber: Int64
+    public let mark: CommitMark
 
     /// For stores.
     @_lifetime(copy id, copy type, copy key, copy payload)
     public init(
         streamID: StreamID, isOwn: Bool = false, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?,
         payload: Span<UInt8>,
-        instance: InstanceName, persistedAtMilliseconds: Int64, commitNumber: Int64
+        instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
     ) {
         self.streamID = streamID
         self.isOwn = isOwn
@@ -33,7 +33,7 @@ public struct RawEvent: ~Escapable {
         self.payload = payload
         self.instance = instance
         self.persistedAtMilliseconds = persistedAtMilliseconds
-        self.commitNumber = commitNumber
+        self.mark = mark
     }
 }
 
@@ -73,19 +73,19 @@ extension EventStore {
         for event in events {
             while let first = own.first, first.streamID < event.streamID {
                 try own.removeFirst().withRaw { try visit(&result, $0) }
-                delivered.add(first.streamID, commitNumber: first.commitNumber)
+                delivered.add(first.streamID, mark: first.mark)
             }
             try event.withRaw { try visit(&result, $0) }
-            delivered.add(event.streamID, commitNumber: event.commitNumber)
+            delivered.add(event.streamID, mark: event.mark)
         }
         for event in own {
             try event.withRaw { try visit(&result, $0) }
-            delivered.add(event.streamID, commitNumber: event.commitNumber)
+            delivered.add(event.streamID, mark: event.mark)
         }
         if delivered.count > 0 { last = whole.last }
         let snapshot = Snapshot(
             membership: whole.membership, newestEvent: whole.newestEvent, sequence: whole.sequence,
-            commitNumber: whole.commitNumber, deliveredIsThere: whole.deliveredIsThere,
+            mark: whole.mark, deliveredIsThere: whole.deliveredIsThere,
             consumerGeneration: whole.consumerGeneration, events: [], isTruncated: whole.isTruncated)
         return RawSnapshot(snapshot: snapshot, last: last, delivered: delivered, result: result)
     }
@@ -97,7 +97,7 @@ extension OwnEvent {
         try body(
             RawEvent(
                 streamID: streamID, isOwn: true, id: none.span, type: none.span, key: nil, payload: none.span,
-                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, commitNumber: commitNumber))
+                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
     }
 }
 
@@ -108,6 +108,6 @@ extension PersistedEvent {
         try body(
             RawEvent(
                 streamID: streamID, id: id.span, type: type.span, key: key?.span, payload: event.payload.span,
-                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, commitNumber: commitNumber))
+                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
     }
 }

@@ -35,7 +35,7 @@ public struct RawEvents: Sendable {
                 passed: self.progress.cursor.delivered, delivered: self.progress.delivered, result: raw.result,
                 count: raw.count,
                 through: self.progress.cursor.position,
-                commitNumber: raw.snapshot.commitNumber)
+                snapshot: raw.snapshot.mark)
         }
     }
 }
@@ -51,8 +51,8 @@ public struct RawBatch<Result: Sendable>: Sendable {
     public let count: Int
     /// Everything up to this ID was delivered with this batch: the place to go on from.
     public let through: StreamID
-    /// The number of the newest commit that the batch's snapshot held.
-    public let commitNumber: Int64
+    /// What the batch's snapshot had seen; a checkpoint at its end keeps it.
+    public let snapshot: SnapshotMark
 }
 
 extension EventReader {
@@ -71,7 +71,7 @@ extension DurableConsumer {
     /// - Throws: as ``checkpoint(_:)-(EventBatch)``.
     public func checkpoint<Result: Sendable>(_ batch: RawBatch<Result>) async throws {
         try await reader.store.checkpoint(
-            claim, at: batch.through, commitNumber: batch.commitNumber, delivered: batch.delivered, passed: batch.passed
+            claim, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered, passed: batch.passed
         )
     }
 }

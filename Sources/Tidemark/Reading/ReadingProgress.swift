@@ -71,16 +71,16 @@ struct ReadingProgress: Sendable {
         case .heardFalsely:
             // Where nothing was heard, the database itself had said so.
             if agree(with: snapshot) {
-                throw TidemarkError.databaseWentBackwards(
-                    stream: reader.stream, id: request.through,
-                    problem: "its sequence is at \(snapshot.sequence) now")
+                throw reader.generator.wentBackwards(
+                    request.through, "its sequence is at \(snapshot.sequence) now",
+                    incarnation: snapshot.membership.incarnation)
             }
             return false
         case .reloadMembers:
             reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
             return false
         case .wentBackwards(let id, let problem):
-            throw TidemarkError.databaseWentBackwards(stream: reader.stream, id: id, problem: problem)
+            throw reader.generator.wentBackwards(id, problem, incarnation: snapshot.membership.incarnation)
         }
     }
 

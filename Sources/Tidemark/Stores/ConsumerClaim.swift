@@ -60,10 +60,10 @@ extension Delivered {
     /// The last of the events; nil when there are none.
     static func last(of events: [PersistedEvent], _ ownEvents: [OwnEvent]) -> Delivered? {
         let event = events.last.map {
-            Delivered(streamID: $0.streamID, commitNumber: $0.commitNumber, eventID: $0.event.id)
+            Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
         }
         guard let own = ownEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
-        return Delivered(streamID: own.streamID, commitNumber: own.commitNumber)
+        return Delivered(streamID: own.streamID, mark: own.mark)
     }
 
     /// For stores: it has to be in the database still.

@@ -10,15 +10,22 @@
 ///
 /// Errors are ``TidemarkError`` where they have a cause that a caller can tell apart.
 public protocol EventStore: Sendable, CustomStringConvertible {
+    /// How soon the database is asked again while the minimum stands still and something above it is known. 250 ms by
+    /// default.
+    var standstillInterval: Duration { get }
+
     // MARK: Membership
 
     /// Makes the stream where it is missing, and the instance a member with the next epoch, whose durable position is
-    /// the sequence's newest ID.
-    func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined
+    /// the sequence's newest ID. A store whose sequence can go back begins an incarnation where it did.
+    ///
+    /// - Parameter nonce: random, not 0, and kept with the member. Whoever asks again with the same one, because the answer
+    ///   was lost, gets the epoch that it has by now, and not another; a call that the database gets late, when somebody
+    ///   else has joined meanwhile, changes nothing.
+    func join(_ stream: StreamName, as instance: InstanceName, nonce: Int64) async throws -> Joined
     /// The same for a writer whose epoch is over, and only if no newer epoch of its name is a member.
     ///
-    /// - Parameter nonce: random, not 0, and kept with the member: whoever asks again with the same one, because the answer
-    ///   was lost, gets the epoch that it has by now, and not another.
+    /// - Parameter nonce: as in ``join(_:as:nonce:)``.
     /// - Throws: ``TidemarkError/instanceTaken(stream:writer:by:)`` when one is.
     func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined
     /// The orderly end of an epoch: raises the epoch and takes the writer off the members. Does nothing when the epoch
@@ -46,18 +53,28 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     // MARK: Writing
 
-    /// New IDs, durably allocated before their events.
+    /// New IDs of the incarnation in which the writer joined. Nothing is said of whether they are allocated durably.
     func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID]
-    /// Puts tombstones into the rows of the IDs that have none, durably; returns those that hold an event.
-    func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID]
-    /// Allocates and persists in one transaction; the outcomes come in the order of the events.
+    /// Puts tombstones into the rows of the IDs that have none, durably, so that no event can take them.
     ///
-    /// - Parameter known: the highest ID that the writer knows. When the sequence is below it the transaction does not
-    ///   commit: it would hand out IDs a second time.
-    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` then, and when the database knows nothing
-    ///   of the writer.
-    func persist(_ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID) async throws
-        -> [PersistOutcome]
+    /// - Parameter incarnation: which one handed the IDs out; nil for that of now.
+    func abandon(
+        _ ids: [StreamID], allocatedIn incarnation: Incarnation?, in stream: StreamName, by writer: Writer
+    ) async throws -> AbandonedIDs
+    /// Allocates and persists in one transaction.
+    ///
+    /// - Throws: ``TidemarkError/outcomeUnknown(stream:events:problem:)`` where the group may be committed, or may still be
+    ///   later: then ``settle(_:)`` tells. After every other error it is certain that nothing of it can commit:
+    ///   ``TidemarkError/fenced(stream:writer:fence:)``, where the group's fence is not the newest;
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, where the sequence is below what the writer knows, so
+    ///   that IDs would be handed out a second time, and where the database knows nothing of the writer.
+    func persist(_ group: EventGroup) async throws -> PersistedGroup
+    /// What became of groups of one writer whose outcome is unknown. It first sees to it that those which have not been
+    /// committed never will be: it excludes the writer's groups that are under way, and raises its fence. So it may be
+    /// asked again. It answers for a writer whose epoch is over, too.
+    ///
+    /// - Parameter groups: at least one, all of the same writer.
+    func settle(_ groups: [EventGroup]) async throws -> Settlement
     /// Persists the event under an ID that was allocated before. When the event's id is there already, the ID gets a
     /// tombstone in the same transaction.
     func persist(_ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer) async throws
@@ -91,11 +108,15 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer at its
     /// beginning, where they are missing.
     ///
-    /// - Parameter takingOver: whether it is taken from a process that lives and has it.
+    /// - Parameters:
+    ///   - takingOver: whether it is taken from a process that lives and has it.
+    ///   - key: random, not 0, and kept with the claim: as the nonce in ``join(_:as:nonce:)``.
     /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``, and
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the checkpoint is above the sequence, or the
     ///   last event that the consumer has passed is not what it was.
-    func claimConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws -> ConsumerClaim
+    func claimConsumer(
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
+    ) async throws -> ConsumerClaim
     /// Does nothing while the claim is the newest.
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
@@ -103,14 +124,15 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Moves the checkpoint on; never back.
     ///
     /// - Parameters:
-    ///   - commitNumber: of the newest commit in the snapshot that the batch came from.
+    ///   - snapshot: what the snapshot that the batch came from had seen.
     ///   - delivered: everything from the beginning of the stream to `position`; nil where that is not known.
     ///   - passed: the last event at or below `position`; where it is nil the store looks it up.
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``, and
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the position is above the sequence, or what was
     ///   passed is not there.
     func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum?, passed: Delivered?
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
+        passed: Delivered?
     ) async throws
     /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its
     /// name is stopped.
@@ -128,6 +150,13 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 }
 
 extension EventStore {
+    public var standstillInterval: Duration { .milliseconds(250) }
+
+    /// The same for a caller that does not ask again.
+    public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {
+        try await join(stream, as: instance, nonce: .random(in: 1 ... .max))
+    }
+
     /// The same for a caller that does not ask again.
     public func rejoin(_ stream: StreamName, after writer: Writer) async throws -> Joined {
         try await rejoin(stream, after: writer, nonce: .random(in: 1 ... .max))
@@ -138,85 +167,29 @@ extension EventStore {
         try await status(of: stream, includingLeft: false)
     }
 
-    /// The same for a writer that knows of no ID.
-    public func persist(_ events: [Event], in stream: StreamName, by writer: Writer) async throws -> [PersistOutcome] {
-        try await persist(events, in: stream, by: writer, known: 0)
+    /// One group, whose outcomes come in the order of the events.
+    public func persist(
+        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID = 0, fence: Int64 = 0
+    ) async throws -> [PersistOutcome] {
+        try await persist(EventGroup(events, in: stream, by: writer, known: known, fence: fence)).outcomes
+    }
+
+    /// The same for IDs of this incarnation, which are void for nobody; returns those that hold an event.
+    public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
+        try await abandon(ids, allocatedIn: nil, in: stream, by: writer).committed
     }
 
     /// The same where it is not known what was delivered.
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64, delivered: DeliveredSum? = nil
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum? = nil
     ) async throws {
-        try await checkpoint(claim, at: position, commitNumber: commitNumber, delivered: delivered, passed: nil)
+        try await checkpoint(claim, at: position, snapshot: snapshot, delivered: delivered, passed: nil)
     }
 
-    /// The same, whoever has it.
-    public func claimConsumer(_ name: ConsumerName, in stream: StreamName) async throws -> ConsumerClaim {
-        try await claimConsumer(name, in: stream, takingOver: true)
+    /// The same, whoever has it, for a caller that does not ask again.
+    public func claimConsumer(
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool = true
+    ) async throws -> ConsumerClaim {
+        try await claimConsumer(name, in: stream, takingOver: takingOver, key: .random(in: 1 ... .max))
     }
-}
-
-/// What became of one event of a group.
-public enum PersistOutcome: Hashable, Sendable {
-    case persisted(StreamID)
-    /// An event with this id was there; nothing was written, and the ID is the one that it has.
-    case alreadyPersisted(StreamID)
-
-    public var streamID: StreamID {
-        switch self {
-        case .persisted(let id), .alreadyPersisted(let id): id
-        }
-    }
-}
-
-/// A consistent look at a stream.
-public struct Snapshot: Sendable {
-    public let membership: Membership
-    /// The highest event of the snapshot, 0 when there is none.
-    public let newestEvent: StreamID
-    /// The newest ID of the sequence.
-    public let sequence: StreamID
-    /// The number of the newest commit in the snapshot.
-    public let commitNumber: Int64
-    /// Whether the delivered event that was asked for is still what it was; true when none was asked for.
-    public let deliveredIsThere: Bool
-    /// The newest claim of the consumer that was asked for; nil when none was, or there is no such consumer.
-    public let consumerGeneration: Int?
-    /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
-    /// Empty when the membership version or the claim is not the one asked for, or the delivered event is not there.
-    public let events: [PersistedEvent]
-    /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
-    public let ownEvents: [OwnEvent]
-    /// Whether a limit cut the events off.
-    public let isTruncated: Bool
-
-    public init(
-        membership: Membership, newestEvent: StreamID, sequence: StreamID, commitNumber: Int64, deliveredIsThere: Bool,
-        consumerGeneration: Int? = nil, events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
-    ) {
-        self.membership = membership
-        self.newestEvent = newestEvent
-        self.sequence = sequence
-        self.commitNumber = commitNumber
-        self.deliveredIsThere = deliveredIsThere
-        self.consumerGeneration = consumerGeneration
-        self.events = events
-        self.ownEvents = ownEvents
-        self.isTruncated = isTruncated
-    }
-
-    /// The last of the events, by which a reader knows the database again; nil when there are none.
-    public var last: Delivered? { Delivered.last(of: events, ownEvents) }
-}
-
-/// A store that can often commit without a wait for anything but the disk.
-///
-/// Where it can, a caller that is alone keeps its thread, and needs no other task: waking one takes about as long as a
-/// quick disk does.
-public protocol ImmediateEventStore: EventStore {
-    /// The same as ``EventStore/persist(_:in:by:known:)``, on this thread; nil where that would have to wait for another
-    /// writer, or is likely to take long. Then nothing was done.
-    func persistImmediately(
-        _ events: [Event], in stream: StreamName, by writer: Writer, known: StreamID
-    ) throws -> [PersistOutcome]?
 }

@@ -8,7 +8,7 @@ public struct OwnCommits: Sendable {
         let instance: InstanceName
     }
 
-    private var last: [Key: Delivered] = [:]
+    private var last: [Key: (mark: Delivered, order: Int64)] = [:]
 
     public init() {}
 
@@ -17,13 +17,15 @@ public struct OwnCommits: Sendable {
     }
 
     /// To be called after the commit: what has not become durable is known to nobody.
-    public mutating func committed(_ mark: Delivered, in stream: StreamName, by writer: Writer) {
+    ///
+    /// - Parameter order: grows from commit to commit.
+    public mutating func committed(_ mark: Delivered, order: Int64, in stream: StreamName, by writer: Writer) {
         let key = Key(stream: stream, instance: writer.instance)
-        if let before = last[key], before.commitNumber >= mark.commitNumber { return }
-        last[key] = mark
+        if let before = last[key], before.order >= order { return }
+        last[key] = (mark, order)
     }
 
     public func last(in stream: StreamName, by writer: Writer) -> Delivered? {
-        last[Key(stream: stream, instance: writer.instance)]
+        last[Key(stream: stream, instance: writer.instance)]?.mark
     }
 }

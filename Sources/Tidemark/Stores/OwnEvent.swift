@@ -9,12 +9,12 @@ public struct OwnEvent: Hashable, Sendable {
     /// ordered or decided by it.
     public let persistedAtMilliseconds: Int64
     /// The number of the commit that wrote it.
-    public let commitNumber: Int64
+    public let mark: CommitMark
 
-    public init(streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, commitNumber: Int64) {
+    public init(streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark) {
         self.streamID = streamID
         self.instance = instance
         self.persistedAtMilliseconds = persistedAtMilliseconds
-        self.commitNumber = commitNumber
+        self.mark = mark
     }
 }

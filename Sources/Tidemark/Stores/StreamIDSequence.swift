@@ -4,6 +4,18 @@ public protocol StreamIDSequence: Sendable {
     func next(_ count: Int) async throws -> [StreamID]
     /// Makes sure, durably, that none of these IDs can be committed from now on; returns those that already were.
     func abandon(_ ids: [StreamID]) async throws -> [StreamID]
+    /// The same for a sequence that can go back, as some databases' do when they crash: it also says which of the IDs are
+    /// void. Others need not implement it.
+    ///
+    /// - Parameter incarnation: which life of the database handed the IDs out; nil for that of now.
+    func abandon(_ ids: [StreamID], allocatedIn incarnation: Incarnation?) async throws -> AbandonedIDs
+}
+
+extension StreamIDSequence {
+    /// For a sequence that never goes back: no ID is void.
+    public func abandon(_ ids: [StreamID], allocatedIn incarnation: Incarnation?) async throws -> AbandonedIDs {
+        AbandonedIDs(committed: try await abandon(ids))
+    }
 }
 
 /// A sequence that never waits for anything, such as a counter in memory.

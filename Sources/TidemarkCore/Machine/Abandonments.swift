@@ -6,6 +6,7 @@ struct Abandonments: Sendable {
     private struct Entry {
         let ids: [StreamID]
         let isLate: Bool
+        let incarnation: Incarnation
         /// When the database is asked; nil while it is.
         var askAt: Duration?
         var backoff = Backoff(shortest: .milliseconds(50), longest: .seconds(30))
@@ -15,8 +16,9 @@ struct Abandonments: Sendable {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    mutating func add(_ ids: [StreamID], scope: Int, isLate: Bool, now: Duration) {
-        entries[scope] = Entry(ids: ids, isLate: isLate, askAt: now)
+    /// - Parameter incarnation: which one handed the IDs out.
+    mutating func add(_ ids: [StreamID], scope: Int, of incarnation: Incarnation, isLate: Bool, now: Duration) {
+        entries[scope] = Entry(ids: ids, isLate: isLate, incarnation: incarnation, askAt: now)
     }
 
     /// Those that are to be asked for now. Each is answered by ``settled(_:)`` or ``failed(_:random:now:)``.
@@ -28,14 +30,15 @@ struct Abandonments: Sendable {
             entries[scope]?.askAt = nil
             due.append(
                 StreamMachine.GivenUpIDs(
-                    scope: scope, ids: entry.ids, isFirst: entry.backoff.failures == 0, isLate: entry.isLate))
+                    scope: scope, ids: entry.ids, isFirst: entry.backoff.failures == 0, isLate: entry.isLate,
+                    incarnation: entry.incarnation))
         }
         return due.sorted { $0.scope < $1.scope }
     }
 
-    /// The IDs, and whether they were in flight; nil where nobody asks for them any more.
-    mutating func settled(_ scope: Int) -> (ids: [StreamID], isLate: Bool)? {
-        entries.removeValue(forKey: scope).map { ($0.ids, $0.isLate) }
+    /// The IDs, whether they were in flight, and who handed them out; nil where nobody asks for them any more.
+    mutating func settled(_ scope: Int) -> (ids: [StreamID], isLate: Bool, incarnation: Incarnation)? {
+        entries.removeValue(forKey: scope).map { ($0.ids, $0.isLate, $0.incarnation) }
     }
 
     /// - Parameters:

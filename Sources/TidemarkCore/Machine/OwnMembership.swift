@@ -18,12 +18,17 @@ public struct OwnMembership: Sendable {
 
     /// The last epoch, whether or not it may still write; nil for a reader.
     private(set) var writer: Writer?
+    /// What the writer's groups name (rule 5).
+    private(set) var fence: Int64
     private(set) var isStopped = false
     private var isJoining = false
     /// Of the join that is under way, or whose answer was lost: it may have been made all the same.
     private var nonce: Int64?
 
-    init(writer: Writer?) { self.writer = writer }
+    init(writer: Writer?, fence: Int64) {
+        self.writer = writer
+        self.fence = fence
+    }
 
     /// - Parameter random: at least 1; what a join draws that has not drawn yet.
     mutating func rejoin(after old: Writer, random: Int64) -> Step {
@@ -37,11 +42,17 @@ public struct OwnMembership: Sendable {
     }
 
     /// False where the log was told to end meanwhile: the new epoch has to leave.
-    mutating func joined(_ writer: Writer) -> Bool {
+    mutating func joined(_ writer: Writer, fence: Int64) -> Bool {
         isJoining = false
         nonce = nil
         self.writer = writer
+        self.fence = fence
         return !isStopped
+    }
+
+    /// The database has raised the fence of this epoch.
+    mutating func fenced(_ writer: Writer, at fence: Int64) {
+        if writer == self.writer { self.fence = max(self.fence, fence) }
     }
 
     mutating func joinFailed() { isJoining = false }

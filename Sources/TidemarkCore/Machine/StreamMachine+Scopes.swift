@@ -41,19 +41,26 @@ extension StreamMachine {
     public mutating func answeredLate(with ids: [StreamID], now: Duration) {
         guard !ids.isEmpty else { return }
         lastScope += 1
-        abandonments.add(ids, scope: lastScope, isLate: true, now: now)
+        abandonments.add(ids, scope: lastScope, of: ownIncarnation, isLate: true, now: now)
         pending.formUnion([.abandon, .timer])
     }
 
     /// The fetch was a transaction, which has committed these IDs and their events.
     ///
-    /// - Parameter events: the ids of the events, in the order of the IDs.
+    /// - Parameters:
+    ///   - events: the ids of the events, in the order of the IDs.
+    ///   - tombstones: IDs that it took, and that hold no event.
     public mutating func committed(
-        _ ids: [StreamID], events: [String], in fetch: Int, now: Duration
+        _ ids: [StreamID], events: [String], tombstones: [StreamID] = [], in fetch: Int, now: Duration
     ) throws(AllocationFailure) {
         defer { changed(now: now) }
         tellRows(ids, events: events)
-        try tracker.endFetch(fetch, committed: ids)
+        for id in tombstones { tellTombstone(id) }
+        do throws(AllocationFailure) {
+            try tracker.endFetch(fetch, committed: tombstones.isEmpty ? ids : ids + tombstones)
+        } catch .late {
+            // Another incarnation has begun since, and this instance has joined it above what was committed in the last one.
+        }
     }
 
     /// Whether the scope of the ID still has a say about it.
@@ -99,7 +106,7 @@ extension StreamMachine {
     public mutating func giveUp(_ ids: [StreamID], scope: Int, now: Duration) -> Bool {
         let given = ids.filter { tracker.giveUp($0) }
         guard !given.isEmpty else { return false }
-        abandonments.add(ids, scope: scope, isLate: false, now: now)
+        abandonments.add(ids, scope: scope, of: ownIncarnation, isLate: false, now: now)
         pending.formUnion([.abandon, .timer])
         return true
     }
@@ -117,7 +124,9 @@ extension StreamMachine {
     ///   - void: those of an earlier incarnation of the database that hold nothing. They may be handed out again, so that
     ///     they become neither known nor finished.
     public mutating func abandoned(_ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], now: Duration) {
-        guard let (all, isLate) = abandonments.settled(scope) else { return }
+        guard let (all, isLate, incarnation) = abandonments.settled(scope) else { return }
+        // Of another life of the database: what it has handed out again since is somebody else's.
+        guard incarnation == ownIncarnation else { return }
         let ids = void.isEmpty ? all : all.filter { !void.contains($0) }
         if let highest = ids.max(), let speaker = announcer.tells(ids.count, through: highest) {
             for id in ids {
@@ -154,6 +163,12 @@ extension StreamMachine {
         }
         // Not for each of many deadlines that lie close together: looking for them takes time.
         expiryAt = tracker.earliestDeadline.map { max($0, now + .milliseconds(1)) }
+    }
+
+    private mutating func tellTombstone(_ id: StreamID) {
+        guard let speaker = announcer.tells(messages.count < Self.messageLimit ? 1 : .max, through: id) else { return }
+        messages.append(.tombstone(speaker, id))
+        pending.insert(.send)
     }
 
     private mutating func tellRows(_ ids: [StreamID], events: [String]) {

@@ -33,8 +33,12 @@ extension StreamMachine {
     public var isBusy: Bool { reconciling.isUnderWay || beats.isUnderWay || isClosing || decision != nil }
     /// For how long the minimum has stood still while something above it is known.
     public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
+    /// The life of the database that was seen last.
+    public var incarnation: Incarnation { seenIncarnation }
     /// The last epoch of this instance, whether or not it may still write; nil for a reader.
     public var writer: Writer? { membership.writer }
+    /// What the groups of that epoch name.
+    public var fence: Int64 { membership.fence }
     /// Whether the log was told to end.
     public var isStopped: Bool { membership.isStopped }
     /// The epoch that the members name is another one, or none: joining again is due.

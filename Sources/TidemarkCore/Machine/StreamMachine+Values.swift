@@ -109,5 +109,7 @@ extension StreamMachine {
         public let isFirst: Bool
         /// They came after their fetch had ended: no scope waits for the answer.
         public let isLate: Bool
+        /// Which life of the database handed them out.
+        public let incarnation: Incarnation
     }
 }

@@ -30,6 +30,9 @@ public struct StreamMachine: ~Copyable, Sendable {
     private var observations: [WriterObservation] = []
     /// The newest event that was read, by which the database is known again.
     private var newestEvent: Delivered?
+    /// The life of the database that was seen last, and the one that hands out this instance's IDs.
+    var seenIncarnation: Incarnation
+    var ownIncarnation: Incarnation
     var messages: [StreamMessage] = []
     private var reports: [Report] = []
     private var falseNewsTold = FalseNewsTold()
@@ -49,8 +52,9 @@ public struct StreamMachine: ~Copyable, Sendable {
     ///   - writer: the epoch in which this instance has joined; nil where it only reads, or where the epoch of its name
     ///     among the members is its own.
     ///   - sequence: the sequence as it was read last, by which what is heard is bounded; nil where nobody reads it.
+    ///   - fence: what the writer's groups have to name.
     public init(
-        instance: InstanceName, membership: Membership, writer: Writer? = nil, sequence: StreamID?,
+        instance: InstanceName, membership: Membership, writer: Writer? = nil, sequence: StreamID?, fence: Int64 = 0,
         configuration: Configuration = Configuration()
     ) {
         self.configuration = configuration
@@ -59,7 +63,9 @@ public struct StreamMachine: ~Copyable, Sendable {
             sequence: sequence)
         if let writer { tracker.pin(to: writer) }
         announcer = Announcer(configuration.announcements, rowLimit: configuration.announcedRows)
-        self.membership = OwnMembership(writer: writer)
+        self.membership = OwnMembership(writer: writer, fence: fence)
+        seenIncarnation = membership.incarnation
+        ownIncarnation = membership.incarnation
         // Silence counts only where looks are not too far apart.
         let longest = configuration.closesSilentWriters ? configuration.silenceTimeout / 4 : .seconds(86_400)
         reconciling = ReconcileSchedule(
@@ -133,7 +139,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         pending.insert(.report)
     }
 
-    private mutating func reportClosed(_ ids: [StreamID]) {
+    mutating func reportClosed(_ ids: [StreamID]) {
         guard let highest = ids.max() else { return }
         // Their commit may have come before, and not be acknowledged yet.
         announcer.leavesUntold(through: highest)
@@ -229,7 +235,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     }
 
     /// It speaks on a new connection, or in a new epoch.
-    private mutating func begin(now: Duration) {
+    mutating func begin(now: Duration) {
         let isAsked = if case .asNeeded = configuration.announcements { true } else { false }
         lookAtAnnouncing(isAsked: isAsked, now: now)
     }
@@ -360,6 +366,7 @@ public struct StreamMachine: ~Copyable, Sendable {
             tracker.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished))
         tracker.hearAgain(reconcile.note)
         newestEvent = found.newestEvent ?? newestEvent
+        seenIncarnation = found.membership.incarnation
         reconcileEnded(reconcile, now: now)
         observations = found.observations
         if reconciling.isRunning {
@@ -400,41 +407,6 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     private mutating func lookWhetherCaughtUp() {
         if announcer.isAttached, feed.becameCaughtUp(minimum: tracker.minimum) { pending.insert(.caughtUp) }
-    }
-
-    // MARK: Membership
-
-    /// The epoch `writer` is over.
-    ///
-    /// - Parameter random: at least 1; becomes the new writer's nonce.
-    public mutating func rejoin(after writer: Writer, random: Int64) -> JoinStep {
-        membership.rejoin(after: writer, random: random)
-    }
-
-    /// The join has made a new epoch.
-    ///
-    /// - Returns: false where the log was told to end meanwhile: the new epoch has to leave.
-    public mutating func joined(_ joined: Joined, now: Duration) -> Bool {
-        // The positions first: nothing is persisted in the new epoch before its position counts for it.
-        tracker.pin(to: joined.writer)
-        reportClosed(
-            tracker.updateMembers(
-                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces))
-        guard membership.joined(joined.writer) else { return false }
-        announcer.joined(as: Speaker(joined.writer, nonce: joined.nonce), at: joined.position)
-        changed(now: now)
-        begin(now: now)
-        return true
-    }
-
-    /// The join that was begun failed, or its answer was lost.
-    public mutating func joinFailed() { membership.joinFailed() }
-
-    /// From now on nobody writes, nobody joins, and nothing is said.
-    public mutating func stop() {
-        membership.stop()
-        stopRunning()
-        announcer.left()
     }
 
     // MARK: Heartbeats, and other writers

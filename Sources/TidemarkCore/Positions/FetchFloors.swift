@@ -17,6 +17,12 @@ public struct FetchFloors: Sendable {
         return firstNumber + floors.count - 1
     }
 
+    /// Ends all of them: their answers come late.
+    public mutating func endAll() {
+        firstNumber += floors.count
+        floors = []
+    }
+
     /// Ends a fetch and returns its floor; nil when it has ended before.
     public mutating func end(_ number: Int) -> StreamID? {
         let index = number - firstNumber

@@ -82,6 +82,16 @@ extension PositionTracker {
         return discardOwn(id)
     }
 
+    /// The database is in another life: no ID that this instance was given before it joined there counts any more, and no
+    /// answer to a fetch that has begun before. Returns the IDs.
+    public mutating func forgetInFlight() -> [StreamID] {
+        defer { update() }
+        let ids = inFlight.inFlight.map(\.id)
+        inFlight = InFlightIDs()
+        floors.endAll()
+        return ids
+    }
+
     /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
     public mutating func giveUp(_ id: StreamID) -> Bool {
         inFlight.giveUp(id)

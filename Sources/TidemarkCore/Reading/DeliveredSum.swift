@@ -1,5 +1,5 @@
 /// What a consumer was given from the beginning of a stream, in two numbers that do not depend on batches: how many
-/// events, and a sum over their IDs and commit numbers.
+/// events, and a sum over their IDs and the marks of their commits.
 ///
 /// Whoever adds up what is there later, up to the same ID, gets the same two numbers, unless an event has come, gone or
 /// changed its commit in the meantime. That two different sets of events have the same sum by chance is as likely as
@@ -13,9 +13,9 @@ public struct DeliveredSum: Hashable, Sendable {
         self.sum = sum
     }
 
-    public mutating func add(_ id: StreamID, commitNumber: Int64) {
+    public mutating func add(_ id: StreamID, mark: CommitMark) {
         count += 1
-        sum &+= Self.mixed(id, commitNumber)
+        sum &+= Self.mixed(id, mark)
     }
 
     /// What was delivered after this.
@@ -25,13 +25,13 @@ public struct DeliveredSum: Hashable, Sendable {
     }
 
     /// Whether it would be the other one with one more event.
-    public func isSum(_ other: DeliveredSum, without id: StreamID, commitNumber: Int64) -> Bool {
-        other.count == count + 1 && other.sum == sum &+ Self.mixed(id, commitNumber)
+    public func isSum(_ other: DeliveredSum, without id: StreamID, mark: CommitMark) -> Bool {
+        other.count == count + 1 && other.sum == sum &+ Self.mixed(id, mark)
     }
 
     /// One number of both, scattered over all 64 bits.
-    private static func mixed(_ id: StreamID, _ commitNumber: Int64) -> UInt64 {
+    private static func mixed(_ id: StreamID, _ mark: CommitMark) -> UInt64 {
         let bits = SplitMix64.mixed(UInt64(bitPattern: id.rawValue) &+ SplitMix64.step)
-        return SplitMix64.mixed(bits ^ UInt64(bitPattern: commitNumber))
+        return SplitMix64.mixed(bits ^ UInt64(bitPattern: mark.rawValue))
     }
 }

@@ -41,16 +41,16 @@ public struct ClaimMark: Hashable, Sendable {
 
 /// An event that a reader has passed, or a writer committed, by which it knows the database again.
 ///
-/// Commit numbers grow by random steps, so that two lives of a database do not count alike.
+/// Marks have random parts, so that two lives of a database do not give the same.
 public struct Delivered: Hashable, Sendable {
     public let streamID: StreamID
-    public let commitNumber: Int64
+    public let mark: CommitMark
     /// Nil where it is not known: for an event in a table of the user's own, and in a checkpoint.
     public let eventID: String?
 
-    public init(streamID: StreamID, commitNumber: Int64, eventID: String? = nil) {
+    public init(streamID: StreamID, mark: CommitMark, eventID: String? = nil) {
         self.streamID = streamID
-        self.commitNumber = commitNumber
+        self.mark = mark
         self.eventID = eventID
     }
 }

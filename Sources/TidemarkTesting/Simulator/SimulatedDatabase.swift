@@ -115,7 +115,7 @@ struct SimulatedDatabase: Sendable {
         _ ids: [StreamID], incarnation: Int
     ) throws(TidemarkError) -> (committed: [StreamID], void: [StreamID]) {
         if incarnation == self.incarnation {
-            let committed = try contents.abandon(ids, in: Self.stream)
+            let committed = try contents.abandon(ids, in: Self.stream).committed
             madeDurable()
             return (committed, [])
         }
@@ -176,9 +176,9 @@ struct SimulatedDatabase: Sendable {
     }
 
     mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, commitNumber: Int64
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark
     ) throws(TidemarkError) {
-        try contents.checkpoint(claim, at: position, commitNumber: commitNumber)
+        try contents.checkpoint(claim, at: position, snapshot: snapshot)
         madeDurable()
     }
 

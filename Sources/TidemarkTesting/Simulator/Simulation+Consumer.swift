@@ -30,7 +30,9 @@ extension Simulation {
         let given = events.filter { $0.streamID <= reached }
         let rest = given.filter { $0.streamID > cursor }
         if !rest.isEmpty {
-            let batch = EventBatch(events: rest, through: reached, commitNumber: database.stream.commitNumber)
+            let batch = EventBatch(
+                events: rest, through: reached,
+                snapshot: SnapshotMark(newestCommit: database.stream.commitNumber))
             consume(number) { try $0.receive(batch) }
         }
         consume(number) { try $0.verify(given, through: reached) }

@@ -87,7 +87,7 @@ extension Simulation {
         note(number, 23, "has read \(snapshot.events.map(\.streamID)) and is at \(position)")
         checkBatch(snapshot.events, after: before, through: position, number)
         guard failure == nil, !snapshot.events.isEmpty else { return }
-        let batch = EventBatch(events: snapshot.events, through: position, commitNumber: snapshot.commitNumber)
+        let batch = EventBatch(events: snapshot.events, through: position, snapshot: snapshot.mark)
         processes[number].memory.batch = batch
         consume(number) { try $0.receive(batch) }
     }
@@ -98,7 +98,7 @@ extension Simulation {
         }
         processes[number].memory.batch = nil
         do throws(TidemarkError) {
-            try database.checkpoint(claim, at: batch.through, commitNumber: batch.commitNumber)
+            try database.checkpoint(claim, at: batch.through, snapshot: batch.snapshot)
         } catch {
             fail(.falseAlarm, "\(error)")
         }

@@ -117,7 +117,11 @@ private func expect<Value: Equatable>(
         machine.timePassed(now: .seconds(2))
         expect(machine.takeDirectives().contains(.abandon), true)
         let first = machine.takeAbandonments(now: .seconds(2))
-        #expect(first == [StreamMachine.GivenUpIDs(scope: scope, ids: [1], isFirst: true, isLate: false)])
+        #expect(
+            first == [
+                StreamMachine.GivenUpIDs(
+                    scope: scope, ids: [1], isFirst: true, isLate: false, incarnation: Incarnation(1))
+            ])
         expect(machine.finish([1], now: .seconds(2)), false)
         machine.abandonFailed(scope, random: 0.5, now: .seconds(2))
         expect(machine.takeAbandonments(now: .seconds(2)), [])

@@ -18,7 +18,8 @@ import TidemarkCore
     ) -> ReaderCursor.View {
         ReaderCursor.View(
             membershipVersion: version, sequence: sequence, deliveredIsThere: isThere,
-            last: last.map { Delivered(streamID: $0, commitNumber: 1, eventID: "e\($0)") }, isTruncated: isTruncated)
+            last: last.map { Delivered(streamID: $0, mark: CommitMark(1), eventID: "e\($0)") }, isTruncated: isTruncated
+        )
     }
 
     @Test func nothingIsReadBeforeTheWatermarkMoves() throws {
@@ -90,7 +91,7 @@ import TidemarkCore
     }
 
     @Test func thePassedEventIsAskedForAtOnce() throws {
-        let passed = Delivered(streamID: 4, commitNumber: 77)
+        let passed = Delivered(streamID: 4, mark: CommitMark(77))
         var cursor = ReaderCursor(after: 5, passed: passed)
         let request = try request(cursor, minimum: 5)
         #expect(request.delivered == passed)

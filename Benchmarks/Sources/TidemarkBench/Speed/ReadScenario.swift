@@ -59,7 +59,7 @@ struct ReadScenario {
             let batch = try await events.next(into: Int64(0)) { sum, event in
                 sum &+= Int64(event.id.count + event.type.count + (event.key?.count ?? 0) + event.payload.count)
                 sum &+= Int64(event.id[0]) + Int64(event.type[0]) + Int64(event.key?[0] ?? 0) + Int64(event.payload[0])
-                sum &+= event.streamID.rawValue + event.persistedAtMilliseconds + event.commitNumber
+                sum &+= event.streamID.rawValue + event.persistedAtMilliseconds + event.mark.rawValue
             }
             sum &+= batch.result
             seen += batch.count

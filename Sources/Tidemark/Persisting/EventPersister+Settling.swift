@@ -1,0 +1,125 @@
+import Logging
+import Synchronization
+
+/// A group whose commit was not answered. Its fetch goes on, so that this writer promises nothing above it.
+struct UnsettledGroup: Sendable {
+    let group: EventGroup
+    let fetch: Int
+}
+
+/// The group was not committed, and never will be: it may be tried again.
+struct NeverCommitted: Error {}
+
+/// What becomes of groups whose outcome is unknown (rule 5): the database is asked, with growing delays, until it answers or
+/// the log has ended. No other group begins meanwhile.
+extension EventPersister {
+    /// How long a caller waits for an outcome. The database is asked on after that.
+    static let settleLimit = Duration.seconds(30)
+
+    /// Asks for what became of the group, in the background.
+    func settleLater(_ unsettled: UnsettledGroup, _ problem: String) {
+        logger.warning(
+            "the outcome of a group is unknown; asking the database for it",
+            metadata: ["events": "\(unsettled.group.events.count)", "error": "\(problem)"])
+        let settling = Settling(unsettled)
+        let task = Task { await self.settle(settling) }
+        let isCutShort = state.withLock { state in
+            state.settling = (settling, task)
+            return state.isCutShort
+        }
+        if isCutShort { task.cancel() }
+    }
+
+    /// Waits until no outcome is unknown any more.
+    ///
+    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when that takes too long.
+    func settled() async throws {
+        guard let (settling, _) = state.withLock({ $0.settling }) else { return }
+        guard await settling.outcome(until: time.now + Self.settleLimit, on: time) != nil else {
+            throw TidemarkError.storeUnavailable(
+                store: "\(store)", problem: "it has not said what became of the group before this one")
+        }
+    }
+
+    /// - Throws: ``NeverCommitted``, and ``TidemarkError/outcomeUnknown(stream:events:problem:)`` when that takes too long.
+    func outcome(of group: EventGroup, _ problem: String) async throws -> [PersistOutcome] {
+        let settling = state.withLock { $0.settling?.settling }
+        switch await settling?.outcome(until: time.now + Self.settleLimit, on: time) {
+        case .committed(let outcomes): return outcomes
+        case .neverCommitted: throw NeverCommitted()
+        case .failed(let error): throw error
+        case nil:
+            throw TidemarkError.outcomeUnknown(stream: stream, events: group.events.map(\.id), problem: problem)
+        }
+    }
+
+    private func settle(_ settling: Settling) async {
+        var backoff = Backoff(shortest: .milliseconds(50), longest: .seconds(5))
+        let (group, fetch) = (settling.unsettled.group, settling.unsettled.fetch)
+        while !Task.isCancelled {
+            do {
+                let answer = try await store.settle([group])
+                generator.change { machine, _ in machine.fenced(group.writer, at: answer.fence) }
+                guard let persisted = answer.groups.first ?? nil else {
+                    generator.change { $0.abortFetch(fetch, now: $1) }
+                    return end(settling, .neverCommitted)
+                }
+                try endFetch(fetch, group.events, persisted)
+                return end(settling, .committed(persisted.outcomes))
+            } catch let error as TidemarkError where error.isFinal {
+                generator.fail(error)
+                return end(settling, .failed(error))
+            } catch {
+                logger.debug("the outcome of a group is still unknown", metadata: ["error": "\(error)"])
+                let delay = backoff.nextDelay(random: .random(in: 0..<1))
+                try? await time.sleep(for: delay)
+            }
+        }
+        // The fetch stays open: whoever comes after this process goes by the end of its epoch.
+        end(
+            settling,
+            .failed(
+                .outcomeUnknown(
+                    stream: stream, events: group.events.map(\.id), problem: "the log ended before the database said so"
+                )))
+    }
+
+    private func end(_ settling: Settling, _ outcome: Settling.Outcome) {
+        state.withLock { $0.settling = nil }
+        settling.resolve(outcome)
+    }
+}
+
+/// Finds out what became of one group.
+final class Settling: Sendable {
+    enum Outcome: Sendable {
+        case committed([PersistOutcome])
+        case neverCommitted
+        case failed(TidemarkError)
+    }
+
+    let unsettled: UnsettledGroup
+    private let state = Mutex<(outcome: Outcome?, waiters: [Waiter<Outcome?>])>((nil, []))
+
+    init(_ unsettled: UnsettledGroup) { self.unsettled = unsettled }
+
+    /// Nil at the deadline, and where the task is cancelled.
+    func outcome(until deadline: Duration, on time: TimeSource) async -> Outcome? {
+        let waiter = Waiter<Outcome?>()
+        let known = state.withLock { state in
+            if state.outcome == nil { state.waiters.append(waiter) }
+            return state.outcome
+        }
+        if let known { return known }
+        return await waiter.value(until: deadline, on: time, late: nil, cancelled: nil)
+    }
+
+    func resolve(_ outcome: Outcome) {
+        let waiters = state.withLock { state in
+            state.outcome = outcome
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resolve(outcome) }
+    }
+}

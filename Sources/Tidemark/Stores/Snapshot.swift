@@ -1,0 +1,39 @@
+/// A consistent look at a stream.
+public struct Snapshot: Sendable {
+    public let membership: Membership
+    /// The highest event of the snapshot, 0 when there is none.
+    public let newestEvent: StreamID
+    /// The newest ID of the sequence.
+    public let sequence: StreamID
+    /// What the snapshot has seen.
+    public let mark: SnapshotMark
+    /// Whether the delivered event that was asked for is still what it was; true when none was asked for.
+    public let deliveredIsThere: Bool
+    /// The newest claim of the consumer that was asked for; nil when none was, or there is no such consumer.
+    public let consumerGeneration: Int?
+    /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
+    /// Empty when the membership version or the claim is not the one asked for, or the delivered event is not there.
+    public let events: [PersistedEvent]
+    /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
+    public let ownEvents: [OwnEvent]
+    /// Whether a limit cut the events off.
+    public let isTruncated: Bool
+
+    public init(
+        membership: Membership, newestEvent: StreamID, sequence: StreamID, mark: SnapshotMark, deliveredIsThere: Bool,
+        consumerGeneration: Int? = nil, events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
+    ) {
+        self.membership = membership
+        self.newestEvent = newestEvent
+        self.sequence = sequence
+        self.mark = mark
+        self.deliveredIsThere = deliveredIsThere
+        self.consumerGeneration = consumerGeneration
+        self.events = events
+        self.ownEvents = ownEvents
+        self.isTruncated = isTruncated
+    }
+
+    /// The last of the events, by which a reader knows the database again; nil when there are none.
+    public var last: Delivered? { Delivered.last(of: events, ownEvents) }
+}

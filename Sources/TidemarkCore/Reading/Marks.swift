@@ -1,0 +1,44 @@
+/// What a store writes on each row to tell whether its commit was in a given snapshot.
+///
+/// Only the store that wrote it can order marks. For everybody else two of them are equal or not: an event with another
+/// mark than before was committed by another transaction, perhaps in another life of the database.
+public struct CommitMark: Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: Int64
+
+    public init(_ rawValue: Int64) { self.rawValue = rawValue }
+
+    public var description: String { "\(rawValue)" }
+}
+
+/// What one snapshot had seen, as its store writes it down. It is kept with a checkpoint, so that the store can tell later
+/// which rows came after it.
+public struct SnapshotMark: Hashable, Sendable, CustomStringConvertible {
+    public let bytes: [UInt8]
+
+    public init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// For stores whose commits have numbers: the newest of them in the snapshot.
+    package init(newestCommit number: Int64) {
+        self.init(bytes: (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) })
+    }
+
+    /// The number that the mark was made with; nil where it was made otherwise.
+    package var newestCommit: Int64? {
+        bytes.count == 8 ? bytes.reduce(0) { $0 << 8 | Int64($1) } : nil
+    }
+
+    /// Hexadecimal.
+    public var description: String {
+        bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    }
+}
+
+/// One life of a database in which its sequence only grows. A crash that takes the sequence back, a promotion or a restored
+/// backup begins another, and what was handed out before it may be handed out again.
+public struct Incarnation: Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: Int64
+
+    public init(_ rawValue: Int64) { self.rawValue = rawValue }
+
+    public var description: String { "\(rawValue)" }
+}
