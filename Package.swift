@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "TidemarkSQLite", targets: ["TidemarkSQLite"]),
         .library(name: "TidemarkReplication", targets: ["TidemarkReplication"]),
         .library(name: "TidemarkRedis", targets: ["TidemarkRedis"]),
+        .library(name: "TidemarkPostgreSQL", targets: ["TidemarkPostgreSQL"]),
         .library(name: "TidemarkHomeserver", targets: ["TidemarkHomeserver"]),
         .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
@@ -98,6 +99,17 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        // libpq 14 or later: the connections to PostgreSQL. No `pkgConfig`: the compiler finds it without.
+        .systemLibrary(name: "CLibpq", providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
+        .target(
+            name: "TidemarkPostgreSQL",
+            dependencies: ["Tidemark", "CLibpq", .product(name: "Logging", package: "swift-log")],
+            exclude: ["DESIGN.md"],
+            resources: [
+                .embedInCode("schema.sql"), .embedInCode("functions-writing.sql"),
+                .embedInCode("functions-membership.sql"), .embedInCode("functions-reading.sql"),
             ],
             swiftSettings: settings),
         // Following the streams of Matrix homeservers.
@@ -196,6 +208,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "TidemarkPostgreSQLTests",
+            dependencies: [
+                "TidemarkPostgreSQL", "Tidemark", "TidemarkTesting", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "TidemarkReplicationTests",
             dependencies: [
                 "TidemarkReplication", "TidemarkHomeserver", "TidemarkTesting", "TestSupport",
@@ -243,4 +262,14 @@ if Context.environment["TIDEMARK_CORE_ONLY"] != nil {
         !["TidemarkCore", "TidemarkCoreTests", "TidemarkWire", "TidemarkWireTests"].contains($0.name)
     }
     package.products.removeAll { !["TidemarkCore", "TidemarkWire"].contains($0.name) }
+}
+
+// `TIDEMARK_ONLY=postgresql` leaves out what the store for PostgreSQL and its tests do not need, for the same reason.
+if Context.environment["TIDEMARK_ONLY"] == "postgresql" {
+    let kept: Set<String> = [
+        "TidemarkCore", "TidemarkWire", "Tidemark", "CLibpq", "TidemarkPostgreSQL", "TidemarkHomeserver",
+        "TidemarkTesting", "TestSupport", "TidemarkPostgreSQLTests",
+    ]
+    package.targets.removeAll { !kept.contains($0.name) }
+    package.products.removeAll { !kept.contains($0.name) }
 }

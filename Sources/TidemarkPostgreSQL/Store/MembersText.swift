@@ -1,0 +1,28 @@
+import Tidemark
+
+/// The members of a stream as `members_1` gives them: a line each, with instance, epoch, position and nonce.
+enum MembersText {
+    static func membership(_ text: String, version: Int64, incarnation: Int64) throws -> Membership {
+        var members: [Writer: StreamID] = [:]
+        var nonces: [Writer: Int64] = [:]
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count == 4, let epoch = Int(fields[1]), let position = Int64(fields[2]),
+                let nonce = Int64(fields[3])
+            else { throw InvalidMember(text: String(line)) }
+            let writer = Writer(try InstanceName(validating: String(fields[0])), epoch: epoch)
+            members[writer] = StreamID(position)
+            // On the wire there is none below 1.
+            if nonce > 0 { nonces[writer] = nonce }
+        }
+        return Membership(
+            members: members, version: Int(version), nonces: nonces, incarnation: Incarnation(incarnation))
+    }
+}
+
+/// A line that is not of the form of a member.
+struct InvalidMember: Error, CustomStringConvertible {
+    let text: String
+
+    var description: String { "\"\(text)\" is not a member with its epoch, position and nonce" }
+}

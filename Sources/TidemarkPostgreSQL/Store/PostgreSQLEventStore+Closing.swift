@@ -1,0 +1,50 @@
+public import Tidemark
+
+extension PostgreSQLEventStore {
+    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+        try await exclude(
+            CallSubject(stream, instance: instance), "SELECT \(namespace.function("close_1"))($1, $2, $3)",
+            [.text(stream.rawValue), .text(instance.rawValue), lockLimitMilliseconds]
+        ) { StreamID(try $0.int64(0, 0)) }
+    }
+
+    public func retire(_ stream: StreamName, instance: InstanceName) async throws {
+        try await exclude(
+            CallSubject(stream, instance: instance), "SELECT \(namespace.function("retire_1"))($1, $2, $3)",
+            [.text(stream.rawValue), .text(instance.rawValue), lockLimitMilliseconds]
+        ) { _ in }
+    }
+
+    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+        try await exclude(
+            CallSubject(stream, writer: observed.writer),
+            "SELECT \(namespace.function("close_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
+            parameters(stream, observed)
+        ) { try $0.int64IfAny(0, 0).map { StreamID($0) } }
+    }
+
+    public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
+        try await exclude(
+            CallSubject(stream, writer: observed.writer),
+            "SELECT \(namespace.function("retire_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
+            parameters(stream, observed)
+        ) { try $0.bool(0, 0) }
+    }
+
+    private func parameters(_ stream: StreamName, _ observed: WriterObservation) -> [PostgresValue] {
+        [
+            .text(stream.rawValue), .text(observed.writer.instance.rawValue), .int64(Int64(observed.writer.epoch)),
+            .int64(observed.position.rawValue), .int64(Int64(observed.heartbeat)), .bool(observed.isProcessGone),
+            // By the clock of the server, as the observation was read.
+            .int64(Int64(observed.readAt / .microseconds(1))), lockLimitMilliseconds,
+        ]
+    }
+
+    public func checkWritable() async throws {
+        do {
+            try await write("SELECT \(namespace.function("check_writable_1"))()", [], .always) { _ in }
+        } catch {
+            throw errors.tidemarkError(error)
+        }
+    }
+}

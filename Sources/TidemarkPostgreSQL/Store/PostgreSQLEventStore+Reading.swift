@@ -1,0 +1,153 @@
+public import Tidemark
+
+extension PostgreSQLEventStore {
+    public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
+        let (namespace, names) = (namespace, names)
+        let statements = [
+            StreamHeader.begin,
+            StreamHeader.statement(namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer),
+            eventsStatement(stream, request), StreamHeader.commit,
+        ]
+        return try await inSnapshot(CallSubject(stream, consumer: request.claim?.consumer)) { session in
+            let answers = try session.pipeline(statements)
+            guard let header = try StreamHeader(answers[1]) else { return nil }
+            guard header.deliveredIsThere, header.membership.version == request.membershipVersion,
+                header.consumerGeneration == request.claim?.generation
+            else { return header.snapshot([], [], isTruncated: false) }
+            let rows = try EventRows(answers[2], names, session, namespace)
+            var events: [PersistedEvent] = []
+            events.reserveCapacity(rows.count)
+            var ownEvents: [OwnEvent] = []
+            var bytes = 0
+            for row in 0..<rows.count {
+                if row >= request.limit || bytes >= request.byteLimit {
+                    return header.snapshot(events, ownEvents, isTruncated: true)
+                }
+                bytes += rows.payloadBytes(row)
+                if try rows.isOwn(row) {
+                    ownEvents.append(try rows.ownEvent(row))
+                } else {
+                    events.append(try rows.event(row))
+                }
+            }
+            return header.snapshot(events, ownEvents, isTruncated: false)
+        }
+    }
+
+    /// The events that were asked for, and one more where a limit cuts them off. Without members nobody can commit: what is
+    /// there is all there will ever be.
+    ///
+    /// The lengths are summed up by the server, without the payloads, so that a batch of large ones does not fill the memory:
+    /// a row is sent where the row before it did not exceed the limit yet, so that one that is cut off is seen.
+    private func eventsStatement(_ stream: StreamName, _ request: SnapshotRequest) -> PostgresStatement {
+        let name = namespace.quoted
+        return PostgresStatement(
+            """
+            SELECT \(EventRows.columns)
+            FROM (
+                SELECT e.*, sum(octet_length(e.payload)) OVER (
+                    ORDER BY e.stream_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS bytes
+                FROM (
+                    SELECT e.*
+                    FROM \(name).events e
+                    WHERE e.stream = (
+                            SELECT s.stream FROM \(name).streams s WHERE s.name = $1 AND s.membership_version = $2)
+                        AND e.stream_id > $3
+                        AND e.stream_id <= CASE WHEN EXISTS (
+                            SELECT FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
+                            WHERE s.name = $1 AND i.is_member) THEN $4::bigint ELSE 9223372036854775807 END
+                        AND e.kind <> 1
+                    ORDER BY e.stream_id LIMIT $5
+                ) e
+            ) e
+            WHERE coalesce(e.bytes, 0) < $6
+            ORDER BY e.stream_id
+            """,
+            [
+                .text(stream.rawValue), .int64(Int64(request.membershipVersion)), .int64(request.after.rawValue),
+                .int64(request.through.rawValue), .int64(Int64(min(request.limit, .max - 1)) + 1),
+                .int64(Int64(request.byteLimit)),
+            ])
+    }
+
+    public func reconciliation(
+        of stream: StreamName, above minimum: StreamID, limit: Int
+    ) async throws -> Reconciliation? {
+        let name = namespace.quoted
+        let statements = [
+            StreamHeader.begin, StreamHeader.statement(namespace, stream),
+            PostgresStatement(
+                """
+                SELECT min(r.stream_id), max(r.stream_id)
+                FROM (
+                    SELECT e.stream_id, e.stream_id - row_number() OVER (ORDER BY e.stream_id) AS run
+                    FROM (
+                        SELECT e.stream_id FROM \(name).events e
+                        WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1) AND e.stream_id > $2
+                        ORDER BY e.stream_id LIMIT $3
+                    ) e
+                ) r
+                GROUP BY r.run ORDER BY 1
+                """, [.text(stream.rawValue), .int64(minimum.rawValue), .int64(Int64(clamping: limit))]),
+            PostgresStatement(
+                """
+                SELECT coalesce(max(e.stream_id), 0) FROM \(name).events e
+                WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1)
+                """, [.text(stream.rawValue)]),
+            PostgresStatement(
+                """
+                SELECT i.instance, i.epoch, i.heartbeat, i.position,
+                    CASE WHEN i.life_key IS NULL THEN false ELSE \(SignOfLife.isGone(key: "i.life_key")) END,
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+                FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
+                WHERE s.name = $1 AND i.is_member
+                """, [.text(stream.rawValue)]),
+            StreamHeader.commit,
+        ]
+        return try await inSnapshot(CallSubject(stream)) { session in
+            let answers = try session.pipeline(statements)
+            guard let header = try StreamHeader(answers[1]) else { return nil }
+            let runs = answers[2]
+            let members = answers[4]
+            return Reconciliation(
+                membership: header.membership, sequence: header.sequence,
+                newestCommitted: StreamID(try answers[3].int64(0, 0)),
+                finished: try (0..<runs.count).map { row in
+                    StreamID(try runs.int64(row, 0))...StreamID(try runs.int64(row, 1))
+                },
+                observations: try (0..<members.count).map { row in
+                    WriterObservation(
+                        writer: Writer(
+                            try InstanceName(validating: try members.text(row, 0)),
+                            epoch: Int(try members.int64(row, 1))),
+                        heartbeat: Int(try members.int64(row, 2)), position: StreamID(try members.int64(row, 3)),
+                        isProcessGone: try members.bool(row, 4), readAt: .microseconds(try members.int64(row, 5)))
+                }, newestEvent: header.newestEvent)
+        }
+    }
+
+    public func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent? {
+        // None was persisted with such an id.
+        if id.utf8.contains(0) { return nil }
+        let (namespace, names) = (namespace, names)
+        let sql = """
+            SELECT \(EventRows.columns) FROM \(namespace.quoted).events e
+            WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1) AND e.event_id = $2
+            """
+        return try await inSnapshot(CallSubject(stream)) { session in
+            let rows = try session.query(sql, [.text(stream.rawValue), .text(id)])
+            return rows.count == 0 ? nil : try EventRows(rows, names, session, namespace).event(0)
+        }
+    }
+
+    /// The names of the streams that are there, in order, `limit` of them at most.
+    ///
+    /// - Throws: ``TidemarkError``.
+    public func streams(limit: Int) async throws -> [StreamName] {
+        let sql = "SELECT s.name FROM \(namespace.quoted).streams s ORDER BY s.name LIMIT $1"
+        return try await inSnapshot { session in
+            let rows = try session.query(sql, [.int64(Int64(clamping: limit))])
+            return try (0..<rows.count).map { try StreamName(validating: try rows.text($0, 0)) }
+        }
+    }
+}

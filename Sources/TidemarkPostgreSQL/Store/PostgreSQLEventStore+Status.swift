@@ -1,0 +1,79 @@
+public import Tidemark
+
+extension PostgreSQLEventStore {
+    public func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus? {
+        let name = namespace.quoted
+        let text = PostgresValue.text(stream.rawValue)
+        let statements = [
+            StreamHeader.begin, StreamHeader.statement(namespace, stream),
+            PostgresStatement(
+                "SELECT \(name).minimum_persisted_1(s.stream) FROM \(name).streams s WHERE s.name = $1", [text]),
+            PostgresStatement(
+                """
+                SELECT i.instance, i.epoch, i.is_member, i.position, i.is_closed, i.in_flight, i.lowest_in_flight,
+                    \(Self.age("i.in_flight_since")), \(Self.age("i.heartbeat_at")), i.process_id,
+                    CASE WHEN i.is_member AND i.life_key IS NOT NULL THEN \(SignOfLife.isGone(key: "i.life_key"))
+                        ELSE false END
+                FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
+                WHERE s.name = $1 AND (i.is_member OR $2) ORDER BY i.instance
+                """, [text, .bool(includingLeft)]),
+            PostgresStatement(
+                """
+                SELECT count(*) FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
+                WHERE s.name = $1 AND i.left_at IS NOT NULL
+                """, [text]),
+            PostgresStatement(
+                """
+                SELECT c.name, c.position, \(Self.age("c.updated_at")), c.holder_process_id,
+                    CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END
+                FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
+                """, [text]),
+            StreamHeader.commit,
+        ]
+        let found = try await inSnapshot(CallSubject(stream)) { session -> StreamStatus? in
+            let answers = try session.pipeline(statements)
+            guard let header = try StreamHeader(answers[1]) else { return nil }
+            return StreamStatus(
+                stream: stream, sequence: header.sequence, newestEvent: header.newestEvent?.streamID ?? 0,
+                minimumPersisted: StreamID(try answers[2].int64(0, 0)), writers: try Self.writers(answers[3]),
+                consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)))
+        }
+        guard let found else { return nil }
+        let isSomeoneOverdue = found.writers.contains {
+            $0.isMember && .milliseconds($0.heartbeatAgeMilliseconds) > StreamStatus.silence
+        }
+        guard isSomeoneOverdue, let holder = await oldestHolder(CallSubject(stream)) else { return found }
+        return StreamStatus(
+            stream: stream, sequence: found.sequence, newestEvent: found.newestEvent,
+            minimumPersisted: found.minimumPersisted, writers: found.writers, consumers: found.consumers,
+            writeLockHolder: holder, leftCount: found.leftCount)
+    }
+
+    /// Whole milliseconds since then, by the clock of the server; 0 where that was put back.
+    private static func age(_ column: String) -> String {
+        "greatest(0, extract(epoch FROM clock_timestamp() - \(column)) * 1000)::bigint"
+    }
+
+    private static func writers(_ rows: PostgresRows) throws -> [StreamStatus.WriterStatus] {
+        try (0..<rows.count).map { row in
+            StreamStatus.WriterStatus(
+                writer: Writer(try InstanceName(validating: try rows.text(row, 0)), epoch: Int(try rows.int64(row, 1))),
+                isMember: try rows.bool(row, 2), position: StreamID(try rows.int64(row, 3)),
+                isClosed: try rows.bool(row, 4), inFlight: Int(try rows.int64(row, 5)),
+                lowestInFlight: try rows.int64IfAny(row, 6).map { StreamID($0) },
+                inFlightMilliseconds: try rows.bool(row, 2) && !rows.isNull(row, 6) ? try rows.int64IfAny(row, 7) : nil,
+                heartbeatAgeMilliseconds: try rows.int64(row, 8),
+                processID: try rows.int64IfAny(row, 9).map { Int32(clamping: $0) },
+                isProcessGone: try rows.bool(row, 10))
+        }
+    }
+
+    private static func consumers(_ rows: PostgresRows) throws -> [StreamStatus.ConsumerStatus] {
+        try (0..<rows.count).map { row in
+            StreamStatus.ConsumerStatus(
+                name: try ConsumerName(validating: try rows.text(row, 0)), position: StreamID(try rows.int64(row, 1)),
+                movedMillisecondsAgo: try rows.int64(row, 2), isInUse: try rows.bool(row, 4),
+                processID: try rows.int64IfAny(row, 3).map { Int32(clamping: $0) })
+        }
+    }
+}

@@ -1,0 +1,265 @@
+public import Logging
+import Synchronization
+public import Tidemark
+
+/// How a store uses its database.
+public struct PostgreSQLStoreOptions: Sendable {
+    /// The namespace of Tidemark's tables.
+    public var namespace: PostgresNamespace = "tidemark"
+    /// Whether the tables are made where they are missing.
+    public var creates = true
+    /// For how long joining, closing and the like wait for a transaction that stands in the way.
+    public var lockLimit: Duration = .seconds(3)
+    /// Whether such a transaction is ended then, where the role may do that.
+    public var endsStuckTransactions = true
+    /// For how long the name of a writer that left is kept.
+    public var formerNamesKeptFor: Duration = .seconds(7 * 86_400)
+
+    public init() {}
+}
+
+/// Keeps events in a PostgreSQL database, which several machines share.
+///
+/// The promises are kept by functions in the database, whoever calls them: `DESIGN.md` beside this module has the tables, the
+/// locks and what each function guarantees.
+public final class PostgreSQLEventStore: EventStore {
+    let pool: PostgresPool
+    let options: PostgreSQLStoreOptions
+    let errors: StoreErrors
+    let names = WriterNames()
+    private let direct: DirectConnection
+    /// Set once the server was seen to begin transactions with another isolation level, as roles may have it.
+    private let namesIsolation = Atomic(false)
+    /// How many heartbeats there were: with some of them names are forgotten.
+    let heartbeats = Atomic(0)
+
+    /// The server, the database and the namespace, as one would name them in a sentence.
+    public let description: String
+
+    /// While the minimum stands still, 50 ms: then a writer that died is passed within two looks.
+    public var standstillInterval: Duration { .milliseconds(50) }
+
+    var namespace: PostgresNamespace { options.namespace }
+
+    /// The advisory lock that the process's direct connection holds; nil while there is none.
+    var lifeKey: Int64? { direct.signOfLife?.key }
+
+    /// Connects, makes the schema where it is missing and may be made, and begins the sign of life of this process.
+    ///
+    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` where the server cannot be reached, is too old, refuses
+    ///   the role or has not given it the rights, and where a pooler stands before a direct connection;
+    ///   ``TidemarkError/notPrimary(store:)``, ``TidemarkError/schemaTooNew(store:found:supported:)``,
+    ///   ``TidemarkError/notADatabase(store:problem:)`` where the namespace holds something else. No error has a password.
+    public static func open(
+        _ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions = PostgreSQLStoreOptions(),
+        logger: Logger = Logger(label: "tidemark.postgresql")
+    ) async throws -> PostgreSQLEventStore {
+        let store = PostgreSQLEventStore(configuration, options, logger)
+        do {
+            try await store.prepare()
+            try await store.direct.start()
+        } catch {
+            await store.close()
+            throw store.errors.tidemarkError(error)
+        }
+        return store
+    }
+
+    private init(_ configuration: PostgresConfiguration, _ options: PostgreSQLStoreOptions, _ logger: Logger) {
+        self.options = options
+        pool = PostgresPool(configuration, logger: logger)
+        direct = DirectConnection(configuration, logger: logger)
+        description = "PostgreSQL at \(pool.server), namespace \(options.namespace)"
+        errors = StoreErrors(store: description, namespace: options.namespace, lockLimit: options.lockLimit)
+        renewLife()
+    }
+
+    /// Ends the connections, and with them the sign of life: close logs first. Calls that wait fail.
+    public func close() async {
+        await pool.close()
+        await direct.close()
+    }
+
+    /// A new direct connection has a new lock: the rows of this process's writers and consumers name it at once, and not
+    /// only with the next heartbeat.
+    private func renewLife() {
+        let sql = "SELECT \(namespace.function("renew_life_1"))($1, $2)"
+        let last = Mutex<Int64?>(nil)
+        _ = direct.add(
+            DirectConnection.Listener { [weak direct] change in
+                guard case .connected(let life) = change else { return }
+                let before = last.withLock { last in
+                    defer { last = life.key }
+                    return last
+                }
+                guard let before, before != life.key else { return }
+                // Where it fails, the next heartbeat writes the same.
+                direct?.submit { session in
+                    _ = try? session.query(sql, [.int64(before), .int64(life.key)])
+                } fail: { _ in
+                }
+            })
+    }
+
+    /// Makes the schema where it is missing and may be made, and refuses a database that cannot be used.
+    private func prepare() async throws {
+        let schema = Schema(store: description, namespace: namespace)
+        let creates = options.creates
+        try await pool.perform { try schema.prepare($0, creates: creates) }
+    }
+
+    /// The limit as the functions take it.
+    var lockLimitMilliseconds: PostgresValue { .int32(Int32(clamping: Int64(options.lockLimit / .milliseconds(1)))) }
+
+    // MARK: Calls
+
+    /// How a call may be made again.
+    enum Repeating: Sendable {
+        /// It may have been done where its answer was lost, and doing it twice is something else.
+        case onlyIfUndone
+        /// It has a key of its own, or changes nothing the second time.
+        case always
+    }
+
+    /// Calls a function that writes, in a transaction of its own.
+    ///
+    /// - Throws: ``PostgresError``, `CancellationError`: not what they mean.
+    func write<Value: Sendable>(
+        _ sql: String, _ parameters: [PostgresValue], _ repeating: Repeating,
+        _ read: @escaping @Sendable (PostgresRows) throws -> Value
+    ) async throws -> Value {
+        var attempts = 0
+        while true {
+            attempts += 1
+            let namesIsolation = namesIsolation.load(ordering: .relaxed)
+            do {
+                return try await pool.perform { session in
+                    guard namesIsolation else { return try read(session.query(sql, parameters)) }
+                    let answers = try session.pipeline([
+                        PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED"), PostgresStatement(sql, parameters),
+                        PostgresStatement("COMMIT"),
+                    ])
+                    return try read(answers[1])
+                }
+            } catch let error as PostgresError {
+                if error.sqlState == "TM001", !namesIsolation {
+                    self.namesIsolation.store(true, ordering: .relaxed)
+                    continue
+                }
+                guard attempts < Self.mostAttempts, isWorthRepeating(error, repeating) else { throw error }
+            }
+        }
+    }
+
+    static let mostAttempts = 5
+
+    private func isWorthRepeating(_ error: PostgresError, _ repeating: Repeating) -> Bool {
+        switch error {
+        case .lost(_, _, let mayHaveHappened): !mayHaveHappened || repeating == .always
+        // Two that waited for each other, and a row that changed meanwhile.
+        case .refused(_, let message): ["40P01", "40001"].contains(message.sqlState)
+        default: false
+        }
+    }
+
+    /// The same for what excludes a writer's transactions: one that stands in the way for longer than the limit is ended.
+    ///
+    /// - Throws: ``TidemarkError``, `CancellationError`.
+    func exclude<Value: Sendable>(
+        _ subject: CallSubject, _ sql: String, _ parameters: [PostgresValue], _ repeating: Repeating = .always,
+        _ read: @escaping @Sendable (PostgresRows) throws -> Value
+    ) async throws -> Value {
+        var hasEnded = false
+        while true {
+            do {
+                return try await write(sql, parameters, repeating, read)
+            } catch let error as PostgresError where error.sqlState == "55P03" {
+                if options.endsStuckTransactions, !hasEnded, try await endHolders(subject) {
+                    hasEnded = true
+                    continue
+                }
+                throw errors.tidemarkError(error, subject, holder: await oldestHolder(subject))
+            } catch {
+                throw errors.tidemarkError(error, subject)
+            }
+        }
+    }
+
+    /// Whether a transaction that stood in the way for longer than the limit was ended.
+    private func endHolders(_ subject: CallSubject) async throws -> Bool {
+        let instance = subject.instance?.rawValue
+        let ended = try? await pool.query(
+            "SELECT \(namespace.function("end_holders_1"))($1, $2, $3)",
+            [.text(subject.stream.rawValue), .text(instance), .int64(Int64(options.lockLimit / .milliseconds(1)))]
+        ) { try $0.int64(0, 0) }
+        return ended ?? 0 > 0
+    }
+
+    /// Who has had a lock of the writer for the longest time, for people.
+    func oldestHolder(_ subject: CallSubject) async -> String? {
+        let holders = try? await pool.query(
+            LockHolder.query(namespace), [.text(subject.stream.rawValue), .text(subject.instance?.rawValue)]
+        ) { try LockHolder.all($0) }
+        return holders?.first?.description
+    }
+
+    /// Runs `body` in one snapshot, opened after the call.
+    func inSnapshot<Value: Sendable>(
+        _ subject: CallSubject? = nil, limit: Duration? = nil,
+        _ body: @escaping @Sendable (PostgresSession) throws -> Value
+    ) async throws -> Value {
+        var attempts = 0
+        while true {
+            attempts += 1
+            do {
+                return try await pool.perform(limit: limit, body)
+            } catch {
+                if case PostgresError.lost = error, attempts < Self.mostAttempts { continue }
+                throw errors.tidemarkError(error, subject)
+            }
+        }
+    }
+}
+
+/// A transaction that shares a lock of a writer.
+struct LockHolder: Sendable, CustomStringConvertible {
+    let instance: String
+    let processID: Int64?
+    let role: String?
+    let application: String?
+    let state: String?
+    let ageMilliseconds: Int64?
+    let prepared: String?
+
+    /// Takes the stream, and an instance, or null for all members.
+    static func query(_ namespace: PostgresNamespace) -> String {
+        """
+        SELECT holding_for, process_id, role, application, state, age_ms, prepared
+        FROM \(namespace.function("holders_1"))($1, $2) LIMIT 20
+        """
+    }
+
+    /// The oldest first.
+    static func all(_ rows: PostgresRows) throws -> [LockHolder] {
+        try (0..<rows.count).map { row in
+            LockHolder(
+                instance: try rows.text(row, 0), processID: try rows.int64IfAny(row, 1),
+                role: try rows.textIfAny(row, 2),
+                application: try rows.textIfAny(row, 3), state: try rows.textIfAny(row, 4),
+                ageMilliseconds: try rows.int64IfAny(row, 5), prepared: try rows.textIfAny(row, 6))
+        }
+    }
+
+    var description: String {
+        let age = ageMilliseconds.map { " for \($0) ms" } ?? ""
+        if let prepared {
+            return
+                "the prepared transaction \"\(prepared)\" of instance \(instance)\(age), which only COMMIT PREPARED or "
+                + "ROLLBACK PREPARED ends"
+        }
+        let application = application.flatMap { $0.isEmpty ? nil : " (\($0))" } ?? ""
+        return
+            "backend \(processID.map { "\($0)" } ?? "?") of role \(role ?? "?")\(application) with a transaction of instance "
+            + "\(instance), \(state ?? "in a state that this role may not see")\(age)"
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import Tidemark
+
+/// What a call is about, for the errors that it may have.
+struct CallSubject: Sendable {
+    var stream: StreamName
+    var instance: InstanceName?
+    var writer: Writer?
+    var consumer: ConsumerName?
+
+    init(_ stream: StreamName, instance: InstanceName? = nil, writer: Writer? = nil, consumer: ConsumerName? = nil) {
+        self.stream = stream
+        self.instance = instance ?? writer?.instance
+        self.writer = writer
+        self.consumer = consumer
+    }
+}
+
+/// What an error of PostgreSQL means to whoever uses the store.
+struct StoreErrors: Sendable {
+    let store: String
+    let namespace: PostgresNamespace
+    let lockLimit: Duration
+
+    /// The error for a caller.
+    ///
+    /// - Parameter holder: who has the lock that was waited for, where that is known.
+    func tidemarkError(_ error: any Error, _ subject: CallSubject? = nil, holder: String? = nil) -> any Error {
+        if let name = error as? InvalidName {
+            return TidemarkError.notADatabase(store: store, problem: "it holds a name that is not valid: \(name)")
+        }
+        guard let error = error as? PostgresError else { return error }
+        guard case .refused(_, let message) = error else {
+            return TidemarkError.storeUnavailable(store: store, problem: "\(error)")
+        }
+        if message.sqlState.hasPrefix("TM"), let subject, let own = ownError(message, subject) { return own }
+        switch message.sqlState {
+        case "55P03": return TidemarkError.writeLockHeld(store: store, by: holder, limit: lockLimit)
+        case "53100": return TidemarkError.storeFull(store: store)
+        // Only a standby, or a role that may only read, refuses to write; and tokens cannot be read on a standby.
+        case "25006": return TidemarkError.notPrimary(store: store)
+        case "0A000" where message.message.contains("recovery"): return TidemarkError.notPrimary(store: store)
+        case "42501": return TidemarkError.storeUnavailable(store: store, problem: missingRight(message))
+        case "3F000", "42P01", "42883", "42703":
+            return TidemarkError.notADatabase(
+                store: store, problem: "its schema is not whole, or of another version: \(message.message)")
+        case "23505" where subject != nil:
+            guard let subject else { fallthrough }
+            return TidemarkError.databaseWentBackwards(
+                stream: subject.stream, id: 0, problem: "there are rows above the newest ID of the sequence")
+        default: return TidemarkError.storeUnavailable(store: store, problem: "\(message)")
+        }
+    }
+
+    private func missingRight(_ message: ServerMessage) -> String {
+        "\(message.message); writers need GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA \(namespace.quoted) and, like readers, "
+            + "GRANT SELECT ON ALL TABLES IN SCHEMA \(namespace.quoted) and ON ALL SEQUENCES, TO the role"
+    }
+
+    /// What the functions raise themselves.
+    private func ownError(_ message: ServerMessage, _ subject: CallSubject) -> TidemarkError? {
+        let detail = RefusalDetail(message.detail)
+        let stream = subject.stream
+        let id = StreamID(detail.id ?? 0)
+        switch message.sqlState {
+        case "TM001":
+            return .unsuitableTransaction(store: store, problem: detail.problem ?? message.message)
+        case "TM002": return .unknownStream(stream: stream, store: store)
+        case "TM003":
+            return subject.instance.map { .unknownInstance(stream: stream, instance: $0) }
+        case "TM004": return subject.writer.map { .retired(stream: stream, writer: $0) }
+        case "TM005":
+            guard let instance = subject.instance else { return nil }
+            let holder = detail.epoch.map { Writer(instance, epoch: $0) }
+            return .instanceTaken(
+                stream: stream, writer: subject.writer ?? Writer(instance, epoch: 0), by: holder)
+        case "TM006":
+            return subject.writer.map { .fenced(stream: stream, writer: $0, fence: detail.fence ?? 0) }
+        case "TM007", "TM013":
+            return subject.instance.map {
+                .closed(stream: stream, instance: $0, id: detail.ids?.first.map { StreamID($0) } ?? id)
+            }
+        case "TM008":
+            return .databaseWentBackwards(stream: stream, id: id, problem: detail.problem ?? message.message)
+        case "TM009":
+            let known = detail.known?.compactMap { try? ConsumerName(validating: $0) } ?? []
+            return subject.consumer.map { .unknownConsumer(stream: stream, consumer: $0, known: known) }
+        case "TM010": return subject.consumer.map { .consumerTaken(stream: stream, consumer: $0) }
+        case "TM011":
+            return subject.consumer.map {
+                .consumerInUse(stream: stream, consumer: $0, by: detail.processID.map { "process \($0)" })
+            }
+        case "TM012":
+            return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
+        default: return nil
+        }
+    }
+}
+
+/// The detail of an error that a function raises, as JSON with the names that the functions give.
+private struct RefusalDetail: Decodable {
+    var id: Int64?
+    var ids: [Int64]?
+    var epoch: Int?
+    var fence: Int64?
+    var highest: Int64?
+    var problem: String?
+    var known: [String]?
+    var processID: Int?
+
+    private enum CodingKeys: String, CodingKey {
+        case id, ids, epoch, fence, highest, problem, known
+        case processID = "process_id"
+    }
+
+    init(_ text: String?) {
+        guard let text, let detail = try? JSONDecoder().decode(RefusalDetail.self, from: Data(text.utf8)) else {
+            return
+        }
+        self = detail
+    }
+}

@@ -1,0 +1,68 @@
+import Tidemark
+
+/// What one snapshot says of a stream besides its events.
+struct StreamHeader {
+    /// The number of the stream's rows.
+    let stream: Int64
+    let membership: Membership
+    /// The newest ID of the sequence: an upper bound, because the sequence is in no snapshot.
+    let sequence: StreamID
+    let mark: SnapshotMark
+    let newestEvent: Delivered?
+    let deliveredIsThere: Bool
+    let consumerGeneration: Int?
+
+    /// The beginning of what reads in one snapshot.
+    static let begin = PostgresStatement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    static let commit = PostgresStatement("COMMIT")
+
+    static func statement(
+        _ namespace: PostgresNamespace, _ stream: StreamName, delivered: Delivered? = nil, consumer: ConsumerName? = nil
+    ) -> PostgresStatement {
+        let name = namespace.quoted
+        return PostgresStatement(
+            """
+            SELECT s.stream, s.membership_version, coalesce(pg_sequence_last_value(s.sequence), 0),
+                coalesce(\(name).incarnation_1(), 0), \(name).snapshot_mark_1(), \(name).members_1(s.stream),
+                n.stream_id, n.mark, n.event_id,
+                $2::bigint IS NULL OR EXISTS (
+                    SELECT FROM \(name).events e
+                    WHERE e.stream = s.stream AND e.stream_id = $2 AND e.kind <> 1 AND e.mark = $3
+                        AND coalesce(e.event_id = $4::text, true)),
+                (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text)
+            FROM \(name).streams s
+            LEFT JOIN LATERAL (
+                SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
+                WHERE e.stream = s.stream AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1
+            ) n ON true
+            WHERE s.name = $1
+            """,
+            [
+                .text(stream.rawValue), .int64(delivered?.streamID.rawValue), .int64(delivered?.mark.rawValue),
+                .text(delivered?.eventID), .text(consumer?.rawValue),
+            ])
+    }
+
+    /// Nil when the stream does not exist.
+    init?(_ rows: PostgresRows) throws {
+        if rows.count == 0 { return nil }
+        stream = try rows.int64(0, 0)
+        membership = try MembersText.membership(
+            rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3))
+        sequence = StreamID(try rows.int64(0, 2))
+        mark = SnapshotMark(bytes: try rows.byteArray(0, 4))
+        newestEvent = try rows.int64IfAny(0, 6).map { id in
+            Delivered(
+                streamID: StreamID(id), mark: CommitMark(try rows.int64(0, 7)), eventID: try rows.textIfAny(0, 8))
+        }
+        deliveredIsThere = try rows.bool(0, 9)
+        consumerGeneration = try rows.int64IfAny(0, 10).map { Int($0) }
+    }
+
+    func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent], isTruncated: Bool) -> Snapshot {
+        Snapshot(
+            membership: membership, newestEvent: newestEvent?.streamID ?? 0, sequence: sequence, mark: mark,
+            deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
+            ownEvents: ownEvents, isTruncated: isTruncated)
+    }
+}

@@ -1,0 +1,267 @@
+-- The functions of consumers, and those by which people see and end what stands in the way.
+
+-- The last ID of the run of rows that begins right above this one, or the ID itself.
+CREATE FUNCTION @namespace@.end_of_run_1(stream_row integer, after_id bigint) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE run (id) AS (
+        SELECT $2
+        UNION ALL
+        SELECT e.stream_id FROM run JOIN @namespace@.events e ON e.stream = $1 AND e.stream_id = run.id + 1
+    )
+    SELECT max(run.id) FROM run
+$$;
+
+-- What can be said from durable positions and rows alone: as far as all is finished. Without members nobody can commit.
+CREATE FUNCTION @namespace@.minimum_persisted_1(stream_row integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN m.least IS NULL
+        THEN coalesce((SELECT max(e.stream_id) FROM @namespace@.events e WHERE e.stream = $1), 0)
+        ELSE @namespace@.end_of_run_1($1, m.least) END
+    FROM (SELECT min(i.position) AS least FROM @namespace@.instances i WHERE i.stream = $1 AND i.is_member) m
+$$;
+
+-- What a snapshot that is taken now has seen, as a checkpoint keeps it.
+CREATE FUNCTION @namespace@.snapshot_mark_1() RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT convert_to(concat(@namespace@.incarnation_1(), ':', pg_current_snapshot()), 'UTF8')
+$$;
+
+-- Whether what a checkpoint stands on is there: the sequence has come as far, and the event that was passed is what it was.
+CREATE FUNCTION @namespace@.require_place_1(
+    stream_row integer, consumer text, "position" bigint, passed_id bigint, passed_mark bigint
+) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    newest bigint;
+    problem text;
+    wrong_id bigint := require_place_1.position;
+BEGIN
+    SELECT coalesce(pg_sequence_last_value(s.sequence), 0) INTO newest
+    FROM @namespace@.streams s WHERE s.stream = require_place_1.stream_row;
+    IF newest < require_place_1.position THEN
+        problem := format('consumer %s has come as far, but the sequence only to %s', require_place_1.consumer, newest);
+    ELSIF require_place_1.passed_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM @namespace@.events e
+        WHERE e.stream = require_place_1.stream_row AND e.stream_id = require_place_1.passed_id AND e.kind <> 1
+            AND e.mark = require_place_1.passed_mark)
+    THEN
+        wrong_id := require_place_1.passed_id;
+        problem := format('the event that consumer %s has passed is not there now', require_place_1.consumer);
+    ELSE
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'the database went backwards: %', problem
+    USING ERRCODE = 'TM008', DETAIL = json_build_object('id', wrong_id, 'problem', problem)::text;
+END
+$$;
+
+-- The newest claim of a consumer, for `claim_consumer_1`: 0 where nobody has claimed it.
+CREATE FUNCTION @namespace@.newest_claim_1(stream text, consumer text) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((
+        SELECT c.generation FROM @namespace@.consumers c JOIN @namespace@.streams s ON s.stream = c.stream
+        WHERE s.name = $1 AND c.name = $2), 0)
+$$;
+
+-- Takes the name of a consumer, whose newest claim has to be `replaces`. Makes the stream, and the consumer at its
+-- beginning, where they are missing. With the key of the newest claim, which is that of a call whose answer was lost, it
+-- changes nothing.
+CREATE FUNCTION @namespace@.claim_consumer_1(
+    stream text, consumer text, replaces bigint, key bigint, taking_over boolean, process_id integer, life_key bigint,
+    OUT generation bigint, OUT "position" bigint, OUT delivered_count bigint, OUT delivered_sum bigint,
+    OUT passed_id bigint, OUT passed_mark bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    c @namespace@.consumers%ROWTYPE;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    stream_row := @namespace@.make_stream_1(claim_consumer_1.stream);
+    INSERT INTO @namespace@.consumers (stream, name, generation, updated_at)
+    VALUES (stream_row, claim_consumer_1.consumer, 0, clock_timestamp())
+    ON CONFLICT (stream, name) DO NOTHING;
+    SELECT * INTO STRICT c FROM @namespace@.consumers co
+    WHERE co.stream = stream_row AND co.name = claim_consumer_1.consumer FOR UPDATE;
+    IF c.claim_key IS DISTINCT FROM claim_consumer_1.key THEN
+        PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.passed_id, c.passed_mark);
+        IF NOT claim_consumer_1.taking_over AND c.holder_key IS NOT NULL
+            AND NOT @namespace@.is_gone_1(c.holder_key)
+        THEN
+            RAISE EXCEPTION 'consumer % is in use', c.name
+            USING ERRCODE = 'TM011', DETAIL = json_build_object('process_id', c.holder_process_id)::text;
+        END IF;
+        IF c.generation <> claim_consumer_1.replaces THEN
+            RAISE EXCEPTION 'consumer % was claimed meanwhile', c.name USING ERRCODE = 'TM010';
+        END IF;
+        UPDATE @namespace@.consumers co SET
+            generation = co.generation + @namespace@.random_step_1(), claim_key = claim_consumer_1.key,
+            holder_process_id = claim_consumer_1.process_id, holder_key = claim_consumer_1.life_key
+        WHERE co.stream = stream_row AND co.name = c.name
+        RETURNING * INTO c;
+    END IF;
+    claim_consumer_1.generation := c.generation;
+    claim_consumer_1.position := c.position;
+    claim_consumer_1.delivered_count := c.delivered_count;
+    claim_consumer_1.delivered_sum := c.delivered_sum;
+    claim_consumer_1.passed_id := c.passed_id;
+    claim_consumer_1.passed_mark := c.passed_mark;
+END
+$$;
+
+-- Looks, under a lock on the consumer's row, whether the claim is the newest.
+CREATE FUNCTION @namespace@.require_claim_1(stream text, consumer text, generation bigint) RETURNS @namespace@.consumers
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    c @namespace@.consumers%ROWTYPE;
+BEGIN
+    SELECT co.* INTO c FROM @namespace@.consumers co JOIN @namespace@.streams s ON s.stream = co.stream
+    WHERE s.name = require_claim_1.stream AND co.name = require_claim_1.consumer FOR UPDATE OF co;
+    IF c.generation > require_claim_1.generation THEN
+        RAISE EXCEPTION 'consumer % was claimed by another reader', c.name USING ERRCODE = 'TM010';
+    ELSIF c.generation IS DISTINCT FROM require_claim_1.generation THEN
+        RAISE EXCEPTION 'the database knows nothing of this claim of consumer %', require_claim_1.consumer
+        USING ERRCODE = 'TM008', DETAIL = json_build_object('id', coalesce(c.position, 0), 'problem', format(
+            'it knows nothing of this claim of consumer %s', require_claim_1.consumer))::text;
+    END IF;
+    RETURN c;
+END
+$$;
+
+-- Moves the checkpoint on; never back.
+CREATE FUNCTION @namespace@.checkpoint_1(
+    stream text, consumer text, generation bigint, "position" bigint, snapshot bytea, delivered_count bigint,
+    delivered_sum bigint, passed_id bigint, passed_mark bigint
+) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    c @namespace@.consumers%ROWTYPE;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    c := @namespace@.require_claim_1(checkpoint_1.stream, checkpoint_1.consumer, checkpoint_1.generation);
+    PERFORM @namespace@.require_place_1(
+        c.stream, c.name, checkpoint_1.position, checkpoint_1.passed_id, checkpoint_1.passed_mark);
+    IF checkpoint_1.position < c.position THEN RETURN; END IF;
+    IF checkpoint_1.passed_id IS NULL THEN
+        SELECT e.stream_id, e.mark INTO checkpoint_1.passed_id, checkpoint_1.passed_mark
+        FROM @namespace@.events e
+        WHERE e.stream = c.stream AND e.stream_id <= checkpoint_1.position AND e.kind <> 1
+        ORDER BY e.stream_id DESC LIMIT 1;
+    END IF;
+    UPDATE @namespace@.consumers co SET
+        position = checkpoint_1.position, snapshot = checkpoint_1.snapshot, updated_at = clock_timestamp(),
+        delivered_count = CASE WHEN checkpoint_1.position > co.position
+            THEN checkpoint_1.delivered_count ELSE co.delivered_count END,
+        delivered_sum = CASE WHEN checkpoint_1.position > co.position
+            THEN checkpoint_1.delivered_sum ELSE co.delivered_sum END,
+        passed_id = CASE WHEN checkpoint_1.position > co.position THEN checkpoint_1.passed_id ELSE co.passed_id END,
+        passed_mark = CASE WHEN checkpoint_1.position > co.position THEN checkpoint_1.passed_mark ELSE co.passed_mark END
+    WHERE co.stream = c.stream AND co.name = c.name;
+END
+$$;
+
+-- Moves a consumer by hand: to an ID, or to the end where it is null. Returns where it is then.
+CREATE FUNCTION @namespace@.move_consumer_1(stream text, consumer text, target bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    highest bigint;
+    place bigint;
+    passed_id bigint;
+    passed_mark bigint;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = move_consumer_1.stream;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no stream %', move_consumer_1.stream USING ERRCODE = 'TM002';
+    END IF;
+    PERFORM FROM @namespace@.consumers c WHERE c.stream = stream_row AND c.name = move_consumer_1.consumer FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no consumer %', move_consumer_1.consumer
+        USING ERRCODE = 'TM009', DETAIL = (
+            SELECT json_build_object('known', coalesce(json_agg(c.name ORDER BY c.name), '[]'))::text
+            FROM @namespace@.consumers c WHERE c.stream = stream_row);
+    END IF;
+    highest := @namespace@.minimum_persisted_1(stream_row);
+    place := coalesce(move_consumer_1.target, highest);
+    IF place < 0 OR place > highest THEN
+        RAISE EXCEPTION '% is not reached, it is finished up to %', place, highest
+        USING ERRCODE = 'TM012', DETAIL = json_build_object('id', place, 'highest', highest)::text;
+    END IF;
+    SELECT e.stream_id, e.mark INTO passed_id, passed_mark FROM @namespace@.events e
+    WHERE e.stream = stream_row AND e.stream_id <= place AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1;
+    UPDATE @namespace@.consumers co SET
+        generation = co.generation + @namespace@.random_step_1(), claim_key = NULL, position = place,
+        snapshot = @namespace@.snapshot_mark_1(), updated_at = clock_timestamp(),
+        -- From the beginning on it is known what is delivered.
+        delivered_count = CASE WHEN place = 0 THEN 0 END, delivered_sum = CASE WHEN place = 0 THEN 0 END,
+        passed_id = p.passed_id, passed_mark = p.passed_mark, holder_process_id = NULL, holder_key = NULL
+    FROM (SELECT passed_id AS passed_id, passed_mark AS passed_mark) p
+    WHERE co.stream = stream_row AND co.name = move_consumer_1.consumer;
+    RETURN place;
+END
+$$;
+
+-- The transactions that share a lock of the writer, or of any member of the stream where the instance is null, the oldest
+-- first: a backend, or a prepared transaction, which has no process, outlives a crash, and can only be committed or rolled
+-- back by whoever prepared it.
+CREATE FUNCTION @namespace@.holders_1(stream text, instance text)
+RETURNS TABLE (
+    holding_for text, process_id integer, role text, application text, state text, age_ms bigint, prepared text
+)
+LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT w.instance, l.pid, coalesce(a.usename::text, p.owner::text), a.application_name, a.state,
+        (extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)) * 1000)::bigint AS age, p.gid
+    FROM (
+        SELECT i.instance FROM @namespace@.instances i JOIN @namespace@.streams s ON s.stream = i.stream
+        WHERE s.name = $1 AND (i.instance = $2 OR $2 IS NULL AND i.is_member)
+    ) w
+    JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+        AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+        AND (l.classid::bigint << 32 | l.objid::bigint) IN (
+            @namespace@.writer_lock_1($1, w.instance), @namespace@.group_lock_1($1, w.instance))
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    LEFT JOIN pg_catalog.pg_locks t ON l.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid'
+        AND t.virtualtransaction = l.virtualtransaction
+    LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = t.transactionid
+    ORDER BY age DESC NULLS LAST
+$$;
+
+-- Ends the backends of those that have been in their transaction for longer than this; how many it ended. A role may end
+-- its own backends; those of others need the rights of pg_signal_backend.
+CREATE FUNCTION @namespace@.end_holders_1(stream text, instance text, older_than_ms bigint) RETURNS bigint
+LANGUAGE sql VOLATILE AS $$
+    SELECT count(*) FILTER (WHERE pg_terminate_backend(h.process_id))
+    FROM @namespace@.holders_1($1, $2) h
+    WHERE h.process_id IS NOT NULL AND h.process_id <> pg_backend_pid() AND h.age_ms > $3
+$$;
+
+-- Makes the functions run with the rights of their owner, or of their caller. With the owner's, writers need nothing but
+-- EXECUTE; it costs a group of one event some of its rate.
+CREATE FUNCTION @namespace@.use_owner_rights_1(owners boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN
+        SELECT p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+        JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+        WHERE n.nspname = '@namespace_name@' AND l.lanname = 'plpgsql'
+            AND p.proname NOT IN ('make_stream_1', 'use_owner_rights_1')
+    LOOP
+        IF owners THEN
+            EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', f);
+        ELSE
+            EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER RESET search_path', f);
+        END IF;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @namespace@ FROM PUBLIC;

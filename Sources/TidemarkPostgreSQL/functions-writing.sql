@@ -1,0 +1,417 @@
+-- The functions that writers call all the time. A function carries a version in its name: programs of two versions run
+-- beside each other while a migration rolls.
+--
+-- What all of them rest on: in a VOLATILE function under READ COMMITTED each statement has a snapshot of its own. So
+-- whatever is looked at in a statement after the one that took the lock is as new as the lock.
+
+-- The two advisory locks of a writer. Every transaction that commits IDs of the writer shares the first; joining, leaving,
+-- closing and retiring exclude it. Groups share the second too, and settling excludes only that: a transaction of the
+-- user's own, which may stay open for long, does not hold a settle up.
+CREATE FUNCTION @namespace@.writer_lock_1(stream text, instance text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('@namespace_name@ writer ' || $1 || '#' || $2, 0)
+$$;
+
+CREATE FUNCTION @namespace@.group_lock_1(stream text, instance text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('@namespace_name@ group ' || $1 || '#' || $2, 0)
+$$;
+
+-- 63 random bits.
+CREATE FUNCTION @namespace@.random_mark_1() RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
+$$;
+
+-- The running incarnation; null where it has ended, and nobody has joined since.
+CREATE FUNCTION @namespace@.incarnation_1() RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT t.incarnation FROM @namespace@.token t
+    WHERE t.xmin = t.made_by::xid
+        AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+$$;
+
+-- To be called first by whatever checks a promise. Under another isolation level every statement would see a snapshot from
+-- before the lock; and an acknowledged commit has to be durable, whatever the role's setting.
+CREATE FUNCTION @namespace@.begin_1() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the transaction is %, and Tidemark needs read committed', current_setting('transaction_isolation')
+        USING ERRCODE = 'TM001', DETAIL = json_build_object(
+            'problem', format('its isolation level is %s: begin it with READ COMMITTED',
+                current_setting('transaction_isolation')))::text;
+    END IF;
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+
+-- Says why a writer may not commit: raises the error. To be called when a guard found no row.
+CREATE FUNCTION @namespace@.refuse_1(
+    stream text, instance text, epoch bigint, known bigint DEFAULT 0, fence bigint DEFAULT NULL
+) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    s @namespace@.streams%ROWTYPE;
+    i @namespace@.instances%ROWTYPE;
+    newest bigint;
+    problem text;
+    wrong_id bigint := 0;
+BEGIN
+    SELECT * INTO s FROM @namespace@.streams st WHERE st.name = refuse_1.stream;
+    SELECT * INTO i FROM @namespace@.instances it WHERE it.stream = s.stream AND it.instance = refuse_1.instance;
+    newest := coalesce(pg_sequence_last_value(s.sequence), 0);
+    IF i.writer IS NULL THEN
+        IF refuse_1.epoch < s.forgotten_epoch THEN
+            RAISE EXCEPTION '%#% was retired', refuse_1.instance, refuse_1.epoch USING ERRCODE = 'TM004';
+        END IF;
+        problem := format('it knows nothing of %s#%s', refuse_1.instance, refuse_1.epoch);
+    ELSIF refuse_1.epoch > i.epoch THEN
+        wrong_id := newest;
+        problem := format('it knows nothing of %s#%s, only of %s#%s', refuse_1.instance, refuse_1.epoch, i.instance,
+            i.epoch);
+    ELSIF i.epoch > refuse_1.epoch AND (i.is_member OR i.epoch > refuse_1.epoch + 1) THEN
+        RAISE EXCEPTION '%#% has taken the name of %#%', i.instance, i.epoch, i.instance, refuse_1.epoch
+        USING ERRCODE = 'TM005', DETAIL = json_build_object('epoch', i.epoch)::text;
+    ELSIF NOT i.is_member OR i.incarnation IS DISTINCT FROM @namespace@.incarnation_1() THEN
+        RAISE EXCEPTION '%#% was retired', refuse_1.instance, refuse_1.epoch USING ERRCODE = 'TM004';
+    ELSIF i.fence > refuse_1.fence THEN
+        RAISE EXCEPTION 'the fence of %#% is at %, and the group names %', i.instance, i.epoch, i.fence, refuse_1.fence
+        USING ERRCODE = 'TM006', DETAIL = json_build_object('fence', i.fence)::text;
+    ELSIF i.fence < refuse_1.fence THEN
+        wrong_id := newest;
+        problem := format('the fence of %s#%s is at %s, and was at %s', i.instance, i.epoch, i.fence, refuse_1.fence);
+    ELSIF newest < i.position THEN
+        wrong_id := i.position;
+        problem := format('%s#%s is at %s, but the sequence only at %s', i.instance, i.epoch, i.position, newest);
+    ELSIF newest < refuse_1.known THEN
+        wrong_id := refuse_1.known;
+        problem := format('the sequence has handed out no ID above %s', newest);
+    ELSE
+        RAISE EXCEPTION 'the writer changed while it was looked at' USING ERRCODE = '40001';
+    END IF;
+    RAISE EXCEPTION 'the database went backwards: %', problem
+    USING ERRCODE = 'TM008', DETAIL = json_build_object('id', wrong_id, 'problem', problem)::text;
+END
+$$;
+
+-- Allocates and persists a group, in one autocommit call. Of each event in the order that they came: its ID, and whether
+-- it is new; and the IDs that got a tombstone because their event was there already.
+CREATE FUNCTION @namespace@.persist_1(
+    stream text, instance text, epoch bigint, fence bigint, known bigint,
+    event_ids text[], types text[], keys text[], payloads bytea[],
+    OUT ids bigint[], OUT are_new integer[], OUT tombstones bigint[], OUT mark bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_1.stream, persist_1.instance)),
+        pg_advisory_xact_lock_shared(@namespace@.group_lock_1(persist_1.stream, persist_1.instance));
+    persist_1.mark := @namespace@.random_mark_1();
+    WITH w AS MATERIALIZED (
+        SELECT s.stream, s.sequence, i.writer
+        FROM @namespace@.streams s
+        JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = persist_1.instance
+        JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+        WHERE s.name = persist_1.stream AND i.epoch = persist_1.epoch AND i.is_member AND i.fence = persist_1.fence
+            AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_1.known)
+    ), n AS MATERIALIZED (
+        SELECT nextval(w.sequence) AS stream_id, w.stream, w.writer, u.*
+        FROM w, unnest(persist_1.event_ids, persist_1.types, persist_1.keys, persist_1.payloads)
+            WITH ORDINALITY AS u (event_id, type, key, payload, place)
+    ), i AS (
+        -- In the order of event ids, so that two groups with the same events wait for each other in one direction. Of the
+        -- two unique indexes this names one: a row that is in the way of an ID is an error.
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload)
+        SELECT n.stream, 0, n.stream_id, n.writer, persist_1.mark, n.event_id, n.type, n.key, n.payload
+        FROM n ORDER BY n.event_id
+        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
+        RETURNING stream_id
+    ), lost AS (
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+        SELECT n.stream, 1, n.stream_id, n.writer, persist_1.mark
+        FROM n WHERE NOT EXISTS (SELECT FROM i WHERE i.stream_id = n.stream_id) ORDER BY n.stream_id
+        RETURNING stream_id
+    )
+    SELECT array_agg(n.stream_id ORDER BY n.place), array_agg((i.stream_id IS NOT NULL)::integer ORDER BY n.place),
+        (SELECT array_agg(lost.stream_id) FROM lost)
+    INTO persist_1.ids, persist_1.are_new, persist_1.tombstones
+    FROM n LEFT JOIN i ON i.stream_id = n.stream_id;
+
+    IF persist_1.ids IS NULL THEN
+        PERFORM @namespace@.refuse_1(
+            persist_1.stream, persist_1.instance, persist_1.epoch, persist_1.known, persist_1.fence);
+    END IF;
+    IF persist_1.tombstones IS NULL THEN
+        persist_1.tombstones := '{}';
+        RETURN;
+    END IF;
+    -- A new statement: whoever was first with the event committed while this waited for it.
+    SELECT array_agg(CASE WHEN u.is_new = 1 THEN u.stream_id ELSE e.stream_id END ORDER BY u.place)
+    INTO persist_1.ids
+    FROM unnest(persist_1.ids, persist_1.are_new, persist_1.event_ids)
+        WITH ORDINALITY AS u (stream_id, is_new, event_id, place)
+    LEFT JOIN @namespace@.events e
+        ON u.is_new = 0 AND e.event_id = u.event_id
+            AND e.stream = (SELECT s.stream FROM @namespace@.streams s WHERE s.name = persist_1.stream);
+    IF array_position(persist_1.ids, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
+    END IF;
+END
+$$;
+
+-- Looks, under the lock that the caller has, whether IDs that were handed out before may be committed; otherwise raises.
+-- Where no incarnation is named, they are of the one in which the epoch began.
+CREATE FUNCTION @namespace@.require_committable_1(
+    stream text, instance text, epoch bigint, incarnation bigint, ids bigint[], OUT stream_row integer,
+    OUT writer_row bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    durable bigint;
+    newest bigint;
+BEGIN
+    SELECT s.stream, i.writer, i.position, coalesce(pg_sequence_last_value(s.sequence), 0)
+    INTO require_committable_1.stream_row, require_committable_1.writer_row, durable, newest
+    FROM @namespace@.streams s
+    JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = require_committable_1.instance
+    JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+    WHERE s.name = require_committable_1.stream AND i.epoch = require_committable_1.epoch AND i.is_member
+        AND coalesce(pg_sequence_last_value(s.sequence), 0) >= i.position;
+    IF NOT FOUND THEN
+        PERFORM @namespace@.refuse_1(
+            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch);
+    END IF;
+    IF require_committable_1.incarnation <> (SELECT t.incarnation FROM @namespace@.token t) THEN
+        RAISE EXCEPTION 'the IDs were handed out in another incarnation of the database'
+        USING ERRCODE = 'TM013', DETAIL = json_build_object('ids', require_committable_1.ids)::text;
+    END IF;
+    IF newest < (SELECT max(u.id) FROM unnest(require_committable_1.ids) u (id)) THEN
+        PERFORM @namespace@.refuse_1(
+            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch,
+            (SELECT max(u.id) FROM unnest(require_committable_1.ids) u (id)));
+    END IF;
+    IF durable >= (SELECT min(u.id) FROM unnest(require_committable_1.ids) u (id)) THEN
+        PERFORM @namespace@.raise_closed_1((SELECT min(u.id) FROM unnest(require_committable_1.ids) u (id)));
+    END IF;
+END
+$$;
+
+CREATE FUNCTION @namespace@.raise_closed_1(id bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'ID % was closed for its writer', raise_closed_1.id
+    USING ERRCODE = 'TM007', DETAIL = json_build_object('id', raise_closed_1.id)::text,
+        HINT = 'Nothing was committed under it. Take a new one.';
+END
+$$;
+
+-- Persists the event under an ID that was handed out before. Where the event is there already, the ID gets a tombstone.
+CREATE FUNCTION @namespace@.persist_as_1(
+    stream text, instance text, epoch bigint, incarnation bigint, id bigint,
+    event_id text, type text, key text, payload bytea,
+    OUT stream_id bigint, OUT is_new boolean, OUT mark bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    writer_row bigint;
+    taken_by smallint;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_as_1.stream, persist_as_1.instance));
+    -- An event that is there needs no ID, and a closed one may be asked for it.
+    SELECT e.stream_id INTO persist_as_1.stream_id
+    FROM @namespace@.events e JOIN @namespace@.streams s ON s.stream = e.stream
+    WHERE s.name = persist_as_1.stream AND e.event_id = persist_as_1.event_id;
+    SELECT c.stream_row, c.writer_row INTO stream_row, writer_row
+    FROM @namespace@.require_committable_1(
+        persist_as_1.stream, persist_as_1.instance, persist_as_1.epoch, persist_as_1.incarnation,
+        CASE WHEN persist_as_1.stream_id IS NULL THEN ARRAY[persist_as_1.id] ELSE '{}' END) c;
+    persist_as_1.mark := @namespace@.random_mark_1();
+    IF persist_as_1.stream_id IS NULL THEN
+        -- Neither index is named: which one was in the way is looked up in the statements below.
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload)
+        VALUES (stream_row, 0, persist_as_1.id, writer_row, persist_as_1.mark, persist_as_1.event_id, persist_as_1.type,
+            persist_as_1.key, persist_as_1.payload)
+        ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            persist_as_1.stream_id := persist_as_1.id;
+            persist_as_1.is_new := true;
+            RETURN;
+        END IF;
+        SELECT e.stream_id INTO persist_as_1.stream_id FROM @namespace@.events e
+        WHERE e.stream = stream_row AND e.event_id = persist_as_1.event_id;
+        IF NOT FOUND THEN PERFORM @namespace@.raise_closed_1(persist_as_1.id); END IF;
+    END IF;
+    persist_as_1.is_new := false;
+    IF persist_as_1.stream_id <> persist_as_1.id
+        AND persist_as_1.id <= coalesce(
+            pg_sequence_last_value((SELECT s.sequence FROM @namespace@.streams s WHERE s.stream = stream_row)), 0)
+    THEN
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+        VALUES (stream_row, 1, persist_as_1.id, writer_row, persist_as_1.mark)
+        ON CONFLICT (stream, stream_id) DO NOTHING;
+    END IF;
+END
+$$;
+
+-- Commits IDs in the transaction of the caller, together with what that writes into tables of its own: either all of it is
+-- there, in the IDs' places in the stream, or nothing. The arguments are those of a reservation.
+CREATE FUNCTION @namespace@.commit_ids_1(stream text, instance text, epoch bigint, incarnation bigint, ids bigint[])
+RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    writer_row bigint;
+    inserted bigint;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(commit_ids_1.stream, commit_ids_1.instance));
+    SELECT c.stream_row, c.writer_row INTO stream_row, writer_row
+    FROM @namespace@.require_committable_1(
+        commit_ids_1.stream, commit_ids_1.instance, commit_ids_1.epoch, commit_ids_1.incarnation, commit_ids_1.ids) c;
+    INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+    SELECT stream_row, 2, u.id, writer_row, m.mark
+    FROM unnest(commit_ids_1.ids) u (id), (SELECT @namespace@.random_mark_1() AS mark) m ORDER BY u.id
+    ON CONFLICT (stream, stream_id) DO NOTHING;
+    GET DIAGNOSTICS inserted = ROW_COUNT;
+    IF inserted < cardinality(commit_ids_1.ids) THEN
+        PERFORM @namespace@.raise_closed_1(commit_ids_1.ids[1]);
+    END IF;
+END
+$$;
+
+-- New IDs, and the incarnation that they are of. They promise nothing: a crash may hand them out again, in another one.
+CREATE FUNCTION @namespace@.allocate_1(
+    stream text, instance text, epoch bigint, count integer, OUT ids bigint[], OUT incarnation bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    WITH w AS MATERIALIZED (
+        SELECT s.sequence, t.incarnation
+        FROM @namespace@.streams s
+        JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = allocate_1.instance
+        JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+        WHERE s.name = allocate_1.stream AND i.epoch = allocate_1.epoch AND i.is_member
+            AND coalesce(pg_sequence_last_value(s.sequence), 0) >= i.position
+    )
+    SELECT array_agg(nextval(w.sequence)), min(w.incarnation) INTO allocate_1.ids, allocate_1.incarnation
+    FROM w, generate_series(1, allocate_1.count);
+    IF allocate_1.ids IS NULL THEN
+        PERFORM @namespace@.refuse_1(allocate_1.stream, allocate_1.instance, allocate_1.epoch);
+    END IF;
+END
+$$;
+
+-- Puts tombstones into the rows of the IDs that have none. The rest is told of each: it holds an event, or it is void,
+-- because another incarnation handed it out, and may be another ID by now. No incarnation means the running one.
+CREATE FUNCTION @namespace@.abandon_1(
+    stream text, instance text, epoch bigint, incarnation bigint, ids bigint[], limit_ms integer,
+    OUT committed bigint[], OUT void bigint[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    writer_row bigint;
+    newest bigint;
+    wanted bigint := (SELECT max(u.id) FROM unnest(abandon_1.ids) u (id));
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM set_config('lock_timeout', abandon_1.limit_ms::text, true);
+    SELECT s.stream, i.writer, coalesce(pg_sequence_last_value(s.sequence), 0) INTO stream_row, writer_row, newest
+    FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
+    WHERE s.name = abandon_1.stream AND i.instance = abandon_1.instance AND i.epoch >= abandon_1.epoch;
+    IF NOT FOUND THEN
+        PERFORM @namespace@.refuse_1(abandon_1.stream, abandon_1.instance, abandon_1.epoch);
+    END IF;
+    IF coalesce(abandon_1.incarnation, @namespace@.incarnation_1()) = @namespace@.incarnation_1() THEN
+        IF newest < wanted THEN
+            RAISE EXCEPTION 'the sequence has handed out no ID above %', newest
+            USING ERRCODE = 'TM008', DETAIL = json_build_object(
+                'id', wanted, 'problem', format('the sequence has handed out no ID above %s', newest))::text;
+        END IF;
+        -- Waits for whoever is about to commit one of them; whoever comes later finds the tombstone.
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+        SELECT stream_row, 1, u.id, writer_row, m.mark
+        FROM unnest(abandon_1.ids) u (id), (SELECT @namespace@.random_mark_1() AS mark) m ORDER BY u.id
+        ON CONFLICT (stream, stream_id) DO NOTHING;
+        SELECT array_agg(e.stream_id ORDER BY e.stream_id) INTO abandon_1.committed
+        FROM @namespace@.events e
+        WHERE e.stream = stream_row AND e.stream_id = ANY (abandon_1.ids) AND e.kind <> 1;
+        abandon_1.void := '{}';
+    ELSE
+        -- What has a row in the era of their own incarnation is theirs; nothing more can be committed in it.
+        WITH era AS (
+            SELECT a.after_id, (
+                SELECT min(b.after_id) FROM @namespace@.eras b
+                WHERE b.stream = stream_row AND b.after_id > a.after_id) AS through
+            FROM @namespace@.eras a WHERE a.stream = stream_row AND a.incarnation = abandon_1.incarnation
+        )
+        SELECT array_agg(u.id ORDER BY u.id) FILTER (WHERE e.kind <> 1),
+            array_agg(u.id ORDER BY u.id) FILTER (WHERE e.kind IS NULL)
+        INTO abandon_1.committed, abandon_1.void
+        FROM unnest(abandon_1.ids) u (id) LEFT JOIN @namespace@.events e
+            ON e.stream = stream_row AND e.stream_id = u.id AND e.writer = writer_row
+            AND EXISTS (SELECT FROM era WHERE u.id > era.after_id AND (era.through IS NULL OR u.id <= era.through));
+    END IF;
+    abandon_1.committed := coalesce(abandon_1.committed, '{}');
+    abandon_1.void := coalesce(abandon_1.void, '{}');
+END
+$$;
+
+-- Settles what became of groups of unknown outcome: raises the fence, under the lock that excludes groups, so that none of
+-- them can commit from now on; and then looks, in a new statement, which of their events are there.
+--
+-- Of each event: its ID, 0 where it is not there, and whether it is of this writer and above what the writer knew
+-- before the group. And the tombstones of the writer above what it knew, 10,000 at most: its losers are among them.
+CREATE FUNCTION @namespace@.settle_1(
+    stream text, instance text, epoch bigint, fence bigint, event_ids text[], known bigint[], limit_ms integer,
+    OUT new_fence bigint, OUT ids bigint[], OUT are_own integer[], OUT tombstones bigint[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    writer_row bigint;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM set_config('lock_timeout', settle_1.limit_ms::text, true);
+    PERFORM pg_advisory_xact_lock(@namespace@.group_lock_1(settle_1.stream, settle_1.instance));
+    UPDATE @namespace@.instances i SET fence = greatest(i.fence, settle_1.fence + 1)
+    FROM @namespace@.streams s
+    WHERE s.name = settle_1.stream AND i.stream = s.stream AND i.instance = settle_1.instance
+        AND i.epoch = settle_1.epoch AND i.is_member
+    RETURNING s.stream, i.writer, i.fence INTO stream_row, writer_row, settle_1.new_fence;
+    IF NOT FOUND THEN
+        -- The epoch is over: nothing of it can commit, and what it left behind is told all the same.
+        SELECT s.stream, i.writer, settle_1.fence INTO stream_row, writer_row, settle_1.new_fence
+        FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
+        WHERE s.name = settle_1.stream AND i.instance = settle_1.instance AND i.epoch >= settle_1.epoch;
+        IF NOT FOUND THEN
+            PERFORM @namespace@.refuse_1(settle_1.stream, settle_1.instance, settle_1.epoch);
+        END IF;
+    END IF;
+    SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
+        array_agg(coalesce(e.writer = writer_row AND e.stream_id > u.known, false)::integer ORDER BY u.place)
+    INTO settle_1.ids, settle_1.are_own
+    FROM unnest(settle_1.event_ids, settle_1.known) WITH ORDINALITY AS u (event_id, known, place)
+    LEFT JOIN @namespace@.events e ON e.stream = stream_row AND e.event_id = u.event_id;
+    SELECT coalesce(array_agg(l.stream_id ORDER BY l.stream_id), '{}') INTO settle_1.tombstones
+    FROM (
+        SELECT e.stream_id FROM @namespace@.events e
+        WHERE e.stream = stream_row AND e.kind = 1 AND e.writer = writer_row
+            AND e.stream_id > (SELECT min(u.known) FROM unnest(settle_1.known) u (known))
+        ORDER BY e.stream_id LIMIT 10000
+    ) l;
+END
+$$;

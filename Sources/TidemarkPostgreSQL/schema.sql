@@ -1,0 +1,143 @@
+-- The tables of Tidemark in a PostgreSQL database. `@namespace@` stands for the namespace (the "schema" of SQL) that they
+-- live in, as a quoted identifier. The functions that write them are in the files beside this one.
+--
+-- Times are for people: nothing is ordered or decided by them.
+
+CREATE SCHEMA @namespace@;
+
+-- One row: the version of this schema. A database of an older version is migrated, one of a newer version is refused.
+CREATE TABLE @namespace@.schema_version (
+    version integer NOT NULL,
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
+);
+
+INSERT INTO @namespace@.schema_version (version) VALUES (1);
+
+-- The token of the running incarnation: one row, which every crash, immediate stop, promotion and base backup empties,
+-- because the table is UNLOGGED, and which a clean restart keeps. A copy of the row in another database, or one that was
+-- dumped and restored, is told by the transaction that made it, and by the database: it is valid only while they are
+-- those of the row itself.
+CREATE UNLOGGED TABLE @namespace@.token (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    incarnation bigint NOT NULL,
+    made_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    database oid NOT NULL
+);
+
+-- An ordered log of events, and the one sequence that all its writers share.
+CREATE TABLE @namespace@.streams (
+    stream integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    -- Of the stream's own: CACHE 1, because each ID has to be above all that were handed out before.
+    sequence regclass NOT NULL,
+    -- Raised by each join, leave and retirement, in their own transaction, by a random step.
+    membership_version bigint NOT NULL DEFAULT 1,
+    -- The highest epoch of all names that were forgotten: a name that is new begins above it, so that no epoch comes twice.
+    forgotten_epoch bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- Where each incarnation begins in a stream: rows above `after_id` are of this era, or of a later one. Transaction ids are
+-- compared within an era only.
+CREATE TABLE @namespace@.eras (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    after_id bigint NOT NULL,
+    incarnation bigint NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (stream, incarnation)
+);
+
+-- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its
+-- position.
+CREATE TABLE @namespace@.instances (
+    -- Events name their writer by it, so that it is never given away again.
+    writer bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    instance text COLLATE "C" NOT NULL,
+    epoch bigint NOT NULL,
+    -- Drawn at each join: two databases, or two lives of one, have no writer in common. It is the idempotency key too.
+    nonce bigint NOT NULL,
+    -- The incarnation that it joined in; in another one its epoch is over.
+    incarnation bigint NOT NULL,
+    -- Each group names it; settling raises it, so that a group of unknown outcome can never commit later.
+    fence bigint NOT NULL DEFAULT 0,
+    is_member boolean NOT NULL,
+    -- When it left or was retired; null while it is a member.
+    left_at timestamptz,
+    -- The durable position: no event of this epoch at or below it will be committed from now on.
+    position bigint NOT NULL,
+    -- Whether somebody else raised the position since the writer's last heartbeat.
+    is_closed boolean NOT NULL DEFAULT false,
+    -- Counts up with each sign of life.
+    heartbeat bigint NOT NULL DEFAULT 0,
+    heartbeat_at timestamptz NOT NULL,
+    -- As of the last heartbeat: IDs that were handed out to this writer and are not finished.
+    in_flight bigint NOT NULL DEFAULT 0,
+    lowest_in_flight bigint,
+    in_flight_since timestamptz,
+    process_id integer,
+    -- The direct connection of the writer's process holds this advisory lock for as long as it lives. Null where the
+    -- process has none: then its life is not judged.
+    life_key bigint,
+    UNIQUE (stream, instance)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500);
+
+-- What a snapshot looks at: however many have left, it looks at members alone.
+CREATE INDEX members ON @namespace@.instances (stream) WHERE is_member;
+
+-- The names that left, the longest ago first: they are forgotten after a time.
+CREATE INDEX left_instances ON @namespace@.instances (left_at) WHERE left_at IS NOT NULL;
+
+-- The names of writers that were forgotten, for the events that they wrote.
+CREATE TABLE @namespace@.former_instances (
+    writer bigint PRIMARY KEY,
+    instance text COLLATE "C" NOT NULL
+);
+
+-- One row for each finished ID.
+CREATE TABLE @namespace@.events (
+    stream integer NOT NULL,
+    -- 0: an event. 1: a tombstone, so that no event can take the ID. 2: an event in a table of the user's own.
+    kind smallint NOT NULL,
+    stream_id bigint NOT NULL,
+    writer bigint NOT NULL,
+    -- Random, one for each commit: by it a row is told from that of another life of this database.
+    mark bigint NOT NULL,
+    -- The transaction, by which it is told whether a snapshot held the row; of the row's era only.
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    persisted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    event_id text COLLATE "C",
+    type text COLLATE "C",
+    key text COLLATE "C",
+    payload bytea,
+    PRIMARY KEY (stream, stream_id),
+    CHECK (kind BETWEEN 0 AND 2 AND stream_id >= 1),
+    CHECK ((event_id IS NOT NULL) = (kind = 0) AND (type IS NOT NULL) = (kind = 0) AND (payload IS NOT NULL) = (kind = 0))
+);
+
+CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;
+
+-- The checkpoints of background readers that keep their place here.
+CREATE TABLE @namespace@.consumers (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    name text COLLATE "C" NOT NULL,
+    -- Raised when a reader claims the name, by a random step; only the newest may move the checkpoint.
+    generation bigint NOT NULL,
+    -- The idempotency key of the newest claim; null when it was given back.
+    claim_key bigint,
+    position bigint NOT NULL DEFAULT 0,
+    -- What the snapshot of the checkpoint had seen: "incarnation:pg_snapshot" as UTF-8. Null before the first.
+    snapshot bytea,
+    -- What was delivered up to the checkpoint, from the beginning: how many events, and a sum over their IDs and marks.
+    -- Null where that is not known.
+    delivered_count bigint DEFAULT 0,
+    delivered_sum bigint DEFAULT 0,
+    -- The last event at or below the checkpoint, and its mark, by which the database is known again. Null where there is
+    -- none.
+    passed_id bigint,
+    passed_mark bigint,
+    updated_at timestamptz NOT NULL,
+    -- The process that has the newest claim, as of a writer; null when the claim was given back.
+    holder_process_id integer,
+    holder_key bigint,
+    PRIMARY KEY (stream, name)
+) WITH (fillfactor = 50);

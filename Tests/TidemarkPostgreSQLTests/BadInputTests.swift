@@ -1,0 +1,132 @@
+import TestSupport
+import Testing
+import Tidemark
+
+@testable import TidemarkPostgreSQL
+
+@Suite(.enabled(if: TestCluster.isAvailable)) struct BadInputTests {
+    /// The problem of a store that cannot be used, which has to be an error of that kind.
+    private func problem(
+        _ configuration: PostgresConfiguration, _ options: PostgreSQLStoreOptions = .init()
+    ) async -> String? {
+        let error = await #expect(throws: TidemarkError.self) {
+            let store = try await PostgreSQLEventStore.open(configuration, options: options)
+            await store.close()
+        }
+        switch error {
+        case .storeUnavailable(_, let problem), .notADatabase(_, let problem): return problem
+        default: return error?.description
+        }
+    }
+
+    @Test func `a server that is not there is said so, without the password`() async throws {
+        let configuration = try PostgresConfiguration("postgres://me:hush@127.0.0.1:1/d")
+        let problem = try #require(await problem(configuration))
+        #expect(problem.contains("127.0.0.1:1"))
+        #expect(!problem.contains("hush"))
+    }
+
+    @Test func `a role that does not exist is refused at once`() async throws {
+        let configuration = try await TestCluster.newDatabase()
+        let other = try PostgresConfiguration(
+            configuration.address.parameters.merging(["user": "nobody_here", "password": "hush"]) { $1 }
+                .map { "\($0)=\($1)" }.joined(separator: " "))
+        let problem = try #require(await problem(other))
+        #expect(problem.contains("nobody_here"))
+        #expect(!problem.contains("hush"))
+    }
+
+    @Test func `a database without a schema is left alone where nothing may be made`() async throws {
+        var options = PostgreSQLStoreOptions()
+        options.creates = false
+        let problem = await problem(try await TestCluster.newDatabase(), options)
+        #expect(problem?.contains("no schema of Tidemark") == true)
+    }
+
+    @Test func `a namespace that holds something else is not touched`() async throws {
+        let configuration = try await TestCluster.newDatabase()
+        try await connecting(configuration) { session in
+            _ = try session.query("CREATE SCHEMA tidemark")
+            _ = try session.query("CREATE TABLE tidemark.letters (id bigint)")
+        }
+        #expect(await problem(configuration)?.contains("holds something else") == true)
+        var options = PostgreSQLStoreOptions()
+        options.namespace = "marks"
+        try await withStore(at: configuration, options) { store in
+            let writer = try await store.join(stream, as: "p1").writer
+            #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(1)])
+        }
+    }
+
+    @Test func `another version of the schema, and a half-made one, are refused`() async throws {
+        try await withStore { store, configuration in
+            try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
+            await #expect(
+                throws: TidemarkError.schemaTooNew(store: store.description, found: 9, supported: Schema.version)
+            ) { try await PostgreSQLEventStore.open(configuration) }
+            try await connecting(configuration) { _ = try $0.query("DELETE FROM tidemark.schema_version") }
+            #expect(await problem(configuration)?.contains("is empty") == true)
+            try await connecting(configuration) { _ = try $0.query("DROP TABLE tidemark.events CASCADE") }
+            let error = await #expect(throws: TidemarkError.self) { try await store.event(withID: "a", in: stream) }
+            guard case .notADatabase = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+        }
+    }
+
+    @Test func `a standby is not the primary`() async throws {
+        let cluster = try await TestCluster()
+        let configuration = try await cluster.newDatabase("lead")
+        try await withStore(at: configuration) { _ = try await $0.join(stream, as: "p1") }
+        let copy = cluster.folder + "/copy"
+        let port = try TestCluster.freePort()
+        try await cluster.run(
+            "pg_basebackup", "-h", cluster.folder, "-p", "\(cluster.port)", "-U", "postgres", "-D", copy, "-R", "-c",
+            "fast")
+        try await cluster.run(
+            "pg_ctl", "-D", copy, "-w", "-l", cluster.folder + "/copy.log", "-o", "-p \(port) -c listen_addresses=''",
+            "start")
+        let standby = try PostgresConfiguration("host=\(cluster.folder) port=\(port) dbname=lead user=postgres")
+        let error = await #expect(throws: TidemarkError.self) { try await PostgreSQLEventStore.open(standby) }
+        guard case .notPrimary = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        // Its promotion begins another incarnation, because the token is in no copy.
+        try await cluster.run("pg_ctl", "-D", copy, "-w", "promote")
+        try await withStore(at: standby) { store in
+            let joined = try await store.join(stream, as: "p2")
+            #expect(joined.membership.members.count == 1)
+        }
+        try await cluster.run("pg_ctl", "-D", copy, "-m", "immediate", "-w", "stop")
+    }
+
+    @Test func `a text with a zero byte fails its own event`() async throws {
+        try await withStore { store, _ in
+            let writer = try await store.join(stream, as: "p1").writer
+            await #expect(throws: TidemarkError.self) {
+                try await store.persist([Event(id: "a\0", type: "t")], in: stream, by: writer)
+            }
+            #expect(try await store.event(withID: "a\0", in: stream) == nil)
+        }
+    }
+
+    @Test func `what was asked of a stream or an instance that is not there is said`() async throws {
+        try await withStore { store, _ in
+            await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.description)) {
+                try await store.close(stream, instance: "p1")
+            }
+            #expect(try await store.batch() == nil)
+            #expect(try await store.status(of: stream) == nil)
+            let writer = try await store.join(stream, as: "p1").writer
+            await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p2")) {
+                try await store.retire(stream, instance: "p2")
+            }
+            await #expect(throws: TidemarkError.self) {
+                try await store.persist(events("a"), in: stream, by: Writer("p1", epoch: writer.epoch + 1))
+            }
+            try await store.checkWritable()
+        }
+    }
+}
