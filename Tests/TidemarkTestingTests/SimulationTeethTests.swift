@@ -9,10 +9,11 @@ import TidemarkTesting
         // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
         let first: UInt64 =
             switch rule {
-            case .durableBeforeKnown: 3690
+            case .durableBeforeKnown: 5710
             case .epochOfAnnouncements: 7580
             case .voidIsNotKnown: 8330
             case .incarnationCheck: 7390
+            case .fence: 203_250
             case .membershipVersion: 10_250
             case .positionsAreNotRows: 5940
             default: 5410

@@ -10,8 +10,6 @@ struct SimulatedDatabase: Sendable {
     /// How often the database has started.
     private(set) var incarnation = 1
     private var backup: InMemoryDatabase?
-    /// What became of groups, by the number of their request.
-    private(set) var groups: [Int: [PersistOutcome]] = [:]
     let kind: SimulationConfiguration.Database
     let withoutRule: SimulationConfiguration.Rule?
 
@@ -79,7 +77,7 @@ struct SimulatedDatabase: Sendable {
 
     /// All of the events, or none.
     mutating func commit(
-        _ events: [Event], as ids: [StreamID], by writer: Writer, group: Int?
+        _ events: [Event], as ids: [StreamID], by writer: Writer
     ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
         let outcomes = try transaction(by: writer, ids: ids) { database throws(TidemarkError) in
             var outcomes: [PersistOutcome] = []
@@ -89,19 +87,32 @@ struct SimulatedDatabase: Sendable {
             return outcomes
         }
         madeDurable()
-        if let group { groups[group] = outcomes }
         return (outcomes, commits(of: outcomes, by: writer))
     }
 
     mutating func persistGroup(
-        _ events: [Event], by writer: Writer, group: Int
+        _ group: EventGroup
     ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
-        let outcomes = try transaction(by: writer, ids: []) { database throws(TidemarkError) in
-            try database.persist(events, in: Self.stream, by: writer)
+        try requireFence(of: group)
+        let outcomes = try transaction(by: group.writer, ids: []) { database throws(TidemarkError) in
+            try database.persist(group.events, in: Self.stream, by: group.writer)
         }
         madeDurable()
-        groups[group] = outcomes
-        return (outcomes, commits(of: outcomes, by: writer))
+        return (outcomes, commits(of: outcomes, by: group.writer))
+    }
+
+    /// Rule 5.
+    func requireFence(of group: EventGroup) throws(TidemarkError) {
+        guard withoutRule != .fence, let row = stream.writers[group.writer.instance], row.epoch == group.writer.epoch,
+            group.fence < row.fence
+        else { return }
+        throw .fenced(stream: Self.stream, writer: group.writer, fence: row.fence)
+    }
+
+    mutating func settle(_ group: EventGroup) throws(TidemarkError) -> Settlement {
+        let settlement = try contents.settle([group])
+        madeDurable()
+        return settlement
     }
 
     private func commits(of outcomes: [PersistOutcome], by writer: Writer) -> [Commit] {

@@ -17,12 +17,12 @@ extension SimulatedRequest.Body: CustomStringConvertible {
         case .allocate(let count, let writer): "for \(count) IDs for \(writer)"
         case .commit(let ids, let events, let writer, let incarnation):
             "to commit \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"
-        case .group(let events, let writer): "to persist \(events.map(\.id)) by \(writer)"
+        case .group(let group): "to persist \(group.events.map(\.id)) by \(group.writer), fence \(group.fence)"
         case .openGroup(let ids, let events, let writer, let incarnation):
             "to commit the group \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"
         case .abandon(let ids, _, let writer, let incarnation):
             "to abandon \(ids) of \(writer), of incarnation \(incarnation)"
-        case .settle(let group): "what became of the group of request \(group)"
+        case .settle(let request, _): "what became of the group of request \(request)"
         case .close(let observed): "to close \(observed.text)"
         case .retire(let observed): "to retire \(observed.text)"
         case .closeByHand(let instance): "to close \(instance), whatever its heartbeat"
@@ -51,7 +51,7 @@ extension SimulatedAnswer.Body: CustomStringConvertible {
         case .allocated(let ids, let incarnation): "\(ids) of incarnation \(incarnation)"
         case .persisted(let outcomes): "\(outcomes.map(\.text))"
         case .abandoned(let committed, let void): "committed were \(committed), void are \(void)"
-        case .settled(let outcomes): outcomes.map { "\($0.map(\.text))" } ?? "never committed"
+        case .settled(let outcomes, _): outcomes.map { "\($0.map(\.text))" } ?? "never committed"
         case .refused(let error): "refused: \(error)"
         case .void: "refused: of an earlier incarnation"
         case .lost: "the connection is lost"

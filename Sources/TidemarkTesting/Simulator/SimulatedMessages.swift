@@ -10,12 +10,12 @@ struct SimulatedRequest: Sendable {
         case allocate(Int, Writer)
         case commit(ids: [StreamID], events: [Event], Writer, incarnation: Int)
         /// A group whose IDs the transaction allocates.
-        case group([Event], Writer)
+        case group(EventGroup)
         /// Such a transaction, with its IDs, before it commits.
         case openGroup(ids: [StreamID], events: [Event], Writer, incarnation: Int)
         case abandon(ids: [StreamID], scope: Int, Writer, incarnation: Int)
-        /// Ends the group's transaction, when it is under way, and says what became of it.
-        case settle(group: Int)
+        /// What became of a group, which was asked for by the request of this number.
+        case settle(request: Int, EventGroup)
         case close(WriterObservation)
         case retire(WriterObservation)
         /// Whatever its heartbeat says.
@@ -44,8 +44,8 @@ struct SimulatedAnswer: Sendable {
         case persisted([PersistOutcome])
         /// Of the IDs asked about, those that hold an event, and those of an earlier incarnation that hold nothing.
         case abandoned(committed: [StreamID], void: [StreamID])
-        /// What became of a group; nil when its transaction ended without a commit.
-        case settled([PersistOutcome]?)
+        /// What became of a group; nil when it was not committed and never will be.
+        case settled([PersistOutcome]?, fence: Int64)
         case refused(TidemarkError)
         /// The IDs are of an earlier incarnation.
         case void

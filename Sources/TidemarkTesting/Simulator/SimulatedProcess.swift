@@ -33,7 +33,9 @@ struct SimulatedProcess: Sendable {
         /// The number that the machine knows it by.
         let floor: Int
         let events: [Event]
-        let isGroup: Bool
+        /// Nil for a scope's.
+        let group: EventGroup?
+        var isGroup: Bool { group != nil }
         let since: Duration
     }
 
@@ -131,7 +133,7 @@ extension SimulatedProcess.Memory {
         machine = SimulatedMachine(
             StreamMachine(
                 instance: instance, membership: joined.membership, writer: joined.writer, sequence: joined.position,
-                configuration: Self.configuration(number)))
+                fence: joined.fence, configuration: Self.configuration(number)))
     }
 
     private static func configuration(_ number: Int) -> StreamMachine.Configuration {

@@ -6,6 +6,8 @@ extension Simulation {
         switch action {
         case .serveRequest:
             guard let index = anyIndex(of: requests.count) else { return false }
+            // What nobody waits for any more may lie in a buffer for long.
+            if requests[index].isOrphan, random.chance(85) { return false }
             serve(requests.remove(at: index))
         case .deliverAnswer:
             guard let index = anyIndex(of: answers.count), !processes[answers[index].request.process].isStopped

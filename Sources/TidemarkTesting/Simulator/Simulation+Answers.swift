@@ -15,10 +15,9 @@ extension Simulation {
         case .reconcile(let question, let minimum): reconciled(answer, question, above: minimum)
         case .allocate: allocationAnswered(answer)
         case .commit(let ids, let events, let writer, _): committed(answer, ids, events, writer)
-        case .group(let events, let writer), .openGroup(_, let events, let writer, _):
-            groupAnswered(answer, events, writer)
+        case .group, .openGroup: groupAnswered(answer)
         case .abandon(let ids, let scope, _, _): abandoned(answer, ids, scope)
-        case .settle(let group): settled(answer, group: group)
+        case .settle(let request, let group): settled(answer, request: request, group)
         case .close, .retire: reconcile(number)
         case .leave:
             note(number, 33, "has left")
@@ -131,26 +130,34 @@ extension Simulation {
         }
     }
 
-    private mutating func groupAnswered(_ answer: SimulatedAnswer, _ events: [Event], _ writer: Writer) {
+    private mutating func groupAnswered(_ answer: SimulatedAnswer) {
         let number = answer.request.process
         switch answer.body {
         case .persisted(let outcomes):
             groupEnded(number, request: answer.request.number, outcomes)
         case .lost where rule != .onlyTheDatabaseKnows:
             // Its transaction may be under way: until that is known, the fetch counts as in progress.
-            send(number, .settle(group: answer.request.number))
+            guard let group = group(ofRequest: answer.request.number, number) else { return }
+            send(number, .settle(request: answer.request.number, group))
         default:
             groupEnded(number, request: answer.request.number, nil)
             if case .refused(let error) = answer.body { refused(number, error) }
         }
     }
 
-    private mutating func settled(_ answer: SimulatedAnswer, group: Int) {
-        if case .settled(let outcomes) = answer.body {
-            groupEnded(answer.request.process, request: group, outcomes)
-        } else {
-            send(answer.request.process, .settle(group: group))
+    /// The group that a fetch is about; nil where nobody waits for it any more.
+    private func group(ofRequest request: Int, _ number: Int) -> EventGroup? {
+        processes[number].memory.fetches.first { $0.request == request }?.group
+    }
+
+    private mutating func settled(_ answer: SimulatedAnswer, request: Int, _ group: EventGroup) {
+        let number = answer.request.process
+        guard case .settled(let outcomes, let fence) = answer.body else {
+            send(number, .settle(request: request, group))
+            return
         }
+        processes[number].memory.machine { $0.fenced(group.writer, at: fence) }
+        groupEnded(number, request: request, outcomes)
     }
 
     private mutating func groupEnded(_ number: Int, request: Int, _ outcomes: [PersistOutcome]?) {
@@ -208,6 +215,7 @@ extension Simulation {
         switch error {
         case .instanceTaken, .retired, .unknownInstance: rejoin(number)
         case .closed: break
+        case .fenced(_, let writer, let fence): processes[number].memory.machine { $0.fenced(writer, at: fence) }
         default: fail(.falseAlarm, "\(error)")
         }
     }

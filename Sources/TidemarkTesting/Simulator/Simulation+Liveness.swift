@@ -26,6 +26,8 @@ extension Simulation {
                     \(minimum), its reader at \(behind.memory.cursor.position), and the newest event at \(newest); \
                     \(database.stream.membership.text)
                     """)
+                // Where a rule is switched off, that is no failure; but it does not go on for ever.
+                break
             }
             try throwFailure()
             now += Self.tick
@@ -49,7 +51,11 @@ extension Simulation {
         processes[reader].isStopped = false
         for _ in 0..<2 {
             for number in processes.indices where processes[number].isActive {
-                while processes[number].memory.scopes.contains(where: { $0.phase == .held }) { commitScope(of: number) }
+                while processes[number].memory.writer != nil,
+                    processes[number].memory.scopes.contains(where: { $0.phase == .held })
+                {
+                    commitScope(of: number)
+                }
             }
             deliverEverything()
         }

@@ -38,17 +38,18 @@ extension Simulation {
             checkAllocated(ids, in: database.stream)
             return .allocated(ids, incarnation: database.incarnation)
         case .commit(let ids, let events, let writer, let incarnation):
-            return try commit(events, as: ids, by: writer, of: incarnation, group: nil, &commits)
-        case .group(let events, let writer):
-            return try persistGroup(events, by: writer, request, &commits)
+            return try commit(events, as: ids, by: writer, of: incarnation, &commits)
+        case .group(let group):
+            return try persistGroup(group, request, &commits)
         case .openGroup(let ids, let events, let writer, let incarnation):
-            return try commit(events, as: ids, by: writer, of: incarnation, group: request.number, &commits)
+            return try commit(events, as: ids, by: writer, of: incarnation, &commits)
         case .abandon(let ids, _, _, let incarnation):
             let (committed, void) = try database.abandon(ids, incarnation: incarnation)
             return .abandoned(committed: committed, void: void)
-        case .settle(let group):
-            requests.removeAll { $0.number == group }
-            return .settled(database.groups[group])
+        case .settle(_, let group):
+            endOpenGroups(of: group.writer)
+            let settlement = try database.settle(group)
+            return .settled(settlement.groups.first??.outcomes, fence: settlement.fence)
         case .close(let observed):
             try database.close(observed)
             return .done
@@ -63,36 +64,48 @@ extension Simulation {
         }
     }
 
+    /// Settling excludes the transactions of the writer's groups that have begun: those that do not end by themselves are
+    /// ended. What the database has not got yet goes on its way.
+    private mutating func endOpenGroups(of writer: Writer) {
+        requests.removeAll { request in
+            guard case .openGroup(_, _, writer, _) = request.body else { return false }
+            if !request.isOrphan { answers.append(SimulatedAnswer(request: request, body: .lost)) }
+            return true
+        }
+    }
+
     private mutating func commit(
-        _ events: [Event], as ids: [StreamID], by writer: Writer, of incarnation: Int, group: Int?,
+        _ events: [Event], as ids: [StreamID], by writer: Writer, of incarnation: Int,
         _ commits: inout [SimulatedDatabase.Commit]
     ) throws(TidemarkError) -> SimulatedAnswer.Body {
         guard incarnation == database.incarnation || configuration.withoutRule == .incarnationCheck else {
             return .void
         }
         let outcomes: [PersistOutcome]
-        (outcomes, commits) = try database.commit(events, as: ids, by: writer, group: group)
+        (outcomes, commits) = try database.commit(events, as: ids, by: writer)
         return .persisted(outcomes)
     }
 
     /// Where the sequence is part of the transaction the group is allocated and committed at once; elsewhere others may
     /// come in between.
     private mutating func persistGroup(
-        _ events: [Event], by writer: Writer, _ request: SimulatedRequest,
+        _ group: EventGroup, _ request: SimulatedRequest,
         _ commits: inout [SimulatedDatabase.Commit]
     ) throws(TidemarkError) -> SimulatedAnswer.Body? {
         switch database.kind {
         case .durableSequence:
             let outcomes: [PersistOutcome]
             let before = database.stream
-            (outcomes, commits) = try database.persistGroup(events, by: writer, group: request.number)
+            (outcomes, commits) = try database.persistGroup(group)
             checkAllocated(commits.map(\.id), in: before)
             return .persisted(outcomes)
         case .sequenceMadeDurableByCommits:
-            let ids = try database.allocate(events.count, for: writer)
+            try database.requireFence(of: group)
+            let ids = try database.allocate(group.events.count, for: group.writer)
             checkAllocated(ids, in: database.stream)
             var open = request
-            open.body = .openGroup(ids: ids, events: events, writer, incarnation: database.incarnation)
+            open.body = .openGroup(
+                ids: ids, events: group.events, group.writer, incarnation: database.incarnation)
             requests.append(open)
             note(request.process, 3, "has \(ids) in an open transaction, \(request)")
             return nil

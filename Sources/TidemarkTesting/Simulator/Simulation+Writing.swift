@@ -11,16 +11,21 @@ extension Simulation {
         let (machine, now) = (processes[number].memory.machine, now)
         if machine({ $0.hasLostMembership }) { return rejoin(number) }
         let floor: Int
+        let known: StreamID
         do throws(AllocationFailure) {
-            floor = try machine { machine throws(AllocationFailure) in try machine.beginFetch().number }
+            (floor, known) = try machine { machine throws(AllocationFailure) in try machine.beginFetch() }
         } catch {
             return false
         }
         if rule == .floor { machine { $0.abortFetch(floor, now: now) } }
         let events = (0..<count).map { _ in nextEvent() }
-        let request = send(number, isGroup ? .group(events, writer) : .allocate(count, writer))
+        let group =
+            isGroup
+            ? EventGroup(
+                events, in: SimulatedDatabase.stream, by: writer, known: known, fence: machine { $0.fence }) : nil
+        let request = send(number, group.map { .group($0) } ?? .allocate(count, writer))
         processes[number].memory.fetches.append(
-            SimulatedProcess.Fetch(request: request, floor: floor, events: events, isGroup: isGroup, since: now))
+            SimulatedProcess.Fetch(request: request, floor: floor, events: events, group: group, since: now))
         note(number, 4, "\(isGroup ? "persists a group" : "fetches") as \(writer): \(events.map(\.id))")
         settle(number)
         return true

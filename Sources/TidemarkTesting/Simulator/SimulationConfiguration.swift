@@ -27,6 +27,8 @@ public struct SimulationConfiguration: Sendable {
         case incarnationCheck
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
+        /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
+        case fence
         /// Rule 7: a batch is of the membership version that its watermark was computed with.
         case membershipVersion
         /// Rule 7: the watermark is computed before the snapshot is opened. Off: after it.
