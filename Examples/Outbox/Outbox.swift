@@ -55,7 +55,7 @@ enum Outbox {
         let relay = try await log.consumer("relay")
         var sent = 0
         for try await batch in relay.events {
-            let ids = batch.ownEvents.map(\.streamID.rawValue)
+            let ids = batch.externalEvents.map(\.streamID.rawValue)
             let letters = try await store.read { db in
                 let marks = databaseQuestionMarks(count: ids.count)
                 return try String.fetchAll(

@@ -39,7 +39,7 @@ struct CloseCommand: AsyncParsableCommand {
     func run() async throws {
         let (stream, instance) = (writer.database.stream, writer.instance)
         try await writer.change { store in
-            let position = try await store.close(stream, instance: instance)
+            let position = try await store.closeWriter(stream, instance: instance)
             return "closed \(instance) in stream \(stream): its position is \(position)"
         }
     }

@@ -5,7 +5,7 @@ import Tidemark
 enum OutputLine {
     /// Appends a line for each event of the batch, in order.
     static func append(_ batch: EventBatch, to lines: inout [UInt8]) {
-        var own = batch.ownEvents[...]
+        var own = batch.externalEvents[...]
         for event in batch.events {
             while let first = own.first, first.streamID < event.streamID { append(own.removeFirst(), to: &lines) }
             append(event, to: &lines)
@@ -14,7 +14,7 @@ enum OutputLine {
     }
 
     /// Of an event in a table of the user's own only its place is known here: its `event` is null.
-    private static func append(_ own: OwnEvent, to lines: inout [UInt8]) {
+    private static func append(_ own: ExternalEvent, to lines: inout [UInt8]) {
         appendPlace(own.streamID, own.instance, own.persistedAtMilliseconds, to: &lines)
         lines += "null}\n".utf8
     }

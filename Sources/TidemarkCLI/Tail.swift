@@ -56,7 +56,7 @@ struct Tail: Sendable {
             OutputLine.append(wanted, to: &lines)
             try await output.write(lines)
             try await written(wanted)
-            progress.add(wanted.events.count + wanted.ownEvents.count)
+            progress.add(wanted.events.count + wanted.externalEvents.count)
             if let end, batch.through >= end { return }
             wait.begin()
         }

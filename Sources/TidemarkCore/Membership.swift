@@ -115,13 +115,13 @@ public struct Reconciliation: Hashable, Sendable {
     public let observations: [WriterObservation]
     /// The newest event, which will be looked up again to see whether this still is the same database; nil when there
     /// is none.
-    public let newestEvent: Delivered?
+    public let newest: Delivered?
 
     public init(
         membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>],
-        observations: [WriterObservation], newestEvent: Delivered? = nil
+        observations: [WriterObservation], newest: Delivered? = nil
     ) {
-        self.newestEvent = newestEvent
+        self.newest = newest
         self.membership = membership
         self.sequence = sequence
         self.newestCommitted = newestCommitted

@@ -74,6 +74,12 @@ public struct RowFeed: Sendable {
             rows = done
             agreed = done
         }
+
+        func restarted(at position: StreamID) -> HeardWriter {
+            var restarted = HeardWriter(done: position)
+            restarted.isOpen = isOpen
+            return restarted
+        }
     }
 
     enum Item {
@@ -100,43 +106,32 @@ public struct RowFeed: Sendable {
         }
     }
 
-    let own: InstanceName
-    let hearing: Hearing
-    let limits: Limits
-    public internal(set) var counts = FeedCounts()
-    var writers: [Writer: HeardWriter] = [:]
-    var epochs: [InstanceName: Int] = [:]
+    private let own: InstanceName
+    private let hearing: Hearing
+    private let limits: Limits
+    public private(set) var counts = FeedCounts()
+    private(set) var writers: [Writer: HeardWriter] = [:]
+    private var epochs: [InstanceName: Int] = [:]
     /// The instances that the source has named last, where everyone is heard.
-    var named: Set<InstanceName> = []
+    private var named: Set<InstanceName> = []
     /// Those that it does not name, the oldest first; some of them may be gone, or here twice.
-    var unnamed = Deque<Writer>()
-    var strangers = Strangers<Writer>()
-    var batches: RowBatches
-    var queue = Deque<Item>()
-    var queuedBytes = 0
-    var isConnected = false
-    var hasToldCaughtUp = false
+    private(set) var unnamed = Deque<Writer>()
+    private var strangers = Strangers<Writer>()
+    private var batches: RowBatches
+    private(set) var queue = Deque<Item>()
+    private(set) var queuedBytes = 0
+    private var isConnected = false
+    private var hasToldCaughtUp = false
 
-    // What it does; see RowFeed+Steps.swift.
-    var work: Step?
-    var needsPositions = true
-    var hasPositions = false
-    var isPaused = false
-    var backoff = Backoff(shortest: .milliseconds(100), longest: .seconds(30))
-    /// Up to where writers have to be asked for, in the order of `waitingCatchUps`.
-    var catchUps: [Writer: StreamID] = [:]
-    var waitingCatchUps = Deque<Writer>()
-    var catchUp: CatchUp?
+    private var work: Step?
+    private var needsPositions = true
+    private var hasPositions = false
+    private var isPaused = false
+    private var backoff = Backoff(shortest: .milliseconds(100), longest: .seconds(30))
+    private var catchUps = CatchUps()
     /// Requests for positions are numbered; one answers all that were made before it began.
-    var lastRequest = 0
-    var askedRequest = 0
-
-    /// A catch-up that goes on: fetched updates that are not handed on yet.
-    struct CatchUp {
-        let writer: Writer
-        let through: StreamID
-        var fetched = Deque<StreamUpdate>()
-    }
+    private var lastRequest = 0
+    private var askedRequest = 0
 
     /// - Parameter own: what this instance itself sent under this name is ignored when it comes back.
     public init(own: InstanceName, hearing: Hearing, limits: Limits = Limits()) {
@@ -154,14 +149,14 @@ public struct RowFeed: Sendable {
 
     /// True once on each connection: the source was asked since it began, and nothing is left to do.
     public mutating func becameCaughtUp() -> Bool {
-        let isIdle = work == nil && !isPaused && queue.isEmpty && catchUps.isEmpty && catchUp == nil
+        let isIdle = work == nil && !isPaused && queue.isEmpty && catchUps.isEmpty
         guard isConnected, !hasToldCaughtUp, isIdle, !needsPositions, strangers.isEmpty else { return false }
         hasToldCaughtUp = true
         return true
     }
-}
 
-extension RowFeed {
+    // MARK: What is heard
+
     /// What was sent before was not for this connection: the source has to be asked.
     public mutating func connected() {
         isConnected = true
@@ -178,7 +173,7 @@ extension RowFeed {
 
     public mutating func received(_ position: ReplicationPosition) { received(position.heard) }
 
-    mutating func received(_ position: HeardPosition) {
+    private mutating func received(_ position: HeardPosition) {
         let writer = position.speaker.writer
         guard isHeard(writer, { $0.position = position }), var heard = writers[writer] else { return }
         heard.isOpen = true
@@ -250,7 +245,10 @@ extension RowFeed {
         let isNewName = !hasEpochs(writer) || epochs[writer.instance] == nil
         if isNewName, writers.count >= limits.writers + named.count { forgetSomebody() }
         add(writer)
-        if unnamed.count > 2 * limits.writers { removeGoneFromUnnamed() }
+        if unnamed.count > 2 * limits.writers {
+            var found: Set<Writer> = []
+            unnamed = unnamed.filter { writers[$0] != nil && found.insert($0).inserted }
+        }
         unnamed.append(writer)
     }
 
@@ -270,13 +268,8 @@ extension RowFeed {
         }
     }
 
-    private mutating func removeGoneFromUnnamed() {
-        var found: Set<Writer> = []
-        unnamed = unnamed.filter { writers[$0] != nil && found.insert($0).inserted }
-    }
-
     /// A new epoch of a name goes on where the one before was.
-    mutating func add(_ writer: Writer) {
+    private mutating func add(_ writer: Writer) {
         var added = HeardWriter(done: 0)
         if hasEpochs(writer) {
             if let epoch = epochs[writer.instance], let before = forget(Writer(writer.instance, epoch: epoch)) {
@@ -291,10 +284,10 @@ extension RowFeed {
 
     /// What still waits of it is dropped when its turn comes.
     @discardableResult
-    mutating func forget(_ writer: Writer) -> HeardWriter? {
+    private mutating func forget(_ writer: Writer) -> HeardWriter? {
         if batches.remove(of: writer) { counts.discardedBatches += 1 }
         if epochs[writer.instance] == writer.epoch { epochs[writer.instance] = nil }
-        catchUps[writer] = nil
+        catchUps.forgetWanted(of: writer)
         return writers.removeValue(forKey: writer)
     }
 
@@ -312,20 +305,195 @@ extension RowFeed {
     }
 
     /// What the source has of this writer up to there is to be fetched.
-    mutating func want(_ writer: Writer, through token: StreamID) {
+    private mutating func want(_ writer: Writer, through token: StreamID) {
         guard let heard = writers[writer], token > heard.done else { return }
-        if let wanted = catchUps[writer] {
-            catchUps[writer] = max(wanted, token)
-        } else {
-            catchUps[writer] = token
-            waitingCatchUps.append(writer)
-            // Writers that were forgotten are still in it.
-            if waitingCatchUps.count > 2 * catchUps.count + 64 {
-                var found: Set<Writer> = []
-                waitingCatchUps = waitingCatchUps.filter { catchUps[$0] != nil && found.insert($0).inserted }
-            }
-        }
+        catchUps.want(writer, through: token)
         // It will be fetched whole.
         if batches.discard(of: writer) { counts.discardedBatches += 1 }
+    }
+
+    // MARK: What is done
+
+    /// What is to be done now; nil while something is being done, after a failure until ``resume()``, and when there is
+    /// nothing.
+    public mutating func next() -> Step? {
+        guard work == nil, !isPaused else { return nil }
+        work = chooseStep()
+        return work
+    }
+
+    private mutating func chooseStep() -> Step? {
+        if needsPositions {
+            needsPositions = false
+            askedRequest = lastRequest
+            return .readPositions
+        }
+        while true {
+            if let step = goOnCatchingUp() { return step }
+            guard let item = queue.popFirst() else { return nil }
+            queuedBytes -= item.size
+            if let update = take(item) { return .handle(update) }
+        }
+    }
+
+    /// What of a queued item is to be handed on; nil when that is nothing, or rows have to be fetched first.
+    private mutating func take(_ item: Item) -> StreamUpdate? {
+        // One that is not known any more went with its epoch.
+        guard let heard = writers[item.writer] else { return nil }
+        guard item.highest > heard.done else {
+            counts.oldNews += 1
+            return nil
+        }
+        switch item {
+        case .update(let update):
+            return update
+        case .position(let position):
+            guard position.previous <= heard.done else {
+                counts.gaps += 1
+                want(position.speaker.writer, through: item.highest)
+                return nil
+            }
+            return StreamUpdate(writer: position.speaker.writer, token: position.new, rows: [])
+        }
+    }
+
+    /// The next step of the catch-up that goes on, or of the next one that has something to fetch.
+    private mutating func goOnCatchingUp() -> Step? {
+        while let (writer, through) = catchUps.current() {
+            if let done = writers[writer]?.done {
+                if let update = catchUps.nextFetched(above: done) { return .handle(update) }
+                if done < through {
+                    return .fetch(writer, after: done, through: through, limit: limits.fetchedUpdates)
+                }
+                if catchUps.hasBegun { backoff.reset() }
+            }
+            catchUps.end()
+        }
+        return nil
+    }
+
+    // MARK: What became of a step
+
+    /// Where each writer is, as the source says; where ``Hearing/members`` are heard, these are all of them.
+    ///
+    /// The first answer is where the feed begins; what later ones have beyond that was missed.
+    public mutating func read(_ positions: [Writer: StreamID]) {
+        precondition(work == .readPositions, "positions were not asked for")
+        work = nil
+        switch hearing {
+        case .members:
+            // One that is no member any more is forgotten, unless a newer epoch of its name goes on where it was.
+            for writer in writers.keys where positions[writer] == nil {
+                let isReplaced = positions.keys.contains { $0.instance == writer.instance && $0.epoch > writer.epoch }
+                if !isReplaced { forget(writer) }
+            }
+        case .everyone:
+            named = Set(positions.keys.map(\.instance))
+        }
+        for (writer, position) in positions where writer.instance != own {
+            admit(writer, in: positions)
+            guard let heard = writers[writer] else { continue }
+            if !hasPositions {
+                writers[writer] = heard.restarted(at: max(heard.done, position))
+                writers[writer]?.queued = max(heard.queued, position)
+                continue
+            }
+            if hearing == .everyone { compare(writer, heard, with: position) }
+            want(writer, through: position)
+        }
+        hasPositions = true
+        let found = strangers.answered(through: askedRequest) { writers[$0] != nil }
+        for (writer, said) in found {
+            if let position = said.position { received(position) }
+            if let row = said.highestRow { want(writer, through: row) }
+        }
+    }
+
+    /// Who is named by the source is heard, beside others of the same name that it names, and a newer epoch that anybody
+    /// may have made up is not.
+    private mutating func admit(_ writer: Writer, in positions: [Writer: StreamID]) {
+        if writers[writer] != nil { return }
+        if hearing == .everyone, writer.epoch > 0, let epoch = epochs[writer.instance] {
+            let other = Writer(writer.instance, epoch: epoch)
+            if positions[other] != nil {
+                writers[writer] = HeardWriter(done: 0)
+                epochs[writer.instance] = max(epoch, writer.epoch)
+                return
+            }
+            if epoch > writer.epoch { forget(other) }
+        }
+        if (epochs[writer.instance] ?? -1) < writer.epoch || hearing == .everyone { add(writer) }
+    }
+
+    /// Sets a writer back that is behind what was heard of it: its stream began again, as one that is kept in memory does
+    /// with its process; or somebody said what is not so. Everything that is not sure is fetched, so that a row may come
+    /// twice, and none is left out. (A stream that began again and is further than before when the source is asked cannot
+    /// be told from one that went on.)
+    private mutating func compare(_ writer: Writer, _ heard: HeardWriter, with position: StreamID) {
+        guard position < heard.done else {
+            writers[writer]?.agreed = heard.done
+            return
+        }
+        counts.setBack += 1
+        // Beyond the last row there were only positions; before what was agreed on, it is another life of the stream.
+        let sure = position >= heard.rows ? heard.rows : position >= heard.agreed ? heard.agreed : min(0, position)
+        writers[writer] = heard.restarted(at: sure)
+        catchUps.remove(writer)
+        queue = queue.filter { $0.writer != writer }
+        queuedBytes = queue.reduce(0) { $0 + $1.size }
+    }
+
+    /// The answer to ``Step/fetch(_:after:through:limit:)``.
+    ///
+    /// - Parameter isComplete: whether there is nothing more up to the token that was asked for.
+    /// - Throws: ``InvalidStreamUpdates`` when it cannot be right; then the step is not done and ``failed(random:)`` is
+    ///   to be called.
+    public mutating func fetched(_ updates: [StreamUpdate], isComplete: Bool) throws(InvalidStreamUpdates) {
+        guard case .fetch(let writer, let after, let through, _) = work else {
+            preconditionFailure("nothing was asked for")
+        }
+        var last = after
+        for update in updates {
+            guard update.writer == writer, update.token > last, update.token <= through else {
+                throw .unexpected(token: update.token, after: last, through: through)
+            }
+            last = update.token
+        }
+        guard isComplete || !updates.isEmpty else { throw .noProgress(after: after) }
+        work = nil
+        catchUps.fetched(updates)
+        if isComplete, last < through { catchUps.fetched([StreamUpdate(writer: writer, token: through, rows: [])]) }
+    }
+
+    /// The update was handed on, and is done.
+    public mutating func handled() {
+        guard case .handle(let update) = work else { preconditionFailure("nothing was handed on") }
+        work = nil
+        backoff.reset()
+        if let heard = writers[update.writer] {
+            writers[update.writer]?.done = max(heard.done, update.token)
+            if !update.rows.isEmpty { writers[update.writer]?.rows = max(heard.rows, update.token) }
+        }
+    }
+
+    /// The step failed. What it was about is asked for again after the delay, which grows with each failure in a row;
+    /// ``resume()`` is to be called then.
+    ///
+    /// - Parameter random: uniform in 0..<1.
+    public mutating func failed(random: Double) -> Duration {
+        switch work {
+        case .readPositions: needsPositions = true
+        case .handle(let update): want(update.writer, through: max(update.token, catchUps.through ?? update.token))
+        case .fetch(let writer, _, let through, _): want(writer, through: through)
+        case nil: preconditionFailure("nothing was being done")
+        }
+        catchUps.end()
+        work = nil
+        isPaused = true
+        return backoff.nextDelay(random: random)
+    }
+
+    public mutating func resume() {
+        isPaused = false
     }
 }

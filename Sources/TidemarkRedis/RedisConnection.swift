@@ -6,18 +6,18 @@ import Tidemark
 final class RedisConnection: ReplicationConnection {
     private let link: NIOLoopBoundBox<RedisLink>
     private let loop: any EventLoop
-    private let outbox: Outbox
+    private let sendBuffer: SendBuffer
     private let report: RedisReport
     private let transport: RedisTransport
     private let isClosed = Atomic(false)
 
     init(
-        link: NIOLoopBoundBox<RedisLink>, loop: any EventLoop, outbox: Outbox, report: RedisReport,
+        link: NIOLoopBoundBox<RedisLink>, loop: any EventLoop, sendBuffer: SendBuffer, report: RedisReport,
         transport: RedisTransport
     ) {
         self.link = link
         self.loop = loop
-        self.outbox = outbox
+        self.sendBuffer = sendBuffer
         self.report = report
         self.transport = transport
     }
@@ -26,7 +26,7 @@ final class RedisConnection: ReplicationConnection {
 
     func send(_ commands: [ReplicationCommand]) {
         if commands.isEmpty || isClosed.load(ordering: .acquiring) { return }
-        switch outbox.append(commands, from: 0) {
+        switch sendBuffer.append(commands, from: 0) {
         case .wake: loop.execute { [link] in link.value.drain() }
         case .accepted: break
         case .full(let wakes):

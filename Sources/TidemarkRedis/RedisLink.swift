@@ -14,7 +14,7 @@ final class RedisLink {
     /// Nil without TLS.
     private let tls: NIOSSLContext?
     private let logger: Logger
-    private let outbox: Outbox
+    private let sendBuffer: SendBuffer
     private let report: RedisReport
     private let encoding: MessageEncoding
 
@@ -25,21 +25,22 @@ final class RedisLink {
     private var skipped = SkippedLines()
     private var timer: Scheduled<Void>?
     private var timerDeadline: Duration?
-    /// Whether something waits in the outbox until there is room.
+    /// Whether something waits in the send buffer until there is room.
     private var isDrainDue = false
     /// The last failure that was told: one that repeats with every attempt is told once.
     private var toldFailure: RedisError?
 
     init(
         url: RedisURL, configuration: RedisConfiguration, loop: any EventLoop, tls: NIOSSLContext?, logger: Logger,
-        outbox: Outbox, report: RedisReport, name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+        sendBuffer: SendBuffer, report: RedisReport, name: InstanceName,
+        receive: @escaping @Sendable (ReplicationEvent) -> Void
     ) {
         self.url = url
         self.configuration = configuration
         self.loop = loop
         self.tls = tls
         self.logger = logger
-        self.outbox = outbox
+        self.sendBuffer = sendBuffer
         self.report = report
         self.receive = receive
         session = RedisSession(url: url, configuration: configuration) { Double.random(in: 0..<1) }
@@ -58,12 +59,12 @@ final class RedisLink {
     }
 
     /// Publishes what the participant has sent since the last time, or lets it wait until there is room. What does not
-    /// fit there is dropped in one place, the outbox, which puts positions where rows were.
+    /// fit there is dropped in one place, the send buffer, which puts positions where rows were.
     func drain() {
         isDrainDue = !session.hasRoom
         if isDrainDue { return }
         var messages: [RedisMessage] = []
-        for entry in outbox.takeAll() {
+        for entry in sendBuffer.takeAll() {
             for command in entry.commands { ownWriter.sent(command) }
             let (encoded, leftOut) = encoding.messages(of: entry.commands)
             messages += encoded

@@ -79,13 +79,15 @@ public final class RedisTransport: ReplicationTransport {
             state.connections += 1
             return group.next()
         }
-        let outbox = Outbox(limit: configuration.unsentLimit)
+        let sendBuffer = SendBuffer(limit: configuration.unsentLimit)
         let link = NIOLoopBoundBox.makeBoxSendingValue(
             RedisLink(
-                url: url, configuration: configuration, loop: loop, tls: context, logger: logger, outbox: outbox,
+                url: url, configuration: configuration, loop: loop, tls: context, logger: logger,
+                sendBuffer: sendBuffer,
                 report: report, name: name, receive: receive),
             eventLoop: loop)
-        let connection = RedisConnection(link: link, loop: loop, outbox: outbox, report: report, transport: self)
+        let connection = RedisConnection(
+            link: link, loop: loop, sendBuffer: sendBuffer, report: report, transport: self)
         connection.start()
         return connection
     }

@@ -9,7 +9,7 @@ final class SocketLink: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let loop: any EventLoop
     private let node: NIOLoopBoundBox<SocketNode>
-    private let outbox: Outbox
+    private let sendBuffer: SendBuffer
     private let counts: SharedCounts
 
     /// - Parameter meeting: called once, for the node.
@@ -19,11 +19,12 @@ final class SocketLink: Sendable {
     ) {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         loop = group.next()
-        outbox = Outbox(limit: configuration.unsentLimit)
+        sendBuffer = SendBuffer(limit: configuration.unsentLimit)
         self.counts = counts
         node = NIOLoopBoundBox.makeBoxSendingValue(
             SocketNode(
-                loop: loop, configuration: configuration, serverName: serverName, logger: logger, outbox: outbox,
+                loop: loop, configuration: configuration, serverName: serverName, logger: logger,
+                sendBuffer: sendBuffer,
                 counts: counts, meeting: meeting),
             eventLoop: loop)
     }
@@ -37,7 +38,7 @@ final class SocketLink: Sendable {
     }
 
     func send(_ commands: [ReplicationCommand], from id: Int) {
-        switch outbox.append(commands, from: id) {
+        switch sendBuffer.append(commands, from: id) {
         case .wake: loop.execute { [node] in node.value.drain() }
         case .accepted: break
         case .full(let wakes):

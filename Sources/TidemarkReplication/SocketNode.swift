@@ -31,7 +31,7 @@ final class SocketNode {
     /// What the server calls itself, and its clients expect.
     let serverName: SimpleText
     let logger: Logger
-    let outbox: Outbox
+    let sendBuffer: SendBuffer
     let counts: SharedCounts
     let encoding: LineEncoding
 
@@ -55,13 +55,13 @@ final class SocketNode {
 
     init(
         loop: any EventLoop, configuration: SocketConfiguration, serverName: SimpleText, logger: Logger,
-        outbox: Outbox, counts: SharedCounts, meeting: @Sendable (SocketNode) -> any Meeting
+        sendBuffer: SendBuffer, counts: SharedCounts, meeting: @Sendable (SocketNode) -> any Meeting
     ) {
         self.loop = loop
         self.configuration = configuration
         self.serverName = serverName
         self.logger = logger
-        self.outbox = outbox
+        self.sendBuffer = sendBuffer
         self.counts = counts
         encoding = LineEncoding(limit: configuration.lineLimit)
         newcomers = Newcomers(limit: configuration.unnamedPeers, seed: .random(in: .min ... .max))
@@ -101,7 +101,7 @@ final class SocketNode {
     /// Passes on what participants have sent since the last time.
     func drain() {
         if isStopped { return }
-        for entry in outbox.takeAll() { pass(entry.commands, from: entry.sender) }
+        for entry in sendBuffer.takeAll() { pass(entry.commands, from: entry.sender) }
     }
 
     private func pass(_ commands: [ReplicationCommand], from sender: Int) {

@@ -29,21 +29,21 @@ struct EventDecoder {
     }
 
     /// The same of a row whose event is in a table of the user's own.
-    mutating func ownEvent(_ row: Query) throws -> OwnEvent {
-        OwnEvent(
+    mutating func externalEvent(_ row: Query) throws -> ExternalEvent {
+        ExternalEvent(
             streamID: row.streamID(0), instance: try instance(ofWriter: row.number(5)),
             persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7)))
     }
 
     /// Shows the same row where it lies; how many bytes its payload has.
     ///
-    /// - Parameter isOwn: whether its event is in a table of the user's own, so that nothing else is here.
-    mutating func withRawEvent(_ row: Query, isOwn: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
+    /// - Parameter isExternal: whether its event is in a table of the user's own, so that nothing else is here.
+    mutating func withRawEvent(_ row: Query, isExternal: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
         let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
         // What is borrowed is valid until the next step, which comes after `body`.
         try body(
             RawEvent(
-                streamID: row.streamID(0), isOwn: isOwn, id: id.span, type: type.span, key: key?.span,
+                streamID: row.streamID(0), isExternal: isExternal, id: id.span, type: type.span, key: key?.span,
                 payload: payload.span, instance: try instance(ofWriter: row.number(5)),
                 persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7))))
         return payload.count

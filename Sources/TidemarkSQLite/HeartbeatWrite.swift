@@ -15,7 +15,7 @@ struct HeartbeatWrite {
         do {
             states = try beats.map { beat in
                 guard let state = try knownState(of: beat, in: db) else { return nil }
-                _ = try state.standing(of: beat.writer)
+                _ = try state.epochState(of: beat.writer)
                 try state.requireAllocated(max(beat.position, beat.lowestInFlight ?? 0))
                 return state
             }
@@ -36,7 +36,7 @@ struct HeartbeatWrite {
     }
 
     private func write(_ beat: Heartbeat, _ state: WriterState, in db: Database) throws -> HeartbeatAnswer {
-        switch try state.standing(of: beat.writer) {
+        switch try state.epochState(of: beat.writer) {
         case .retired: return .retired
         case .taken(let holder): return .taken(by: holder)
         case .member: break

@@ -29,12 +29,12 @@ struct OpenedSnapshot {
         return Int(clamping: min(max(ids, 0), Int64(request.limit), 1_000))
     }
 
-    func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent] = [], isTruncated: Bool) -> Snapshot {
+    func snapshot(_ events: [PersistedEvent], _ externalEvents: [ExternalEvent] = [], isTruncated: Bool) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest, sequence: row.sequence,
             mark: SnapshotMark(newestCommit: row.commitNumber),
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
-            ownEvents: ownEvents, isTruncated: isTruncated)
+            externalEvents: externalEvents, isTruncated: isTruncated)
     }
 
     /// The rows asked for, as far as the limits go; whether they cut something off. There are none where the members
@@ -42,7 +42,7 @@ struct OpenedSnapshot {
     ///
     /// - Parameter body: gets rows as ``EventDecoder`` needs them, and whether the event is in a table of the user's own;
     ///   returns how many bytes the row's payload has.
-    func forEachRow(_ body: (_ row: Query, _ isOwn: Bool) throws -> Int) throws -> Bool {
+    func forEachRow(_ body: (_ row: Query, _ isExternal: Bool) throws -> Int) throws -> Bool {
         guard deliveredIsThere, membership.version == request.membershipVersion,
             consumerGeneration == request.claim?.generation
         else { return false }

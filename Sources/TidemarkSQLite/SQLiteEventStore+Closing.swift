@@ -5,15 +5,15 @@ extension SQLiteEventStore {
     /// After the observation; whoever waited longer for SQLite's write lock writes nothing.
     static let closingDelay: Duration = .seconds(1)
 
-    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+    public func closeWriter(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
         try await transact { db in
-            try Self.close(WriterState(db, stream: stream, instance: instance, store: self.path), in: db)
+            try Self.closeWriter(WriterState(db, stream: stream, instance: instance, store: self.path), in: db)
         }
     }
 
-    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+    public func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
         try await transact { db in
-            try self.unchanged(observed, of: stream, in: db).map { try Self.close($0, in: db) }
+            try self.unchanged(observed, of: stream, in: db).map { try Self.closeWriter($0, in: db) }
         }
     }
 
@@ -69,7 +69,7 @@ extension SQLiteEventStore {
         return isGone ?? false
     }
 
-    private static func close(_ state: WriterState, in db: Database) throws -> StreamID {
+    private static func closeWriter(_ state: WriterState, in db: Database) throws -> StreamID {
         try Query.run(
             db,
             """

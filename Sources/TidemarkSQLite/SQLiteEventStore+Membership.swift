@@ -24,7 +24,7 @@ extension SQLiteEventStore {
         let joined = try await transact { db in
             do {
                 let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-                if case .taken(let holder) = try state.standing(of: writer) {
+                if case .taken(let holder) = try state.epochState(of: writer) {
                     // Its own: it has joined already, and has not heard of it.
                     guard try Self.nonce(of: state, in: db) == nonce else {
                         throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)
@@ -94,7 +94,7 @@ extension SQLiteEventStore {
         let isLast = try await transact { db in
             do {
                 let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
-                guard case .member = try state.standing(of: writer) else { return false }
+                guard case .member = try state.epochState(of: writer) else { return false }
                 try self.endEpoch(state, in: db)
             } catch TidemarkError.retired {
                 // So long ago that its name was forgotten.

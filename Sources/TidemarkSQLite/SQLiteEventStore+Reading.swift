@@ -8,17 +8,17 @@ extension SQLiteEventStore {
             var decoder = EventDecoder(db)
             var events: [PersistedEvent] = []
             events.reserveCapacity(opened.expectedCount)
-            var ownEvents: [OwnEvent] = []
-            let isTruncated = try opened.forEachRow { row, isOwn in
-                if isOwn {
-                    ownEvents.append(try decoder.ownEvent(row))
+            var externalEvents: [ExternalEvent] = []
+            let isTruncated = try opened.forEachRow { row, isExternal in
+                if isExternal {
+                    externalEvents.append(try decoder.externalEvent(row))
                     return 0
                 }
                 let event = try decoder.event(row)
                 events.append(event)
                 return event.event.payload.count
             }
-            return opened.snapshot(events, ownEvents, isTruncated: isTruncated)
+            return opened.snapshot(events, externalEvents, isTruncated: isTruncated)
         }
     }
 
@@ -37,11 +37,11 @@ extension SQLiteEventStore {
             var decoder = EventDecoder(db)
             var delivered = DeliveredSum()
             var last: StreamID?
-            let isTruncated = try opened.forEachRow { row, isOwn in
+            let isTruncated = try opened.forEachRow { row, isExternal in
                 let id = row.streamID(0)
                 last = id
                 delivered.add(id, mark: CommitMark(row.number(7)))
-                return try decoder.withRawEvent(row, isOwn: isOwn) { try visit(&result, $0) }
+                return try decoder.withRawEvent(row, isExternal: isExternal) { try visit(&result, $0) }
             }
             return RawSnapshot(
                 snapshot: opened.snapshot([], isTruncated: isTruncated), last: try last.map(opened.delivered),
@@ -60,7 +60,7 @@ extension SQLiteEventStore {
                 newestCommitted: try row.newestCommitted(db),
                 finished: try FinishedIDs.ranges(of: row, above: minimum, limit: limit, db),
                 observations: self.observations(of: try WriterLife.members(of: row, db), readAt: readAt),
-                newestEvent: try row.newest(db))
+                newest: try row.newest(db))
         }
     }
 

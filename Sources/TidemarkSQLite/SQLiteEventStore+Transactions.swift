@@ -7,21 +7,21 @@ extension SQLiteEventStore {
     /// transaction is durable, and when it throws, nothing of it was written.
     ///
     /// - Parameters:
-    ///   - isOwn: whether the body is the user's. It never runs on its caller's thread.
+    ///   - isByUser: whether the body is the user's. It never runs on its caller's thread.
     ///   - mayRunHere: whether it may run on its caller's thread, as far as ``CallerThreadUse`` allows.
-    ///   - group: as in ``transaction(_:isOwn:group:_:)``.
+    ///   - group: as in ``transaction(_:isByUser:group:_:)``.
     ///   - mayBeWithdrawn: whether it is taken out of the queue when its task is cancelled while it waits. What ends the
     ///     work of a task that is cancelled is not: it has its deadline.
     func transact<Value: Sendable>(
-        isOwn: Bool = false, mayRunHere: Bool = true, mayBeWithdrawn: Bool = true, group: EventGroup? = nil,
+        isByUser: Bool = false, mayRunHere: Bool = true, mayBeWithdrawn: Bool = true, group: EventGroup? = nil,
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        if !isOwn, mayRunHere, let here = transactHere(group: group, body) { return try here.get() }
+        if !isByUser, mayRunHere, let here = transactHere(group: group, body) { return try here.get() }
         // A continuation and not GRDB's own asynchronous method: that one rolls back when its task is cancelled, and
         // the caller could not tell whether the commit was before that.
         return try await queued(mayBeWithdrawn: mayBeWithdrawn) { continuation in
             { begun in
-                let result = Result { try self.transaction(begun.get(), isOwn: isOwn, group: group, body) }
+                let result = Result { try self.transaction(begun.get(), isByUser: isByUser, group: group, body) }
                 return { continuation.resume(with: result) }
             }
         }
@@ -92,11 +92,11 @@ extension SQLiteEventStore {
 
     /// Runs `body` in the transaction that has begun, and ends it.
     ///
-    /// - Parameter isOwn: whether the body is the user's: then GRDB is told that the transaction ends, for those who
+    /// - Parameter isByUser: whether the body is the user's: then GRDB is told that the transaction ends, for those who
     ///   observe it.
     /// - Parameter group: what it persists: then a COMMIT that fails on the disk is an outcome that is not known.
     func transaction<Value>(
-        _ db: Database, isOwn: Bool = false, group: EventGroup? = nil, _ body: (Database) throws -> Value
+        _ db: Database, isByUser: Bool = false, group: EventGroup? = nil, _ body: (Database) throws -> Value
     ) throws -> Value {
         do {
             do {
@@ -104,16 +104,16 @@ extension SQLiteEventStore {
                 guard areInPlace else { throw TidemarkError.databaseReplaced(store: path) }
                 try contents.requireUnchanged(db, stamp, log.requireWhole(db))
                 // Every other transaction compares it in a statement that it makes anyway.
-                if isOwn { try Schema.requireNewest(db, in: path) }
+                if isByUser { try Schema.requireNewest(db, in: path) }
                 let before = db.changedRows
                 let value = try body(db)
                 do {
                     // GRDB's own `commit` has its statement parsed each time.
-                    if isOwn { try db.commit() } else { try Query.run(db, "COMMIT") }
+                    if isByUser { try db.commit() } else { try Query.run(db, "COMMIT") }
                 } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
                     throw UnknownCommit(error: error)
                 }
-                if isOwn || db.changedRows != before {
+                if isByUser || db.changedRows != before {
                     try log.requireCommitted(db)
                     // Somebody may have taken the files away in between: then it is not there for anybody else.
                     try requireInPlace()

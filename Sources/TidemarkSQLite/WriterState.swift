@@ -83,7 +83,7 @@ struct WriterState {
     }
 
     /// What has become of an epoch of this instance.
-    enum Standing {
+    enum EpochState {
         /// The newest, and a member: it may commit above its position.
         case member
         /// Over, and nobody has the name.
@@ -92,7 +92,7 @@ struct WriterState {
     }
 
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` for an epoch that is yet to come.
-    func standing(of writer: Writer) throws -> Standing {
+    func epochState(of writer: Writer) throws -> EpochState {
         if writer.epoch > newest.epoch {
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: sequence, problem: "it knows nothing of \(writer), only of \(newest)")
@@ -106,7 +106,7 @@ struct WriterState {
     ///
     /// - Throws: ``TidemarkError/retired(stream:writer:)``, ``TidemarkError/instanceTaken(stream:writer:by:)``.
     func requireMember(_ writer: Writer) throws {
-        switch try standing(of: writer) {
+        switch try epochState(of: writer) {
         case .member: return
         case .retired: throw TidemarkError.retired(stream: stream, writer: writer)
         case .taken(let holder): throw TidemarkError.instanceTaken(stream: stream, writer: writer, by: holder)

@@ -6,8 +6,9 @@ extension InMemoryDatabase {
         streams[name]?.writers[instance]?.isProcessGone = true
     }
 
-    public mutating func close(_ name: StreamName, observed: WriterObservation) throws(TidemarkError) -> StreamID? {
-        try isUnchanged(observed, in: name) ? close(name, instance: observed.writer.instance) : nil
+    public mutating func closeWriter(_ name: StreamName, observed: WriterObservation) throws(TidemarkError) -> StreamID?
+    {
+        try isUnchanged(observed, in: name) ? closeWriter(name, instance: observed.writer.instance) : nil
     }
 
     public mutating func retire(_ name: StreamName, observed: WriterObservation) -> Bool {

@@ -36,7 +36,7 @@ extension InMemoryDatabase {
         return Reconciliation(
             membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
             finished: finished.ranges, observations: stream.observations,
-            newestEvent: stream.events.last.map {
+            newest: stream.events.last.map {
                 Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
             })
     }

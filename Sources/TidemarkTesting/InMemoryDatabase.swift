@@ -163,7 +163,7 @@ public struct InMemoryDatabase: Sendable {
         if row.isMember { endEpoch(of: instance, in: name) }
     }
 
-    public mutating func close(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> StreamID {
+    public mutating func closeWriter(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> StreamID {
         guard var stream = streams[name], var row = stream.writers[instance] else {
             throw .unknownInstance(stream: name, instance: instance)
         }

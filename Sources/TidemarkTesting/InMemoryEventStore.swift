@@ -99,16 +99,16 @@ public final class InMemoryEventStore: ImmediateEventStore {
         try await run(.leave) { $0.leave(stream, as: writer) }
     }
 
-    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
-        try await run(.close) { try $0.close(stream, instance: instance) }
+    public func closeWriter(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+        try await run(.close) { try $0.closeWriter(stream, instance: instance) }
     }
 
     public func retire(_ stream: StreamName, instance: InstanceName) async throws {
         try await run(.retire) { try $0.retire(stream, instance: instance) }
     }
 
-    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
-        try await run(.close) { try $0.close(stream, observed: observed) }
+    public func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+        try await run(.close) { try $0.closeWriter(stream, observed: observed) }
     }
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {

@@ -115,7 +115,7 @@ import Tidemark
     @Test func `what was asked of a stream or an instance that is not there is said`() async throws {
         try await withStore { store, _ in
             await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.description)) {
-                try await store.close(stream, instance: "p1")
+                try await store.closeWriter(stream, instance: "p1")
             }
             #expect(try await store.batch() == nil)
             #expect(try await store.status(of: stream) == nil)

@@ -95,7 +95,7 @@ import Tidemark
             try await eventually("abandoning waits") { try await store.waiting() == 1 }
             try await open.commit()
             #expect(try await abandoned == AbandonedIDs(committed: [1]))
-            #expect(try await store.batch()?.ownEvents.map(\.streamID) == [1])
+            #expect(try await store.batch()?.externalEvents.map(\.streamID) == [1])
         }
     }
 
@@ -134,7 +134,7 @@ import Tidemark
                     try session.query("SELECT age_ms > 200 FROM tidemark.holders_1('events', 'p1')").bool(0, 0)
                 }
             }
-            #expect(try await store.close(stream, instance: "p1") == 1)
+            #expect(try await store.closeWriter(stream, instance: "p1") == 1)
             await #expect(throws: PostgresError.self) { try await stuck.commit() }
             #expect(try await store.abandon(ids, in: stream, by: writer).isEmpty)
         }
@@ -150,7 +150,7 @@ import Tidemark
             let open = try await OpenTransaction(configuration) { try $0.commit(ids, "p1", epoch: 1, incarnation) }
             try await open.finish("PREPARE TRANSACTION 'left behind'")
             let error = await #expect(throws: TidemarkError.self) {
-                try await store.close(stream, instance: "p1")
+                try await store.closeWriter(stream, instance: "p1")
             }
             guard case .writeLockHeld(_, let holder, _) = error else {
                 Issue.record("\(String(describing: error))")
@@ -158,7 +158,7 @@ import Tidemark
             }
             #expect(holder?.contains("prepared transaction \"left behind\"") == true)
             try await connecting(configuration) { _ = try $0.query("COMMIT PREPARED 'left behind'") }
-            #expect(try await store.close(stream, instance: "p1") == 1)
+            #expect(try await store.closeWriter(stream, instance: "p1") == 1)
             #expect(try await store.finished() == [1...1])
         }
     }

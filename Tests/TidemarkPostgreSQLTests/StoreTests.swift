@@ -81,7 +81,7 @@ import Tidemark
             await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: 1)) {
                 try await store.persist(events("b")[0], as: 1, in: stream, by: writer)
             }
-            #expect(try await store.close(stream, instance: "p1") == 3)
+            #expect(try await store.closeWriter(stream, instance: "p1") == 3)
             await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: 3)) {
                 try await store.persist(events("b")[0], as: 3, in: stream, by: writer)
             }
@@ -171,15 +171,15 @@ import Tidemark
             }
             #expect(try await observation()?.isProcessGone == false)
             #expect(
-                try await store.close(
+                try await store.closeWriter(
                     stream,
                     observed: WriterObservation(
                         writer: writer, heartbeat: 0, position: 0, isProcessGone: true)) == nil)
             await other.close()
             try await eventually { try await observation()?.isProcessGone == true }
             let seen = try #require(try await observation())
-            #expect(try await store.close(stream, observed: seen) == 1)
-            #expect(try await store.close(stream, observed: seen) == nil)
+            #expect(try await store.closeWriter(stream, observed: seen) == 1)
+            #expect(try await store.closeWriter(stream, observed: seen) == nil)
             let again = try #require(try await observation())
             #expect(try await store.retire(stream, observed: again))
         }

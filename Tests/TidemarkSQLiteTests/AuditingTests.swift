@@ -182,7 +182,7 @@ import Tidemark
         try await log.withNextID { id in try await store.write { try log.commit([id], in: $0) } }
         var iterator = consumer.events.makeAsyncIterator()
         let batch = try #require(try await iterator.next())
-        #expect(batch.events.count == 1 && batch.ownEvents.count == 1)
+        #expect(batch.events.count == 1 && batch.externalEvents.count == 1)
         try await consumer.checkpoint(batch)
         let audit = try await consumer.audit()
         #expect(audit.isComplete && audit.delivered == 2)

@@ -9,7 +9,7 @@ import TidemarkSQLite
         let store = try await folder.open()
         let writer = try await store.join(stream, as: "p1").writer
         let ids = try await store.allocate(3, in: stream, for: writer)
-        #expect(try await store.close(stream, instance: "p1") == 3)
+        #expect(try await store.closeWriter(stream, instance: "p1") == 3)
         await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: ids[1])) {
             try await store.persist(events("a")[0], as: ids[1], in: stream, by: writer)
         }
@@ -24,7 +24,7 @@ import TidemarkSQLite
         let other = try await store.join(stream, as: "p2").writer
         _ = try await store.join(stream, as: "p1")
         let ids = try await store.allocate(1, in: stream, for: other)
-        _ = try await store.close(stream, instance: "p1")
+        _ = try await store.closeWriter(stream, instance: "p1")
         #expect(try await store.persist(events("a")[0], as: ids[0], in: stream, by: other) == .persisted(1))
     }
 
@@ -33,7 +33,7 @@ import TidemarkSQLite
         let store = try await folder.open()
         let writer = try await store.join(stream, as: "p1").writer
         _ = try await store.allocate(3, in: stream, for: writer)
-        _ = try await store.close(stream, instance: "p1")
+        _ = try await store.closeWriter(stream, instance: "p1")
         #expect(try await store.beat(writer, at: 1) == .alive(newestCommitted: 0, durablePosition: 3))
         #expect(try await store.status(of: stream)?.writers.first?.isClosed == true)
         #expect(try await store.beat(writer, at: 3) == .alive(newestCommitted: 0, durablePosition: 3))

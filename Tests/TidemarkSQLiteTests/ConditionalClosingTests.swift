@@ -37,13 +37,13 @@ import Tidemark
         let writer = try await store.join(stream, as: "p1").writer
         let ids = try await store.allocate(3, in: stream, for: writer)
         let observed = try await observation(of: "p1", by: store)
-        #expect(try await store.close(stream, observed: observed) == 3)
+        #expect(try await store.closeWriter(stream, observed: observed) == 3)
         #expect(try await store.status(of: stream)?.writers.first?.isClosed == true)
         await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: 3)) {
             try await store.persist(events("a")[0], as: ids[2], in: stream, by: writer)
         }
         // Somebody else's closing is no longer what was observed.
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
     }
 
     @Test func `a heartbeat in between prevents closing and retiring`() async throws {
@@ -52,7 +52,7 @@ import Tidemark
         let ids = try await store.allocate(1, in: stream, for: writer)
         let observed = try await observation(of: "p1", by: store)
         _ = try await store.beat(writer, at: 0)
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
         #expect(try await store.retire(stream, observed: observed) == false)
         #expect(try await store.persist(events("a")[0], as: ids[0], in: stream, by: writer) == .persisted(1))
     }
@@ -66,7 +66,7 @@ import Tidemark
         #expect(observed.isProcessGone)
         let heir = try await store.join(stream, as: "p1").writer
         let ids = try await store.allocate(1, in: stream, for: heir)
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
         #expect(try await store.retire(stream, observed: observed) == false)
         #expect(try await store.persist(events("a")[0], as: ids[0], in: stream, by: heir) == .persisted(1))
     }
@@ -85,7 +85,7 @@ import Tidemark
             try await store.persist(events("a"), in: stream, by: writer)
         }
         #expect(try await store.retire(stream, observed: observed) == false)
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
     }
 
     /// Whoever waited for the same lock to write a heartbeat comes first.
@@ -96,10 +96,10 @@ import Tidemark
         _ = try await store.allocate(2, in: stream, for: writer)
         let observed = try await observation(of: "p1", by: store)
         clock.now = .seconds(1) + .milliseconds(1)
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
         #expect(try await store.retire(stream, observed: observed) == false)
         clock.now = .seconds(1)
-        #expect(try await store.close(stream, observed: observed) == 2)
+        #expect(try await store.closeWriter(stream, observed: observed) == 2)
     }
 
     final class Clock: Sendable {
@@ -126,7 +126,7 @@ import Tidemark
         clock.now = .seconds(60)
         let other = WriterObservation(
             writer: observed.writer, heartbeat: 99, position: observed.position, isProcessGone: true)
-        #expect(try await store.close(stream, observed: other) == 2)
+        #expect(try await store.closeWriter(stream, observed: other) == 2)
     }
 
     @Test func `one process that is gone takes all its writers with it, and no other's`() async throws {
@@ -152,7 +152,7 @@ import Tidemark
         let observed = try await observation(of: "p1", by: store)
         #expect(observed.isProcessGone)
         _ = try await other.beat(writer, at: 0)
-        #expect(try await store.close(stream, observed: observed) == nil)
+        #expect(try await store.closeWriter(stream, observed: observed) == nil)
         #expect(try await !observation(of: "p1", by: store).isProcessGone)
     }
 
@@ -178,7 +178,7 @@ import Tidemark
         #expect(observed.isProcessGone && FileManager.default.fileExists(atPath: left))
         await #expect(throws: TidemarkError.readOnly(store: reader.path)) { try await reader.checkWritable() }
         await #expect(throws: TidemarkError.readOnly(store: reader.path)) {
-            try await reader.close(stream, observed: observed)
+            try await reader.closeWriter(stream, observed: observed)
         }
         try await keeper.checkWritable()
     }
@@ -187,7 +187,7 @@ import Tidemark
         let store = try await open()
         let stranger = WriterObservation(writer: Writer("p9", epoch: 1), heartbeat: 1, position: 0)
         await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.path)) {
-            try await store.close(stream, observed: stranger)
+            try await store.closeWriter(stream, observed: stranger)
         }
         _ = try await store.join(stream, as: "p1")
         await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p9")) {

@@ -119,7 +119,7 @@ import Tidemark
             return try await one.persist(events("b")[0], as: id)
         }
         #expect(id == 2)
-        let closed = try await store.close(
+        let closed = try await store.closeWriter(
             stream,
             observed: try #require(
                 try await store.reconciliation(of: stream, above: 0, limit: 0)?.observations.first {

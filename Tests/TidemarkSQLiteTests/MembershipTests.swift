@@ -130,7 +130,7 @@ import TidemarkTesting
         let writer = try await store.join(stream, as: "p1").writer
         _ = try await store.persist(events("a", "b"), in: stream, by: writer)
         _ = try await store.allocate(5, in: stream, for: writer)
-        _ = try await store.close(stream, instance: "p1")
+        _ = try await store.closeWriter(stream, instance: "p1")
         try await store.withWriter { try $0.execute(sql: "UPDATE tidemark_streams SET sequence = 1") }
         await #expect(throws: TidemarkError.self) { try await store.persist(events("c"), in: stream, by: writer) }
         let joined = try await store.join(stream, as: "p2")
@@ -156,11 +156,11 @@ import TidemarkTesting
         let folder = try TemporaryFolder()
         let store = try await folder.open()
         await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.path)) {
-            try await store.close(stream, instance: "p9")
+            try await store.closeWriter(stream, instance: "p9")
         }
         _ = try await store.join(stream, as: "p1")
         await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p9")) {
-            try await store.close(stream, instance: "p9")
+            try await store.closeWriter(stream, instance: "p9")
         }
     }
 }

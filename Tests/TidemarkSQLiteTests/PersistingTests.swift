@@ -97,7 +97,7 @@ import TidemarkSQLite
         let writer = try await store.join(stream, as: "p1").writer
         let id = try await store.allocate(1, in: stream, for: writer)[0]
         _ = try await store.persist(events("a")[0], as: id, in: stream, by: writer)
-        _ = try await store.close(stream, instance: "p1")
+        _ = try await store.closeWriter(stream, instance: "p1")
         #expect(try await store.persist(events("a")[0], as: id, in: stream, by: writer) == .alreadyPersisted(id))
         await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: id)) {
             try await store.persist(events("b")[0], as: id, in: stream, by: writer)

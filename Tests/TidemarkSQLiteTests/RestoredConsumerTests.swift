@@ -166,7 +166,7 @@ import Tidemark
         await #expect(throws: refused) { try await store.persist(events("b"), in: stream, by: writer) }
         await #expect(throws: refused) { try await store.allocate(1, in: stream, for: writer) }
         await #expect(throws: refused) { try await store.beat(writer, at: 0) }
-        await #expect(throws: refused) { try await store.close(stream, instance: "p1") }
+        await #expect(throws: refused) { try await store.closeWriter(stream, instance: "p1") }
         await #expect(throws: refused) { try await store.join(stream, as: "p2") }
         await #expect(throws: refused) { try await store.claimConsumer("mails", in: stream) }
         await #expect(throws: refused) {

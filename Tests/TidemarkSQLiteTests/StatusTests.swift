@@ -20,9 +20,9 @@ import Tidemark
         #expect(try await store.status(of: stream)?.minimumPersisted == 3)
         _ = try await store.allocate(4, in: stream, for: one)
         _ = try await store.beat(one, at: 2)
-        _ = try await store.close(stream, instance: "p2")
+        _ = try await store.closeWriter(stream, instance: "p2")
         #expect(try await store.status(of: stream)?.minimumPersisted == 3)
-        _ = try await store.close(stream, instance: "p1")
+        _ = try await store.closeWriter(stream, instance: "p1")
         #expect(try await store.status(of: stream)?.minimumPersisted == 7)
     }
 

@@ -18,7 +18,7 @@ import TidemarkTesting
         let scope = await scene.hold("late", in: slow, until: gate)
         try await other.persist(scene.event("a"))
         try await slow.reconcile()
-        _ = try await scene.store.close("events", instance: "p1")
+        _ = try await scene.store.closeWriter("events", instance: "p1")
         gate.open()
         await #expect(throws: TidemarkError.closed(stream: "events", instance: "p1", id: 1)) { try await scope.value }
         #expect(slow.generator.inFlightCount == 0)
@@ -35,7 +35,7 @@ import TidemarkTesting
         let gate = Gate()
         let scope = await scene.hold("late", in: slow, until: gate)
         try await other.persist(scene.event("a"))
-        _ = try await scene.store.close("events", instance: "p1")
+        _ = try await scene.store.closeWriter("events", instance: "p1")
         try await slow.generator.beat(as: try #require(slow.writer))
         #expect(slow.generator.inFlightCount == 0)
         #expect(slow.generator.position(of: "p1") == 2)
@@ -56,7 +56,7 @@ import TidemarkTesting
         }
         let scope = Task { try await log.withNextID { id in try await log.persist(scene.event("a"), as: id) } }
         await gate.arrivals()
-        _ = try await scene.store.close("events", instance: "p1")
+        _ = try await scene.store.closeWriter("events", instance: "p1")
         try await log.generator.beat(as: try #require(log.writer))
         gate.open()
         #expect(try await scope.value == 1)
@@ -90,7 +90,7 @@ import TidemarkTesting
         }
         let scope = Task { try await log.withNextID { id in try await log.persist(scene.event("a"), as: id) } }
         await gate.arrivals()
-        _ = try await scene.store.close("events", instance: "p1")
+        _ = try await scene.store.closeWriter("events", instance: "p1")
         try await log.generator.beat(as: try #require(log.writer))
         scene.store.setHook(nil)
         gate.open()

@@ -173,7 +173,7 @@ import TidemarkTesting
         let observed = try #require(decisions[1].close.first)
         await second.carryOut(decisions[0])
         try await second.persist(event("b"))
-        #expect(try await store.close("events", observed: observed) == nil)
+        #expect(try await store.closeWriter("events", observed: observed) == nil)
         await third.carryOut(decisions[1])
         #expect(store.database.streams["events"]?.writers["p1"]?.position == 2)
         try await third.generator.beat(as: try #require(third.writer))

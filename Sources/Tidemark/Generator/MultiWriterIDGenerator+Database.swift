@@ -91,7 +91,7 @@ extension MultiWriterIDGenerator {
                 return reconciledNothing(question)
             }
             // After what was found was read, and before it is used: if this is the same database, that was too.
-            try await checkNewestEvent(log, question.newestEvent)
+            try await checkNewestEvent(log, question.newest)
             var minimum = question.minimum
             while case .readAgain(let above) = changeNow({
                 $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
@@ -298,7 +298,7 @@ extension MultiWriterIDGenerator {
     }
 
     private func close(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
-        let position = try await recordWrite { try await log.store.close(stream, observed: observed) }
+        let position = try await recordWrite { try await log.store.closeWriter(stream, observed: observed) }
         guard let position else { return false }
         log.metrics.closedWriter()
         logger.notice("closed a writer", metadata: metadata(observed, position: position))

@@ -41,7 +41,7 @@ public struct EventBatch: Sendable {
     public let events: [PersistedEvent]
     /// Events in tables of the user's own, ascending. Whoever reads those tables takes exactly these IDs: they are
     /// committed, so every snapshot that is opened from now on holds their rows.
-    public let ownEvents: [OwnEvent]
+    public let externalEvents: [ExternalEvent]
     /// Everything up to this ID was delivered with this batch: the place to go on from, at or above the last event.
     public let through: StreamID
     /// What the batch's snapshot had seen; a checkpoint at its end keeps it.
@@ -50,10 +50,10 @@ public struct EventBatch: Sendable {
     var start: BatchStart?
 
     public init(
-        events: [PersistedEvent], ownEvents: [OwnEvent] = [], through: StreamID, snapshot: SnapshotMark
+        events: [PersistedEvent], externalEvents: [ExternalEvent] = [], through: StreamID, snapshot: SnapshotMark
     ) {
         self.events = events
-        self.ownEvents = ownEvents
+        self.externalEvents = externalEvents
         self.through = through
         self.snapshot = snapshot
     }
@@ -62,7 +62,7 @@ public struct EventBatch: Sendable {
     public func ending(at end: StreamID) -> EventBatch {
         guard through > end else { return self }
         var batch = EventBatch(
-            events: events.filter { $0.streamID <= end }, ownEvents: ownEvents.filter { $0.streamID <= end },
+            events: events.filter { $0.streamID <= end }, externalEvents: externalEvents.filter { $0.streamID <= end },
             through: end, snapshot: snapshot)
         // Of what was given before the batch began it is not known how much lies at or below `end`.
         if let start, start.position <= end { batch.start = start }
@@ -70,14 +70,14 @@ public struct EventBatch: Sendable {
     }
 
     /// The last event at or below the end of this batch; nil where that is not known.
-    var passed: Delivered? { Delivered.last(of: events, ownEvents) ?? start?.passed }
+    var passed: Delivered? { Delivered.last(of: events, externalEvents) ?? start?.passed }
 
     /// What a consumer was given up to the end of this batch, from the beginning of the stream; nil where that is not
     /// known.
     var delivered: DeliveredSum? {
         guard var delivered = start?.delivered else { return nil }
         for event in events { delivered.add(event.streamID, mark: event.mark) }
-        for event in ownEvents { delivered.add(event.streamID, mark: event.mark) }
+        for event in externalEvents { delivered.add(event.streamID, mark: event.mark) }
         return delivered
     }
 }
@@ -123,7 +123,7 @@ public struct EventBatches: AsyncSequence, Sendable {
                     continue
                 }
                 var batch = EventBatch(
-                    events: snapshot.events, ownEvents: snapshot.ownEvents, through: progress.cursor.position,
+                    events: snapshot.events, externalEvents: snapshot.externalEvents, through: progress.cursor.position,
                     snapshot: snapshot.mark)
                 batch.start = start
                 progress.delivered = batch.delivered

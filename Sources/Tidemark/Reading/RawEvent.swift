@@ -5,7 +5,7 @@ public struct RawEvent: ~Escapable {
     /// Its place in the stream.
     public let streamID: StreamID
     /// Whether it is in a table of the user's own: then its id, type and payload are not known here, and empty.
-    public let isOwn: Bool
+    public let isExternal: Bool
     public let id: Span<UInt8>
     public let type: Span<UInt8>
     /// Nil when the event is about nothing in particular.
@@ -21,12 +21,12 @@ public struct RawEvent: ~Escapable {
     /// For stores.
     @_lifetime(copy id, copy type, copy key, copy payload)
     public init(
-        streamID: StreamID, isOwn: Bool = false, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?,
+        streamID: StreamID, isExternal: Bool = false, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?,
         payload: Span<UInt8>,
         instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
     ) {
         self.streamID = streamID
-        self.isOwn = isOwn
+        self.isExternal = isExternal
         self.id = id
         self.type = type
         self.key = key
@@ -68,7 +68,7 @@ extension EventStore {
         var last: Delivered?
         var delivered = DeliveredSum()
         // What is in tables of the user's own has its turn by its place, like everything else.
-        var own = (accepting(whole) ? whole.ownEvents : [])[...]
+        var own = (accepting(whole) ? whole.externalEvents : [])[...]
         let events = accepting(whole) ? whole.events : []
         for event in events {
             while let first = own.first, first.streamID < event.streamID {
@@ -91,12 +91,12 @@ extension EventStore {
     }
 }
 
-extension OwnEvent {
+extension ExternalEvent {
     fileprivate func withRaw(_ body: (RawEvent) throws -> Void) rethrows {
         let none: [UInt8] = []
         try body(
             RawEvent(
-                streamID: streamID, isOwn: true, id: none.span, type: none.span, key: nil, payload: none.span,
+                streamID: streamID, isExternal: true, id: none.span, type: none.span, key: nil, payload: none.span,
                 instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
     }
 }

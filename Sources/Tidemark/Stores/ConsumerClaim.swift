@@ -58,11 +58,11 @@ public enum ConsumerStart: Hashable, Sendable {
 
 extension Delivered {
     /// The last of the events; nil when there are none.
-    static func last(of events: [PersistedEvent], _ ownEvents: [OwnEvent]) -> Delivered? {
+    static func last(of events: [PersistedEvent], _ externalEvents: [ExternalEvent]) -> Delivered? {
         let event = events.last.map {
             Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
         }
-        guard let own = ownEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
+        guard let own = externalEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
         return Delivered(streamID: own.streamID, mark: own.mark)
     }
 

@@ -33,7 +33,7 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     func leave(_ stream: StreamName, as writer: Writer) async throws
     /// Raises the durable position of the instance to the sequence's newest ID, whatever its heartbeat says, and
     /// returns that position.
-    func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID
+    func closeWriter(_ stream: StreamName, instance: InstanceName) async throws -> StreamID
     /// Raises the epoch of the instance and takes it off the members, whatever its heartbeat says.
     func retire(_ stream: StreamName, instance: InstanceName) async throws
     /// Raises the durable position of a member to the sequence's newest ID, and returns that position, if in the same
@@ -42,7 +42,7 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// What has to be the same is the epoch, the position (others close too) and, unless the process is gone, the
     /// heartbeat. Unless the process is gone, nothing is done either when the transaction begins much later than the
     /// observation was read: whoever waited for the same lock to write a heartbeat comes first.
-    func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID?
+    func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID?
     /// Raises the epoch of a member and takes it off the members, under the same condition; whether it did.
     func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool
     /// Waits for its turn to write, and writes nothing: what shows that everyone could write just now.

@@ -15,13 +15,14 @@ public struct Snapshot: Sendable {
     /// Empty when the membership version or the claim is not the one asked for, or the delivered event is not there.
     public let events: [PersistedEvent]
     /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
-    public let ownEvents: [OwnEvent]
+    public let externalEvents: [ExternalEvent]
     /// Whether a limit cut the events off.
     public let isTruncated: Bool
 
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, mark: SnapshotMark, deliveredIsThere: Bool,
-        consumerGeneration: Int? = nil, events: [PersistedEvent], ownEvents: [OwnEvent] = [], isTruncated: Bool
+        consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [],
+        isTruncated: Bool
     ) {
         self.membership = membership
         self.newestEvent = newestEvent
@@ -30,10 +31,10 @@ public struct Snapshot: Sendable {
         self.deliveredIsThere = deliveredIsThere
         self.consumerGeneration = consumerGeneration
         self.events = events
-        self.ownEvents = ownEvents
+        self.externalEvents = externalEvents
         self.isTruncated = isTruncated
     }
 
     /// The last of the events, by which a reader knows the database again; nil when there are none.
-    public var last: Delivered? { Delivered.last(of: events, ownEvents) }
+    public var last: Delivered? { Delivered.last(of: events, externalEvents) }
 }

@@ -26,7 +26,8 @@ extension StreamMachine {
         _ fetch: Int, with id: StreamID, since: Duration, deadline: Duration
     ) throws(AllocationFailure) -> Int {
         lastScope += 1
-        try tracker.endFetch(fetch, with: id, scope: lastScope, since: since, deadline: deadline)
+        try tracker.endFetch(
+            fetch, with: CollectionOfOne(id), asked: 1, scope: lastScope, since: since, deadline: deadline)
         expireNoLater(than: deadline)
         return lastScope
     }
@@ -85,7 +86,7 @@ extension StreamMachine {
 
     /// The same for one ID.
     public mutating func finish(_ id: StreamID, now: Duration) -> Bool {
-        guard tracker.finishHeld(id) else { return false }
+        guard tracker.finish(id, ifHeld: true) else { return false }
         if let speaker = announcer.tells(1, through: id) {
             messages.append(.event(speaker, id, eventID: nil))
             pending.insert(.send)

@@ -90,7 +90,7 @@ extension StreamMachine {
         public let minimum: StreamID
         /// An event that is looked up once more, after what was found was read and before it is used: if this is the same
         /// database, that was too.
-        public let newestEvent: Delivered?
+        public let newest: Delivered?
         let request: Int
         let began: Duration
     }

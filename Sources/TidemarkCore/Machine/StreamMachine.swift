@@ -29,7 +29,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// The members' signs of life, as they were read last.
     private var observations: [WriterObservation] = []
     /// The newest event that was read, by which the database is known again.
-    private var newestEvent: Delivered?
+    private var newest: Delivered?
     /// The life of the database that was seen last, and the one that hands out this instance's IDs.
     var seenIncarnation: Incarnation
     var ownIncarnation: Incarnation
@@ -348,7 +348,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func beginReconcile(awake: Duration) -> Reconcile {
         let note = tracker.note()
         return Reconcile(
-            note: note, minimum: note.watermark.minimum, newestEvent: newestEvent, request: feed.beginAsking(),
+            note: note, minimum: note.watermark.minimum, newest: newest, request: feed.beginAsking(),
             began: awake)
     }
 
@@ -365,7 +365,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         reportClosed(
             tracker.take(found.membership, newestCommitted: found.newestCommitted, finished: found.finished))
         tracker.hearAgain(reconcile.note)
-        newestEvent = found.newestEvent ?? newestEvent
+        newest = found.newest ?? newest
         seenIncarnation = found.membership.incarnation
         reconcileEnded(reconcile, now: now)
         observations = found.observations
@@ -426,7 +426,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         switch answer {
         case .alive(let newestCommitted, let durablePosition):
             tracker.recordKnown(newestCommitted)
-            tracker.close(writer, through: durablePosition)
+            tracker.closed(writer, through: durablePosition)
             changed(now: now)
         case .retired, .taken:
             // Whether another process has the name, joining tells.

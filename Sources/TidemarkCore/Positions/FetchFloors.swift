@@ -1,5 +1,18 @@
 import DequeModule
 
+/// Why a fetch could not begin, or its answer cannot be used.
+public enum AllocationFailure: Error, Hashable, Sendable {
+    case notAMember
+    /// The fetch ended before its answer came.
+    case late
+    /// The answer holds an ID at or below the floor.
+    case wentBackwards(id: StreamID, floor: StreamID)
+    case wrongCount(asked: Int, got: Int)
+    case notAscending(id: StreamID)
+    /// The ID is in flight already, or has been, above one that still is.
+    case handedOutTwice(id: StreamID)
+}
+
 /// The fetches in progress, each with its floor: the highest ID that was known when it asked the sequence.
 ///
 /// What is known only grows, so floors ascend in the order in which fetches begin, and the lowest is at the front.

@@ -112,3 +112,35 @@ public struct FinishedRanges: Hashable, Sendable {
         return low
     }
 }
+
+/// IDs that come in ascending order, as ranges: one mostly, and many only where many have gathered behind an ID that is stuck.
+struct AscendingRuns {
+    private var ended: [ClosedRange<StreamID>] = []
+    private var current: ClosedRange<StreamID>?
+
+    mutating func append(_ id: StreamID) {
+        guard let current else { return current = id...id }
+        if current.upperBound.rawValue + 1 == id.rawValue {
+            self.current = current.lowerBound...id
+        } else {
+            ended.append(current)
+            self.current = id...id
+        }
+    }
+
+    fileprivate consuming func all() -> [ClosedRange<StreamID>] {
+        if let current { ended.append(current) }
+        return ended
+    }
+
+    fileprivate var single: ClosedRange<StreamID>? { ended.isEmpty ? current : nil }
+}
+
+extension FinishedRanges {
+    /// In time that grows with the runs and with the ranges that there are.
+    mutating func insert(_ runs: consuming AscendingRuns) {
+        if let single = runs.single { return insert(single) }
+        let all = runs.all()
+        if !all.isEmpty { insert(ascending: all) }
+    }
+}

@@ -14,35 +14,35 @@
 public struct PositionTracker: Sendable {
     public let instance: InstanceName
     /// This instance as a member; nil when it only reads.
-    public internal(set) var own: Writer?
-    public internal(set) var membershipVersion: Int
+    public private(set) var own: Writer?
+    public private(set) var membershipVersion: Int
     /// The highest ID that is durably allocated, as this instance knows from the database: it committed, abandoned or
     /// read of it. An ID that was allocated and is not finished does not count. (Of who gives no sequence to be bounded
     /// by, what was heard is known too.)
-    public internal(set) var known: StreamID
-    public internal(set) var minimum: StreamID
+    public private(set) var known: StreamID
+    public private(set) var minimum: StreamID
     /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
     /// minimum was computed with, and its sequence had passed everything that was heard.
-    public internal(set) var confirmed: StreamID
+    public private(set) var confirmed: StreamID
     /// The newest sequence that was read from the database, up to which this instance promises what it only heard; nil
     /// where nobody reads it, and everything that is heard is taken as it is.
-    public internal(set) var sequence: StreamID?
+    public private(set) var sequence: StreamID?
     /// The highest ID that was only heard and that this instance promises: a sequence that was read had reached it. What
     /// was heard above every sequence may be false, and then the IDs below it need not be durable either.
-    var promisable: StreamID = 0
+    private var promisable: StreamID = 0
 
-    var others: PositionHeap
-    var hearsay = Hearsay()
-    var inFlight = InFlightIDs()
-    var floors = FetchFloors()
-    var finished: FinishedRanges
+    private var others: PositionHeap
+    private var hearsay = Hearsay()
+    private var inFlight = InFlightIDs()
+    private var floors = FetchFloors()
+    private var finished: FinishedRanges
     /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
     /// reads.
-    var ownPosition: StreamID
+    private var ownPosition: StreamID
     /// What the members drew when they joined.
-    public internal(set) var nonces: [Writer: Int64]
+    public private(set) var nonces: [Writer: Int64]
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
-    public internal(set) var pinned: Writer?
+    public private(set) var pinned: Writer?
 
     /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
     ///   newest ID of the sequence that it knew when it joined.
@@ -78,7 +78,8 @@ public struct PositionTracker: Sendable {
     public struct Marks: Hashable, Sendable {
         public let watermark: Watermark
         public let position: StreamID
-        /// Where it could be at once the sequence was read.
+        /// Where it could be once the sequence was read: above the position where something was heard that the sequence,
+        /// as it was read last, has not passed.
         public let afterReading: StreamID
     }
 
@@ -96,8 +97,7 @@ public struct PositionTracker: Sendable {
 
     /// At least the minimum; so for instances that are no members.
     public func position(of name: InstanceName) -> StreamID {
-        if let own, own.instance == name { return max(ownPosition, minimum) }
-        return max(others.position(of: name) ?? minimum, minimum)
+        max((own?.instance == name ? ownPosition : others.position(of: name)) ?? minimum, minimum)
     }
 
     public var token: StreamToken {
@@ -111,22 +111,15 @@ public struct PositionTracker: Sendable {
     public var inFlightCount: Int { inFlight.count }
     public var lowestInFlight: InFlightIDs.Entry? { inFlight.lowest }
 
-    /// The highest ID heard of or read, finished or not passed by the minimum yet.
+    /// The highest ID heard of or read.
     public var highestKnown: StreamID { max(known, hearsay.highest, finished.highest ?? known) }
 
     /// The highest ID that was only heard.
     public var heard: StreamID { hearsay.highest }
 
-    /// What this instance promises, and what it could promise if it read the sequence now.
-    public struct Promise: Hashable, Sendable {
-        public let position: StreamID
-        /// Above the position where something was heard that the sequence, as it was read last, has not passed.
-        public let afterReading: StreamID
-    }
-
-    /// Nil when this instance only reads.
-    public var promise: Promise? {
-        own == nil ? nil : Promise(position: ownPosition, afterReading: afterReading)
+    /// What this instance promises; nil when it only reads.
+    public var promise: Marks? {
+        own == nil ? nil : Marks(watermark: watermark, position: ownPosition, afterReading: afterReading)
     }
 
     private var afterReading: StreamID {
@@ -136,9 +129,7 @@ public struct PositionTracker: Sendable {
 
     /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear that it
     /// is at `position`: where it is, or where it could be.
-    public func announcementNeed(
-        announced: StreamID, position: StreamID? = nil
-    ) -> AnnouncementSchedule.Need {
+    public func announcementNeed(announced: StreamID, position: StreamID? = nil) -> AnnouncementSchedule.Need {
         let position = position ?? ownPosition
         guard own != nil, position > announced else { return .none }
         let asHeard = finished.endOfRun(after: announced)
@@ -181,5 +172,327 @@ public struct PositionTracker: Sendable {
     var least: StreamID? {
         guard own != nil else { return others.least }
         return others.least.map { min($0, ownPosition) } ?? ownPosition
+    }
+
+    // MARK: This instance's IDs
+
+    /// Notes the floor: until the answer is in flight, or the fetch has ended otherwise, this instance's position
+    /// stays at or below what is known now.
+    public mutating func beginFetch() throws(AllocationFailure) -> Int {
+        guard own != nil else { throw .notAMember }
+        return floors.begin(at: floor)
+    }
+
+    /// What the sequence has to be above for the next ID: all that is known from the database, and what this instance has
+    /// promised, which is never more than it has read of the sequence.
+    public var floor: StreamID { max(known, ownPosition) }
+
+    /// The answer: its IDs are in flight until they are finished.
+    public mutating func endFetch(
+        _ fetch: Int, with ids: some Collection<StreamID>, asked count: Int, scope: Int, since: Duration,
+        deadline: Duration
+    ) throws(AllocationFailure) {
+        defer { update() }
+        guard let floor = floors.end(fetch) else { throw .late }
+        guard ids.count == count else { throw .wrongCount(asked: count, got: ids.count) }
+        var previous = floor
+        for id in ids {
+            guard id > floor else { throw .wentBackwards(id: id, floor: floor) }
+            guard id > previous else { throw .notAscending(id: id) }
+            guard inFlight.phase(of: id) == nil else { throw .handedOutTwice(id: id) }
+            previous = id
+        }
+        for id in ids { inFlight.insert(id, scope: scope, since: since, deadline: deadline) }
+    }
+
+    /// The fetch was a transaction that allocated IDs and committed them, or found that there was nothing to commit.
+    public mutating func endFetch(_ fetch: Int, committed ids: [StreamID]) throws(AllocationFailure) {
+        guard let floor = floors.end(fetch) else { throw .late }
+        defer { update() }
+        for id in ids {
+            if id <= floor { throw .wentBackwards(id: id, floor: floor) }
+            known = max(known, id)
+            if id > minimum { finished.insert(id...id) }
+        }
+    }
+
+    /// The fetch failed, or its answer is not waited for any more. An ID that comes later must not be used.
+    public mutating func abortFetch(_ fetch: Int) {
+        _ = floors.end(fetch)
+        update()
+    }
+
+    /// The ID is committed, or a tombstone holds it. False when it was not in flight.
+    ///
+    /// - Parameter ifHeld: whether it changes nothing, and is false, where the ID's scope has no say about it any more.
+    @discardableResult
+    public mutating func finish(_ id: StreamID, ifHeld: Bool = false) -> Bool {
+        defer { update() }
+        let wasInFlight = withPassed { inFlight, passed in inFlight.finish(id, ifHeld: ifHeld, passed: passed) }
+        if wasInFlight { known = max(known, id) }
+        return wasInFlight
+    }
+
+    /// The ID is void: the database has started again since it was handed out, and holds no row of it. Nothing of this
+    /// instance will appear under it; but the sequence may hand it out once more, to anybody, so it is neither known
+    /// nor finished. False when it was not in flight.
+    @discardableResult
+    public mutating func discard(_ id: StreamID) -> Bool {
+        defer { update() }
+        return discardOwn(id)
+    }
+
+    /// The database is in another life: no ID that this instance was given before it joined there counts any more, and no
+    /// answer to a fetch that has begun before. Returns the IDs.
+    public mutating func forgetInFlight() -> [StreamID] {
+        defer { update() }
+        let ids = inFlight.inFlight.map(\.id)
+        inFlight = InFlightIDs()
+        floors.endAll()
+        return ids
+    }
+
+    /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
+    public mutating func giveUp(_ id: StreamID) -> Bool {
+        inFlight.giveUp(id)
+    }
+
+    public func phase(of id: StreamID) -> InFlightIDs.Phase? { inFlight.phase(of: id) }
+    public func expired(at now: Duration) -> [Int: [StreamID]] { inFlight.expired(at: now) }
+    public var earliestDeadline: Duration? { inFlight.earliestDeadline }
+
+    mutating func discardOwn(_ id: StreamID) -> Bool {
+        withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
+    }
+
+    /// What has nothing of this instance in flight below it is what others' gaps may be waiting for.
+    private mutating func withPassed(_ body: (inout InFlightIDs, (StreamID) -> Void) -> Bool) -> Bool {
+        var runs = AscendingRuns()
+        let result = body(&inFlight) { runs.append($0) }
+        finished.insert(runs)
+        return result
+    }
+
+    // MARK: What is heard and read
+
+    /// A position was heard. Nothing happens when this epoch is no member, or is this instance itself.
+    ///
+    /// Positions are promised up to what is durably allocated: where that is true, what is heard may be promised.
+    public mutating func advance(_ writer: Writer, to position: StreamID) {
+        guard let member = others.number(of: writer), hears(position, of: member) else { return }
+        guard others.raise(member, to: position) else { return }
+        update()
+    }
+
+    /// The ID of this writer is finished: its row, an event or a tombstone, was heard of. Nothing happens when this
+    /// epoch is no member, or is this instance itself.
+    public mutating func advance(_ writer: Writer, finished id: StreamID) {
+        guard let member = others.number(of: writer), hears(id, of: member) else { return }
+        if id > minimum { finished.insert(id...id) }
+        update()
+    }
+
+    /// The same of whomever: somebody else vouches for it.
+    public mutating func hear(finished id: StreamID) {
+        if sequence == nil {
+            known = max(known, id)
+        } else {
+            hearsay.hear(id)
+        }
+        if id > minimum { finished.insert(id...id) }
+        update()
+    }
+
+    private mutating func hears(_ id: StreamID, of member: Int) -> Bool {
+        guard sequence == nil else { return hearsay.hear(id, of: member) }
+        known = max(known, id)
+        return true
+    }
+
+    /// These IDs are finished: their rows, events or tombstones, were read from the database.
+    public mutating func recordFinished(_ range: ClosedRange<StreamID>) {
+        known = max(known, range.upperBound)
+        if range.upperBound > minimum { finished.insert(range) }
+        update()
+    }
+
+    /// Something at this ID is committed: it is known from now on.
+    public mutating func recordKnown(_ id: StreamID) {
+        guard id > known else { return }
+        known = id
+        update()
+    }
+
+    /// Takes the members as the database has them. Older ones change nothing; the same version only raises positions.
+    ///
+    /// With a newer version the minimum follows the members, down too: a writer of a new epoch is at exactly its
+    /// durable position; one of the same epoch keeps the higher one that was heard. IDs of this instance at or below
+    /// its own new durable position are in flight no more: the database refuses them from now on.
+    ///
+    /// - Returns: the IDs of this instance that were closed.
+    @discardableResult
+    public mutating func updateMembers(
+        _ members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:]
+    ) -> [StreamID] {
+        guard version >= membershipVersion else { return [] }
+        if version > membershipVersion || !nonces.isEmpty { self.nonces = nonces }
+        known = max(known, members.values.max() ?? known)
+        if version > membershipVersion { replaceMembers(members, version: version) }
+        for (writer, position) in members {
+            guard let member = others.number(of: writer) else { continue }
+            _ = others.raise(member, to: position)
+            hearsay.read(position, of: member)
+        }
+        var closed: [StreamID] = []
+        if let own, let durable = members[own] { closed = endInFlight(through: durable) }
+        update()
+        return closed
+    }
+
+    /// What one snapshot of the database says: its members, the newest committed ID, and IDs that are finished.
+    ///
+    /// - Returns: the IDs of this instance that were closed.
+    @discardableResult
+    public mutating func take(
+        _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
+    ) -> [StreamID] {
+        let closed = updateMembers(membership.members, version: membership.version, nonces: membership.nonces)
+        for range in finished { recordFinished(range) }
+        recordKnown(newestCommitted)
+        // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
+        if membership.members.isEmpty, newestCommitted > minimum, membership.version == membershipVersion {
+            recordFinished(StreamID(minimum.rawValue + 1)...newestCommitted)
+        }
+        return closed
+    }
+
+    /// From now on this instance is this writer: another epoch of its name in the members is another process.
+    public mutating func pin(to writer: Writer) {
+        precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
+        pinned = writer
+        // The members may have been read after it joined, and before it knew.
+        guard own != writer, let member = others.number(of: writer) else { return }
+        own = writer
+        // Not what was heard of it: this instance has not spoken as this writer yet.
+        ownPosition = hearsay.durable(of: member)
+        others = PositionHeap(
+            Dictionary(uniqueKeysWithValues: others.all.filter { $0.writer != writer }.map { ($0.writer, $0.position) })
+        )
+        hearsay.replaceMembers(others.all.map { ($0.writer, 0) })
+        update()
+    }
+
+    private mutating func replaceMembers(_ members: [Writer: StreamID], version: Int) {
+        membershipVersion = version
+        let mine = members.keys.first { $0.instance == instance && (pinned == nil || $0 == pinned) }
+        if let mine, mine != own { ownPosition = members[mine] ?? 0 }
+        own = mine
+        others = PositionHeap(
+            members.filter { $0.key != mine }
+                .reduce(into: [:]) { heard, member in
+                    heard[member.key] = max(member.value, others.position(of: member.key) ?? member.value)
+                })
+        hearsay.replaceMembers(others.all.map { ($0.writer, members[$0.writer] ?? 0) })
+        if let mine, let durable = members[mine] { ownPosition = max(ownPosition, durable) }
+        if let least { minimum = finished.endOfRun(after: max(least, confirmed)) }
+    }
+
+    /// Whether this instance was a member, and the newest members do not have it: it was retired, or its name taken.
+    public var hasLostMembership: Bool { own == nil && pinned != nil }
+
+    /// Whether exactly this epoch is a member.
+    public func isMember(_ writer: Writer) -> Bool {
+        writer == own || others.position(of: writer) != nil
+    }
+
+    /// What somebody is who speaks, by the members that the database gave last. The nonce counts before anything else.
+    public func standing(of speaker: Speaker) -> EventFeed.Standing {
+        let writer = speaker.writer
+        if writer.instance == instance, let pinned, writer.epoch <= pinned.epoch {
+            return writer == pinned && speaker.nonce != nonces[writer] ? .foreign : .own
+        }
+        if isMember(writer) { return speaker.nonce == nonces[writer] ? .member : .foreign }
+        return (epoch(of: writer.instance) ?? -1) < writer.epoch ? .stranger : .outdated
+    }
+
+    /// The members as they speak.
+    public var speakers: Set<Speaker> {
+        var speakers = Set(others.all.map { Speaker($0.writer, nonce: nonces[$0.writer]) })
+        if let own { speakers.insert(Speaker(own, nonce: nonces[own])) }
+        return speakers
+    }
+
+    /// The epoch in which the instance is a member.
+    public func epoch(of instance: InstanceName) -> Int? {
+        own?.instance == instance ? own?.epoch : others.epoch(of: instance)
+    }
+
+    /// The durable position of this instance, as the database answered: somebody may have raised it.
+    public mutating func closed(_ writer: Writer, through durable: StreamID) {
+        guard writer == own else { return }
+        known = max(known, durable)
+        _ = endInFlight(through: durable)
+        update()
+    }
+
+    private mutating func endInFlight(through durable: StreamID) -> [StreamID] {
+        let closed = inFlight.idsInFlight(through: durable)
+        // Nothing of this instance will appear under them, and its position says so. They are not finished for anybody
+        // else: where the database has started again since, another writer may hold the same ID by now.
+        for id in closed { _ = discardOwn(id) }
+        ownPosition = max(ownPosition, durable)
+        return closed
+    }
+
+    // MARK: Agreeing with the database
+
+    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
+    public struct Note: Hashable, Sendable {
+        public let watermark: Watermark
+        /// The highest ID that is known from the database.
+        public let known: StreamID
+        /// The highest ID that was only heard.
+        public let heard: StreamID
+        /// The highest minimum that a snapshot has confirmed.
+        public let confirmed: StreamID
+        /// The last message that was heard.
+        fileprivate let message: Int
+    }
+
+    /// Changes nothing, as ``marks()``.
+    public mutating func note() -> Note {
+        Note(
+            watermark: watermark, known: known, heard: hearsay.highest, confirmed: confirmed,
+            message: hearsay.lastMessage)
+    }
+
+    /// A snapshot that was opened after the note has this sequence and this membership version.
+    ///
+    /// Where something that was heard before it is above its sequence, everything that follows from it is taken back: who
+    /// said it is where the database has it, and is not heard until ``hearAgain(_:)``. The minimum then is what the
+    /// database says, and never below what a snapshot has confirmed.
+    ///
+    /// - Returns: what was false; nil where nothing was. Then the minimum of the note is confirmed, if the version is its.
+    public mutating func agree(_ note: Note, sequence read: StreamID, membershipVersion version: Int) -> FalseNews? {
+        if let before = sequence { sequence = max(before, read) }
+        guard note.heard > read else {
+            if version == note.watermark.membershipVersion { confirmed = max(confirmed, note.watermark.minimum) }
+            promisable = max(promisable, note.heard)
+            update()
+            return nil
+        }
+        let found = hearsay.takeBack(above: read, heardBy: note.message)
+        for (member, _, durable) in found { others.lower(member, to: durable) }
+        finished.removeRanges(above: max(read, known))
+        minimum = confirmed
+        update()
+        return FalseNews(heard: note.heard, sequence: read, writers: found.map(\.writer))
+    }
+
+    /// Everything was read from the database in a snapshot that was opened after the note: who had said something false
+    /// before that is heard again.
+    public mutating func hearAgain(_ note: Note) {
+        hearsay.hearAgain(mutedBy: note.message)
+        update()
     }
 }

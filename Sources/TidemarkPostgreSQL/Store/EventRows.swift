@@ -17,7 +17,7 @@ struct EventRows {
 
     var count: Int { rows.count }
 
-    func isOwn(_ row: Int) throws -> Bool { try rows.int64(row, 1) == 2 }
+    func isExternal(_ row: Int) throws -> Bool { try rows.int64(row, 1) == 2 }
 
     func payloadBytes(_ row: Int) -> Int { rows.bytes(row, 8).count }
 
@@ -30,8 +30,8 @@ struct EventRows {
             persistedAtMilliseconds: try rows.milliseconds(row, 3), mark: CommitMark(try rows.int64(row, 2)))
     }
 
-    func ownEvent(_ row: Int) throws -> OwnEvent {
-        OwnEvent(
+    func externalEvent(_ row: Int) throws -> ExternalEvent {
+        ExternalEvent(
             streamID: StreamID(try rows.int64(row, 0)), instance: try instance(row),
             persistedAtMilliseconds: try rows.milliseconds(row, 3), mark: CommitMark(try rows.int64(row, 2)))
     }

@@ -1,7 +1,7 @@
 public import Tidemark
 
 extension PostgreSQLEventStore {
-    public func close(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
+    public func closeWriter(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
         try await exclude(
             CallSubject(stream, instance: instance), "SELECT \(namespace.function("close_1"))($1, $2, $3)",
             [.text(stream.rawValue), .text(instance.rawValue), lockLimitMilliseconds]
@@ -15,7 +15,7 @@ extension PostgreSQLEventStore {
         ) { _ in }
     }
 
-    public func close(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
+    public func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
         try await exclude(
             CallSubject(stream, writer: observed.writer),
             "SELECT \(namespace.function("close_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -17,7 +17,7 @@ extension PostgreSQLEventStore {
         var attempts = 0
         while true {
             attempts += 1
-            let standing = try await standing(subject, instance)
+            let standing = try await writerRow(subject, instance)
             do {
                 return try await join(subject, instance, replacing: standing.epoch, nonce: nonce)
             } catch TidemarkError.instanceTaken where attempts < Self.mostJoinsBetween {
@@ -28,7 +28,7 @@ extension PostgreSQLEventStore {
 
     public func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined {
         let subject = CallSubject(stream, writer: writer)
-        let standing = try await standing(subject, writer.instance)
+        let standing = try await writerRow(subject, writer.instance)
         let isKnown = standing.epoch > 0 || writer.epoch < standing.forgottenEpoch
         if !isKnown || standing.epoch > 0 && writer.epoch > standing.epoch {
             throw TidemarkError.databaseWentBackwards(
@@ -42,7 +42,7 @@ extension PostgreSQLEventStore {
         return try await join(subject, writer.instance, replacing: standing.epoch, nonce: nonce)
     }
 
-    private struct Standing: Sendable {
+    private struct WriterRow: Sendable {
         /// The newest of the name; 0 where nobody has it.
         let epoch: Int
         let isMember: Bool
@@ -50,14 +50,14 @@ extension PostgreSQLEventStore {
         let forgottenEpoch: Int
     }
 
-    private func standing(_ subject: CallSubject, _ instance: InstanceName) async throws -> Standing {
+    private func writerRow(_ subject: CallSubject, _ instance: InstanceName) async throws -> WriterRow {
         let sql = """
             SELECT epoch, is_member, nonce, forgotten_epoch FROM \(namespace.function("standing_1"))($1, $2)
             """
         let parameters: [PostgresValue] = [.text(subject.stream.rawValue), .text(instance.rawValue)]
         return try await inSnapshot(subject) { session in
             let rows = try session.query(sql, parameters)
-            return Standing(
+            return WriterRow(
                 epoch: Int(try rows.int64(0, 0)), isMember: try rows.bool(0, 1), nonce: try rows.int64(0, 2),
                 forgottenEpoch: Int(try rows.int64(0, 3)))
         }

@@ -17,20 +17,20 @@ extension PostgreSQLEventStore {
             let rows = try EventRows(answers[2], names, session, namespace)
             var events: [PersistedEvent] = []
             events.reserveCapacity(rows.count)
-            var ownEvents: [OwnEvent] = []
+            var externalEvents: [ExternalEvent] = []
             var bytes = 0
             for row in 0..<rows.count {
                 if row >= request.limit || bytes >= request.byteLimit {
-                    return header.snapshot(events, ownEvents, isTruncated: true)
+                    return header.snapshot(events, externalEvents, isTruncated: true)
                 }
                 bytes += rows.payloadBytes(row)
-                if try rows.isOwn(row) {
-                    ownEvents.append(try rows.ownEvent(row))
+                if try rows.isExternal(row) {
+                    externalEvents.append(try rows.externalEvent(row))
                 } else {
                     events.append(try rows.event(row))
                 }
             }
-            return header.snapshot(events, ownEvents, isTruncated: false)
+            return header.snapshot(events, externalEvents, isTruncated: false)
         }
     }
 
@@ -122,7 +122,7 @@ extension PostgreSQLEventStore {
                             epoch: Int(try members.int64(row, 1))),
                         heartbeat: Int(try members.int64(row, 2)), position: StreamID(try members.int64(row, 3)),
                         isProcessGone: try members.bool(row, 4), readAt: .microseconds(try members.int64(row, 5)))
-                }, newestEvent: header.newestEvent)
+                }, newest: header.newest)
         }
     }
 

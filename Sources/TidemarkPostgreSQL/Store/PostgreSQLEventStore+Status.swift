@@ -34,7 +34,7 @@ extension PostgreSQLEventStore {
             let answers = try session.pipeline(statements)
             guard let header = try StreamHeader(answers[1]) else { return nil }
             return StreamStatus(
-                stream: stream, sequence: header.sequence, newestEvent: header.newestEvent?.streamID ?? 0,
+                stream: stream, sequence: header.sequence, newestEvent: header.newest?.streamID ?? 0,
                 minimumPersisted: StreamID(try answers[2].int64(0, 0)), writers: try Self.writers(answers[3]),
                 consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)))
         }

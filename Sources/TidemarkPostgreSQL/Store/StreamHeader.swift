@@ -8,7 +8,7 @@ struct StreamHeader {
     /// The newest ID of the sequence: an upper bound, because the sequence is in no snapshot.
     let sequence: StreamID
     let mark: SnapshotMark
-    let newestEvent: Delivered?
+    let newest: Delivered?
     let deliveredIsThere: Bool
     let consumerGeneration: Int?
 
@@ -51,7 +51,7 @@ struct StreamHeader {
             rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3))
         sequence = StreamID(try rows.int64(0, 2))
         mark = SnapshotMark(bytes: try rows.byteArray(0, 4))
-        newestEvent = try rows.int64IfAny(0, 6).map { id in
+        newest = try rows.int64IfAny(0, 6).map { id in
             Delivered(
                 streamID: StreamID(id), mark: CommitMark(try rows.int64(0, 7)), eventID: try rows.textIfAny(0, 8))
         }
@@ -59,10 +59,10 @@ struct StreamHeader {
         consumerGeneration = try rows.int64IfAny(0, 10).map { Int($0) }
     }
 
-    func snapshot(_ events: [PersistedEvent], _ ownEvents: [OwnEvent], isTruncated: Bool) -> Snapshot {
+    func snapshot(_ events: [PersistedEvent], _ externalEvents: [ExternalEvent], isTruncated: Bool) -> Snapshot {
         Snapshot(
-            membership: membership, newestEvent: newestEvent?.streamID ?? 0, sequence: sequence, mark: mark,
+            membership: membership, newestEvent: newest?.streamID ?? 0, sequence: sequence, mark: mark,
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
-            ownEvents: ownEvents, isTruncated: isTruncated)
+            externalEvents: externalEvents, isTruncated: isTruncated)
     }
 }

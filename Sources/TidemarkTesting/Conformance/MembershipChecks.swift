@@ -102,7 +102,7 @@ extension StoreConformance {
         StoreCheck("what was allocated before a writer was closed cannot be committed") { stores in
             let writer = try await stores.join("p1").writer
             let ids = try await stores.store.allocate(2, in: stores.stream, for: writer)
-            try require(try await stores.store.close(stores.stream, instance: "p1"), is: 2)
+            try require(try await stores.store.closeWriter(stores.stream, instance: "p1"), is: 2)
             try await requireThrows(.closed(stream: stores.stream, instance: "p1", id: ids[1])) {
                 _ = try await stores.store.persist(stores.events("a")[0], as: ids[1], in: stores.stream, by: writer)
             }
@@ -117,12 +117,12 @@ extension StoreConformance {
                 throw ConformanceFailure(description: "the member was not observed")
             }
             _ = try await stores.beat(writer, at: 0)
-            try require(try await stores.store.close(stores.stream, observed: observed), is: nil)
+            try require(try await stores.store.closeWriter(stores.stream, observed: observed), is: nil)
             try require(try await stores.store.retire(stores.stream, observed: observed), is: false)
             guard let now = try await stores.reconcile().observations.first else {
                 throw ConformanceFailure(description: "the member was not observed again")
             }
-            try require(try await stores.store.close(stores.stream, observed: now), is: 2)
+            try require(try await stores.store.closeWriter(stores.stream, observed: now), is: 2)
             // Its position is another one by now.
             try require(try await stores.store.retire(stores.stream, observed: now), is: false)
             guard let closed = try await stores.reconcile().observations.first else {
@@ -138,7 +138,7 @@ extension StoreConformance {
             _ = try await stores.join("p1")
             let unknown = TidemarkError.unknownInstance(stream: stores.stream, instance: "p9")
             try await requireThrows(unknown) {
-                _ = try await stores.store.close(stores.stream, instance: "p9")
+                _ = try await stores.store.closeWriter(stores.stream, instance: "p9")
             }
             try await requireThrows(unknown) { try await stores.store.retire(stores.stream, instance: "p9") }
         },

@@ -58,7 +58,7 @@ extension StoreConformance {
             let found = try await stores.reconcile()
             try require(found.finished, is: [1...1, 3...5])
             try require(found.newestCommitted, is: 5)
-            try require(found.newestEvent?.streamID, is: 5)
+            try require(found.newest?.streamID, is: 5)
             try require(try await stores.reconcile(above: 3).finished, is: [4...5])
             try require(try await stores.reconcile(limit: 2).finished, is: [1...1, 3...3])
         },

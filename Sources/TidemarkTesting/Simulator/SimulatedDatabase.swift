@@ -161,16 +161,16 @@ struct SimulatedDatabase: Sendable {
         return answer
     }
 
-    mutating func close(_ observed: WriterObservation) throws(TidemarkError) {
-        if try contents.close(Self.stream, observed: observed) != nil { madeDurable() }
+    mutating func closeWriter(_ observed: WriterObservation) throws(TidemarkError) {
+        if try contents.closeWriter(Self.stream, observed: observed) != nil { madeDurable() }
     }
 
     mutating func retire(_ observed: WriterObservation) {
         if contents.retire(Self.stream, observed: observed) { madeDurable() }
     }
 
-    mutating func close(_ instance: InstanceName) throws(TidemarkError) {
-        _ = try contents.close(Self.stream, instance: instance)
+    mutating func closeWriter(_ instance: InstanceName) throws(TidemarkError) {
+        _ = try contents.closeWriter(Self.stream, instance: instance)
         madeDurable()
     }
 

@@ -229,6 +229,6 @@ extension Reconciliation {
     fileprivate func with(sequence: StreamID) -> Reconciliation {
         Reconciliation(
             membership: membership, sequence: sequence, newestCommitted: newestCommitted, finished: finished,
-            observations: observations, newestEvent: newestEvent)
+            observations: observations, newest: newest)
     }
 }

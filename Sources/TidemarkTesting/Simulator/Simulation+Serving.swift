@@ -51,13 +51,13 @@ extension Simulation {
             let settlement = try database.settle(group)
             return .settled(settlement.groups.first??.outcomes, fence: settlement.fence)
         case .close(let observed):
-            try database.close(observed)
+            try database.closeWriter(observed)
             return .done
         case .retire(let observed):
             database.retire(observed)
             return .done
         case .closeByHand(let instance):
-            try database.close(instance)
+            try database.closeWriter(instance)
             return .done
         case .checkWritable:
             return .done

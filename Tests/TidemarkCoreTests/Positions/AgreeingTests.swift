@@ -177,7 +177,7 @@ import TidemarkCore
         _ = tracker.agree(tracker.note(), sequence: 12, membershipVersion: 1)
         let fetch = try tracker.beginFetch()
         #expect(throws: AllocationFailure.wentBackwards(id: 9, floor: 12)) {
-            try tracker.endFetch(fetch, with: 9, scope: 1, since: .zero, deadline: .zero)
+            try tracker.endFetch(fetch, with: [9], asked: 1, scope: 1, since: .zero, deadline: .zero)
         }
     }
 

@@ -211,7 +211,7 @@ import TidemarkCore
     @Test func whatWasClosedIsNotFinishedForOthers() throws {
         var tracker = tracker([p1: 7, p2: 7])
         try allocate(8, in: &tracker)
-        tracker.close(p1, through: 8)
+        tracker.closed(p1, through: 8)
         #expect(tracker.inFlightCount == 0 && tracker.position == 8)
         #expect(tracker.minimum == 7)
         tracker.advance(p2, to: 8)

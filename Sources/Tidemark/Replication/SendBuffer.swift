@@ -4,7 +4,7 @@ import Synchronization
 ///
 /// What does not fit is dropped. Where that were rows, a position is put in their place, before what the connection sends
 /// next: otherwise nobody would ever know that there had been any.
-package final class Outbox: Sendable {
+package final class SendBuffer: Sendable {
     package struct Entry: Sendable {
         package let sender: Int
         package let commands: [ReplicationCommand]

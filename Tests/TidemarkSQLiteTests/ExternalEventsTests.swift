@@ -8,7 +8,7 @@ import TidemarkTesting
 @testable import TidemarkSQLite
 
 /// What users persist into tables of their own, in transactions of their own.
-@Suite struct OwnTablesTests {
+@Suite struct ExternalEventsTests {
     /// A log that does nothing by itself, and a table of letters in the same file.
     private func open(
         _ folder: TemporaryFolder, as instance: InstanceName? = "p1", transport: (any ReplicationTransport)? = nil
@@ -52,7 +52,7 @@ import TidemarkTesting
     private func ownIDs(_ batches: EventBatches, _ count: Int) async throws -> [StreamID] {
         var ids: [StreamID] = []
         for try await batch in batches {
-            ids += batch.ownEvents.map(\.streamID)
+            ids += batch.externalEvents.map(\.streamID)
             if ids.count >= count { break }
         }
         return ids
@@ -69,9 +69,9 @@ import TidemarkTesting
         var iterator = log.events().makeAsyncIterator()
         let batch = try #require(try await iterator.next())
         #expect(batch.events.map(\.streamID) == [2])
-        #expect(batch.ownEvents.map(\.streamID) == [1, 3])
-        #expect(batch.ownEvents.map(\.mark.place) == [1, 3])
-        #expect(batch.ownEvents.allSatisfy { $0.instance == "p1" })
+        #expect(batch.externalEvents.map(\.streamID) == [1, 3])
+        #expect(batch.externalEvents.map(\.mark.place) == [1, 3])
+        #expect(batch.externalEvents.allSatisfy { $0.instance == "p1" })
         #expect(batch.through == 3)
         #expect(log.generator.minimumPersistedPosition == 3)
     }
@@ -84,13 +84,13 @@ import TidemarkTesting
         var request = SnapshotRequest(
             delivered: nil, membershipVersion: version, after: 0, through: 5, limit: 2, byteLimit: .max)
         let batch = try #require(try await store.snapshot(of: stream, request))
-        #expect(batch.ownEvents.map(\.streamID) == [1, 2])
+        #expect(batch.externalEvents.map(\.streamID) == [1, 2])
         #expect(batch.isTruncated)
         #expect(batch.last?.streamID == 2 && batch.last?.eventID == nil)
         request.delivered = batch.last
         #expect(try await store.snapshot(of: stream, request)?.deliveredIsThere == true)
         request.delivered = Delivered(
-            streamID: 2, mark: CommitMark(batch.ownEvents[1].mark.rawValue + 1), eventID: nil)
+            streamID: 2, mark: CommitMark(batch.externalEvents[1].mark.rawValue + 1), eventID: nil)
         #expect(try await store.snapshot(of: stream, request)?.deliveredIsThere == false)
     }
 
@@ -124,7 +124,7 @@ import TidemarkTesting
         let (store, log) = try await open(folder)
         await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: 1)) {
             try await log.withNextID { id in
-                _ = try await store.close(stream, instance: "p1")
+                _ = try await store.closeWriter(stream, instance: "p1")
                 try await store.write { db in
                     try Self.insert("late", as: id, in: db)
                     try log.commit([id], in: db)
@@ -141,7 +141,7 @@ import TidemarkTesting
         let (store, log) = try await open(folder)
         let closed = TidemarkError.closed(stream: stream, instance: "p1", id: 1)
         try await log.withNextID { id in
-            _ = try await store.close(stream, instance: "p1")
+            _ = try await store.closeWriter(stream, instance: "p1")
             await #expect(throws: closed) {
                 try await store.write { db in
                     try Self.insert("late", as: id, in: db)
@@ -278,7 +278,7 @@ import TidemarkTesting
             }
         }
         await committed.pass()
-        #expect(try await store.close(stream, instance: "p1") == 2)
+        #expect(try await store.closeWriter(stream, instance: "p1") == 2)
         try await reader.reconcile()
         #expect(try await ownIDs(reader.events(), 1) == [2])
         await forever.open()

@@ -17,7 +17,7 @@ extension SQLiteEventStore {
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
         try await keepingStatementErrors {
-            try await transact(isOwn: true, mayBeWithdrawn: false, StatementError.marking(body))
+            try await transact(isByUser: true, mayBeWithdrawn: false, StatementError.marking(body))
         }
     }
 

@@ -1,6 +1,6 @@
 /// An event in a table of the user's own, whose ID was committed in the user's own transaction: its place in the
 /// stream, and who committed it. What it says is in the user's table.
-public struct OwnEvent: Hashable, Sendable {
+public struct ExternalEvent: Hashable, Sendable {
     /// Its place in the stream.
     public let streamID: StreamID
     /// Who committed it.
