@@ -75,7 +75,7 @@ let package = Package(
             ],
             exclude: ["DESIGN.md"],
             // A symbolic link to the one copy of the schema at the top of the package.
-            resources: [.embedInCode("schema.sql")],
+            resources: [.embedInCode("Schema/schema.sql")],
             swiftSettings: settings),
         .target(
             name: "TidemarkReplication",
