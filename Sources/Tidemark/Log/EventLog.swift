@@ -39,6 +39,20 @@ public final class EventLog: Service {
     /// The orderly end, once it has begun.
     let ending = Mutex<Task<ShutDownOutcome, Never>?>(nil)
 
+    /// The same with the transport that the store itself has: PostgreSQL carries commands beside the events, and a file
+    /// carries none, so that its instances hear each other through the database alone.
+    ///
+    /// - Throws: as ``open(_:stream:instance:transport:configuration:time:logger:)``.
+    public static func open(
+        _ store: any EventStore, stream: StreamName = "events", instance: InstanceName? = nil,
+        configuration: EventLogConfiguration = EventLogConfiguration(), time: TimeSource = .continuous,
+        logger: Logger = Logger(label: "tidemark")
+    ) async throws -> EventLog {
+        try await open(
+            store, stream: stream, instance: instance, transport: store.ownTransport(for: stream),
+            configuration: configuration, time: time, logger: logger)
+    }
+
     /// Joins the stream as a writer, when an instance name is given, and connects to the others.
     ///
     /// The writer is a member when this returns, and readers wait for it. Until ``run()`` has begun nobody writes its
@@ -49,12 +63,12 @@ public final class EventLog: Service {
     ///   - stream: made when it is missing and somebody writes to it.
     ///   - instance: the name to write under. Whoever had it before writes no more. Processes that have no names of
     ///     their own take `.unique(prefix: "api")`.
-    ///   - transport: how instances hear each other; without one they do through the database alone, and so they do for as
-    ///     long as it cannot connect.
+    ///   - transport: how instances hear each other; with nil they do through the database alone, and so they do for as
+    ///     long as it cannot connect. Where it is left out the store's own is taken, if it has one.
     /// - Throws: ``TidemarkError``, what the store throws, an ``UnusableTransport``, or `CancellationError`.
     public static func open(
         _ store: any EventStore, stream: StreamName = "events", instance: InstanceName? = nil,
-        transport: (any ReplicationTransport)? = nil, configuration: EventLogConfiguration = EventLogConfiguration(),
+        transport: (any ReplicationTransport)?, configuration: EventLogConfiguration = EventLogConfiguration(),
         time: TimeSource = .continuous, logger: Logger = Logger(label: "tidemark")
     ) async throws -> EventLog {
         let joined: Joined?

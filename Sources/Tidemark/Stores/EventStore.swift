@@ -13,6 +13,9 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// How soon the database is asked again while the minimum stands still and something above it is known. 250 ms by
     /// default.
     var standstillInterval: Duration { get }
+    /// How the instances of a stream hear each other where nothing else is named; nil, which is the default, where the
+    /// database carries nothing but events.
+    func ownTransport(for stream: StreamName) -> (any ReplicationTransport)?
 
     // MARK: Membership
 
@@ -151,6 +154,9 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
 extension EventStore {
     public var standstillInterval: Duration { .milliseconds(250) }
+
+    /// None.
+    public func ownTransport(for stream: StreamName) -> (any ReplicationTransport)? { nil }
 
     /// The same for a caller that does not ask again.
     public func join(_ stream: StreamName, as instance: InstanceName) async throws -> Joined {

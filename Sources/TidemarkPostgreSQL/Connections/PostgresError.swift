@@ -110,7 +110,7 @@ extension PostgresError: CustomStringConvertible {
         case .poolerInFront(let server):
             "\(server) is a connection pooler, and not the PostgreSQL server itself: what listens for news, and tells that "
                 + "this process lives, needs a direct connection; give the server's own address as the direct address "
-                + "(PostgresConfiguration.directAddress)"
+                + "(PostgresConfiguration.directAddress, --direct of the program)"
         case .noConnection(let server, let limit, let cause):
             "no connection to PostgreSQL at \(server) became free within \(limit)\(cause.map { ": \($0)" } ?? "")"
         case .tooManyWaiting(let server, let limit):

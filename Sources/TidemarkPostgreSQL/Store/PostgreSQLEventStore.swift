@@ -12,6 +12,9 @@ public struct PostgreSQLStoreOptions: Sendable {
     public var lockLimit: Duration = .seconds(3)
     /// Whether such a transaction is ended then, where the role may do that.
     public var endsStuckTransactions = true
+    /// Whether the direct connection is made when the store is opened: the sign of life of this process, over which it also
+    /// listens. Whoever only looks at a database, or changes something by hand, does without, also behind a pooler.
+    public var showsLife = true
     /// For how long the name of a writer that left is kept.
     public var formerNamesKeptFor: Duration = .seconds(7 * 86_400)
 
@@ -28,6 +31,9 @@ public final class PostgreSQLEventStore: EventStore {
     let errors: StoreErrors
     let names = WriterNames()
     private let direct: DirectConnection
+    /// What is said over the direct connection, by stream: all logs of a store hear each other there.
+    private let channels = Mutex<[StreamName: NotificationChannel]>([:])
+    private let logger: Logger
     /// Set once the server was seen to begin transactions with another isolation level, as roles may have it.
     private let namesIsolation = Atomic(false)
     /// How many heartbeats there were: with some of them names are forgotten.
@@ -57,7 +63,7 @@ public final class PostgreSQLEventStore: EventStore {
         let store = PostgreSQLEventStore(configuration, options, logger)
         do {
             try await store.prepare()
-            try await store.direct.start()
+            if options.showsLife { try await store.direct.start() }
         } catch {
             await store.close()
             throw store.errors.tidemarkError(error)
@@ -65,8 +71,26 @@ public final class PostgreSQLEventStore: EventStore {
         return store
     }
 
+    /// Whether a database that could not be opened may only be new, or out of reach for now: there is no server, or none
+    /// that takes connections yet, or no schema in the database. Otherwise somebody has to change something first.
+    package static func mayComeYet(_ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions) async
+        -> Bool
+    {
+        let pool = PostgresPool(configuration, logger: Logger(label: "tidemark.postgresql"))
+        let schema = Schema(store: pool.server, namespace: options.namespace)
+        let mayCome: Bool
+        do {
+            mayCome = try await pool.perform { try schema.mayComeYet($0) }
+        } catch {
+            mayCome = (error as? PostgresError).map { !$0.needsSomebody } ?? false
+        }
+        await pool.close()
+        return mayCome
+    }
+
     private init(_ configuration: PostgresConfiguration, _ options: PostgreSQLStoreOptions, _ logger: Logger) {
         self.options = options
+        self.logger = logger
         pool = PostgresPool(configuration, logger: logger)
         direct = DirectConnection(configuration, logger: logger)
         description = "PostgreSQL at \(pool.server), namespace \(options.namespace)"
@@ -78,6 +102,21 @@ public final class PostgreSQLEventStore: EventStore {
     public func close() async {
         await pool.close()
         await direct.close()
+    }
+
+    /// LISTEN and NOTIFY: nothing else has to be set up.
+    public func ownTransport(for stream: StreamName) -> (any ReplicationTransport)? {
+        PostgresTransport(self, stream: stream)
+    }
+
+    func channel(of stream: StreamName) -> NotificationChannel {
+        channels.withLock { channels in
+            if let channel = channels[stream] { return channel }
+            let channel = NotificationChannel(
+                NotificationChannel.name(namespace, stream), over: direct, logger: logger)
+            channels[stream] = channel
+            return channel
+        }
     }
 
     /// A new direct connection has a new lock: the rows of this process's writers and consumers name it at once, and not

@@ -35,6 +35,12 @@ struct Schema: Sendable {
         try make(session, after: found)
     }
 
+    /// Whether the database can be used, and the schema is missing only because nobody has made it.
+    func mayComeYet(_ session: PostgresSession) throws -> Bool {
+        let found = try Found(session, namespace)
+        return !found.isInRecovery && !found.hasSchema && (!found.exists || found.isEmpty)
+    }
+
     private func make(_ session: PostgresSession, after found: Found) throws {
         do {
             try session.transaction { session in

@@ -1,15 +1,14 @@
-import TidemarkCore
-import TidemarkWire
-
 /// Decides which of the lines that cannot be used are worth a sentence in the log: of each sort the first, the tenth, the
 /// hundredth and so on. Other software may use the same channel for much that is not known here.
-struct SkippedLines {
+package struct SkippedLines: Sendable {
     /// Names of commands come from outside, and memory has a bound.
     private static let limit = 64
     private var counts: [String: Int] = [:]
 
+    package init() {}
+
     /// What to say of the line; nil when it was said before, and not ten times as many have come since.
-    mutating func sentence(for error: InvalidReplicationCommand) -> String? {
+    package mutating func sentence(for error: InvalidReplicationCommand) -> String? {
         let sort =
             switch error {
             case .unknown(let name): "unknown \(name)"
@@ -20,7 +19,7 @@ struct SkippedLines {
         return sentence(error.description, ofSort: sort)
     }
 
-    mutating func sentence(forOutOfPlace kind: ReplicationCommand.Kind) -> String? {
+    package mutating func sentence(forOutOfPlace kind: ReplicationCommand.Kind) -> String? {
         sentence("\(kind.rawValue) is not said through a broker", ofSort: "out of place \(kind.rawValue)")
     }
 
