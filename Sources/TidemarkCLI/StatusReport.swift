@@ -19,7 +19,7 @@ struct StatusReport {
             + ",\"minimum_persisted\":\(status.minimumPersisted),\"held_back_by\":\(heldBackJSON)"
             + ",\"writers\":[\(writers.joined(separator: ","))],\"consumers\":[\(consumers.joined(separator: ","))]"
             + ",\"left\":\(status.leftCount),\"write_lock_held_by\":\(Self.json(status.writeLockHolder))"
-            + ",\"wal\":\(logJSON)}"
+            + ",\"wal\":\(logJSON),\"in_the_way\":[\(status.blockers.map(Self.json).joined(separator: ","))]}"
     }
 
     /// Aligned tables, with a newline at the end.
@@ -64,6 +64,7 @@ struct StatusReport {
     private var moreRows: [[String]] {
         var rows: [[String]] = []
         if let holder = status.writeLockHolder { rows.append(["write lock held by", holder]) }
+        rows += status.blockers.map { ["in the way", $0.description.onOneLine] }
         if let log = status.log, !log.keptBy.isEmpty {
             rows.append(["-wal", "\(log.bytes >> 20) MiB, kept by \(log.keptBy.joined(separator: ", "))"])
         }
@@ -74,6 +75,16 @@ struct StatusReport {
     private var logJSON: String {
         guard let log = status.log else { return "null" }
         return "{\"bytes\":\(log.bytes),\"kept_by\":[\(log.keptBy.map(JSONString.quoted).joined(separator: ","))]}"
+    }
+
+    private static func json(_ blocker: StreamStatus.Blocker) -> String {
+        let holdsUp = StreamStatus.Blocker.Waiting.allCases.filter(blocker.holdsUp.contains)
+        return "{\"instance\":\(JSONString.quoted(blocker.instance.rawValue))"
+            + ",\"holds_up\":[\(holdsUp.map { "\"\($0.rawValue)\"" }.joined(separator: ","))]"
+            + ",\"holder\":\(JSONString.quoted(blocker.holder))"
+            + ",\"backend\":\(blocker.processID.map(String.init) ?? "null")"
+            + ",\"prepared\":\(json(blocker.prepared))"
+            + ",\"since_ms\":\(blocker.milliseconds.map(String.init) ?? "null"),\"waiting\":\(blocker.waiting)}"
     }
 
     private static func json(_ text: String?) -> String { text.map(JSONString.quoted) ?? "null" }

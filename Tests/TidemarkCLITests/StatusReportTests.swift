@@ -35,7 +35,8 @@ import Tidemark
                 + #""held_back_by":{"instance":"p2","reason":"in_flight","since_ms":4200},"writers":["#
                 + #"{"instance":"p1","epoch":2,"position":12,"state":"active","in_flight":0,"heartbeat_age_ms":300},"#
                 + #"{"instance":"p2","epoch":2,"position":9,"state":"active","in_flight":2,"heartbeat_age_ms":300}],"#
-                + #""consumers":[{"name":"c1","position":5,"lag":7}],"left":0,"write_lock_held_by":null,"wal":null}"#)
+                + #""consumers":[{"name":"c1","position":5,"lag":7}],"left":0,"write_lock_held_by":null,"wal":null,"in_the_way":[]}"#
+        )
         #expect(self.report([]).json.contains(#""held_back_by":null,"writers":[],"consumers":[],"left":0,"#))
     }
 
@@ -59,8 +60,28 @@ import Tidemark
         #expect(report.text.contains("writers that left   3\n"))
         #expect(
             report.json.hasSuffix(
-                #""left":3,"write_lock_held_by":"process 7","wal":{"bytes":314572800,"kept_by":["process 8 (sqlite3)"]}}"#
+                #""left":3,"write_lock_held_by":"process 7","wal":{"bytes":314572800,"kept_by":["process 8 (sqlite3)"]},"in_the_way":[]}"#
             ))
+    }
+
+    @Test func `transactions that stand in the way are said, with what waits for them`() {
+        let blocker = StreamStatus.Blocker(
+            instance: "p1", holdsUp: [.settling, .closing],
+            holder: "backend 47 of role app (psql), idle in transaction",
+            processID: 47, prepared: nil, milliseconds: 62_000, waiting: 1)
+        let report = StatusReport(
+            status: StreamStatus(
+                stream: "events", sequence: 14, newestEvent: 12, minimumPersisted: 12, writers: [], consumers: [],
+                blockers: [blocker]))
+        #expect(
+            report.text.contains(
+                "in the way         backend 47 of role app (psql), idle in transaction, for 62000 ms: in the way of closing "
+                    + "and settling p1, which 1 waits for\n"))
+        #expect(
+            report.json.hasSuffix(
+                #""wal":null,"in_the_way":[{"instance":"p1","holds_up":["closing","settling"],"#
+                    + #""holder":"backend 47 of role app (psql), idle in transaction","backend":47,"prepared":null,"#
+                    + #""since_ms":62000,"waiting":1}]}"#))
     }
 
     @Test func `tables are aligned`() {

@@ -71,6 +71,51 @@ public struct StreamStatus: Hashable, Sendable {
         }
     }
 
+    /// A transaction that has a writer's lock, so that what excludes the writer's transactions waits for it.
+    public struct Blocker: Hashable, Sendable, CustomStringConvertible {
+        /// What waits for it, where somebody wants it.
+        public enum Waiting: String, Hashable, Sendable, CaseIterable {
+            /// To join under the writer's name, to leave, to be closed or retired.
+            case closing
+            /// To find out what became of a group whose commit was not answered.
+            case settling
+        }
+
+        /// The writer whose lock it has.
+        public let instance: InstanceName
+        public let holdsUp: Set<Waiting>
+        /// Who it is: "backend 4711 of role app (psql), idle in transaction"; or a prepared transaction by its name.
+        public let holder: String
+        /// The server's process; nil for a prepared transaction.
+        public let processID: Int64?
+        /// The name of a prepared transaction, which only somebody who knows it can end.
+        public let prepared: String?
+        /// For how long its transaction has been open, where that is known.
+        public let milliseconds: Int64?
+        /// How many wait for it now.
+        public let waiting: Int
+
+        public init(
+            instance: InstanceName, holdsUp: Set<Waiting>, holder: String, processID: Int64?, prepared: String?,
+            milliseconds: Int64?, waiting: Int
+        ) {
+            self.instance = instance
+            self.holdsUp = holdsUp
+            self.holder = holder
+            self.processID = processID
+            self.prepared = prepared
+            self.milliseconds = milliseconds
+            self.waiting = waiting
+        }
+
+        public var description: String {
+            let age = milliseconds.map { ", for \($0) ms" } ?? ""
+            let things = Waiting.allCases.filter(holdsUp.contains).map(\.rawValue).joined(separator: " and ")
+            let waiters = waiting > 0 ? ", which \(waiting) wait\(waiting == 1 ? "s" : "") for" : ""
+            return "\(holder)\(age): in the way of \(things) \(instance)\(waiters)"
+        }
+    }
+
     public let stream: StreamName
     public let sequence: StreamID
     public let newestEvent: StreamID
@@ -84,13 +129,16 @@ public struct StreamStatus: Hashable, Sendable {
     /// Who has the one lock that a write needs, "instance p1 (process 4711)", while the heartbeat of a member is missing
     /// for ``silence``; nil where nobody has it, or that cannot be told.
     public let writeLockHolder: String?
+    /// Transactions that stand in the way of what others do, or soon would: those that others wait for, that were prepared,
+    /// or that have been open for a second. The oldest first; 20 at most.
+    public let blockers: [Blocker]
     /// Nil where the store has none.
     public let log: LogStatus?
 
     public init(
         stream: StreamName, sequence: StreamID, newestEvent: StreamID, minimumPersisted: StreamID,
         writers: [WriterStatus], consumers: [ConsumerStatus], writeLockHolder: String? = nil, log: LogStatus? = nil,
-        leftCount: Int = 0
+        leftCount: Int = 0, blockers: [Blocker] = []
     ) {
         self.stream = stream
         self.sequence = sequence
@@ -101,5 +149,6 @@ public struct StreamStatus: Hashable, Sendable {
         self.writeLockHolder = writeLockHolder
         self.log = log
         self.leftCount = leftCount
+        self.blockers = blockers
     }
 }

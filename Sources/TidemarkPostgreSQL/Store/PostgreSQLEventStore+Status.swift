@@ -28,6 +28,7 @@ extension PostgreSQLEventStore {
                     CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END
                 FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
                 """, [text]),
+            LockHolder.blockers(namespace, stream),
             StreamHeader.commit,
         ]
         let found = try await inSnapshot(CallSubject(stream)) { session -> StreamStatus? in
@@ -36,7 +37,8 @@ extension PostgreSQLEventStore {
             return StreamStatus(
                 stream: stream, sequence: header.sequence, newestEvent: header.newest?.streamID ?? 0,
                 minimumPersisted: StreamID(try answers[2].int64(0, 0)), writers: try Self.writers(answers[3]),
-                consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)))
+                consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)),
+                blockers: try Self.blockers(answers[6]))
         }
         guard let found else { return nil }
         let isSomeoneOverdue = found.writers.contains {
@@ -46,7 +48,7 @@ extension PostgreSQLEventStore {
         return StreamStatus(
             stream: stream, sequence: found.sequence, newestEvent: found.newestEvent,
             minimumPersisted: found.minimumPersisted, writers: found.writers, consumers: found.consumers,
-            writeLockHolder: holder, leftCount: found.leftCount)
+            writeLockHolder: holder, leftCount: found.leftCount, blockers: found.blockers)
     }
 
     /// Whole milliseconds since then, by the clock of the server; 0 where that was put back.
@@ -65,6 +67,22 @@ extension PostgreSQLEventStore {
                 heartbeatAgeMilliseconds: try rows.int64(row, 8),
                 processID: try rows.int64IfAny(row, 9).map { Int32(clamping: $0) },
                 isProcessGone: try rows.bool(row, 10))
+        }
+    }
+
+    private static func blockers(_ rows: PostgresRows) throws -> [StreamStatus.Blocker] {
+        try (0..<rows.count).map { row in
+            let holder = LockHolder(
+                instance: try rows.text(row, 0), processID: try rows.int64IfAny(row, 1),
+                role: try rows.textIfAny(row, 2), application: try rows.textIfAny(row, 3),
+                state: try rows.textIfAny(row, 4), ageMilliseconds: try rows.int64IfAny(row, 5),
+                prepared: try rows.textIfAny(row, 6))
+            return StreamStatus.Blocker(
+                instance: try InstanceName(validating: holder.instance),
+                holdsUp: Set(
+                    (try rows.bool(row, 7) ? [.closing] : []) + (try rows.bool(row, 8) ? [.settling] : [])),
+                holder: holder.name, processID: holder.processID, prepared: holder.prepared,
+                milliseconds: holder.ageMilliseconds, waiting: Int(try rows.int64(row, 9)))
         }
     }
 
