@@ -232,8 +232,10 @@ import Tidemark
                 }
                 #expect(read == ["a", "b"])
                 await listener.connection.close()
-                for log in [writer, reader] { await log.shutDown() }
-                for task in running { try await task.value }
+                for task in running {
+                    task.cancel()
+                    try await task.value
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ import Testing
     @Test(arguments: [
         "hush", "postgres://u:hush@[::1/d", "postgres://u:hu%sh@h/d", "host=h hush=1", "host='hush",
         "postgres://u:pass@hush@h/d", "postgres://u:a\u{0}hush@h/d", "postgres://h/d?hush=1",
-        "password = hush \"hush\" =",
+        "password = hush \"hush\" =", "postgres://u:hush@h:port/d", "postgres://u:hush@h:0/d",
     ])
     func `an address that cannot be used is refused, and no part of it is shown`(text: String) throws {
         let error = try #require(throws: PostgresError.self) { try PostgresAddress(parsing: text) }

@@ -26,6 +26,11 @@ public struct PostgresAddress: Hashable, Sendable {
         if parameters["host"]?.contains("@") == true {
             throw .invalidAddress(problem: "the host has an '@', which is part of a password perhaps")
         }
+        // libpq itself looks at it only when it connects.
+        let ports = Self.list(parameters["port"]).filter { !$0.isEmpty }
+        guard ports.allSatisfy({ (1...65_535).contains(Int($0) ?? 0) }) else {
+            throw .invalidAddress(problem: "a port is a number from 1 to 65535")
+        }
         self.parameters = parameters
     }
 
