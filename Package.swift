@@ -128,7 +128,7 @@ let package = Package(
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TidemarkRedis",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark audit`: proves afterwards that a consumer has read everything, or names what it has not.
 struct AuditCommand: AsyncParsableCommand {

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkSQLite
 
 /// Which writer is closed or retired.
 struct WriterOptions: ParsableArguments {
@@ -12,9 +11,9 @@ struct WriterOptions: ParsableArguments {
     var instance: InstanceName
 
     /// Opens the database, has `body` change it, and writes what it says was done.
-    func change(_ body: @Sendable (SQLiteEventStore) async throws -> String) async throws {
+    func change(_ body: @Sendable (any ProgramStore) async throws -> String) async throws {
         setUpLogging(verbose: database.verbose)
-        let store = try await database.openForWriting(creating: false)
+        let store = try await database.openForChange()
         let done = try await store.closed {
             try await database.namingStreams(of: store) { try await body(store) }
         }

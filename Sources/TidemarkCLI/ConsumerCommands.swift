@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark consumer`: the places that readers keep in the database.
 struct ConsumerGroup: AsyncParsableCommand {
@@ -122,7 +121,7 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)
-        let store = try await database.openForWriting(creating: false)
+        let store = try await database.openForChange()
         let position = try await store.closed {
             try await database.namingStreams(of: store) {
                 try await store.moveConsumer(consumer, in: database.stream, to: to)

@@ -1,29 +1,71 @@
 import ArgumentParser
 import Foundation
 import Tidemark
+import TidemarkPostgreSQL
 import TidemarkSQLite
 
 /// Where the database is.
 enum DatabaseLocation: Hashable, Sendable {
     case sqlite(path: String)
+    /// - Parameters:
+    ///   - direct: the server itself, where the address is that of a pooler.
+    case postgreSQL(PostgresAddress, direct: PostgresAddress?, namespace: PostgresNamespace)
 
-    /// - Throws: `ValidationError`.
-    init(parsing text: String) throws {
-        if text.hasPrefix("postgres://") || text.hasPrefix("postgresql://") {
-            throw ValidationError("this build has no PostgreSQL store")
+    private static let schemes = ["postgres://", "postgresql://"]
+
+    /// - Throws: `ValidationError`, which never holds a password.
+    init(parsing text: String, direct: String? = nil, namespace: String? = nil) throws {
+        if Self.isPostgreSQL(text) {
+            do {
+                self = .postgreSQL(
+                    try PostgresAddress(parsing: text), direct: try direct.map(Self.directAddress),
+                    namespace: try PostgresNamespace(validating: namespace ?? "tidemark"))
+            } catch let error as PostgresError {
+                throw ValidationError("\(error)")
+            } catch let error as InvalidPostgresNamespace {
+                throw ValidationError("\(error)")
+            }
+            return
+        }
+        guard direct == nil, namespace == nil else {
+            throw ValidationError("--direct and --namespace go with postgres://…")
         }
         let path = text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text
-        if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a file") }
+        if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a file, or postgres://…") }
         self = .sqlite(path: path)
+    }
+
+    private static func isPostgreSQL(_ text: String) -> Bool { schemes.contains { text.hasPrefix($0) } }
+
+    private static func directAddress(_ text: String) throws -> PostgresAddress {
+        guard isPostgreSQL(text) else { throw ValidationError("--direct takes postgres://…") }
+        return try PostgresAddress(parsing: text)
     }
 }
 
 /// Which stream of which database, the same for all commands.
+///
+/// The database is not parsed as an argument but in ``validate()``: what is wrong with an argument is shown with the
+/// argument, and there may be a password in this one.
 struct DatabaseOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The database: a path, or sqlite:PATH.", valueName: "DB"),
-        transform: DatabaseLocation.init(parsing:))
-    var database: DatabaseLocation
+        name: .customLong("database"),
+        help: ArgumentHelp(
+            """
+            The database: the path of a file, sqlite:PATH, or postgres://[user@]host[:port]/database. A password is best \
+            left to PGPASSWORD or the password file, as others see the arguments of a program.
+            """,
+            valueName: "DB"))
+    var name: String
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the database is behind a connection pooler: the server's own postgres://….", valueName: "DB"))
+    var direct: String?
+
+    @Option(
+        help: ArgumentHelp("The namespace of the tables in PostgreSQL (default: tidemark).", valueName: "NAME"))
+    var namespace: String?
 
     @Option(
         help: ArgumentHelp("The stream in the database (default: events).", valueName: "NAME"),
@@ -33,15 +75,15 @@ struct DatabaseOptions: ParsableArguments {
     @Flag(help: "Show warnings of the library on standard error.")
     var verbose = false
 
-    /// The path of the database file.
-    var path: String {
-        switch database {
-        case .sqlite(let path): path
-        }
+    mutating func validate() throws { _ = try location }
+
+    /// - Throws: `ValidationError`.
+    var location: DatabaseLocation {
+        get throws { try DatabaseLocation(parsing: name, direct: direct, namespace: namespace) }
     }
 
     /// What `body` does; where it throws that there is no such stream, the error names those that are there.
-    func namingStreams<Value>(of store: SQLiteEventStore, _ body: () async throws -> Value) async throws -> Value {
+    func namingStreams<Value>(of store: any ProgramStore, _ body: () async throws -> Value) async throws -> Value {
         do {
             return try await body()
         } catch TidemarkError.unknownStream {
@@ -50,56 +92,8 @@ struct DatabaseOptions: ParsableArguments {
     }
 
     /// That the stream is not there, and which are.
-    func unknownStream(in store: SQLiteEventStore) async -> UnknownStream {
-        UnknownStream(stream: stream, store: store.path, known: (try? await store.streams(limit: 20)) ?? [])
-    }
-
-    /// Opens the database for a writer, and makes it where that is wanted.
-    func openForWriting(creating: Bool) async throws -> SQLiteEventStore {
-        try await SQLiteEventStore.open(
-            path: path, configuration: SQLiteConfiguration(createsDatabase: creating, logger: StoreWarnings.logger))
-    }
-
-    /// Opens a database that is there only for reading: nothing is made beside it.
-    func openReadOnly() async throws -> SQLiteEventStore {
-        try await SQLiteEventStore.open(
-            path: path, configuration: SQLiteConfiguration(createsDatabase: false, readOnly: true))
-    }
-
-    /// Opens a database that is there for a reader, which closes writers that are silent where it may. One that this
-    /// process may not write is opened all the same, only for reading.
-    func openForReading() async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
-        if mayWrite {
-            do {
-                return (try await openForWriting(creating: false), false)
-            } catch TidemarkError.readOnly {
-                // A file system that is mounted read-only says so only now.
-            }
-        }
-        return (try await openReadOnly(), true)
-    }
-
-    /// Whether it would be possible to write: SQLite makes files beside the database for that, and the library has a
-    /// folder there. Whoever reads does not make that folder for somebody else.
-    private var mayWrite: Bool {
-        var information = stat()
-        guard stat(path, &information) == 0 else { return true }
-        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath()
-        let beside = file.path + "-tidemark"
-        let mayUseFolder =
-            access(beside, F_OK) == 0 ? access(beside, R_OK | W_OK | X_OK) == 0 : information.st_uid == geteuid()
-        return mayUseFolder && access(path, W_OK) == 0 && access(file.deletingLastPathComponent().path, W_OK) == 0
-    }
-}
-
-extension SQLiteEventStore {
-    /// Runs `body` and closes the store, however that ended: the last one out leaves one whole file.
-    func closed<Value>(
-        after body: nonisolated(nonsending) () async throws -> Value
-    ) async throws -> Value {
-        let result = await Result.catching(body)
-        await close()
-        return try result.get()
+    func unknownStream(in store: any ProgramStore) async -> UnknownStream {
+        UnknownStream(stream: stream, store: store.description, known: (try? await store.streams(limit: 20)) ?? [])
     }
 }
 

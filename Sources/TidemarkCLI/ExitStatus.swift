@@ -1,4 +1,5 @@
 import Tidemark
+import TidemarkPostgreSQL
 import TidemarkRedis
 import TidemarkReplication
 
@@ -39,6 +40,8 @@ extension ExitStatus {
         case TCPTransportError.unusableTLS: self = .unavailable
         case is TCPTransportError: self = .usage
         case is RedisError: self = .unavailable
+        case PostgresError.invalidAddress: self = .usage
+        case is PostgresError: self = .unavailable
         default: self = .internalError
         }
     }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark forget`: removes the name of a writer that left.
 struct ForgetCommand: AsyncParsableCommand {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark ingest`: a writer whose events come on standard input.
 struct IngestCommand: AsyncParsableCommand {
@@ -11,7 +10,7 @@ struct IngestCommand: AsyncParsableCommand {
         discussion: """
             One JSON object a line, with a string "id", a string "type" and perhaps a string "key"; the payload is the \
             line itself. An event whose id is in the stream already is not written again. Joins as a writer under the \
-            name of the instance, makes the database when it is not there, and leaves at the end of the input, or on \
+            name of the instance, makes the file, or the tables, when they are not there, and leaves at the end of the input, or on \
             SIGINT or SIGTERM after what was read is persisted, or after \(Int(Interruption.limit / .seconds(1))) seconds all \
             the same: then a line on standard error says what could not be done, and readers pass it. With --print, \
             output that nobody reads any more ends it with an error: what comes after that is not persisted.
@@ -53,16 +52,17 @@ struct IngestCommand: AsyncParsableCommand {
         setUpLogging(verbose: database.verbose)
         let interruption = try Interruption(of: .writer)
         interruption.listen()
-        let store = try await database.openForWriting(creating: true)
+        let store = try await database.openForWriting()
         try await store.closed { try await ingest(into: store, interruption) }
     }
 
-    private func ingest(into store: SQLiteEventStore, _ interruption: Interruption) async throws {
+    private func ingest(into store: any ProgramStore, _ interruption: Interruption) async throws {
         var configuration = EventLogConfiguration()
         configuration.limits.payloadBytes = maxPayload
         let log = try await EventLog.open(
             store, stream: database.stream, instance: instance,
-            transport: try replication.replication.transport(databasePath: store.path), configuration: configuration)
+            transport: try replication.replication.transport(for: database.stream, of: store),
+            configuration: configuration)
         let input = EventInput(
             parser: EventLineParser(stream: database.stream, limits: configuration.limits), skipsInvalid: skipInvalid,
             batch: batch, interruption: interruption)

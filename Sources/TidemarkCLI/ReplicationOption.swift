@@ -6,7 +6,7 @@ import TidemarkReplication
 
 /// How the processes that share a database hear each other.
 enum Replication: Hashable, Sendable {
-    /// The socket beside the database.
+    /// The socket beside a file; LISTEN and NOTIFY of PostgreSQL.
     case automatic
     /// A socket in this folder.
     case unix(directory: String)
@@ -39,13 +39,12 @@ enum Replication: Hashable, Sendable {
     }
 
     /// - Throws: `SocketFolderError` when the folder of the database cannot be entered, or `TCPTransportError`.
-    func transport(databasePath: String) throws -> (any ReplicationTransport)? {
+    func transport(
+        for stream: StreamName, of store: any ProgramStore
+    ) throws -> (any ReplicationTransport)? {
         switch self {
         case .automatic:
-            let transport = try UnixSocketTransport(besideDatabase: databasePath)
-            return ToldTransport(transport, place: "the socket beside the database") {
-                transport.lastProblem.map { "\($0)" }
-            }
+            return try store.automaticTransport(for: stream)
         case .unix(let directory):
             let transport = Self.unixTransport(directory: directory)
             return ToldTransport(transport, place: "unix:\(directory)") { transport.lastProblem.map { "\($0)" } }
@@ -102,7 +101,8 @@ struct ReplicationOptions: ParsableArguments {
         name: .customLong("replication"),
         help: ArgumentHelp(
             """
-            How processes hear each other: auto (a socket beside the database), unix:PATH (a folder for the socket), \
+            How processes hear each other: auto (a socket beside a file, LISTEN and NOTIFY of PostgreSQL), unix:PATH (a folder \
+            for the socket), \
             tcp://host:port, redis://host:port[/CHANNEL] or none.
             """,
             valueName: "WAY"))

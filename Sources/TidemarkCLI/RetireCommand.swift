@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark retire`: takes a writer off the members by hand.
 struct RetireCommand: AsyncParsableCommand {

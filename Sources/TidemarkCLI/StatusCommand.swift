@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Tidemark
-import TidemarkSQLite
 
 /// `tidemark status`: how far readers may read, who holds them back, and what the writers and consumers do.
 struct StatusCommand: AsyncParsableCommand {
@@ -35,7 +34,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ store: SQLiteEventStore, _ output: Output) async throws {
+    private func show(_ store: any ProgramStore, _ output: Output) async throws {
         let clock = ContinuousClock()
         var next = clock.now
         // The cursor to the upper left corner, and everything cleared.

@@ -1,8 +1,6 @@
 import ArgumentParser
 import Foundation
 import Tidemark
-import TidemarkReplication
-import TidemarkSQLite
 
 /// `tidemark tail`: a background reader.
 struct TailCommand: AsyncParsableCommand {
@@ -67,7 +65,7 @@ struct TailCommand: AsyncParsableCommand {
     }
 
     private func tail(
-        _ store: SQLiteEventStore, isReadOnly: Bool, _ output: Output, _ progress: Progress
+        _ store: any ProgramStore, isReadOnly: Bool, _ output: Output, _ progress: Progress
     ) async throws {
         let newest = try await newestEvent(store)
         let end = follow ? nil : newest
@@ -85,7 +83,7 @@ struct TailCommand: AsyncParsableCommand {
     }
 
     /// 0 for a stream that is not there yet, which is waited for: whoever has mistyped its name is told.
-    private func newestEvent(_ store: SQLiteEventStore) async throws -> StreamID {
+    private func newestEvent(_ store: any ProgramStore) async throws -> StreamID {
         if let status = try await store.status(of: database.stream) {
             if let after, after > status.sequence.rawValue {
                 throw PlaceAhead(stream: database.stream, after: StreamID(after), sequence: status.sequence)
@@ -103,15 +101,15 @@ struct TailCommand: AsyncParsableCommand {
     }
 
     /// The database; with `--follow`, once it is there with its schema.
-    private func openStore() async throws -> (store: SQLiteEventStore, isReadOnly: Bool) {
+    private func openStore() async throws -> (store: any ProgramStore, isReadOnly: Bool) {
         var told: TidemarkError?
         while true {
             do {
                 let opened = try await database.openForReading()
-                if consumer != nil, opened.isReadOnly { throw TidemarkError.readOnly(store: opened.store.path) }
+                if consumer != nil, opened.isReadOnly { throw TidemarkError.readOnly(store: opened.store.description) }
                 return opened
             } catch let error as TidemarkError {
-                guard follow, case .storeUnavailable = error, mayComeYet else { throw error }
+                guard follow, case .storeUnavailable = error, try await database.mayComeYet() else { throw error }
                 if told != error { Self.waits(because: error) }
                 told = error
             }
@@ -119,18 +117,13 @@ struct TailCommand: AsyncParsableCommand {
         }
     }
 
-    /// Whether a database that cannot be opened may only be new: not there yet, or without its schema.
-    private var mayComeYet: Bool {
-        access(database.path, R_OK) == 0 || errno == ENOENT
-    }
-
-    private func openLog(_ store: SQLiteEventStore, isReadOnly: Bool) async throws -> EventLog {
+    private func openLog(_ store: any ProgramStore, isReadOnly: Bool) async throws -> EventLog {
         // Only who may write can connect to the socket beside the database; the others ask the database.
         let way = try replication.replication
         let isWithoutSocket = isReadOnly && way == .automatic
         return try await EventLog.open(
             store, stream: database.stream,
-            transport: isWithoutSocket ? nil : try way.transport(databasePath: store.path))
+            transport: isWithoutSocket ? nil : try way.transport(for: database.stream, of: store))
     }
 }
 

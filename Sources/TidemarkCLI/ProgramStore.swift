@@ -1,0 +1,139 @@
+import Foundation
+import Tidemark
+import TidemarkPostgreSQL
+import TidemarkReplication
+import TidemarkSQLite
+
+/// A database that the program has opened, whichever engine it has: what commands need of it beside what every store does.
+protocol ProgramStore: EventStore {
+    /// The names of the streams that are there, in order.
+    func streams(limit: Int) async throws -> [StreamName]
+    /// Forgets the name of a writer that left; false where it is a member.
+    func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool
+    func close() async
+    /// How processes that share the database hear each other where nothing else is named.
+    func automaticTransport(for stream: StreamName) throws -> ToldTransport
+}
+
+extension ProgramStore {
+    /// Runs `body` and closes the store, however that ended: the last one out leaves one whole file.
+    func closed<Value>(
+        after body: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
+        let result = await Result.catching(body)
+        await close()
+        return try result.get()
+    }
+}
+
+extension SQLiteEventStore: ProgramStore {
+    /// - Throws: `SocketFolderError` when the folder of the database cannot be entered.
+    func automaticTransport(for stream: StreamName) throws -> ToldTransport {
+        let transport = try UnixSocketTransport(besideDatabase: path)
+        return ToldTransport(transport, place: "the socket beside the database") {
+            transport.lastProblem.map { "\($0)" }
+        }
+    }
+}
+
+extension PostgreSQLEventStore: ProgramStore {
+    func automaticTransport(for stream: StreamName) throws -> ToldTransport {
+        let transport = PostgresTransport(self, stream: stream)
+        return ToldTransport(transport, place: "LISTEN and NOTIFY") { transport.failure.map { "\($0)" } }
+    }
+}
+
+/// The one place where the program opens databases.
+extension DatabaseOptions {
+    /// How a database is opened.
+    private enum Opening {
+        /// By a writer, which makes what is missing.
+        case making
+        /// By whoever takes part, in what is there.
+        case takingPart
+        /// To change or look at something once.
+        case once(isReadOnly: Bool)
+    }
+
+    /// Opens the database for a writer, and makes it, or its schema, where it is missing.
+    func openForWriting() async throws -> any ProgramStore { try await open(.making) }
+
+    /// Opens a database that is there, to change something once.
+    func openForChange() async throws -> any ProgramStore { try await open(.once(isReadOnly: false)) }
+
+    /// Opens a database that is there only for reading: nothing is made beside it.
+    func openReadOnly() async throws -> any ProgramStore { try await open(.once(isReadOnly: true)) }
+
+    /// Opens a database that is there for a reader, which closes writers that are silent where it may. A file that this
+    /// process may not write is opened all the same, only for reading.
+    func openForReading() async throws -> (store: any ProgramStore, isReadOnly: Bool) {
+        if try mayWrite {
+            do {
+                return (try await open(.takingPart), false)
+            } catch TidemarkError.readOnly {
+                // A file system that is mounted read-only says so only now.
+            }
+        }
+        return (try await openReadOnly(), true)
+    }
+
+    private func open(_ opening: Opening) async throws -> any ProgramStore {
+        switch try location {
+        case .sqlite(let path):
+            var configuration = SQLiteConfiguration(createsDatabase: false, logger: StoreWarnings.logger)
+            switch opening {
+            case .making: configuration = SQLiteConfiguration(createsDatabase: true, logger: StoreWarnings.logger)
+            case .once(isReadOnly: true): configuration = SQLiteConfiguration(createsDatabase: false, readOnly: true)
+            case .takingPart, .once: break
+            }
+            return try await SQLiteEventStore.open(path: path, configuration: configuration)
+        case .postgreSQL(let address, let direct, let namespace):
+            let (configuration, options) = Self.setUp(address, direct, namespace, opening)
+            return try await PostgreSQLEventStore.open(configuration, options: options)
+        }
+    }
+
+    private static func setUp(
+        _ address: PostgresAddress, _ direct: PostgresAddress?, _ namespace: PostgresNamespace, _ opening: Opening
+    ) -> (PostgresConfiguration, PostgreSQLStoreOptions) {
+        var configuration = PostgresConfiguration(address)
+        configuration.directAddress = direct
+        var options = PostgreSQLStoreOptions()
+        options.namespace = namespace
+        switch opening {
+        case .making: break
+        case .takingPart: options.creates = false
+        case .once:
+            options.creates = false
+            options.showsLife = false
+        }
+        return (configuration, options)
+    }
+
+    /// Whether a database that cannot be opened may only be new, or out of reach for now: not there yet, or without its
+    /// schema.
+    func mayComeYet() async throws -> Bool {
+        switch try location {
+        case .sqlite(let path): return access(path, R_OK) == 0 || errno == ENOENT
+        case .postgreSQL(let address, let direct, let namespace):
+            let (configuration, options) = Self.setUp(address, direct, namespace, .takingPart)
+            return await PostgreSQLEventStore.mayComeYet(configuration, options: options)
+        }
+    }
+
+    /// Whether it would be possible to write: SQLite makes files beside the database for that, and the library has a
+    /// folder there. Whoever reads does not make that folder for somebody else.
+    private var mayWrite: Bool {
+        get throws {
+            guard case .sqlite(let path) = try location else { return true }
+            var information = stat()
+            guard stat(path, &information) == 0 else { return true }
+            let file = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+            let beside = file.path + "-tidemark"
+            let mayUseFolder =
+                access(beside, F_OK) == 0 ? access(beside, R_OK | W_OK | X_OK) == 0 : information.st_uid == geteuid()
+            return mayUseFolder && access(path, W_OK) == 0
+                && access(file.deletingLastPathComponent().path, W_OK) == 0
+        }
+    }
+}
