@@ -140,6 +140,11 @@ let package = Package(
             path: "Examples/QuickStart",
             swiftSettings: settings),
         .executableTarget(
+            name: "PostgreSQLQuickStart",
+            dependencies: ["Tidemark", "TidemarkPostgreSQL"],
+            path: "Examples/PostgreSQLQuickStart",
+            swiftSettings: settings),
+        .executableTarget(
             name: "Outbox",
             dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
             path: "Examples/Outbox",

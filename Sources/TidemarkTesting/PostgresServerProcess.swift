@@ -25,12 +25,14 @@ public final class PostgresServerProcess: Sendable {
 
     /// Starts a server, and returns once it takes connections.
     ///
-    /// - Parameter settings: lines of its configuration, such as `fsync=off`.
+    /// - Parameters:
+    ///   - settings: lines of its configuration, such as `fsync=off`.
+    ///   - directory: where its folder is made; nil for the system's temporary one. Everyone has to be able to enter it.
     /// - Throws: ``PostgresServerFailure``.
-    public init(_ settings: [String] = []) async throws {
+    public init(_ settings: [String] = [], directory: String? = nil) async throws {
         guard Self.isInstalled else { throw PostgresServerFailure.notInstalled }
-        folder =
-            FileManager.default.temporaryDirectory.appending(path: "tidemark-pg-\(UUID().uuidString.prefix(8))").path
+        let directory = directory ?? FileManager.default.temporaryDirectory.path
+        folder = URL(fileURLWithPath: directory).appending(path: "tidemark-pg-\(UUID().uuidString.prefix(8))").path
         port = try LoopbackPort.free()
         let lines = ["port=\(port)", "unix_socket_directories='\(folder)'", "listen_addresses='127.0.0.1'"] + settings
         let script = """

@@ -5,7 +5,8 @@ import Testing
 @Suite struct DocumentTests {
     private static let documents = [
         "README.md", "CONTRIBUTING.md", "SECURITY.md", "BENCHMARKS.md", "docs/RULES.md", "docs/ARCHITECTURE.md",
-        "Sources/TidemarkSQLite/DESIGN.md", "Sources/TidemarkReplication/DESIGN.md", "Tests/Model/README.md",
+        "Sources/TidemarkSQLite/DESIGN.md", "Sources/TidemarkReplication/DESIGN.md",
+        "Sources/TidemarkPostgreSQL/DESIGN.md", "Tests/Model/README.md",
     ]
 
     @Test(arguments: documents)

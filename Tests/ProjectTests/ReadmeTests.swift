@@ -15,6 +15,19 @@ import Testing
         #expect(imports.allSatisfy { example.contains($0) } && imports.count == 3)
     }
 
+    @Test func theQuickStartForPostgreSQLIsTheExampleThatIsCompiled() throws {
+        let readme = try between(
+            "<!-- quick start for PostgreSQL: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
+        let example = try Project.read("Examples/PostgreSQLQuickStart/PostgreSQLQuickStart.swift")
+        let body = try between("        // quick start: begin\n", "        // quick start: end", in: example)
+        let lines = body.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { $0.hasPrefix("        ") ? String($0.dropFirst(8)) : String($0) }
+        let code = lines.joined(separator: "\n").trimmingCharacters(in: .newlines)
+        #expect(readme.hasSuffix(code))
+        let imports = readme.dropLast(code.count).split(separator: "\n")
+        #expect(imports.allSatisfy { example.contains($0) } && imports.count == 2)
+    }
+
     @Test func theServiceIsTheExampleThatIsCompiled() throws {
         let readme = try between("<!-- service: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
         let example = try between(

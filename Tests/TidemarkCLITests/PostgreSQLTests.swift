@@ -25,6 +25,13 @@ import TidemarkTesting
 
     enum Engine: CaseIterable { case sqlite, postgreSQL }
 
+    @Test func `the quick start of the README runs as it is`() async throws {
+        let program = try Program("PostgreSQLQuickStart", [try await Self.server.newDatabase()])
+        let outcome = try await program.outcome()
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(outcome.lines == ["1 p1 order-1", "2 p1 order-2"])
+    }
+
     //  The same commands, with the same answers, whatever the database is.
     @Test(arguments: Engine.allCases)
     func `all commands work on both stores`(engine: Engine) async throws {
