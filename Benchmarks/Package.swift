@@ -23,14 +23,16 @@ let package = Package(
     targets: [
         // The loops in C that the limits are measured with.
         .target(name: "PlainSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
+        .target(name: "PlainPostgreSQL", linkerSettings: [.linkedLibrary("pq")]),
         .executableTarget(
             name: "tidemark-bench",
             dependencies: [
-                "PlainSQLite",
+                "PlainSQLite", "PlainPostgreSQL",
                 .product(name: "BenchReport", package: "bench-report"),
                 .product(name: "Tidemark", package: "tidemark"),
                 .product(name: "TidemarkReplication", package: "tidemark"),
                 .product(name: "TidemarkRedis", package: "tidemark"),
+                .product(name: "TidemarkPostgreSQL", package: "tidemark"),
                 .product(name: "TidemarkSQLite", package: "tidemark"),
                 .product(name: "TidemarkTesting", package: "tidemark"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

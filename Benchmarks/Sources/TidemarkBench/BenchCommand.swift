@@ -11,7 +11,10 @@ struct BenchCommand: AsyncParsableCommand {
             feeds them the commits of a public repository. Lag is the time from the return of an event's commit in its \
             writer to the event's arrival in the reader's process.
             """,
-        subcommands: [RunCommand.self, WorkerCommand.self, ReaderCommand.self, PlainCommand.self, CrowdCommand.self],
+        subcommands: [
+            RunCommand.self, WorkerCommand.self, ReaderCommand.self, PlainCommand.self, PlainServerCommand.self,
+            CrowdCommand.self,
+        ],
         defaultSubcommand: RunCommand.self)
 }
 
@@ -20,6 +23,8 @@ struct BenchOptions: Sendable {
     let data: String
     /// How long the paced scenarios go on.
     let seconds: Int
+    /// Nil where files are measured.
+    var server: BenchServer?
 }
 
 struct RunCommand: AsyncParsableCommand {
@@ -28,6 +33,10 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Writes the figures there, as JSON with flat names.") var json: String?
     @Option(help: "Writes a page with tables and plots there.") var html: String?
     @OptionGroup var origin: Origin
+    @Option(
+        help:
+            "What is measured: sqlite, postgres (a server that is started for it), or a server: postgres://…/postgres.")
+    var database = "sqlite"
     @Option(help: "The folder for databases, on the disk that is to be measured.") var directory: String?
     @Option(help: "The events, as lines of JSON.") var data = "Data/commits.ndjson"
     @Flag(help: "A quarter of the time, to see that all is well.") var short = false
@@ -40,14 +49,22 @@ struct RunCommand: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         Leftovers.ofThisProcess.clearOnSignals()
         defer { Leftovers.ofThisProcess.clear() }
-        let options = BenchOptions(
+        var options = BenchOptions(
             folder: directory.map { URL(filePath: $0) } ?? FileManager.default.temporaryDirectory, data: data,
             seconds: short ? 3 : 12)
         endLate(after: .seconds(short ? 400 : 1_500))
         var report = Report()
         origin.note(in: &report, isShort: short, slack: slack)
         try Machine(folder: options.folder).note(in: &report)
-        let scenarios = Scenario.allCases.filter { only.isEmpty || only.contains($0) }
+        let isOnServer = database != "sqlite"
+        if isOnServer {
+            let server = try await BenchServer(database, folder: options.folder)
+            try server.note(in: &report)
+            options.server = server
+        }
+        let scenarios = Scenario.allCases.filter {
+            $0.needsServer == isOnServer && (only.isEmpty || only.contains($0))
+        }
         for scenario in scenarios {
             progress(scenario.explanation)
             try await scenario.run(options, into: &report)

@@ -11,12 +11,14 @@ final class Fleet {
 
     /// Starts them, and returns once all writers have joined and everyone knows them.
     ///
-    /// - Parameter redis: the URL of a channel, in mode redis.
-    init(mode: Mode, redis: String? = nil, options: BenchOptions) async throws {
+    /// - Parameters:
+    ///   - redis: the URL of a channel, in mode redis.
+    ///   - database: where it is on a server; nil for a new file.
+    init(mode: Mode, redis: String? = nil, database: String? = nil, options: BenchOptions) async throws {
         folder = try ScenarioFolder(options)
-        database = folder.path("events.db")
+        self.database = database ?? folder.path("events.db")
         let channel = redis.map { ["--redis", $0] } ?? []
-        let shared = ["--database", database, "--mode", mode.rawValue, "--data", options.data] + channel
+        let shared = ["--database", self.database, "--mode", mode.rawValue, "--data", options.data] + channel
         writers = try (1...Self.size).map { number in
             try ChildProcess(name: "writer p\(number)", arguments: ["worker", "--instance", "p\(number)"] + shared)
         }

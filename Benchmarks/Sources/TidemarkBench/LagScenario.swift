@@ -7,10 +7,14 @@ struct LagScenario {
     let mode: Mode
     /// The URL of a channel, in mode redis.
     var redis: String?
+    /// Where it is on a server; nil for a file.
+    var database: String?
+    /// Of the figures; by default that of the mode.
+    var prefix: String?
     let options: BenchOptions
 
     func run(into report: inout Report) async throws {
-        let fleet = try await Fleet(mode: mode, redis: redis, options: options)
+        let fleet = try await Fleet(mode: mode, redis: redis, database: database, options: options)
         defer { fleet.end() }
         let seconds = mode == .off ? options.seconds / 2 : options.seconds
         let count = Self.rate * max(1, seconds)
@@ -22,14 +26,14 @@ struct LagScenario {
         try await fleet.reader.waitForArrivals(count, atMost: mode == .off ? .milliseconds(500) : .seconds(5))
         let arrivals = try await fleet.reader.arrivals()
 
-        let prefix = "lag.\(mode.rawValue)"
+        let prefix = prefix ?? "lag.\(mode.rawValue)"
         report.setArrived(prefix, arrivals.count, of: count)
         report.set("\(prefix).announcements_per_event", Double(announcements) / Double(count))
         let histogram = Lag.histogram(commits: commits, arrivals: arrivals)
         report.setLag(prefix, histogram)
         report.setSeries("\(prefix).percentiles", Lag.percentiles(of: histogram))
         report.setSeries("\(prefix).over_time", Lag.overTime(commits: commits, arrivals: arrivals))
-        if mode == .default || mode == .periodic, let normal = report["lag.default.p50_ms"],
+        if database == nil, mode == .default || mode == .periodic, let normal = report["lag.default.p50_ms"],
             let periodic = report["lag.periodic.p50_ms"]
         {
             report.set("lag.periodic.p50_over_default", periodic / normal)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Tidemark
+import TidemarkPostgreSQL
 import TidemarkRedis
 import TidemarkReplication
 import TidemarkSQLite
@@ -13,14 +14,20 @@ struct Participant: ParsableArguments {
     @Option(help: "The URL of a channel, in mode redis.") var redis: String?
 
     func open(as instance: InstanceName?) async throws -> EventLog {
-        try await EventLog.open(
-            SQLiteEventStore.open(path: database), instance: instance,
-            transport: transport(), configuration: mode.configuration)
+        let store: any EventStore =
+            isOnServer
+            ? try await PostgreSQLEventStore.opened(at: database) : try await SQLiteEventStore.open(path: database)
+        return try await EventLog.open(
+            store, instance: instance, transport: transport(store), configuration: mode.configuration)
     }
 
-    private func transport() throws -> (any ReplicationTransport)? {
+    private var isOnServer: Bool { database.hasPrefix("postgres://") || database.hasPrefix("postgresql://") }
+
+    private func transport(_ store: any EventStore) throws -> (any ReplicationTransport)? {
         switch mode {
         case .none: nil
+        case .off where isOnServer, .periodic where isOnServer, .default where isOnServer:
+            store.ownTransport(for: "events")
         case .redis: try RedisTransport(redis ?? "")
         case .off, .periodic, .default: try UnixSocketTransport(besideDatabase: database)
         }

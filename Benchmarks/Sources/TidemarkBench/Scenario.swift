@@ -14,6 +14,12 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
     case dead
     case parse
     case fanout
+    case serverLag = "pg-lag"
+    case serverRate = "pg-rate"
+    case serverRead = "pg-read"
+
+    /// Whether it is measured on PostgreSQL, and not on a file.
+    var needsServer: Bool { [.serverLag, .serverRate, .serverRead].contains(self) }
 
     var explanation: String {
         switch self {
@@ -29,6 +35,9 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .dead: "writers that are killed or stopped"
         case .parse: "parsing and printing of commands"
         case .fanout: "one server of replication and 32 clients"
+        case .serverLag: "lag on PostgreSQL, over LISTEN and NOTIFY and over Redis, beside plain C"
+        case .serverRate: "four writers on PostgreSQL without a pause, beside plain C"
+        case .serverRead: "reading from PostgreSQL, beside plain C"
         }
     }
 
@@ -49,6 +58,17 @@ enum Scenario: String, CaseIterable, ExpressibleByArgument {
         case .dead: try await DeadScenario(options: options).run(into: &report)
         case .parse: try ParseScenario(options: options).run(into: &report)
         case .fanout: try await FanoutScenario(options: options).run(into: &report)
+        case .serverLag, .serverRate, .serverRead:
+            guard let server = options.server else { throw Failure("\(rawValue) needs --database postgres") }
+            try await run(options, on: server, into: &report)
+        }
+    }
+
+    private func run(_ options: BenchOptions, on server: BenchServer, into report: inout Report) async throws {
+        switch self {
+        case .serverLag: try await ServerLagScenario(server: server, options: options).run(into: &report)
+        case .serverRate: try await ServerRateScenario(server: server, options: options).run(into: &report)
+        default: try await ServerReadScenario(server: server, options: options).run(into: &report)
         }
     }
 }

@@ -10,7 +10,9 @@ struct Thresholds {
     func bars(for report: Report, scenarios: [Scenario]) -> [Bar] {
         // Redis is measured where there is a server for it.
         let measured = scenarios.filter { $0 != .redis || report["lag.redis.sent"] != nil }
-        return measured.flatMap { bars(for: $0) }.map { figure, relation, limit in
+        let hasRedis = report["pg.lag.redis.sent"] != nil
+        let limits = measured.flatMap { bars(for: $0) }.filter { hasRedis || !$0.figure.hasPrefix("pg.lag.redis") }
+        return limits.map { figure, relation, limit in
             Bar(figure, report[figure], relation, limit)
         }
     }
@@ -56,6 +58,9 @@ struct Thresholds {
                 ("dead.killed.max_ms", .atMost, 1_500 * slack),
                 ("dead.stopped.max_ms", .atMost, DeadScenario.stoppedLimit / .milliseconds(1) * slack),
             ]
+        case .serverLag: serverLagBars
+        case .serverRate: serverRateBars
+        case .serverRead: serverReadBars
         case .fanout:
             [
                 ("replication.fanout32.lines_per_s", .atLeast, 300_000 / slack),

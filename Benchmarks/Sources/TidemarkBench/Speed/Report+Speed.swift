@@ -1,7 +1,7 @@
 extension Report {
     /// What the speed scenarios measured, for people: a line a figure.
     var speedLines: [String] {
-        let prefixes = ["persist.", "processes4.", "read.", "generator.", "parse.", "replication."]
+        let prefixes = ["persist.", "processes4.", "read.", "generator.", "parse.", "replication.", "pg."]
         return prefixes.flatMap { prefix in
             let own = figures.filter { $0.name.hasPrefix(prefix) }
             let width = own.map(\.name.count).max() ?? 0
