@@ -22,23 +22,23 @@ CREATE FUNCTION @namespace@.make_stream_1(stream text) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found integer;
+    stream_row integer;
     running bigint;
 BEGIN
-    SELECT s.stream INTO found FROM @namespace@.streams s WHERE s.name = make_stream_1.stream;
-    IF FOUND THEN RETURN found; END IF;
+    SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = make_stream_1.stream;
+    IF FOUND THEN RETURN stream_row; END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('@namespace_name@ streams', 0));
-    SELECT s.stream INTO found FROM @namespace@.streams s WHERE s.name = make_stream_1.stream;
-    IF FOUND THEN RETURN found; END IF;
-    found := nextval(pg_get_serial_sequence('@namespace@.streams', 'stream'));
-    EXECUTE format('CREATE SEQUENCE @namespace@.%I AS bigint CACHE 1', 'ids_' || found);
+    SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = make_stream_1.stream;
+    IF FOUND THEN RETURN stream_row; END IF;
+    stream_row := nextval(pg_get_serial_sequence('@namespace@.streams', 'stream'));
+    EXECUTE format('CREATE SEQUENCE @namespace@.%I AS bigint CACHE 1', 'ids_' || stream_row);
     INSERT INTO @namespace@.streams (stream, name, sequence) OVERRIDING SYSTEM VALUE
-    VALUES (found, make_stream_1.stream, format('@namespace@.%I', 'ids_' || found)::regclass);
+    VALUES (stream_row, make_stream_1.stream, format('@namespace@.%I', 'ids_' || stream_row)::regclass);
     running := @namespace@.incarnation_1();
     IF running IS NOT NULL THEN
-        INSERT INTO @namespace@.eras (stream, after_id, incarnation) VALUES (found, 0, running);
+        INSERT INTO @namespace@.eras (stream, after_id, incarnation) VALUES (stream_row, 0, running);
     END IF;
-    RETURN found;
+    RETURN stream_row;
 END
 $$;
 
@@ -320,10 +320,13 @@ CREATE FUNCTION @namespace@.close_observed_1(
     stream text, instance text, epoch bigint, "position" bigint, heartbeat bigint, is_gone boolean, read_at_us bigint,
     limit_ms integer
 ) RETURNS bigint
-LANGUAGE sql VOLATILE AS $$
-    SELECT @namespace@.raise_position_1(w.writer_row)
-    FROM @namespace@.observed_writer_1($1, $2, $3, $4, $5, $6, $7, $8) AS w (writer_row)
-    WHERE w.writer_row IS NOT NULL
+LANGUAGE plpgsql AS $$
+DECLARE
+    writer_row bigint := @namespace@.observed_writer_1(stream, instance, epoch, "position", heartbeat, is_gone, read_at_us,
+        limit_ms);
+BEGIN
+    RETURN CASE WHEN writer_row IS NOT NULL THEN @namespace@.raise_position_1(writer_row) END;
+END
 $$;
 
 -- `retire_1` under the same condition; whether it did.

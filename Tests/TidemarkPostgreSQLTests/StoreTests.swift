@@ -37,6 +37,18 @@ import Tidemark
         }
     }
 
+    @Test func `streams of one database have sequences of their own`() async throws {
+        try await withStore { store, _ in
+            for name: StreamName in ["first", "second", "third"] {
+                let writer = try await store.join(name, as: "p1").writer
+                #expect(try await store.join(name, as: "p2").membership.members.count == 2)
+                #expect(try await store.persist(events("a", "b"), in: name, by: writer).map(\.streamID) == [1, 2])
+                _ = try await store.claimConsumer("mailer", in: name)
+            }
+            #expect(try await store.streams(limit: 10) == ["first", "second", "third"])
+        }
+    }
+
     @Test func `a join that is repeated with its nonce changes nothing, and another one takes the name`() async throws {
         try await withStore { store, _ in
             let first = try await store.join(stream, as: "p1", nonce: 7)
