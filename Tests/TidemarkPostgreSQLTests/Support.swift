@@ -1,3 +1,5 @@
+import Foundation
+import Logging
 import TestSupport
 import Tidemark
 
@@ -56,4 +58,37 @@ extension EventStore {
     func beat(_ writer: Writer, at position: StreamID) async throws -> HeartbeatAnswer? {
         try await heartbeat([Heartbeat(stream: stream, writer: writer, position: position)]).first
     }
+}
+
+/// Runs a script with `psql`, which ends with 3 at the first error.
+func psql(
+    _ configuration: PostgresConfiguration, _ script: String, variables: [String: String] = [:], stopping: Bool = true
+) async throws -> Outcome {
+    let settings = variables.merging(stopping ? ["ON_ERROR_STOP": "1"] : [:]) { $1 }.map { "\($0)=\($1)" }
+    let program = try Program(
+        executable: URL(fileURLWithPath: TestCluster.binaries + "/psql"),
+        ["-X", "-d", configuration.address.text, "-f", "-"] + settings.flatMap { ["-v", $0] })
+    program.write(script)
+    program.endInput()
+    return try await program.outcome()
+}
+
+extension PostgresAddress {
+    /// For other programs that use libpq.
+    var text: String { parameters.map { "\($0)='\($1)'" }.joined(separator: " ") }
+}
+
+/// Runs `body` with a log that runs.
+func withLog(
+    _ store: any EventStore, as instance: InstanceName? = nil, logger: Logger = Logger(label: "tidemark"),
+    _ body: (EventLog) async throws -> Void
+) async throws {
+    let log = try await EventLog.open(store, stream: stream, instance: instance, logger: logger)
+    let running = Task { try await log.run() }
+    var failure: (any Error)?
+    do { try await body(log) } catch { failure = error }
+    running.cancel()
+    _ = try? await running.value
+    await log.shutDown()
+    if let failure { throw failure }
 }

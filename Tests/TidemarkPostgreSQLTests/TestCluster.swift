@@ -12,7 +12,7 @@ import TidemarkTesting
 /// A shell that runs as no root starts it, and ends it when this process goes, however it goes.
 final class TestCluster: Sendable {
     /// Debian keeps the programs of each version in a folder of its own, which is not in the path.
-    private static let binaries: String = {
+    static let binaries: String = {
         let root = "/usr/lib/postgresql"
         let versions = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
         return "\(root)/\(versions.compactMap(Int.init).max() ?? 0)/bin"

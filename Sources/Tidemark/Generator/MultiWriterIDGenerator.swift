@@ -215,6 +215,9 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
+    /// The life of the database that hands this instance's IDs out.
+    var writersIncarnation: Incarnation { state.withLock { $0.machine.writersIncarnation } }
+
     /// Reading goes on after another process took the name; it ends with the log, and with the database.
     func checkRunning() throws {
         try state.withLock { state throws(TidemarkError) in

@@ -117,13 +117,20 @@ extension EventLog {
     ///
     /// - Throws: why this instance does not write, or ``TidemarkError/closed(stream:instance:id:)`` for an ID that is
     ///   not of a scope of this log that still has a say about it.
-    package func writer(committing ids: [StreamID]) throws -> Writer {
+    package func writer(committing ids: [StreamID]) throws -> Writer { try owner(committing: ids).writer }
+
+    /// The same, with the life of the database that handed the IDs out.
+    ///
+    /// - Throws: as ``writer(committing:)``.
+    package func owner(committing ids: [StreamID]) throws -> (writer: Writer, incarnation: Incarnation) {
+        // First: an ID that is held afterwards is of this epoch, for another incarnation forgets what is in flight.
+        let incarnation = generator.writersIncarnation
         let writer = try generator.currentWriter()
         let open = scopes.withLock { scopes in ids.map { scopes[$0] == false } }
         for (id, isOpen) in zip(ids, open) where !isOpen || !generator.holds(id) {
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
         }
-        return writer
+        return (writer, incarnation)
     }
 
     /// The database refused such a commit, for this reason; what the caller is told.

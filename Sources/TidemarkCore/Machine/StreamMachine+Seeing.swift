@@ -35,6 +35,8 @@ extension StreamMachine {
     public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
     /// The life of the database that was seen last.
     public var incarnation: Incarnation { seenIncarnation }
+    /// The life of the database that hands out this instance's IDs.
+    public var writersIncarnation: Incarnation { ownIncarnation }
     /// The last epoch of this instance, whether or not it may still write; nil for a reader.
     public var writer: Writer? { membership.writer }
     /// What the groups of that epoch name.
