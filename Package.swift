@@ -106,7 +106,7 @@ let package = Package(
         .target(
             name: "TidemarkPostgreSQL",
             dependencies: ["Tidemark", "CLibpq", .product(name: "Logging", package: "swift-log")],
-            exclude: ["DESIGN.md"],
+            exclude: ["DESIGN.md", "rights.sql"],
             resources: [
                 .embedInCode("schema.sql"), .embedInCode("functions-writing.sql"),
                 .embedInCode("functions-membership.sql"), .embedInCode("functions-reading.sql"),

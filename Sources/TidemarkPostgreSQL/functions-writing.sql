@@ -94,7 +94,8 @@ BEGIN
         RAISE EXCEPTION 'the writer changed while it was looked at' USING ERRCODE = '40001';
     END IF;
     RAISE EXCEPTION 'the database went backwards: %', problem
-    USING ERRCODE = 'TM008', DETAIL = json_build_object('id', wrong_id, 'problem', problem)::text;
+    USING ERRCODE = 'TM008', DETAIL = json_build_object(
+        'id', wrong_id, 'problem', problem, 'incarnation', coalesce(@namespace@.incarnation_1(), 0))::text;
 END
 $$;
 

@@ -43,6 +43,9 @@ public struct PostgresAddress: Hashable, Sendable {
         return line[..<first] + "\"…" + line[last...]
     }
 
+    /// The role that connects; nil where neither the address nor the environment names it.
+    var user: String? { parameters["user"] ?? ProcessInfo.processInfo.environment["PGUSER"] }
+
     /// The server and the database as one would name them in a sentence.
     var server: String {
         if let service = parameters["service"] { return "service \(service)" }

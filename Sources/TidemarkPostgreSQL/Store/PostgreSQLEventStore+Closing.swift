@@ -17,7 +17,7 @@ extension PostgreSQLEventStore {
 
     public func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
         try await exclude(
-            CallSubject(stream, writer: observed.writer),
+            subject(stream, observed),
             "SELECT \(namespace.function("close_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
             parameters(stream, observed)
         ) { try $0.int64IfAny(0, 0).map { StreamID($0) } }
@@ -25,10 +25,16 @@ extension PostgreSQLEventStore {
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
         try await exclude(
-            CallSubject(stream, writer: observed.writer),
+            subject(stream, observed),
             "SELECT \(namespace.function("retire_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
             parameters(stream, observed)
         ) { try $0.bool(0, 0) }
+    }
+
+    private func subject(_ stream: StreamName, _ observed: WriterObservation) -> CallSubject {
+        var subject = CallSubject(stream, writer: observed.writer)
+        subject.isForOthers = true
+        return subject
     }
 
     private func parameters(_ stream: StreamName, _ observed: WriterObservation) -> [PostgresValue] {
@@ -43,6 +49,8 @@ extension PostgreSQLEventStore {
     public func checkWritable() async throws {
         do {
             try await write("SELECT \(namespace.function("check_writable_1"))()", [], .always) { _ in }
+        } catch let error as PostgresError where error.sqlState == "42501" {
+            throw TidemarkError.readOnly(store: description)
         } catch {
             throw errors.tidemarkError(error)
         }

@@ -84,6 +84,7 @@ extension PostgreSQLEventStore {
                 position: StreamID(try rows.int64(0, 1)), raisedFrom: try rows.int64IfAny(0, 2).map { StreamID($0) },
                 fence: try rows.int64(0, 3))
         }
+        errors.lives.joined(subject.stream, in: joined.membership.incarnation)
         try await forgetNames()
         return joined
     }

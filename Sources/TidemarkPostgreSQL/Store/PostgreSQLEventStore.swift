@@ -94,7 +94,9 @@ public final class PostgreSQLEventStore: EventStore {
         pool = PostgresPool(configuration, logger: logger)
         direct = DirectConnection(configuration, logger: logger)
         description = "PostgreSQL at \(pool.server), namespace \(options.namespace)"
-        errors = StoreErrors(store: description, namespace: options.namespace, lockLimit: options.lockLimit)
+        errors = StoreErrors(
+            store: description, namespace: options.namespace, lockLimit: options.lockLimit,
+            role: configuration.address.user)
         renewLife()
     }
 

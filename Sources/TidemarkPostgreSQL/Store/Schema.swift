@@ -9,12 +9,20 @@ struct Schema: Sendable {
     let namespace: PostgresNamespace
 
     /// What makes them, in the order in which it has to be done.
-    var statements: [String] {
-        [
-            PackageResources.schema_sql, PackageResources.functions_writing_sql,
-            PackageResources.functions_membership_sql,
-            PackageResources.functions_reading_sql,
-        ].flatMap { SQLScript.statements(filled(String(decoding: $0, as: UTF8.self))) }
+    var statements: [String] { Self.scripts.flatMap { SQLScript.statements(filled($0)) } }
+
+    private static let scripts = [
+        PackageResources.schema_sql, PackageResources.functions_writing_sql,
+        PackageResources.functions_membership_sql,
+        PackageResources.functions_reading_sql,
+    ].map { String(decoding: $0, as: UTF8.self) }
+
+    /// The names of what it makes.
+    static let tables = names(/CREATE (?:UNLOGGED )?TABLE @namespace@\.(?<name>\w+)/)
+    static let functions = names(/CREATE FUNCTION @namespace@\.(?<name>\w+)/)
+
+    private static func names(_ pattern: Regex<(Substring, name: Substring)>) -> Set<String> {
+        Set(scripts.flatMap { $0.matches(of: pattern).map { String($0.output.name) } })
     }
 
     private func filled(_ text: String) -> String {

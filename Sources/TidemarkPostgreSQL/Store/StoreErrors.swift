@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Tidemark
 
 /// What a call is about, for the errors that it may have.
@@ -7,6 +8,8 @@ struct CallSubject: Sendable {
     var instance: InstanceName?
     var writer: Writer?
     var consumer: ConsumerName?
+    /// Done for others by whoever may: a role that has not the right to is one that only reads.
+    var isForOthers = false
 
     init(_ stream: StreamName, instance: InstanceName? = nil, writer: Writer? = nil, consumer: ConsumerName? = nil) {
         self.stream = stream
@@ -21,6 +24,20 @@ struct StoreErrors: Sendable {
     let store: String
     let namespace: PostgresNamespace
     let lockLimit: Duration
+    /// Who connects, where the address says it.
+    let role: String?
+    let lives = Lives()
+
+    /// The lives of the database in which this store's writers joined last: in another one, what it does not know was lost.
+    final class Lives: Sendable {
+        private let incarnations = Mutex<[StreamName: Int64]>([:])
+
+        subscript(stream: StreamName) -> Int64? { incarnations.withLock { $0[stream] } }
+
+        func joined(_ stream: StreamName, in incarnation: Incarnation) {
+            incarnations.withLock { $0[stream] = incarnation.rawValue }
+        }
+    }
 
     /// The error for a caller.
     ///
@@ -40,6 +57,7 @@ struct StoreErrors: Sendable {
         // Only a standby, or a role that may only read, refuses to write; and tokens cannot be read on a standby.
         case "25006": return TidemarkError.notPrimary(store: store)
         case "0A000" where message.message.contains("recovery"): return TidemarkError.notPrimary(store: store)
+        case "42501" where subject?.isForOthers == true: return TidemarkError.readOnly(store: store)
         case "42501": return TidemarkError.storeUnavailable(store: store, problem: missingRight(message))
         case "3F000", "42P01", "42883", "42703":
             return TidemarkError.notADatabase(
@@ -52,9 +70,21 @@ struct StoreErrors: Sendable {
         }
     }
 
+    /// Which grant is missing. The server says it in words of its own language, with the name of what was asked for.
     private func missingRight(_ message: ServerMessage) -> String {
-        "\(message.message); writers need GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA \(namespace.quoted) and, like readers, "
-            + "GRANT SELECT ON ALL TABLES IN SCHEMA \(namespace.quoted) and ON ALL SEQUENCES, TO the role"
+        let role = role.map { "\"\($0)\"" } ?? "the role"
+        let words = Set(message.message.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init))
+        let grant =
+            if let name = words.intersection(Schema.functions).first {
+                "EXECUTE ON FUNCTION \(namespace.function(name)) TO \(role)"
+            } else if let name = words.intersection(Schema.tables).first {
+                "SELECT ON TABLE \(namespace.quoted).\(name) TO \(role)"
+            } else if words.contains(where: { $0.hasPrefix("ids_") }) {
+                "SELECT ON ALL SEQUENCES IN SCHEMA \(namespace.quoted) TO \(role)"
+            } else {
+                "USAGE ON SCHEMA \(namespace.quoted) TO \(role)"
+            }
+        return "\(message.message): GRANT \(grant), or all that writers and readers need with rights.sql"
     }
 
     /// What the functions raise themselves.
@@ -81,6 +111,9 @@ struct StoreErrors: Sendable {
                 .closed(stream: stream, instance: $0, id: detail.ids?.first.map { StreamID($0) } ?? id)
             }
         case "TM008":
+            if let running = detail.incarnation, let joined = lives[stream], running != joined {
+                return .acknowledgedEventsLost(stream: stream, id: id, problem: detail.problem ?? message.message)
+            }
             return .databaseWentBackwards(stream: stream, id: id, problem: detail.problem ?? message.message)
         case "TM009":
             let known = detail.known?.compactMap { try? ConsumerName(validating: $0) } ?? []
@@ -103,13 +136,14 @@ private struct RefusalDetail: Decodable {
     var ids: [Int64]?
     var epoch: Int?
     var fence: Int64?
+    var incarnation: Int64?
     var highest: Int64?
     var problem: String?
     var known: [String]?
     var processID: Int?
 
     private enum CodingKeys: String, CodingKey {
-        case id, ids, epoch, fence, highest, problem, known
+        case id, ids, epoch, fence, incarnation, highest, problem, known
         case processID = "process_id"
     }
 
