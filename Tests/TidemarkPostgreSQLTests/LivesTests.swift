@@ -1,0 +1,197 @@
+import Foundation
+import TestSupport
+import Testing
+import Tidemark
+
+@testable import TidemarkPostgreSQL
+
+/// Copies of a cluster that live on: a standby that is promoted, and backups that are put back.
+@Suite(.serialized, .enabled(if: TestCluster.isAvailable)) struct LivesTests {
+    /// A copy of a cluster in a folder beside it, which runs until the end of the test.
+    private struct Copy {
+        let name: String
+        let port: Int
+        let cluster: TestCluster
+
+        init(_ name: String, of cluster: TestCluster) async throws {
+            (self.name, self.cluster, port) = (name, cluster, try TestCluster.freePort())
+            try await cluster.run(
+                "pg_basebackup", "-h", cluster.folder, "-p", "\(cluster.port)", "-U", "postgres", "-D", folder, "-c",
+                "fast",
+                "--no-sync")
+        }
+
+        var folder: String { "\(cluster.folder)/\(name)" }
+
+        /// - Parameter isStandby: whether it waits to be promoted. It follows nobody, as where replication has stopped.
+        func start(isStandby: Bool) async throws {
+            if isStandby {
+                #expect(FileManager.default.createFile(atPath: folder + "/standby.signal", contents: nil))
+            }
+            try await cluster.run(
+                "pg_ctl", "-D", folder, "-w", "-l", "\(folder).log", "-o", "-p \(port) -c listen_addresses='127.0.0.1'",
+                "start")
+        }
+
+        func promote() async throws { try await cluster.run("pg_ctl", "-D", folder, "-w", "promote") }
+
+        func stop() async throws { try await cluster.run("pg_ctl", "-D", folder, "-m", "immediate", "-w", "stop") }
+
+        func configuration(database: String) throws -> PostgresConfiguration {
+            try PostgresConfiguration("host=\(cluster.folder) port=\(port) dbname=\(database) user=postgres")
+        }
+    }
+
+    @Test func `after the promotion of a standby that lost commits, readers say so and no ID comes again unseen`()
+        async throws
+    {
+        let cluster = try await TestCluster(["fsync=off"])
+        let first = try await cluster.newDatabase("lead")
+        try await connecting(first) { _ = try $0.query("CREATE TABLE plain (id bigserial, name text)") }
+        try await connecting(first) { _ = try $0.query("INSERT INTO plain (name) VALUES ('kept')") }
+        try await withStore(at: first) { store in
+            let writer = try await store.join(stream, as: "p0").writer
+            _ = try await store.persist(events("kept"), in: stream, by: writer)
+            try await store.leave(stream, as: writer)
+        }
+        let copy = try await Copy("standby", of: cluster)
+        try await copy.start(isStandby: true)
+
+        // As clients name both: whichever takes writes.
+        let both = try PostgresConfiguration(
+            "host=\(cluster.folder),\(cluster.folder) port=\(cluster.port),\(copy.port) dbname=lead user=postgres "
+                + "target_session_attrs=read-write")
+        try await withStore(at: both) { store in
+            try await withLog(store, as: "p1") { log in
+                // More than the sequence is logged ahead for: 40, as were lost where this was first seen.
+                let lost = try await log.persist((0..<40).map { Event(id: "lost \($0)", type: "t") })
+                try await connecting(first) { session in
+                    _ = try session.query("INSERT INTO plain (name) SELECT 'lost' FROM generate_series(1, 40)")
+                }
+                let plainPosition = try await connecting(first) {
+                    try $0.query("SELECT max(id) FROM plain").int64(0, 0)
+                }
+                let reading = Task {
+                    var passed: [StreamID] = []
+                    do {
+                        for try await batch in log.events() { passed += batch.events.map(\.streamID) }
+                        return (passed, nil as (any Error)?)
+                    } catch {
+                        return (passed, error)
+                    }
+                }
+                #expect(
+                    try await log.waitUntilPersisted(lost[39], timeout: .seconds(20)) == .reached)
+                try await cluster.run("pg_ctl", "-D", "d", "-m", "immediate", "-w", "stop")
+                try await copy.promote()
+
+                // The plain way: what is inserted now lies below where its reader is, and is never read.
+                try await connecting(copy.configuration(database: "lead")) { session in
+                    _ = try session.query("INSERT INTO plain (name) VALUES ('new')")
+                }
+                let unseen = try await connecting(copy.configuration(database: "lead")) { session in
+                    try session.query(
+                        "SELECT count(*) FROM plain WHERE name = 'new' AND id <= $1", [.int64(plainPosition)]
+                    )
+                    .int64(0, 0)
+                }
+                #expect(unseen == 1)
+
+                // A reader that has passed what is gone ends with an error, and not in silence.
+                let (passed, error) = await reading.value
+                #expect(passed.last == lost[39])
+                guard case .acknowledgedEventsLost = error as? TidemarkError else {
+                    Issue.record("the reader ended with \(String(describing: error))")
+                    return
+                }
+            }
+        }
+        // What was not lost is there, and a writer begins above what anybody can have seen in this life.
+        try await withStore(at: copy.configuration(database: "lead")) { store in
+            let joined = try await store.join(stream, as: "p1")
+            #expect(joined.membership.members.count == 1)
+            #expect(try await store.persist(events("kept"), in: stream, by: joined.writer) == [.alreadyPersisted(1)])
+            #expect(try await store.all() == [1])
+        }
+        try await copy.stop()
+    }
+
+    @Test func `two clusters that were restored from one backup are two databases`() async throws {
+        let cluster = try await TestCluster(["fsync=off"])
+        let configuration = try await cluster.newDatabase("lead")
+        let before = try await withWriter(at: configuration, "p1") { store, joined in
+            _ = try await store.persist(events("a"), in: stream, by: joined.writer)
+            let claim = try await store.claimConsumer("mailer", in: stream)
+            let batch = try #require(try await store.batch())
+            try await store.checkpoint(claim, at: 1, snapshot: batch.mark, delivered: nil, passed: batch.last)
+            return joined
+        }
+        let copies = [try await Copy("one", of: cluster), try await Copy("two", of: cluster)]
+        var lives: [(joined: Joined, last: Delivered, claim: ConsumerClaim, mark: SnapshotMark)] = []
+        for (number, copy) in copies.enumerated() {
+            try await copy.start(isStandby: false)
+            let life = try await withWriter(at: copy.configuration(database: "lead"), "p1") { store, joined in
+                // The writer that was a member when the backup was made cannot go on in either.
+                await #expect(throws: TidemarkError.self) {
+                    try await store.persist(events("x"), in: stream, by: before.writer)
+                }
+                _ = try await store.persist(events("new \(number)"), in: stream, by: joined.writer)
+                let claim = try await store.claimConsumer("mailer", in: stream)
+                let batch = try #require(try await store.batch())
+                let last = try #require(batch.last)
+                return (joined, last, claim, batch.mark)
+            }
+            lives.append(life)
+        }
+        // The plain way compares IDs and epochs: by these the two are one.
+        #expect(lives[0].joined.writer == lives[1].joined.writer)
+        #expect(lives[0].last.streamID == lives[1].last.streamID)
+        #expect(lives[0].joined.position == lives[1].joined.position)
+
+        #expect(lives[0].joined.membership.incarnation != lives[1].joined.membership.incarnation)
+        #expect(lives[0].joined.membership.version != lives[1].joined.membership.version)
+        #expect(lives[0].joined.nonce != lives[1].joined.nonce)
+        #expect(lives[0].claim.generation != lives[1].claim.generation)
+        try await withStore(at: copies[1].configuration(database: "lead")) { store in
+            let found = try await store.snapshot(
+                of: stream,
+                SnapshotRequest(
+                    delivered: lives[0].last, membershipVersion: lives[1].joined.membership.version,
+                    after: lives[0].last.streamID, through: StreamID(.max), limit: 10, byteLimit: .max))
+            #expect(found?.deliveredIsThere == false)
+            // A checkpoint of a reader of the other one is refused.
+            await #expect(throws: TidemarkError.self) {
+                try await store.checkpoint(
+                    lives[0].claim, at: lives[0].last.streamID, snapshot: lives[0].mark, delivered: nil,
+                    passed: lives[0].last)
+            }
+            await #expect(throws: TidemarkError.self) {
+                try await store.checkpoint(
+                    lives[1].claim, at: lives[0].last.streamID, snapshot: lives[0].mark, delivered: nil,
+                    passed: lives[0].last)
+            }
+            // And what one of them gave out is void in the other.
+            let given = try await store.abandon(
+                [lives[0].last.streamID], allocatedIn: lives[0].joined.membership.incarnation, in: stream,
+                by: lives[1].joined.writer)
+            #expect(given.void == [lives[0].last.streamID])
+        }
+        for copy in copies { try await copy.stop() }
+    }
+
+    /// Runs `body` with a store and a writer that has joined and does not leave.
+    private func withWriter<Value>(
+        at configuration: PostgresConfiguration, _ instance: InstanceName,
+        _ body: (PostgreSQLEventStore, Joined) async throws -> Value
+    ) async throws -> Value {
+        let store = try await PostgreSQLEventStore.open(configuration)
+        do {
+            let value = try await body(store, try await store.join(stream, as: instance))
+            await store.close()
+            return value
+        } catch {
+            await store.close()
+            throw error
+        }
+    }
+}
