@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 import Tidemark
@@ -100,6 +101,39 @@ import Tidemark
             #expect(joined.membership.members.count == 1)
         }
         try await cluster.run("pg_ctl", "-D", copy, "-m", "immediate", "-w", "stop")
+    }
+
+    @Test func `a password that is wrong is said at once, and never shown`() async throws {
+        let cluster = try await TestCluster()
+        try await connecting(cluster.configuration()) { session in
+            _ = try session.query("CREATE ROLE secret LOGIN PASSWORD 'right one'")
+            _ = try session.query("CREATE DATABASE d OWNER secret")
+        }
+        let rules = "\(cluster.folder)/d/pg_hba.conf"
+        let before = try String(contentsOfFile: rules, encoding: .utf8)
+        try ("host all secret 127.0.0.1/32 scram-sha-256\n" + before).write(
+            toFile: rules, atomically: false, encoding: .utf8)
+        try await connecting(cluster.configuration()) { _ = try $0.query("SELECT pg_reload_conf()") }
+        let wrong = try PostgresConfiguration("postgres://secret:hush@127.0.0.1:\(cluster.port)/d")
+        try await eventually("the rule counts") {
+            (try? await connecting(wrong) { try $0.query("SELECT 1").count }) == nil
+        }
+        let problem = try #require(await problem(wrong))
+        #expect(problem.contains("password authentication failed"), "\(problem)")
+        #expect(!problem.contains("hush"))
+        let right = try PostgresConfiguration("postgres://secret:right%20one@127.0.0.1:\(cluster.port)/d")
+        try await withStore(at: right) { _ = try await $0.join(stream, as: "p1") }
+    }
+
+    @Test func `a disk that is full is told apart from other errors`() {
+        let errors = StoreErrors(store: "s", namespace: "tidemark", lockLimit: .seconds(1), role: nil)
+        let full = PostgresError.refused(
+            server: "h", ServerMessage(sqlState: "53100", message: "could not extend file"))
+        #expect(errors.tidemarkError(full, CallSubject(stream)) as? TidemarkError == .storeFull(store: "s"))
+        let right = PostgresError.refused(
+            server: "h", ServerMessage(sqlState: "42501", message: "keine Berechtigung für Funktion persist_1"))
+        let problem = "\(errors.tidemarkError(right, CallSubject(stream)))"
+        #expect(problem.contains("GRANT EXECUTE ON FUNCTION \"tidemark\".persist_1 TO the role"), "\(problem)")
     }
 
     @Test func `a text with a zero byte fails its own event`() async throws {

@@ -121,6 +121,84 @@ import Tidemark
         }
     }
 
+    @Test func `under REPEATABLE READ the plain check sees what was there before its lock`() async throws {
+        try await withStore { store, configuration in
+            let writer = try await store.join(stream, as: "p1").writer
+            let ids = try await store.allocate(1, in: stream, for: writer)
+            let key = "tidemark.writer_lock_1('events', 'p1')"
+            let check = "SELECT position < $1 FROM tidemark.instances WHERE instance = 'p1'"
+            var answers: [Bool] = []
+            for level in ["REPEATABLE READ", "READ COMMITTED"] {
+                // closer                                       plain writer
+                // has the lock
+                //                                              takes its snapshot, waits for the lock
+                // raises the position, commits
+                //                                              has the lock, looks: may it commit?
+                let closer = try await OpenTransaction(configuration) { session in
+                    _ = try session.query("SELECT pg_advisory_xact_lock(\(key))")
+                    _ = try session.query(
+                        "UPDATE tidemark.instances SET position = $1 WHERE instance = 'p1'", [.int64(ids[0].rawValue)])
+                }
+                async let plain = connecting(configuration) { session in
+                    try session.query("BEGIN ISOLATION LEVEL \(level)")
+                    _ = try session.query("SELECT pg_advisory_xact_lock_shared(\(key))")
+                    let mayCommit = try session.query(check, [.int64(ids[0].rawValue)]).bool(0, 0)
+                    try session.query("ROLLBACK")
+                    return mayCommit
+                }
+                try await eventually("the plain writer waits") { try await store.waiting() == 1 }
+                try await closer.commit()
+                answers.append(try await plain)
+                try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.instances SET position = 0") }
+            }
+            #expect(answers == [true, false])
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `a transaction that has nothing to do with the stream holds no reader up`(isPrepared: Bool) async throws {
+        let configuration = try await TestCluster.newDatabase()
+        let other = try await TestCluster.newDatabase()
+        try await withStore(at: configuration) { store in
+            try await withLog(store, as: "p1") { log in
+                let open = try await OpenTransaction(other) { session in
+                    _ = try session.query("CREATE TABLE letters (id bigint)")
+                    _ = try session.query("INSERT INTO letters VALUES (1)")
+                }
+                if isPrepared { try await open.finish("PREPARE TRANSACTION 'unrelated'") }
+                let id = try await log.persist(Event(id: "a", type: "t"))
+                // The plain watermark stays below whatever writes anywhere in the cluster, for as long as that is open.
+                let plain = try await connecting(configuration) { session in
+                    try session.query(
+                        """
+                        SELECT count(*) FROM tidemark.events
+                        WHERE transaction < pg_snapshot_xmin(pg_current_snapshot())
+                        """
+                    ).int64(0, 0)
+                }
+                #expect(plain == 0)
+                var batches = log.events().makeAsyncIterator()
+                #expect(try await batches.next()?.events.map(\.streamID) == [id])
+                // It is open still, and nothing has waited for it.
+                if isPrepared {
+                    try await connecting(other) { _ = try $0.query("ROLLBACK PREPARED 'unrelated'") }
+                } else {
+                    try await open.rollBack()
+                }
+                try await eventually("the plain way comes after it") {
+                    try await connecting(configuration) { session in
+                        try session.query(
+                            """
+                            SELECT count(*) FROM tidemark.events
+                            WHERE transaction < pg_snapshot_xmin(pg_current_snapshot())
+                            """
+                        ).int64(0, 0) == 1
+                    }
+                }
+            }
+        }
+    }
+
     @Test func `a transaction that stands in the way of closing is ended after the limit`() async throws {
         var options = PostgreSQLStoreOptions()
         options.lockLimit = .milliseconds(200)
