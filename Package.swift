@@ -110,6 +110,7 @@ let package = Package(
             resources: [
                 .embedInCode("schema.sql"), .embedInCode("functions-writing.sql"),
                 .embedInCode("functions-membership.sql"), .embedInCode("functions-reading.sql"),
+                .embedInCode("functions-moving.sql"),
             ],
             swiftSettings: settings),
         // Following the streams of Matrix homeservers.
@@ -230,7 +231,7 @@ let package = Package(
         .executableTarget(
             name: "CrashTest",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -242,6 +243,11 @@ let package = Package(
                 "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport", "CrashTest",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
+            swiftSettings: settings),
+        // A stream that is moved from one store to the other.
+        .testTarget(
+            name: "MoveTests",
+            dependencies: ["Tidemark", "TidemarkPostgreSQL", "TidemarkSQLite", "TestSupport"],
             swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),

@@ -16,8 +16,8 @@ extension CrashRun {
     ///
     /// - Returns: what it found, for people.
     func check() async throws -> [String] {
-        let all = try await allEvents()
-        let acknowledged = try checkAcknowledgements(all: all)
+        let all = try await Self.allEvents(participant.open())
+        let acknowledged = try Self.checkAcknowledgements(participant, writers: Self.writers, all: all)
         var lines = ["\(all.count) events, \(acknowledged) of them acknowledged"]
         for reader in Self.readers {
             var check = DeliveryCheck()
@@ -41,8 +41,8 @@ extension CrashRun {
         }
     }
 
-    private func allEvents() async throws -> [DeliveredEvent] {
-        let log = try await participant.open()
+    /// All that the log reads; it is shut down then.
+    static func allEvents(_ log: EventLog) async throws -> [DeliveredEvent] {
         var all: [DeliveredEvent] = []
         guard let newest = try await log.store.status(of: log.stream)?.newestEvent else { return [] }
         for try await batch in log.events() {
@@ -54,11 +54,13 @@ extension CrashRun {
     }
 
     /// Whatever was acknowledged is there, under the ID of the acknowledgement; how many there are.
-    private func checkAcknowledgements(all: [DeliveredEvent]) throws -> Int {
+    static func checkAcknowledgements(
+        _ participant: Participant, writers: [String], all: [DeliveredEvent]
+    ) throws -> Int {
         let events = Dictionary(uniqueKeysWithValues: all.map { (Substring($0.eventID), $0.streamID) })
         guard events.count == all.count else { throw Failure("two events have one id") }
         var acknowledged: Set<Substring> = []
-        for writer in Self.writers {
+        for writer in writers {
             for fields in try AppendedFile.lines(of: participant.acknowledgements(of: writer)) {
                 guard fields.count == 2, let id = Int64(fields[0]) else {
                     throw Failure("\(writer) wrote \(fields.joined(separator: " "))")

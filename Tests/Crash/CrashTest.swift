@@ -7,7 +7,8 @@ struct CrashTest: AsyncParsableCommand {
         commandName: "scripts/crash",
         abstract: "Kills and stops writers and readers at random, and checks that nothing was lost or skipped.",
         subcommands: [
-            SuperviseCommand.self, SilentServerCommand.self, WriterCommand.self, ReaderCommand.self, PuppetCommand.self,
+            SuperviseCommand.self, ServerKillsCommand.self, SilentServerCommand.self, WriterCommand.self,
+            ReaderCommand.self, PuppetCommand.self,
         ],
         defaultSubcommand: SuperviseCommand.self)
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Tidemark
+import TidemarkPostgreSQL
 import TidemarkReplication
 import TidemarkSQLite
 
@@ -9,6 +10,7 @@ struct Participant: ParsableArguments {
     static let stream: StreamName = "events"
 
     @Option var folder: String
+    @Option(help: "A PostgreSQL server, in the place of a file in the folder.") var server: String?
 
     var database: String { folder + "/events.db" }
 
@@ -16,7 +18,12 @@ struct Participant: ParsableArguments {
         as instance: InstanceName? = nil, transport: UnixSocketTransport? = nil,
         sqlite: SQLiteConfiguration = .init(), configuration: EventLogConfiguration = .init()
     ) async throws -> EventLog {
-        try await EventLog.open(
+        if let server {
+            return try await EventLog.open(
+                PostgreSQLEventStore.open(PostgresConfiguration(server)), stream: Self.stream, instance: instance,
+                configuration: configuration)
+        }
+        return try await EventLog.open(
             SQLiteEventStore.open(path: database, configuration: sqlite), stream: Self.stream, instance: instance,
             transport: transport ?? UnixSocketTransport(besideDatabase: database), configuration: configuration)
     }

@@ -27,7 +27,8 @@ struct WriterCommand: AsyncParsableCommand {
             try await withThrowingTaskGroup { group in
                 for caller in 0..<Self.callers {
                     let load = Load(
-                        log: log, acknowledged: acknowledged, prefix: "\(instance)-\(number)-\(caller)",
+                        log: log, acknowledged: acknowledged, hasServer: participant.server != nil,
+                        prefix: "\(instance)-\(number)-\(caller)",
                         random: SplitMix64(seed: seed &+ UInt64(caller)))
                     group.addTask {
                         var load = load
@@ -61,11 +62,13 @@ private struct Load {
 
     let log: EventLog
     let acknowledged: AppendedFile
+    let hasServer: Bool
     let prefix: String
     var random: SplitMix64
     private var count = 0
 
-    init(log: EventLog, acknowledged: AppendedFile, prefix: String, random: SplitMix64) {
+    init(log: EventLog, acknowledged: AppendedFile, hasServer: Bool, prefix: String, random: SplitMix64) {
+        self.hasServer = hasServer
         self.log = log
         self.acknowledged = acknowledged
         self.prefix = prefix
@@ -126,6 +129,9 @@ private struct Load {
                 TidemarkError.writeLockHeld
             {
                 continue
+            } catch let error as TidemarkError where hasServer && error.kind == .tryAgain {
+                // The server is gone for a while, or was: the same ids are handed in again.
+                try await Task.sleep(for: .milliseconds(50))
             }
         }
     }

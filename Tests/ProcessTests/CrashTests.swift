@@ -25,4 +25,12 @@ import Testing
         let outcome = try await run.outcome(within: .seconds(240))
         #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
     }
+
+    @Test(.enabled(if: PostgresServer.isAvailable))
+    func `a PostgreSQL server that is killed under load takes nothing with it that was acknowledged`() async throws {
+        let run = try Program("CrashTest", ["server-kills", "--kills", "2"])
+        let outcome = try await run.outcome(within: .seconds(300))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+        #expect(outcome.lines.last == "nothing was lost, skipped or repeated")
+    }
 }
