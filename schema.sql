@@ -24,7 +24,11 @@ CREATE TABLE tidemark_streams (
     -- The highest epoch of all names that were forgotten: a name that is new begins above it, so that no epoch comes twice.
     forgotten_epoch INTEGER NOT NULL DEFAULT 0,
     -- How many of the first commits have numbers that are counts alone: those of the schema's version 1.
-    unmarked_commits INTEGER NOT NULL DEFAULT 0
+    unmarked_commits INTEGER NOT NULL DEFAULT 0,
+    -- The store that the stream was moved to, or is being moved to: nobody may use it here. Null where it is here.
+    moved_to TEXT,
+    -- The store that the stream is being moved from: nobody may use it yet. Null where it is whole.
+    arriving_from TEXT
 ) STRICT;
 
 -- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its

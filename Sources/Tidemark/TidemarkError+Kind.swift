@@ -14,13 +14,14 @@ extension TidemarkError {
         switch self {
         case .fenced, .outcomeUnknown, .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse,
             .storeUnavailable, .storeFull,
-            .writeLockHeld, .lockedForReading:
+            .writeLockHeld, .lockedForReading, .streamArriving:
             .tryAgain
         case .invalidEvent, .notAMember, .unknownInstance, .unknownStream, .unknownConsumer, .notReached,
-            .unsuitableTransaction:
+            .unsuitableTransaction, .streamExists:
             .callerMistake
         case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .databaseWentBackwards,
-            .acknowledgedEventsLost, .notPrimary, .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
+            .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase,
+            .schemaTooNew, .readOnly:
             .final
         }
     }

@@ -55,6 +55,17 @@ public enum TidemarkError: Error, Hashable, Sendable {
     /// lagged was promoted, or a backup was put in its place.
     case acknowledgedEventsLost(stream: StreamName, id: StreamID, problem: String)
 
+    // MARK: Moving
+
+    /// The stream is in another store now: everybody is refused here.
+    case streamMoved(stream: StreamName, store: String, to: String)
+    /// The stream is being moved here and is not whole yet: nobody may use it.
+    case streamArriving(stream: StreamName, store: String, from: String)
+    /// A stream cannot be moved here, because there is one of its name.
+    case streamExists(stream: StreamName, store: String)
+    /// A move cannot come to its end.
+    case moveFailed(stream: StreamName, problem: String)
+
     // MARK: The log
 
     /// The log was shut down, or has not been started.
@@ -96,7 +107,8 @@ extension TidemarkError {
     /// Whether it ends a log for good: trying again cannot help.
     var isFinal: Bool {
         switch self {
-        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost:
+        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost,
+            .streamMoved:
             true
         default: false
         }
@@ -105,7 +117,8 @@ extension TidemarkError {
     /// Whether what a reader would read from now on is not what it has read before.
     var endsReading: Bool {
         switch self {
-        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost: true
+        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost, .streamMoved:
+            true
         default: false
         }
     }
@@ -163,6 +176,15 @@ extension TidemarkError: CustomStringConvertible {
         case .acknowledgedEventsLost(let stream, let id, let problem):
             "events of stream \(stream) that were acknowledged are lost, from ID \(id) or below: \(problem); the database "
                 + "was promoted or put back, restart every process that uses it and check what its readers have done since"
+        case .streamMoved(let stream, let store, let place):
+            "stream \(stream) is not in \(store) any more: it went to \(place); use that"
+        case .streamArriving(let stream, let store, let source):
+            "stream \(stream) is being moved to \(store) from \(source), and is not whole yet: let the move come to its end "
+                + "(tidemark move takes it up again), or take it back"
+        case .streamExists(let stream, let store):
+            "\(store) has a stream \(stream) already: move it into another database"
+        case .moveFailed(let stream, let problem):
+            "stream \(stream) cannot be moved: \(problem)"
         case .notPrimary(let store):
             "\(store) is a standby, or can only be read: name the primary"
         case .databaseWentBackwards(let stream, let id, let problem):

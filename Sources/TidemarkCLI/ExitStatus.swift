@@ -51,11 +51,11 @@ extension ExitStatus {
         case .invalidEvent, .notReached:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
-            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown:
+            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced,
-            .acknowledgedEventsLost,
+            .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
             .notPrimary:
             self = .unavailable
         case .notAMember, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:

@@ -148,6 +148,7 @@ BEGIN
     join_1.incarnation := @namespace@.begin_incarnation_1();
     PERFORM @namespace@.make_stream_1(join_1.stream);
     SELECT * INTO STRICT s FROM @namespace@.streams st WHERE st.name = join_1.stream FOR UPDATE;
+    PERFORM @namespace@.require_here_1(join_1.stream);
     SELECT * INTO i FROM @namespace@.instances it WHERE it.stream = s.stream AND it.instance = join_1.instance FOR UPDATE;
     IF NOT (coalesce(i.is_member, false) AND i.nonce = join_1.nonce) THEN
         -- A beginning incarnation has ended the epoch that was the newest, and raised it by one.
@@ -224,7 +225,7 @@ BEGIN
     IF FOUND THEN RETURN; END IF;
     -- An epoch that is yet to come, or a writer that is not known, is an error.
     PERFORM @namespace@.refuse_1(leave_1.stream, leave_1.instance, leave_1.epoch);
-EXCEPTION WHEN SQLSTATE 'TM004' OR SQLSTATE 'TM005' THEN
+EXCEPTION WHEN SQLSTATE 'TM004' OR SQLSTATE 'TM005' OR SQLSTATE 'TM014' THEN
     RETURN;
 END
 $$;

@@ -81,6 +81,8 @@ DECLARE
 BEGIN
     PERFORM @namespace@.begin_1();
     stream_row := @namespace@.make_stream_1(claim_consumer_1.stream);
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(claim_consumer_1.stream));
+    PERFORM @namespace@.require_here_1(claim_consumer_1.stream);
     INSERT INTO @namespace@.consumers (stream, name, generation, updated_at)
     VALUES (stream_row, claim_consumer_1.consumer, 0, clock_timestamp())
     ON CONFLICT (stream, name) DO NOTHING;
@@ -143,6 +145,8 @@ DECLARE
     c @namespace@.consumers%ROWTYPE;
 BEGIN
     PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(checkpoint_1.stream));
+    PERFORM @namespace@.require_here_1(checkpoint_1.stream);
     c := @namespace@.require_claim_1(checkpoint_1.stream, checkpoint_1.consumer, checkpoint_1.generation);
     PERFORM @namespace@.require_place_1(
         c.stream, c.name, checkpoint_1.position, checkpoint_1.passed_id, checkpoint_1.passed_mark);
@@ -177,6 +181,8 @@ DECLARE
     passed_mark bigint;
 BEGIN
     PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(move_consumer_1.stream));
+    PERFORM @namespace@.require_here_1(move_consumer_1.stream);
     SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = move_consumer_1.stream;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no stream %', move_consumer_1.stream USING ERRCODE = 'TM002';
@@ -263,5 +269,3 @@ BEGIN
     END LOOP;
 END
 $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @namespace@ FROM PUBLIC;

@@ -63,6 +63,7 @@ DECLARE
 BEGIN
     SELECT * INTO s FROM @namespace@.streams st WHERE st.name = refuse_1.stream;
     SELECT * INTO i FROM @namespace@.instances it WHERE it.stream = s.stream AND it.instance = refuse_1.instance;
+    PERFORM @namespace@.require_here_1(refuse_1.stream);
     newest := coalesce(pg_sequence_last_value(s.sequence), 0);
     IF i.writer IS NULL THEN
         IF refuse_1.epoch < s.forgotten_epoch THEN
@@ -329,6 +330,9 @@ DECLARE
 BEGIN
     PERFORM @namespace@.begin_1();
     PERFORM set_config('lock_timeout', abandon_1.limit_ms::text, true);
+    -- What has moved away changes no more.
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(abandon_1.stream));
+    PERFORM @namespace@.require_here_1(abandon_1.stream);
     SELECT s.stream, i.writer, coalesce(pg_sequence_last_value(s.sequence), 0) INTO stream_row, writer_row, newest
     FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
     WHERE s.name = abandon_1.stream AND i.instance = abandon_1.instance AND i.epoch >= abandon_1.epoch;

@@ -33,7 +33,11 @@ CREATE TABLE @namespace@.streams (
     -- Raised by each join, leave and retirement, in their own transaction, by a random step.
     membership_version bigint NOT NULL DEFAULT 1,
     -- The highest epoch of all names that were forgotten: a name that is new begins above it, so that no epoch comes twice.
-    forgotten_epoch bigint NOT NULL DEFAULT 0
+    forgotten_epoch bigint NOT NULL DEFAULT 0,
+    -- The store that the stream was moved to, or is being moved to: nobody may use it here. Null where it is here.
+    moved_to text,
+    -- The store that the stream is being moved from: nobody may use it yet. Null where it is whole.
+    arriving_from text
 ) WITH (fillfactor = 50);
 
 -- Where each incarnation begins in a stream: rows above `after_id` are of this era, or of a later one. Transaction ids are

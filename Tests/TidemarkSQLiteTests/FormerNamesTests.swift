@@ -47,7 +47,7 @@ private final class Count {
             defer { sqlite3_progress_handler(db.sqliteConnection, 0, nil, nil) }
             let request = SnapshotRequest(
                 delivered: nil, membershipVersion: 0, after: 0, through: 10, limit: 10, byteLimit: 1000)
-            let opened = try #require(try OpenedSnapshot(stream, request, db))
+            let opened = try #require(try OpenedSnapshot(stream, request, db, store: "here"))
             #expect(opened.snapshot([], isTruncated: false).membership.members.count == 1)
             let row = try #require(try StreamRow.named(stream, in: db))
             #expect(try WriterLife.members(of: row, db).count == 1)

@@ -19,6 +19,8 @@ struct EventRows {
 
     func isExternal(_ row: Int) throws -> Bool { try rows.int64(row, 1) == 2 }
 
+    func isTombstone(_ row: Int) throws -> Bool { try rows.int64(row, 1) == 1 }
+
     func payloadBytes(_ row: Int) -> Int { rows.bytes(row, 8).count }
 
     func event(_ row: Int) throws -> PersistedEvent {

@@ -128,7 +128,7 @@ extension PostgreSQLEventStore {
     }
 
     /// The texts of PostgreSQL have no zero bytes.
-    private static func check(_ events: [Event], in stream: StreamName) throws {
+    static func check(_ events: [Event], in stream: StreamName) throws {
         for event in events {
             let texts = [("id", event.id), ("type", event.type), ("key", event.key ?? "")]
             for (name, text) in texts where text.utf8.contains(0) {

@@ -46,6 +46,9 @@ struct StoreErrors: Sendable {
         if let name = error as? InvalidName {
             return TidemarkError.notADatabase(store: store, problem: "it holds a name that is not valid: \(name)")
         }
+        if let elsewhere = error as? StreamElsewhere, let subject {
+            return elsewhere.error(of: subject.stream, in: store)
+        }
         guard let error = error as? PostgresError else { return error }
         guard case .refused(_, let message) = error else {
             return TidemarkError.storeUnavailable(store: store, problem: "\(error)")
@@ -123,6 +126,9 @@ struct StoreErrors: Sendable {
             return subject.consumer.map {
                 .consumerInUse(stream: stream, consumer: $0, by: detail.processID.map { "process \($0)" })
             }
+        case "TM014": return .streamMoved(stream: stream, store: store, to: detail.place ?? "")
+        case "TM015": return .streamArriving(stream: stream, store: store, from: detail.place ?? "")
+        case "TM016": return .streamExists(stream: stream, store: store)
         case "TM012":
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
         default: return nil
@@ -139,11 +145,12 @@ private struct RefusalDetail: Decodable {
     var incarnation: Int64?
     var highest: Int64?
     var problem: String?
+    var place: String?
     var known: [String]?
     var processID: Int?
 
     private enum CodingKeys: String, CodingKey {
-        case id, ids, epoch, fence, incarnation, highest, problem, known
+        case id, ids, epoch, fence, incarnation, highest, problem, place, known
         case processID = "process_id"
     }
 

@@ -29,7 +29,8 @@ struct StreamHeader {
                     SELECT FROM \(name).events e
                     WHERE e.stream = s.stream AND e.stream_id = $2 AND e.kind <> 1 AND e.mark = $3
                         AND coalesce(e.event_id = $4::text, true)),
-                (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text)
+                (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text),
+                s.moved_to, s.arriving_from
             FROM \(name).streams s
             LEFT JOIN LATERAL (
                 SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
@@ -44,8 +45,11 @@ struct StreamHeader {
     }
 
     /// Nil when the stream does not exist.
+    ///
+    /// - Throws: ``StreamElsewhere``.
     init?(_ rows: PostgresRows) throws {
         if rows.count == 0 { return nil }
+        try StreamElsewhere.check(rows, 0, column: 11)
         stream = try rows.int64(0, 0)
         membership = try MembersText.membership(
             rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3))

@@ -9,19 +9,27 @@ struct StreamRow {
     let membershipVersion: Int
     /// How many of the first commits have numbers that are counts alone.
     let unmarkedCommits: Int64
+    /// The highest epoch of names that were forgotten.
+    let forgottenEpoch: Int
+    /// Where the stream has gone, and where it is coming from; nil where it is here, and whole.
+    let movedTo: String?
+    let arrivingFrom: String?
 
     /// Nil when the stream does not exist.
     static func named(_ name: StreamName, in db: Database) throws -> StreamRow? {
         try Query.first(
             db,
             """
-            SELECT stream, sequence, commit_number, membership_version, unmarked_commits
+            SELECT stream, sequence, commit_number, membership_version, unmarked_commits, forgotten_epoch, moved_to,
+                arriving_from
             FROM tidemark_streams WHERE name = ?
             """, name
         ) { row in
             StreamRow(
                 row: row.number(0), sequence: row.streamID(1), commitNumber: row.number(2),
-                membershipVersion: Int(row.number(3)), unmarkedCommits: row.number(4))
+                membershipVersion: Int(row.number(3)), unmarkedCommits: row.number(4),
+                forgottenEpoch: Int(row.number(5)), movedTo: row.isNull(6) ? nil : row.text(6),
+                arrivingFrom: row.isNull(7) ? nil : row.text(7))
         }
     }
 

@@ -8,7 +8,7 @@ struct WriterState {
     let writerRow: Int64
     let sequence: StreamID
     /// The number of this transaction, if it writes rows.
-    let nextCommit: Int64
+    var nextCommit: Int64
     /// The newest epoch of the instance's name, whether or not it is a member.
     let newest: Writer
     let isMember: Bool

@@ -30,6 +30,8 @@ struct SchemaMigrations: Sendable {
     private static let toVersion2 = """
         ALTER TABLE tidemark_streams ADD COLUMN forgotten_epoch INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE tidemark_streams ADD COLUMN unmarked_commits INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN moved_to TEXT;
+        ALTER TABLE tidemark_streams ADD COLUMN arriving_from TEXT;
         UPDATE tidemark_streams SET unmarked_commits = commit_number, commit_number = commit_number << 20;
 
         CREATE TABLE tidemark_instances (

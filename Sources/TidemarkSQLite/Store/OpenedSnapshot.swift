@@ -12,8 +12,11 @@ struct OpenedSnapshot {
     private let consumerGeneration: Int?
 
     /// Nil when the stream does not exist.
-    init?(_ stream: StreamName, _ request: SnapshotRequest, _ db: Database) throws {
+    ///
+    /// - Throws: ``TidemarkError/streamMoved(stream:store:to:)``, ``TidemarkError/streamArriving(stream:store:from:)``.
+    init?(_ stream: StreamName, _ request: SnapshotRequest, _ db: Database, store: String) throws {
         guard let row = try StreamRow.named(stream, in: db) else { return nil }
+        try row.requireHere(stream, store)
         self.db = db
         self.request = request
         self.row = row

@@ -85,6 +85,7 @@ extension SQLiteEventStore {
                 throw TidemarkError.databaseWentBackwards(
                     stream: claim.stream, id: position, problem: "its sequence has not come as far")
             }
+            try row.requireHere(claim.stream, self.path)
             if let passed { try passed.require(row.holds(passed, db), in: claim.stream, of: claim.name) }
             try claim.require(generation: ConsumerRow.generation(of: claim.name, row, in: db))
             let passed = try passed ?? row.lastEvent(through: position, db)
@@ -110,6 +111,7 @@ extension SQLiteEventStore {
         return try await transact { db in
             try Schema.requireNewest(db, in: self.path)
             let row = try self.existing(stream, in: db)
+            try row.requireHere(stream, self.path)
             guard try ConsumerRow.named(name, of: row, in: db) != nil else {
                 throw TidemarkError.unknownConsumer(
                     stream: stream, consumer: name, known: try ConsumerRow.all(of: row, in: db).map(\.name))

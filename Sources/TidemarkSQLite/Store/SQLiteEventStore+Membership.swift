@@ -114,7 +114,9 @@ extension SQLiteEventStore {
     func makeStream(_ stream: StreamName, in db: Database) throws -> StreamRow {
         try Schema.requireNewest(db, in: path)
         try Query.run(db, "INSERT INTO tidemark_streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING", stream)
-        return try existing(stream, in: db)
+        let row = try existing(stream, in: db)
+        try row.requireHere(stream, path)
+        return row
     }
 
     func existing(_ stream: StreamName, in db: Database) throws -> StreamRow {

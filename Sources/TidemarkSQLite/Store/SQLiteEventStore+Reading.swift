@@ -4,7 +4,7 @@ import Tidemark
 extension SQLiteEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
         try await inSnapshot { db in
-            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            guard let opened = try OpenedSnapshot(stream, request, db, store: self.path) else { return nil }
             var decoder = EventDecoder(db)
             var events: [PersistedEvent] = []
             events.reserveCapacity(opened.expectedCount)
@@ -27,7 +27,7 @@ extension SQLiteEventStore {
         accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
     ) async throws -> RawSnapshot<Result>? {
         try await inSnapshot { db in
-            guard let opened = try OpenedSnapshot(stream, request, db) else { return nil }
+            guard let opened = try OpenedSnapshot(stream, request, db, store: self.path) else { return nil }
             var result = initial
             guard accepting(opened.snapshot([], isTruncated: false)) else {
                 return RawSnapshot(
@@ -55,6 +55,7 @@ extension SQLiteEventStore {
         let readAt = configuration.awakeTime()
         return try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            try row.requireHere(stream, self.path)
             return Reconciliation(
                 membership: try row.membership(db), sequence: row.sequence,
                 newestCommitted: try row.newestCommitted(db),

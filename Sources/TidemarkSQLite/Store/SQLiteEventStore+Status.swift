@@ -6,6 +6,7 @@ extension SQLiteEventStore {
         let now = configuration.wallClockMilliseconds()
         return try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            try row.requireHere(stream, self.path)
             let writers = try self.writers(of: row, includingLeft: includingLeft, now: now, db)
             let newestEvent = try row.newestEvent(db)
             return StreamStatus(

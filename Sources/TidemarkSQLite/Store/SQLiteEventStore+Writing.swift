@@ -39,6 +39,8 @@ extension SQLiteEventStore {
         return try await transact(mayRunHere: CallerThreadUse.mayTake(events: ids.count, bytes: 0)) { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             for id in ids { try state.requireAllocated(id) }
+            // What has moved away changes no more.
+            try self.existing(stream, in: db).requireHere(stream, self.path)
             let rows = EventRows(db, state, persistedAt: now)
             var hasTombstones = false
             var committed: [StreamID] = []

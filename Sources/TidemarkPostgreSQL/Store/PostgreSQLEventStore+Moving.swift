@@ -1,0 +1,171 @@
+public import Tidemark
+
+extension PostgreSQLEventStore: MovableStore {
+    public func movedStream(_ stream: StreamName) async throws -> MovedStream? {
+        let name = namespace.quoted
+        let text = PostgresValue.text(stream.rawValue)
+        let ofStream = "stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1)"
+        let statements = [
+            StreamHeader.begin,
+            PostgresStatement(
+                """
+                SELECT coalesce(pg_sequence_last_value(s.sequence), 0), s.membership_version, s.forgotten_epoch, s.moved_to,
+                    s.arriving_from, \(name).minimum_persisted_1(s.stream),
+                    coalesce((SELECT max(e.stream_id) FROM \(name).events e WHERE e.stream = s.stream), 0)
+                FROM \(name).streams s WHERE s.name = $1
+                """, [text]),
+            PostgresStatement("SELECT instance, epoch FROM \(name).instances WHERE \(ofStream)", [text]),
+            PostgresStatement(
+                """
+                SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_mark
+                FROM \(name).consumers WHERE \(ofStream) ORDER BY name
+                """, [text]),
+            StreamHeader.commit,
+        ]
+        return try await inSnapshot(CallSubject(stream)) { session in
+            let answers = try session.pipeline(statements)
+            let (header, instances, consumers) = (answers[1], answers[2], answers[3])
+            if header.count == 0 { return nil }
+            let epochs = try (0..<instances.count).map { row in
+                (try InstanceName(validating: try instances.text(row, 0)), Int(try instances.int64(row, 1)))
+            }
+            let newestRow = StreamID(try header.int64(0, 6))
+            return MovedStream(
+                // A crash may have taken the sequence back, until somebody joins.
+                sequence: max(StreamID(try header.int64(0, 0)), newestRow), newestRow: newestRow,
+                minimum: StreamID(try header.int64(0, 5)), membershipVersion: Int(try header.int64(0, 1)),
+                forgottenEpoch: Int(try header.int64(0, 2)), epochs: Dictionary(uniqueKeysWithValues: epochs),
+                consumers: try (0..<consumers.count).map { row in
+                    MovedConsumer(
+                        name: try ConsumerName(validating: try consumers.text(row, 0)),
+                        generation: Int(try consumers.int64(row, 1)), position: StreamID(try consumers.int64(row, 2)),
+                        delivered: try consumers.deliveredSum(row, 3), passed: try consumers.passed(row, 5))
+                }, movedTo: try header.textIfAny(0, 3), arrivingFrom: try header.textIfAny(0, 4))
+        }
+    }
+
+    public func movedRows(
+        of stream: StreamName, after position: StreamID, limit: Int, byteLimit: Int
+    ) async throws -> [MovedRow] {
+        let (namespace, names) = (namespace, names)
+        let sql = """
+            SELECT \(EventRows.columns)
+            FROM (
+                SELECT e.*, sum(octet_length(e.payload)) OVER (
+                    ORDER BY e.stream_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes
+                FROM (
+                    SELECT e.* FROM \(namespace.quoted).events e
+                    WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1)
+                        AND e.stream_id > $2
+                    ORDER BY e.stream_id LIMIT $3
+                ) e
+            ) e
+            WHERE coalesce(e.bytes, 0) < $4 ORDER BY e.stream_id
+            """
+        return try await inSnapshot(CallSubject(stream)) { session in
+            let rows = try EventRows(
+                session.query(
+                    sql,
+                    [
+                        .text(stream.rawValue), .int64(position.rawValue), .int64(Int64(limit)),
+                        .int64(Int64(byteLimit)),
+                    ]), names, session, namespace)
+            return try (0..<rows.count).map { row in
+                let place = try rows.ownEvent(row)
+                let content: MovedRow.Content =
+                    try rows.isOwn(row)
+                    ? .ownEvent : try rows.isTombstone(row) ? .tombstone : .event(try rows.event(row).event)
+                return MovedRow(
+                    streamID: place.streamID, content: content, instance: place.instance,
+                    persistedAtMilliseconds: place.persistedAtMilliseconds, mark: place.mark)
+            }
+        }
+    }
+
+    public func moveAway(_ stream: StreamName, to destination: String) async throws {
+        try await exclude(
+            CallSubject(stream), "SELECT \(namespace.function("move_away_1"))($1, $2, $3)",
+            [.text(stream.rawValue), .text(destination), lockLimitMilliseconds]
+        ) { _ in }
+    }
+
+    public func moveBack(_ stream: StreamName) async throws { try await call("move_back_1", stream) }
+
+    public func beginArrival(of stream: StreamName, from source: String) async throws {
+        try await call("begin_arrival_1", stream, [.text(source)])
+    }
+
+    public func receive(_ rows: [MovedRow], in stream: StreamName) async throws {
+        if rows.isEmpty { return }
+        let events = rows.map { row in
+            if case .event(let event) = row.content { event } else { nil as Event? }
+        }
+        try Self.check(events.compactMap(\.self), in: stream)
+        let kinds: [Int64?] = rows.map { row in
+            switch row.content {
+            case .event: 0
+            case .tombstone: 1
+            case .ownEvent: 2
+            }
+        }
+        // Of a call whose answer was lost it is not known whether the rows are there: the next look at the stream tells.
+        try await call(
+            "receive_1", stream,
+            [
+                .int64s(rows.map(\.streamID.rawValue)), .int64s(kinds), .texts(rows.map(\.instance.rawValue)),
+                .int64s(rows.map(\.persistedAtMilliseconds)), .texts(events.map { $0?.id }),
+                .texts(events.map { $0?.type }), .texts(events.map { $0?.key }),
+                .byteStrings(events.map { $0?.payload }),
+            ], repeating: .onlyIfUndone)
+    }
+
+    public func endArrival(of stream: StreamName, as moved: MovedStream) async throws {
+        let epochs = Array(moved.epochs)
+        let consumers = moved.consumers
+        try await call(
+            "end_arrival_1", stream,
+            [
+                .int64(moved.sequence.rawValue), .int64(Int64(moved.membershipVersion)),
+                .int64(Int64(moved.forgottenEpoch)), .texts(epochs.map(\.key.rawValue)),
+                .int64s(epochs.map { Int64($0.value) }), .texts(consumers.map(\.name.rawValue)),
+                .int64s(consumers.map { Int64($0.generation) }), .int64s(consumers.map(\.position.rawValue)),
+                .int64s(consumers.map { $0.delivered?.count }),
+                .int64s(consumers.map { $0.delivered.map { Int64(bitPattern: $0.sum) } }),
+                .int64s(consumers.map { $0.passed?.streamID.rawValue }),
+                .int64s(consumers.map { $0.passed?.mark.rawValue }),
+            ], repeating: .onlyIfUndone)
+    }
+
+    public func cancelArrival(of stream: StreamName) async throws { try await call("cancel_arrival_1", stream) }
+
+    private func call(
+        _ function: String, _ stream: StreamName, _ parameters: [PostgresValue] = [], repeating: Repeating = .always
+    ) async throws {
+        let places = (1...parameters.count + 1).map { "$\($0)" }.joined(separator: ", ")
+        do {
+            try await write(
+                "SELECT \(namespace.function(function))(\(places))", [.text(stream.rawValue)] + parameters, repeating
+            ) { _ in }
+        } catch {
+            throw errors.tidemarkError(error, CallSubject(stream))
+        }
+    }
+}
+
+/// A stream that was found to be elsewhere, in what a snapshot says.
+struct StreamElsewhere: Error {
+    let movedTo: String?
+    let arrivingFrom: String?
+
+    /// - Throws: this error, for a stream that is not here, or not whole.
+    static func check(_ rows: PostgresRows, _ row: Int, column: Int) throws {
+        let found = StreamElsewhere(
+            movedTo: try rows.textIfAny(row, column), arrivingFrom: try rows.textIfAny(row, column + 1))
+        if found.movedTo != nil || found.arrivingFrom != nil { throw found }
+    }
+
+    func error(of stream: StreamName, in store: String) -> TidemarkError {
+        if let movedTo { return .streamMoved(stream: stream, store: store, to: movedTo) }
+        return .streamArriving(stream: stream, store: store, from: arrivingFrom ?? "")
+    }
+}
