@@ -106,11 +106,11 @@ let package = Package(
         .target(
             name: "TidemarkPostgreSQL",
             dependencies: ["Tidemark", "CLibpq", .product(name: "Logging", package: "swift-log")],
-            exclude: ["DESIGN.md", "rights.sql"],
+            exclude: ["DESIGN.md", "Schema/rights.sql"],
             resources: [
-                .embedInCode("schema.sql"), .embedInCode("functions-writing.sql"),
-                .embedInCode("functions-membership.sql"), .embedInCode("functions-reading.sql"),
-                .embedInCode("functions-moving.sql"),
+                .embedInCode("Schema/schema.sql"), .embedInCode("Schema/functions-writing.sql"),
+                .embedInCode("Schema/functions-membership.sql"), .embedInCode("Schema/functions-reading.sql"),
+                .embedInCode("Schema/functions-moving.sql"),
             ],
             swiftSettings: settings),
         // Following the streams of Matrix homeservers.

@@ -61,8 +61,8 @@ import Tidemark
             }
             try await log.persist(Event(id: "after", type: "t"))
             let batch = try #require(try await store.batch())
-            #expect(batch.ownEvents.map(\.streamID) == [id])
-            #expect(batch.ownEvents[0].instance == log.instance)
+            #expect(batch.externalEvents.map(\.streamID) == [id])
+            #expect(batch.externalEvents[0].instance == log.instance)
             #expect(batch.events.map(\.event.id) == ["before", "after"])
             #expect(try await letters(configuration) == 1)
             #expect(try await store.finished() == [1...3])
@@ -94,7 +94,7 @@ import Tidemark
                 #expect(outcome.status == 0, "\(outcome.errors)")
                 return ids
             }
-            #expect(try await store.batch()?.ownEvents.map(\.streamID) == ids)
+            #expect(try await store.batch()?.externalEvents.map(\.streamID) == ids)
             #expect(try await letters(configuration) == 3)
         }
     }
@@ -108,7 +108,7 @@ import Tidemark
                 #expect(outcome.status == 0, "\(outcome.errors)")
             }
             #expect(try await store.finished() == [1...1])
-            #expect(try await store.batch()?.ownEvents.isEmpty == true)
+            #expect(try await store.batch()?.externalEvents.isEmpty == true)
             #expect(try await letters(configuration) == 0)
         }
     }
@@ -137,10 +137,10 @@ import Tidemark
                     namespace: reservation.namespace, stream: stream, writer: reservation.writer,
                     incarnation: reservation.incarnation, ids: [id, StreamID(id.rawValue + 100)])
                 try await expectRefusal(of: above, "went backwards", configuration)
-                _ = try await store.close(stream, instance: log.instance)
+                _ = try await store.closeWriter(stream, instance: log.instance)
                 try await expectRefusal(of: reservation, "was closed", configuration)
             }
-            #expect(try await store.batch()?.ownEvents.isEmpty == true)
+            #expect(try await store.batch()?.externalEvents.isEmpty == true)
         }
     }
 

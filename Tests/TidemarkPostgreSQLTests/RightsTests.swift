@@ -15,7 +15,7 @@ private struct SharedDatabase {
 
     static let script: String = {
         let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .appendingPathComponent("../../Sources/TidemarkPostgreSQL/rights.sql")
+            .appendingPathComponent("../../Sources/TidemarkPostgreSQL/Schema/rights.sql")
         return (try? String(contentsOf: path, encoding: .utf8)) ?? ""
     }()
 
@@ -141,15 +141,15 @@ extension PostgresConfiguration {
                 try await reading.checkWritable()
             }
             await #expect(throws: TidemarkError.readOnly(store: reading.description)) {
-                try await reading.close(stream, observed: seen)
+                try await reading.closeWriter(stream, observed: seen)
             }
-            let byHand = await problem { _ = try await reading.close(stream, instance: "p1") }
+            let byHand = await problem { _ = try await reading.closeWriter(stream, instance: "p1") }
             #expect(byHand.contains("GRANT EXECUTE ON FUNCTION \"tidemark\".close_1 TO"), "\(byHand)")
             try await log.reconcile()
             var batches = log.events().makeAsyncIterator()
             // Somebody who may do it closes the writer, and the reader goes on.
             #expect(try await store.reconciliation(of: stream, above: 0, limit: 1)?.membership.members[dead] == 0)
-            _ = try await store.close(stream, instance: "p1")
+            _ = try await store.closeWriter(stream, instance: "p1")
             #expect(try await batches.next()?.events.map(\.event.id) == ["a"])
             #expect(lines.lines("silent writers could not be closed").isEmpty)
         }

@@ -20,7 +20,7 @@ struct LostScenario {
         fleet.writers[0].kill()
 
         let store = try await SQLiteEventStore.open(path: fleet.database)
-        _ = try await store.close("events", instance: "p1")
+        _ = try await store.closeWriter("events", instance: "p1")
         await store.close()
         let closed = MonotonicTime.now
 

@@ -88,7 +88,7 @@ public struct MovedRow: Hashable, Sendable {
     public enum Content: Hashable, Sendable {
         case event(Event)
         /// An event in a table of the user's own, which is not moved with the stream.
-        case ownEvent
+        case externalEvent
         case tombstone
     }
 

@@ -22,7 +22,7 @@ public struct StreamMove: Sendable {
     /// What a move found, and compared.
     public struct Report: Hashable, Sendable {
         public var events = 0
-        public var ownEvents = 0
+        public var externalEvents = 0
         public var tombstones = 0
         public var consumers = 0
         /// The newest ID of the sequence, above all that was ever visible.
@@ -187,7 +187,7 @@ public struct StreamMove: Sendable {
                 digest.add(row)
                 switch row.content {
                 case .event: report.events += 1
-                case .ownEvent: report.ownEvents += 1
+                case .externalEvent: report.externalEvents += 1
                 case .tombstone: report.tombstones += 1
                 }
                 if row.content != .tombstone {
@@ -221,7 +221,7 @@ public struct StreamMove: Sendable {
             add(row.instance.rawValue.utf8)
             switch row.content {
             case .tombstone: add(1)
-            case .ownEvent: add(2)
+            case .externalEvent: add(2)
             case .event(let event):
                 add(event.id.utf8)
                 add(event.type.utf8)

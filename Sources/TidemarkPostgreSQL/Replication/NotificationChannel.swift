@@ -41,7 +41,7 @@ final class NotificationChannel: Sendable {
     let name: String
     private let direct: DirectConnection
     private let logger: Logger
-    private let outbox = Outbox(limit: unsentLimit)
+    private let sendBuffer = SendBuffer(limit: unsentLimit)
     private let state = Mutex(State())
 
     /// A channel's name may have 63 bytes, and a stream's 128: so it is a hash (FNV-1a, 64 bits). Where two streams have the
@@ -107,7 +107,7 @@ final class NotificationChannel: Sendable {
             }
             for participant in participants { join(participant) }
         case .disconnected(let error):
-            let unsent = outbox.takeAll()
+            let unsent = sendBuffer.takeAll()
             let participants = state.withLock { state in
                 state.isConnected = false
                 state.failure = error
@@ -162,7 +162,7 @@ final class NotificationChannel: Sendable {
 
     func send(_ commands: [ReplicationCommand], from number: Int) {
         guard state.withLock({ $0.isConnected }) else { return drop(commands.count) }
-        switch outbox.append(commands, from: number) {
+        switch sendBuffer.append(commands, from: number) {
         case .wake: notifySoon()
         case .accepted: break
         case .full(let wakes):
@@ -179,12 +179,12 @@ final class NotificationChannel: Sendable {
             self?.notify($0)
         } fail: { [weak self] error in
             guard let self else { return }
-            failed(error, outbox.takeAll().map(\.commands))
+            failed(error, sendBuffer.takeAll().map(\.commands))
         }
     }
 
     private func notify(_ session: PostgresSession) {
-        let entries = outbox.takeAll()
+        let entries = sendBuffer.takeAll()
         let (participants, positions) = state.withLock { ($0.participants, $0.untold.takePositions()) }
         let calls = (positions.isEmpty ? [] : [positions]) + entries.map(\.commands)
         let (payloads, leftOut) = NotificationEncoding.payloads(of: calls)

@@ -71,10 +71,10 @@ extension PostgreSQLEventStore: MovableStore {
                         .int64(Int64(byteLimit)),
                     ]), names, session, namespace)
             return try (0..<rows.count).map { row in
-                let place = try rows.ownEvent(row)
+                let place = try rows.externalEvent(row)
                 let content: MovedRow.Content =
-                    try rows.isOwn(row)
-                    ? .ownEvent : try rows.isTombstone(row) ? .tombstone : .event(try rows.event(row).event)
+                    try rows.isExternal(row)
+                    ? .externalEvent : try rows.isTombstone(row) ? .tombstone : .event(try rows.event(row).event)
                 return MovedRow(
                     streamID: place.streamID, content: content, instance: place.instance,
                     persistedAtMilliseconds: place.persistedAtMilliseconds, mark: place.mark)
@@ -105,7 +105,7 @@ extension PostgreSQLEventStore: MovableStore {
             switch row.content {
             case .event: 0
             case .tombstone: 1
-            case .ownEvent: 2
+            case .externalEvent: 2
             }
         }
         // Of a call whose answer was lost it is not known whether the rows are there: the next look at the stream tells.

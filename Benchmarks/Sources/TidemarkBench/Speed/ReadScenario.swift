@@ -16,7 +16,7 @@ struct ReadScenario {
         let log = try await EventLog.open(SQLiteEventStore.open(path: path), stream: "events")
         // The writer of the plain loop has not announced anything: what it wrote is read from the database.
         let store = try await SQLiteEventStore.open(path: path)
-        _ = try await store.close("events", instance: PlainDatabase.instance)
+        _ = try await store.closeWriter("events", instance: PlainDatabase.instance)
         try await log.reconcile()
 
         var result = Rounds()

@@ -41,7 +41,7 @@ extension SQLiteEventStore: MovableStore {
             var rows: [MovedRow] = []
             var bytes = 0
             while rows.count < limit, bytes < byteLimit, try query.step() {
-                let place = try decoder.ownEvent(query)
+                let place = try decoder.externalEvent(query)
                 let content: MovedRow.Content
                 switch query.number(8) {
                 case 0:
@@ -49,7 +49,7 @@ extension SQLiteEventStore: MovableStore {
                     bytes += event.payload.count
                     content = .event(event)
                 case 1: content = .tombstone
-                default: content = .ownEvent
+                default: content = .externalEvent
                 }
                 rows.append(
                     MovedRow(
@@ -172,7 +172,7 @@ extension SQLiteEventStore: MovableStore {
                         throw TidemarkError.moveFailed(
                             stream: stream.name, problem: "ID \(row.streamID) has a row in \(self.path) already")
                     }
-                case .ownEvent: try own.insertOwn(row.streamID)
+                case .externalEvent: try own.insertOwn(row.streamID)
                 case .event(let event):
                     guard try own.insert([event], first: row.streamID) == [.persisted(row.streamID)] else {
                         throw TidemarkError.moveFailed(
