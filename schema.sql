@@ -5,10 +5,12 @@
 
 -- One row: the version of this schema. A file of an older version is migrated, one of a newer version is refused.
 CREATE TABLE tidemark_schema (
-    version INTEGER NOT NULL
+    version INTEGER NOT NULL,
+    -- Random: a place in a stream that is kept elsewhere names the database by it. Null in a backup, until somebody joins.
+    database_id INTEGER
 ) STRICT;
 
-INSERT INTO tidemark_schema (version) VALUES (2);
+INSERT INTO tidemark_schema (version, database_id) VALUES (3, random() & 0x7fffffffffffffff);
 
 -- An ordered log of events, and the one sequence that all its writers share.
 CREATE TABLE tidemark_streams (
@@ -88,6 +90,8 @@ CREATE TABLE tidemark_events (
     writer INTEGER NOT NULL,
     persisted_at INTEGER NOT NULL,
     commit_number INTEGER NOT NULL,
+    -- Of an event, where it has any: one JSON object of texts.
+    metadata TEXT,
     PRIMARY KEY (stream, stream_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -114,5 +118,11 @@ CREATE TABLE tidemark_consumers (
     -- The process that has the newest claim, and its file as of a writer; null when the claim was given back.
     holder_process_id INTEGER,
     holder_process_file TEXT,
+    -- Drawn at each claim, with which its holder shows that it is the one.
+    claim_key INTEGER,
+    -- Where it began, or was moved to: what was delivered is counted from there.
+    start_after INTEGER NOT NULL DEFAULT 0,
+    -- Which events it is given, as one JSON object; null where it is all of them.
+    filter TEXT,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;

@@ -7,13 +7,19 @@ public struct Event: Hashable, Sendable {
     public var type: String
     /// What it is about, an account or a room; nil when it is about nothing in particular.
     public var key: String?
+    /// A few short strings by name, beside the payload: ids of what caused it, the payload's content type, the version of
+    /// its schema. ``EventLimits`` bounds them.
+    public var metadata: [String: String]
     /// Bytes that Tidemark keeps and never looks into.
     public var payload: [UInt8]
 
-    public init(id: String, type: String, key: String? = nil, payload: [UInt8] = []) {
+    public init(
+        id: String, type: String, key: String? = nil, metadata: [String: String] = [:], payload: [UInt8] = []
+    ) {
         self.id = id
         self.type = type
         self.key = key
+        self.metadata = metadata
         self.payload = payload
     }
 }
@@ -52,6 +58,10 @@ public struct EventLimits: Hashable, Sendable {
     public var keyBytes = 1024
     /// Bytes in an event's payload; the default is 1 MiB.
     public var payloadBytes = 1 << 20
+    /// Entries in an event's metadata.
+    public var metadataEntries = 64
+    /// Bytes of UTF-8 in the names and values of an event's metadata together; the default is 16 KiB.
+    public var metadataBytes = 16 << 10
 
     public init() {}
 
@@ -81,13 +91,27 @@ public struct EventLimits: Hashable, Sendable {
         if event.payload.count > payloadBytes {
             throw fail("its payload has \(event.payload.count) bytes, the limit is \(payloadBytes)")
         }
+        if event.metadata.isEmpty { return }
+        if event.metadata.count > metadataEntries {
+            throw fail("its metadata has \(event.metadata.count) entries, the limit is \(metadataEntries)")
+        }
+        if event.metadata.keys.contains("") { throw fail("a name in its metadata is empty") }
+        let count = event.metadataBytes
+        if count > metadataBytes { throw fail("its metadata has \(count) bytes, the limit is \(metadataBytes)") }
+    }
+}
+
+extension Event {
+    /// Bytes of UTF-8 in the names and values of its metadata.
+    package var metadataBytes: Int {
+        metadata.isEmpty ? 0 : metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
     }
 }
 
 extension [Event] {
-    /// How many bytes their payloads have together.
+    /// How many bytes their payloads have together, and their metadata.
     package var payloadBytes: Int {
         let span = span
-        return span.indices.reduce(0) { $0 + span[$1].payload.count }
+        return span.indices.reduce(0) { $0 + span[$1].payload.count + span[$1].metadataBytes }
     }
 }

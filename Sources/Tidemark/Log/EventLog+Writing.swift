@@ -2,18 +2,19 @@ import Synchronization
 
 extension EventLog {
     /// Persists the event, together with what others hand in at the same time, and returns its ID once it is durable.
-    /// An event that is there already keeps the ID that it has.
+    /// An event that is there already keeps the ID that it has. Where the program traces, the current trace goes into the
+    /// event's metadata.
     ///
     /// - Throws: what ``EventPersister/persist(_:)`` throws.
     @discardableResult
     public func persist(_ event: Event) async throws -> StreamID {
-        try await persister.persist([event])[0].streamID
+        try await persister.persist([event].traced(limits: configuration.limits))[0].streamID
     }
 
     /// Persists the events in one transaction, all or none, and returns their IDs in their order.
     @discardableResult
     public func persist(_ events: [Event]) async throws -> [StreamID] {
-        try await persister.persist(events).map(\.streamID)
+        try await persister.persist(events.traced(limits: configuration.limits)).map(\.streamID)
     }
 
     /// Allocates an ID for as long as `body` runs, in which ``persist(_:as:)`` puts an event under it. An ID for which
@@ -78,6 +79,7 @@ extension EventLog {
     ///   abandoned: nothing was written. ``TidemarkError/invalidEvent(stream:id:problem:)``, or what the store throws.
     @discardableResult
     public func persist(_ event: Event, as id: StreamID) async throws -> StreamID {
+        let event = [event].traced(limits: configuration.limits)[0]
         try configuration.limits.check(event, in: stream)
         let writer = try generator.currentWriter()
         guard scopes.withLock({ $0[id] == false }), generator.holds(id) else {

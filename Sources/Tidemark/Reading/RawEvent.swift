@@ -11,6 +11,8 @@ public struct RawEvent: ~Escapable {
     /// Nil when the event is about nothing in particular.
     public let key: Span<UInt8>?
     public let payload: Span<UInt8>
+    /// As one JSON object of texts; nil where there is none.
+    public let metadata: Span<UInt8>?
     /// Who persisted it.
     public let instance: InstanceName
     /// When it was persisted, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people.
@@ -19,11 +21,11 @@ public struct RawEvent: ~Escapable {
     public let mark: CommitMark
 
     /// For stores.
-    @_lifetime(copy id, copy type, copy key, copy payload)
+    @_lifetime(copy id, copy type, copy key, copy payload, copy metadata)
     public init(
         streamID: StreamID, isExternal: Bool = false, id: Span<UInt8>, type: Span<UInt8>, key: Span<UInt8>?,
-        payload: Span<UInt8>,
-        instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
+        payload: Span<UInt8>, metadata: Span<UInt8>?, instance: InstanceName, persistedAtMilliseconds: Int64,
+        mark: CommitMark
     ) {
         self.streamID = streamID
         self.isExternal = isExternal
@@ -31,6 +33,7 @@ public struct RawEvent: ~Escapable {
         self.type = type
         self.key = key
         self.payload = payload
+        self.metadata = metadata
         self.instance = instance
         self.persistedAtMilliseconds = persistedAtMilliseconds
         self.mark = mark
@@ -97,17 +100,19 @@ extension ExternalEvent {
         try body(
             RawEvent(
                 streamID: streamID, isExternal: true, id: none.span, type: none.span, key: nil, payload: none.span,
-                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
+                metadata: nil, instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
     }
 }
 
 extension PersistedEvent {
-    fileprivate func withRaw(_ body: (RawEvent) throws -> Void) rethrows {
+    fileprivate func withRaw(_ body: (RawEvent) throws -> Void) throws {
         let (id, type) = (Array(event.id.utf8), Array(event.type.utf8))
         let key = event.key.map { Array($0.utf8) }
+        let metadata = try MetadataText.text(event.metadata).map { Array($0.utf8) }
         try body(
             RawEvent(
                 streamID: streamID, id: id.span, type: type.span, key: key?.span, payload: event.payload.span,
-                instance: instance, persistedAtMilliseconds: persistedAtMilliseconds, mark: mark))
+                metadata: metadata?.span, instance: instance, persistedAtMilliseconds: persistedAtMilliseconds,
+                mark: mark))
     }
 }

@@ -3,7 +3,7 @@ import Tidemark
 /// The tables and functions of Tidemark in a database: whether they are there, and in which version.
 struct Schema: Sendable {
     /// The version that this library makes and works with.
-    static let version = 1
+    static let version = 2
 
     let store: String
     let namespace: PostgresNamespace

@@ -100,11 +100,11 @@ BEGIN
 END
 $$;
 
--- Allocates and persists a group, in one autocommit call. Of each event in the order that they came: its ID, and whether
+-- Allocates and persists a group, in one autocommit call. Without metadata in all of it, that array is null. Of each event in the order that they came: its ID, and whether
 -- it is new; and the IDs that got a tombstone because their event was there already.
 CREATE FUNCTION @namespace@.persist_1(
     stream text, instance text, epoch bigint, fence bigint, known bigint,
-    event_ids text[], types text[], keys text[], payloads bytea[],
+    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[],
     OUT ids bigint[], OUT are_new integer[], OUT tombstones bigint[], OUT mark bigint
 )
 LANGUAGE plpgsql AS $$
@@ -123,13 +123,14 @@ BEGIN
             AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_1.known)
     ), n AS MATERIALIZED (
         SELECT nextval(w.sequence) AS stream_id, w.stream, w.writer, u.*
-        FROM w, unnest(persist_1.event_ids, persist_1.types, persist_1.keys, persist_1.payloads)
-            WITH ORDINALITY AS u (event_id, type, key, payload, place)
+        FROM w, unnest(
+            persist_1.event_ids, persist_1.types, persist_1.keys, persist_1.payloads, persist_1.metadata)
+            WITH ORDINALITY AS u (event_id, type, key, payload, metadata, place)
     ), i AS (
         -- In the order of event ids, so that two groups with the same events wait for each other in one direction. Of the
         -- two unique indexes this names one: a row that is in the way of an ID is an error.
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload)
-        SELECT n.stream, 0, n.stream_id, n.writer, persist_1.mark, n.event_id, n.type, n.key, n.payload
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
+        SELECT n.stream, 0, n.stream_id, n.writer, persist_1.mark, n.event_id, n.type, n.key, n.payload, n.metadata
         FROM n ORDER BY n.event_id
         ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
         RETURNING stream_id
@@ -216,7 +217,7 @@ $$;
 -- Persists the event under an ID that was handed out before. Where the event is there already, the ID gets a tombstone.
 CREATE FUNCTION @namespace@.persist_as_1(
     stream text, instance text, epoch bigint, incarnation bigint, id bigint,
-    event_id text, type text, key text, payload bytea,
+    event_id text, type text, key text, payload bytea, metadata text,
     OUT stream_id bigint, OUT is_new boolean, OUT mark bigint
 )
 LANGUAGE plpgsql AS $$
@@ -239,9 +240,9 @@ BEGIN
     persist_as_1.mark := @namespace@.random_mark_1();
     IF persist_as_1.stream_id IS NULL THEN
         -- Neither index is named: which one was in the way is looked up in the statements below.
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload)
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
         VALUES (stream_row, 0, persist_as_1.id, writer_row, persist_as_1.mark, persist_as_1.event_id, persist_as_1.type,
-            persist_as_1.key, persist_as_1.payload)
+            persist_as_1.key, persist_as_1.payload, persist_as_1.metadata)
         ON CONFLICT DO NOTHING;
         IF FOUND THEN
             persist_as_1.stream_id := persist_as_1.id;

@@ -11,7 +11,7 @@ CREATE TABLE @namespace@.schema_version (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
 );
 
-INSERT INTO @namespace@.schema_version (version) VALUES (1);
+INSERT INTO @namespace@.schema_version (version) VALUES (2);
 
 -- The token of the running incarnation: one row, which every crash, immediate stop, promotion and base backup empties,
 -- because the table is UNLOGGED, and which a clean restart keeps. A copy of the row in another database, or one that was
@@ -113,9 +113,12 @@ CREATE TABLE @namespace@.events (
     type text COLLATE "C",
     key text COLLATE "C",
     payload bytea,
+    -- One JSON object of texts; null where the event has none.
+    metadata text COLLATE "C",
     PRIMARY KEY (stream, stream_id),
     CHECK (kind BETWEEN 0 AND 2 AND stream_id >= 1),
-    CHECK ((event_id IS NOT NULL) = (kind = 0) AND (type IS NOT NULL) = (kind = 0) AND (payload IS NOT NULL) = (kind = 0))
+    CHECK ((event_id IS NOT NULL) = (kind = 0) AND (type IS NOT NULL) = (kind = 0) AND (payload IS NOT NULL) = (kind = 0)),
+    CHECK (metadata IS NULL OR kind = 0)
 );
 
 CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;

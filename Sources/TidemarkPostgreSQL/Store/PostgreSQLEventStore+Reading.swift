@@ -45,7 +45,7 @@ extension PostgreSQLEventStore {
             """
             SELECT \(EventRows.columns)
             FROM (
-                SELECT e.*, sum(octet_length(e.payload)) OVER (
+                SELECT e.*, sum(octet_length(e.payload) + coalesce(octet_length(e.metadata), 0)) OVER (
                     ORDER BY e.stream_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS bytes
                 FROM (
                     SELECT e.*

@@ -44,13 +44,13 @@ extension PostgreSQLEventStore {
             return try await write(
                 """
                 SELECT ids, are_new, tombstones
-                FROM \(namespace.function("persist_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                FROM \(namespace.function("persist_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                 """,
                 [
                     .text(group.stream.rawValue), .text(group.writer.instance.rawValue),
                     .int64(Int64(group.writer.epoch)), .int64(group.fence), .int64(group.known.rawValue),
                     .texts(group.events.map(\.id)), .texts(group.events.map(\.type)), .texts(group.events.map(\.key)),
-                    .byteStrings(group.events.map(\.payload)),
+                    .byteStrings(group.events.map(\.payload)), try Self.metadata(group.events),
                 ], .onlyIfUndone
             ) { rows in
                 PersistedGroup(
@@ -110,11 +110,12 @@ extension PostgreSQLEventStore {
         do {
             return try await write(
                 """
-                SELECT stream_id, is_new FROM \(namespace.function("persist_as_1"))($1, $2, $3, NULL, $4, $5, $6, $7, $8)
+                SELECT stream_id, is_new FROM \(namespace.function("persist_as_1"))($1, $2, $3, NULL, $4, $5, $6, $7, $8, $9)
                 """,
                 [
                     .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
                     .int64(id.rawValue), .text(event.id), .text(event.type), .text(event.key), .bytes(event.payload),
+                    .text(try MetadataText.text(event.metadata)),
                 ], .onlyIfUndone
             ) { rows in
                 let found = StreamID(try rows.int64(0, 0))
@@ -125,6 +126,12 @@ extension PostgreSQLEventStore {
         } catch {
             throw errors.tidemarkError(error, CallSubject(stream, writer: writer))
         }
+    }
+
+    /// Null where no event has any.
+    private static func metadata(_ events: [Event]) throws -> PostgresValue {
+        if events.allSatisfy(\.metadata.isEmpty) { return .null }
+        return .texts(try events.map { try MetadataText.text($0.metadata) })
     }
 
     /// The texts of PostgreSQL have no zero bytes.

@@ -17,15 +17,25 @@ struct EventDecoder {
     init(_ db: Database) { self.db = db }
 
     /// The event of a row that was selected with the columns stream_id, event_id, type, key, payload, writer,
-    /// persisted_at and commit_number.
+    /// persisted_at, commit_number and metadata.
     mutating func event(_ row: Query) throws -> PersistedEvent {
         let instance = try instance(ofWriter: row.number(5))
         return PersistedEvent(
             event: Event(
                 id: row.text(1), type: types.text(row.textBytes(2)),
-                key: row.textBytesIfAny(3).map { keys.text($0) }, payload: row.bytes(4)),
+                key: row.textBytesIfAny(3).map { keys.text($0) }, metadata: try metadata(row), payload: row.bytes(4)),
             streamID: row.streamID(0), instance: instance, persistedAtMilliseconds: row.number(6),
             mark: CommitMark(row.number(7)))
+    }
+
+    private func metadata(_ row: Query) throws -> [String: String] {
+        guard let text = row.textBytesIfAny(8) else { return [:] }
+        do {
+            return try MetadataText.metadata(text)
+        } catch {
+            throw DatabaseError(
+                resultCode: .SQLITE_CORRUPT, message: "the metadata of an event is no JSON object of texts")
+        }
     }
 
     /// The same of a row whose event is in a table of the user's own.
@@ -35,18 +45,19 @@ struct EventDecoder {
             persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7)))
     }
 
-    /// Shows the same row where it lies; how many bytes its payload has.
+    /// Shows the same row where it lies; how many bytes its payload and metadata have.
     ///
     /// - Parameter isExternal: whether its event is in a table of the user's own, so that nothing else is here.
     mutating func withRawEvent(_ row: Query, isExternal: Bool, _ body: (RawEvent) throws -> Void) throws -> Int {
         let (id, type, key, payload) = (row.textBytes(1), row.textBytes(2), row.textBytesIfAny(3), row.blob(4))
+        let metadata = row.textBytesIfAny(8)
         // What is borrowed is valid until the next step, which comes after `body`.
         try body(
             RawEvent(
                 streamID: row.streamID(0), isExternal: isExternal, id: id.span, type: type.span, key: key?.span,
-                payload: payload.span, instance: try instance(ofWriter: row.number(5)),
+                payload: payload.span, metadata: metadata?.span, instance: try instance(ofWriter: row.number(5)),
                 persistedAtMilliseconds: row.number(6), mark: CommitMark(row.number(7))))
-        return payload.count
+        return payload.count + (metadata?.count ?? 0)
     }
 
     /// A query for each writer of the batch costs less than a join for each row.

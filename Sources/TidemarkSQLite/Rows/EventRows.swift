@@ -20,8 +20,8 @@ struct EventRows {
             db,
             """
             INSERT INTO tidemark_events
-                (stream, stream_id, kind, event_id, type, key, payload, writer, persisted_at, commit_number)
-            VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                (stream, stream_id, kind, event_id, type, key, payload, writer, persisted_at, commit_number, metadata)
+            VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
             ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
             """)
         defer { query.reset() }
@@ -96,22 +96,28 @@ extension Query {
     /// Binds what is the event's own and inserts it; whether there was none with its id.
     fileprivate func insert(_ event: borrowing Event, as id: StreamID) throws -> Bool {
         try bind(id.rawValue, at: 2)
+        if !event.metadata.isEmpty, let metadata = try MetadataText.text(event.metadata) { try bind(metadata, at: 10) }
         return try withStatic(event.id, at: 3) {
             try withStatic(event.type, at: 4) {
                 guard let key = event.key else {
                     try bindNull(at: 5)
-                    return try insert(payload: event.payload)
+                    return try insert(payload: event.payload, hasMetadata: !event.metadata.isEmpty)
                 }
-                return try withStatic(key, at: 5) { try insert(payload: event.payload) }
+                return try withStatic(key, at: 5) {
+                    try insert(payload: event.payload, hasMetadata: !event.metadata.isEmpty)
+                }
             }
         }
     }
 
-    private func insert(payload: borrowing [UInt8]) throws -> Bool {
+    private func insert(payload: borrowing [UInt8], hasMetadata: Bool) throws -> Bool {
         try payload.withUnsafeBytes { payload in
             try bindStatic(payload, at: 6)
             // Before the bytes go, the statement lets go of them, and of the texts.
-            defer { rewind(clearing: 3...6) }
+            defer {
+                rewind(clearing: 3...6)
+                if hasMetadata { rewind(clearing: 10...10) }
+            }
             _ = try step()
             return changes == 1
         }

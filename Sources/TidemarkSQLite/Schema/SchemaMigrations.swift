@@ -23,7 +23,12 @@ struct SchemaMigrations: Sendable {
     }
 
     /// Those of this library.
-    static let current = SchemaMigrations(newest: 2, steps: [.init(version: 2) { try $0.execute(sql: toVersion2) }])
+    static let current = SchemaMigrations(
+        newest: 3,
+        steps: [
+            .init(version: 2) { try $0.execute(sql: toVersion2) },
+            .init(version: 3) { try $0.execute(sql: toVersion3) },
+        ])
 
     /// The writers' table has another name from now on, so that the statements of a program of version 1 that still runs
     /// fail.
@@ -70,6 +75,17 @@ struct SchemaMigrations: Sendable {
         ALTER TABLE tidemark_consumers ADD COLUMN passed_commit INTEGER;
         ALTER TABLE tidemark_consumers ADD COLUMN holder_process_id INTEGER;
         ALTER TABLE tidemark_consumers ADD COLUMN holder_process_file TEXT;
+        """
+
+    /// Adds columns alone, so that a large file is migrated as fast as a small one. A program of version 2 that still runs
+    /// compares the version in each transaction that writes.
+    private static let toVersion3 = """
+        ALTER TABLE tidemark_schema ADD COLUMN database_id INTEGER;
+        UPDATE tidemark_schema SET database_id = random() & 0x7fffffffffffffff;
+        ALTER TABLE tidemark_events ADD COLUMN metadata TEXT;
+        ALTER TABLE tidemark_consumers ADD COLUMN claim_key INTEGER;
+        ALTER TABLE tidemark_consumers ADD COLUMN start_after INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_consumers ADD COLUMN filter TEXT;
         """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.

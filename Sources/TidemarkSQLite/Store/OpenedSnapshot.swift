@@ -44,7 +44,7 @@ struct OpenedSnapshot {
     /// or the claim are not those that were asked for, or the delivered event is not there.
     ///
     /// - Parameter body: gets rows as ``EventDecoder`` needs them, and whether the event is in a table of the user's own;
-    ///   returns how many bytes the row's payload has.
+    ///   returns how many bytes the row's payload and metadata have.
     func forEachRow(_ body: (_ row: Query, _ isExternal: Bool) throws -> Int) throws -> Bool {
         guard deliveredIsThere, membership.version == request.membershipVersion,
             consumerGeneration == request.claim?.generation
@@ -54,7 +54,7 @@ struct OpenedSnapshot {
         let query = try Query(
             db,
             """
-            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, kind
+            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind
             FROM tidemark_events
             WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind <> 1
             ORDER BY stream_id
@@ -68,7 +68,7 @@ struct OpenedSnapshot {
         while try query.step() {
             if count >= request.limit || payloadBytes >= request.byteLimit { return true }
             count += 1
-            payloadBytes += try body(query, query.number(8) != 0)
+            payloadBytes += try body(query, query.number(9) != 0)
         }
         return false
     }

@@ -16,7 +16,7 @@ extension SQLiteEventStore {
                 }
                 let event = try decoder.event(row)
                 events.append(event)
-                return event.event.payload.count
+                return event.event.payload.count + event.event.metadataBytes
             }
             return opened.snapshot(events, externalEvents, isTruncated: isTruncated)
         }
@@ -71,7 +71,7 @@ extension SQLiteEventStore {
                 db,
                 """
                 SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.writer, e.persisted_at,
-                    e.commit_number
+                    e.commit_number, e.metadata
                 FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
                 WHERE s.name = ? AND e.event_id = ?
                 """, stream, id

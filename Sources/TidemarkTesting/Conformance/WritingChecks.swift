@@ -24,6 +24,27 @@ extension StoreConformance {
             try require(second[0], is: .alreadyPersisted(first[1].streamID))
             try require(try await stores.snapshot().events.map(\.event.id), is: ["a", "b", "c"])
         },
+        StoreCheck("metadata is kept with its event, however it was persisted, and beside events that have none") {
+            stores in
+            let writer = try await stores.join("p1").writer
+            let plain = stores.events("a", "c")
+            let metadata = ["cause": "\u{e9}\"\\/\n", "empty": "", "content type": "application/json"]
+            let rich = Event(id: "b", type: "noted", key: "k", metadata: metadata, payload: [1])
+            try await stores.persist([plain[0], rich, plain[1]], writer)
+            let id = try await stores.store.allocate(1, in: stores.stream, for: writer)[0]
+            let late = Event(id: "d", type: "noted", metadata: ["cause": "b"])
+            _ = try await stores.store.persist(late, as: id, in: stores.stream, by: writer)
+            let expected = [plain[0], rich, plain[1], late]
+            try require(try await stores.snapshot().events.map(\.event), is: expected)
+            try require(try await stores.store.event(withID: "b", in: stores.stream)?.event, is: rich)
+            let version = try await stores.reconcile().membership.version
+            let request = SnapshotRequest(
+                delivered: nil, membershipVersion: version, after: 0, through: id, limit: 10, byteLimit: .max)
+            let raw = try await stores.store.rawSnapshot(
+                of: stores.stream, request, into: [Bool](), accepting: { _ in true }
+            ) { found, event in found.append(event.metadata != nil) }
+            try require(raw?.result, is: [false, true, false, true])
+        },
         StoreCheck("event ids are compared byte for byte") { stores in
             let writer = try await stores.join("p1").writer
             // The same to Swift: one letter, and a letter with its accent.
