@@ -75,6 +75,57 @@ extension JSONEncoder {
     }
 }
 
+/// For stores: a filter as a text, one JSON object.
+package enum FilterText {
+    private struct Columns: Codable {
+        var types: [String]?
+        var keys: [String]?
+        var keyPrefix: String?
+
+        private enum CodingKeys: String, CodingKey {
+            case types, keys
+            case keyPrefix = "key_prefix"
+        }
+    }
+
+    /// Nil for ``EventFilter/all``.
+    package static func text(_ filter: EventFilter) throws -> String? {
+        if filter == .all { return nil }
+        func texts(_ set: Set<[UInt8]>?) -> [String]? {
+            set.map { $0.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) } }
+        }
+        let columns = Columns(
+            types: texts(filter.types), keys: texts(filter.keys),
+            keyPrefix: filter.keyPrefix.map { String(decoding: $0, as: UTF8.self) })
+        return String(decoding: try JSONEncoder.sorted.encode(columns), as: UTF8.self)
+    }
+
+    /// What a statement compares with: JSON arrays of types and of keys, and what keys begin with; each nil where all pass.
+    package static func parameters(
+        _ filter: EventFilter
+    ) throws -> (types: String?, keys: String?, keyPrefix: String?) {
+        func array(_ set: Set<[UInt8]>?) throws -> String? {
+            try set.map { set in
+                let texts = set.map { String(decoding: $0, as: UTF8.self) }
+                return String(decoding: try JSONEncoder.sorted.encode(texts), as: UTF8.self)
+            }
+        }
+        return (
+            try array(filter.types), try array(filter.keys),
+            filter.keyPrefix.map { String(decoding: $0, as: UTF8.self) }
+        )
+    }
+
+    /// - Throws: where it is not what ``text(_:)`` has made: somebody else has written it.
+    package static func filter(_ text: String?) throws -> EventFilter {
+        guard let text else { return .all }
+        let columns = try JSONDecoder().decode(Columns.self, from: Data(text.utf8))
+        func set(_ texts: [String]?) -> Set<[UInt8]>? { texts.map { Set($0.map { Array($0.utf8) }) } }
+        return EventFilter(
+            types: set(columns.types), keys: set(columns.keys), keyPrefix: columns.keyPrefix.map { Array($0.utf8) })
+    }
+}
+
 /// For stores: metadata as a text, one JSON object.
 package enum MetadataText {
     /// Nil for an event without metadata.

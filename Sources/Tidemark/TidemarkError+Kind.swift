@@ -16,12 +16,13 @@ extension TidemarkError {
             .storeUnavailable, .storeFull,
             .writeLockHeld, .lockedForReading, .streamArriving:
             .tryAgain
-        case .invalidEvent, .notAMember, .unknownInstance, .unknownStream, .unknownConsumer, .notReached,
+        case .invalidEvent, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember, .unknownInstance,
+            .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction, .streamExists:
             .callerMistake
-        case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .databaseWentBackwards,
-            .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase,
-            .schemaTooNew, .readOnly:
+        case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .alreadyPassed,
+            .databaseWentBackwards,
+            .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
             .final
         }
     }

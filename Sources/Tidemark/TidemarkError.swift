@@ -36,6 +36,14 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case consumerTaken(stream: StreamName, consumer: ConsumerName)
     /// A process that lives reads under this consumer's name, and it was not to be taken over.
     case consumerInUse(stream: StreamName, consumer: ConsumerName, by: String?)
+    /// A consumer is asked for with another filter than it has.
+    case filterDiffers(stream: StreamName, consumer: ConsumerName, stored: EventFilter)
+    /// The filter cannot be kept.
+    case invalidFilter(stream: StreamName, consumer: ConsumerName, problem: String)
+    /// The consumer's checkpoint is beyond where the batch begins: it was dealt with before. The transaction cannot commit.
+    case alreadyPassed(stream: StreamName, consumer: ConsumerName, begin: StreamID, checkpoint: StreamID)
+    /// A place that was kept elsewhere is one of another database.
+    case otherDatabase(stream: StreamName, place: EventPlace)
     /// A consumer cannot be moved there: what comes after the highest place may still be committed.
     case notReached(stream: StreamName, id: StreamID, highest: StreamID)
 
@@ -165,6 +173,17 @@ extension TidemarkError: CustomStringConvertible {
         case .consumerInUse(let stream, let consumer, let holder):
             "consumer \(consumer) of stream \(stream) is in use by \(holder ?? "another process"): end that, take the "
                 + "consumer over, or choose another name"
+        case .filterDiffers(let stream, let consumer, let stored):
+            "consumer \(consumer) of stream \(stream) is there with another filter, \(stored): ask for it with that one, choose "
+                + "another name, or change it (tidemark consumer filter)"
+        case .invalidFilter(let stream, let consumer, let problem):
+            "consumer \(consumer) of stream \(stream) cannot have this filter: \(problem)"
+        case .alreadyPassed(let stream, let consumer, let begin, let checkpoint):
+            "consumer \(consumer) of stream \(stream) has its checkpoint at \(checkpoint), and the batch begins at \(begin): it "
+                + "was dealt with before, and this transaction does not commit; go on with a new reader of the consumer"
+        case .otherDatabase(let stream, let place):
+            "the place \(place) was kept from another database than the one that has stream \(stream) here: begin at the "
+                + "beginning, or with an ID that you know to be right"
         case .notReached(let stream, let id, let highest):
             "no consumer of stream \(stream) can be moved to \(id): it is finished up to \(highest), and what comes after "
                 + "that may still be committed"

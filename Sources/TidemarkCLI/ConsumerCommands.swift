@@ -5,8 +5,10 @@ import Tidemark
 struct ConsumerGroup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "consumer",
-        abstract: "Shows the consumers of a stream, and moves them.",
-        subcommands: [ConsumerListCommand.self, ConsumerMoveCommand.self])
+        abstract: "Shows the consumers of a stream, and changes them.",
+        subcommands: [
+            ConsumerListCommand.self, ConsumerMoveCommand.self, ConsumerFilterCommand.self, ConsumerDeleteCommand.self,
+        ])
 }
 
 /// `tidemark consumer list`.
@@ -50,6 +52,8 @@ struct ConsumerReport {
             "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
                 + ",\"lag\":\(status.lag(of: consumer))"
                 + ",\"moved_ms_ago\":\(consumer.movedMillisecondsAgo.map(String.init) ?? "null")"
+                + ",\"start\":\(consumer.start)"
+                + ",\"filter\":\(consumer.filter == .all ? "null" : JSONString.quoted("\(consumer.filter)"))"
                 + ",\"in_use\":\(consumer.isInUse)"
                 + ",\"process\":\(consumer.isInUse ? consumer.processID.map(String.init) ?? "null" : "null")}"
         }
@@ -61,12 +65,12 @@ struct ConsumerReport {
     var text: String {
         guard !status.consumers.isEmpty else { return "stream \(status.stream) has no consumers\n" }
         return StatusReport.table(
-            [["CONSUMER", "POSITION", "LAG", "MOVED", "IN USE BY"]]
+            [["CONSUMER", "POSITION", "LAG", "MOVED", "IN USE BY", "EVENTS"]]
                 + status.consumers.map { consumer in
                     [
                         "\(consumer.name)", "\(consumer.position)", "\(status.lag(of: consumer))",
                         consumer.movedMillisecondsAgo.map(StatusReport.age(milliseconds:)) ?? "",
-                        Self.user(of: consumer),
+                        Self.user(of: consumer), "\(consumer.filter)",
                     ]
                 })
     }
@@ -106,18 +110,8 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp("Where it goes on: beginning, end, or after this stream ID.", valueName: "PLACE"),
-        transform: Self.start)
+        transform: ConsumerStart.init(argument:))
     var to: ConsumerStart
-
-    private static func start(_ text: String) throws -> ConsumerStart {
-        switch text {
-        case "beginning": return .beginning
-        case "end": return .end
-        default:
-            return .after(
-                StreamID(try NumberOption.parse(text, in: 0 ... .max, "beginning, end, or a stream ID, from 0 on")))
-        }
-    }
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)
@@ -129,5 +123,76 @@ struct ConsumerMoveCommand: AsyncParsableCommand {
         }
         try await Output(interruption: Interruption()).write(
             "moved consumer \(consumer) of stream \(database.stream): it goes on after \(position)\n")
+    }
+}
+
+/// `tidemark consumer filter`.
+struct ConsumerFilterCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "filter",
+        abstract: "Gives a consumer another filter, from its place on.",
+        discussion: """
+            Whoever reads under its name is stopped; the next one that does names the new filter. Without any, the consumer is \
+            given all events.
+
+            EXAMPLE:
+              tidemark consumer filter mailer --database events.db --type order.placed --key-prefix shop/7/
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+
+    @Argument(help: ArgumentHelp("The consumer.", valueName: "NAME"), transform: ConsumerName.init(validating:))
+    var consumer: ConsumerName
+
+    @OptionGroup var filter: FilterOptions
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let filter = filter.filter
+        let store = try await database.openForWriting(creating: false)
+        try await store.closed {
+            try await database.namingStreams(of: store) {
+                try await store.changeFilter(of: consumer, in: database.stream, to: filter)
+            }
+        }
+        try await Output(interruption: Interruption()).write(
+            "consumer \(consumer) of stream \(database.stream) is given \(filter) from now on".onOneLine + "\n")
+    }
+}
+
+/// `tidemark consumer delete`.
+struct ConsumerDeleteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delete",
+        abstract: "Removes a consumer with its place.",
+        discussion: """
+            One that a process has open is left alone, unless --take-over says otherwise: that stops it.
+
+            EXAMPLE:
+              tidemark consumer delete mailer --database events.db
+            """)
+
+    @OptionGroup var database: DatabaseOptions
+
+    @Argument(help: ArgumentHelp("The consumer.", valueName: "NAME"), transform: ConsumerName.init(validating:))
+    var consumer: ConsumerName
+
+    @Flag(help: "Remove it although a process reads under its name.")
+    var takeOver = false
+
+    func run() async throws {
+        setUpLogging(verbose: database.verbose)
+        let store = try await database.openForWriting(creating: false)
+        try await store.closed {
+            try await database.namingStreams(of: store) {
+                do {
+                    try await store.deleteConsumer(consumer, in: database.stream, takingOver: takeOver)
+                } catch TidemarkError.consumerInUse(let stream, let consumer, let holder) {
+                    throw ConsumerInUse(stream: stream, consumer: consumer, holder: holder)
+                }
+            }
+        }
+        try await Output(interruption: Interruption()).write(
+            "removed consumer \(consumer) of stream \(database.stream)\n")
     }
 }

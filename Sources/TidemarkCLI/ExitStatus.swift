@@ -48,7 +48,7 @@ extension ExitStatus {
 
     private init(of error: TidemarkError) {
         switch error {
-        case .invalidEvent, .notReached:
+        case .invalidEvent, .notReached, .otherDatabase, .filterDiffers, .invalidFilter:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
             .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving:
@@ -58,7 +58,7 @@ extension ExitStatus {
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
             .notPrimary:
             self = .unavailable
-        case .notAMember, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
+        case .notAMember, .alreadyPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }
     }

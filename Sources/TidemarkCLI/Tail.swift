@@ -15,14 +15,18 @@ struct Tail: Sendable {
     }
 
     /// Begins at the consumer's place, which moves on after the lines were written out.
-    func run(as name: ConsumerName, takingOver: Bool) async throws {
-        let consumer = try await claim(name, takingOver: takingOver)
+    func run(
+        as name: ConsumerName, from start: ConsumerStart, filter: EventFilter, whenTaken: WhenTaken
+    ) async throws {
+        let consumer = try await claim(name, from: start, filter: filter, whenTaken: whenTaken)
         try await write(consumer.events, after: consumer.claim.position) { try await consumer.checkpoint($0) }
     }
 
-    private func claim(_ name: ConsumerName, takingOver: Bool) async throws -> DurableConsumer {
+    private func claim(
+        _ name: ConsumerName, from start: ConsumerStart, filter: EventFilter, whenTaken: WhenTaken
+    ) async throws -> DurableConsumer {
         do {
-            return try await log.consumer(name, takingOver: takingOver)
+            return try await log.consumer(name, from: start, filter: filter, whenTaken: whenTaken)
         } catch TidemarkError.consumerInUse(let stream, let consumer, let holder) {
             throw ConsumerInUse(stream: stream, consumer: consumer, holder: holder)
         }

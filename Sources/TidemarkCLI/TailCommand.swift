@@ -44,11 +44,31 @@ struct TailCommand: AsyncParsableCommand {
     @Flag(help: "With --consumer: stop another process that reads under that name, and go on in its place.")
     var takeOver = false
 
+    @Flag(help: "With --consumer: wait until the process that reads under that name is gone.")
+    var standBy = false
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "With --consumer, where it begins when it is new: beginning, end, or after this stream ID.",
+            valueName: "PLACE"),
+        transform: ConsumerStart.init(argument:))
+    var from: ConsumerStart?
+
+    @OptionGroup(title: "With --consumer, which keeps them") var filter: FilterOptions
+
     mutating func validate() throws {
         if after != nil, consumer != nil {
             throw ValidationError("--after does not go with --consumer, which begins at its place")
         }
-        if takeOver, consumer == nil { throw ValidationError("--take-over goes with --consumer") }
+        let others = [
+            ("--take-over", takeOver), ("--stand-by", standBy), ("--from", from != nil),
+            ("--type, --key and --key-prefix", filter.isGiven),
+        ]
+        if consumer == nil, let other = others.first(where: \.1) {
+            throw ValidationError("\(other.0) \(other.0.contains(" ") ? "go" : "goes") with --consumer")
+        }
+        if takeOver, standBy { throw ValidationError("--take-over does not go with --stand-by") }
     }
 
     func run() async throws {
@@ -72,10 +92,11 @@ struct TailCommand: AsyncParsableCommand {
         if end == 0 { return }
         let log = try await openLog(store, isReadOnly: isReadOnly)
         let tail = Tail(log: log, output: output, progress: progress, end: end, timeout: .seconds(timeout))
-        let (after, consumer, takeOver) = (after ?? 0, consumer, takeOver)
+        let (after, consumer, start, filter) = (after ?? 0, consumer, from ?? .beginning, filter.filter)
+        let whenTaken: WhenTaken = takeOver ? .takeOver : standBy ? .standBy : .fail
         try await log.running {
             if let consumer {
-                try await tail.run(as: consumer, takingOver: takeOver)
+                try await tail.run(as: consumer, from: start, filter: filter, whenTaken: whenTaken)
             } else {
                 try await tail.run(after: StreamID(after))
             }

@@ -11,7 +11,8 @@ extension InMemoryDatabase {
                 stream: name, consumer: consumer, sequence: stream.sequence,
                 commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
                 snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
-                delivered: row.delivered, passed: row.passed), limit: limit)
+                delivered: row.delivered, passed: row.passed, start: row.start), limit: limit)
+        let filter = row.filter
         let seen = row.snapshot.newestCommit ?? 0
         let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in
             switch row {
@@ -23,7 +24,8 @@ extension InMemoryDatabase {
                 SkipAuditor.Row(
                     id: id, isEvent: true, mark: event.mark, isLater: event.mark.rawValue > seen,
                     isMarkPossible: (1...stream.commitNumber).contains(event.mark.rawValue),
-                    isWriterKnown: stream.writers[event.instance] != nil)
+                    isWriterKnown: stream.writers[event.instance] != nil,
+                    isWanted: filter.passes(type: event.event.type, key: event.event.key))
             }
         }
         for row in rows { auditor.row(row) }

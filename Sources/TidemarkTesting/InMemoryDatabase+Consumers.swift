@@ -11,6 +11,9 @@ extension InMemoryDatabase {
         public var delivered: DeliveredSum? = DeliveredSum()
         /// The last event at or below the position.
         public var passed: Delivered?
+        /// Where it began, or was moved to.
+        public var start: StreamID = 0
+        public var filter = EventFilter.all
         /// Whether the process that claimed it last still lives.
         public var isInUse = false
     }
@@ -18,8 +21,24 @@ extension InMemoryDatabase {
     public mutating func claim(
         _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true, key: Int64 = 0
     ) throws(TidemarkError) -> ConsumerClaim {
+        var request = ConsumerRequest(stream: name, consumer: consumer, key: key)
+        request.takingOver = takingOver
+        return try claim(request)
+    }
+
+    public mutating func claim(_ request: ConsumerRequest) throws(TidemarkError) -> ConsumerClaim {
+        try request.requireValid()
+        let (name, consumer, key, takingOver) = (request.stream, request.consumer, request.key, request.takingOver)
         var stream = existing(orNew: name)
-        var row = stream.consumers[consumer] ?? ConsumerRow()
+        var row: ConsumerRow
+        if let found = stream.consumers[consumer] {
+            row = found
+        } else {
+            row = ConsumerRow()
+            row.filter = request.filter
+            try stream.put(&row, at: request.start, confirmed: request.confirmed, in: name, of: id)
+        }
+        try request.require(stored: row.filter)
         guard row.position <= stream.sequence else {
             throw .databaseWentBackwards(
                 stream: name, id: row.position, problem: "the sequence is at \(stream.sequence)")
@@ -69,37 +88,79 @@ extension InMemoryDatabase {
     public mutating func move(
         _ consumer: ConsumerName, in name: StreamName, to start: ConsumerStart
     ) throws(TidemarkError) -> StreamID {
-        guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
-        guard var row = stream.consumers[consumer] else {
-            throw .unknownConsumer(stream: name, consumer: consumer, known: stream.consumers.keys.sorted())
-        }
-        let highest = stream.minimumPersisted
-        let position: StreamID =
-            switch start {
-            case .beginning: 0
-            case .end: highest
-            case .after(let id): id
-            }
-        guard (0...highest).contains(position) else {
-            throw .notReached(stream: name, id: position, highest: highest)
-        }
-        row.generation += stream.steps.nextInt()
-        row.position = position
-        row.snapshot = SnapshotMark(newestCommit: stream.commitNumber)
-        row.delivered = position == 0 ? DeliveredSum() : nil
-        row.passed = stream.lastEvent(through: position)
-        row.isInUse = false
+        var (stream, row) = try existing(consumer, in: name)
+        try stream.put(&row, at: start, confirmed: nil, in: name, of: id)
+        row.stopReader(&stream.steps)
         stream.consumers[consumer] = row
         streams[name] = stream
-        return position
+        return row.position
+    }
+
+    public mutating func changeFilter(
+        of consumer: ConsumerName, in name: StreamName, to filter: EventFilter
+    ) throws(TidemarkError) {
+        try filter.require(in: name, of: consumer)
+        var (stream, row) = try existing(consumer, in: name)
+        row.filter = filter
+        row.start = row.position
+        row.delivered = DeliveredSum()
+        row.stopReader(&stream.steps)
+        stream.consumers[consumer] = row
+        streams[name] = stream
+    }
+
+    public mutating func delete(
+        _ consumer: ConsumerName, in name: StreamName, takingOver: Bool
+    ) throws(TidemarkError) {
+        let (_, row) = try existing(consumer, in: name)
+        if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
+        streams[name]?.consumers[consumer] = nil
+    }
+
+    private func existing(
+        _ consumer: ConsumerName, in name: StreamName
+    ) throws(TidemarkError) -> (Stream, ConsumerRow) {
+        guard let stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        guard let row = stream.consumers[consumer] else {
+            throw .unknownConsumer(stream: name, consumer: consumer, known: stream.consumers.keys.sorted())
+        }
+        return (stream, row)
     }
 }
 
 extension InMemoryDatabase.ConsumerRow {
     fileprivate func claim(_ stream: StreamName, _ name: ConsumerName) -> ConsumerClaim {
         ConsumerClaim(
-            stream: stream, name: name, generation: generation, position: position, delivered: delivered, passed: passed
-        )
+            stream: stream, name: name, generation: generation, position: position, delivered: delivered,
+            passed: passed,
+            key: key, filter: filter)
+    }
+
+    /// Whoever reads under its name can go on no more.
+    fileprivate mutating func stopReader(_ steps: inout RandomSteps) {
+        generation += steps.nextInt()
+        key = 0
+        isInUse = false
+    }
+}
+
+extension InMemoryDatabase.Stream {
+    /// Puts a consumer at a place, no higher than everything is finished.
+    fileprivate func put(
+        _ row: inout InMemoryDatabase.ConsumerRow, at start: ConsumerStart, confirmed: Watermark?, in name: StreamName,
+        of database: DatabaseID
+    ) throws(TidemarkError) {
+        var highest = minimumPersisted
+        if let confirmed, confirmed.membershipVersion == membershipVersion {
+            highest = max(highest, min(confirmed.minimum, sequence))
+        }
+        let first = start.milliseconds.flatMap { time in events.first { $0.persistedAtMilliseconds >= time } }
+        row.position = try start.position(first: first?.streamID, highest: highest, in: name, of: database)
+        row.start = row.position
+        row.snapshot = SnapshotMark(newestCommit: commitNumber)
+        row.delivered = DeliveredSum()
+        row.passed = lastEvent(through: row.position)
+        try start.require(last: row.passed, in: name)
     }
 }
 

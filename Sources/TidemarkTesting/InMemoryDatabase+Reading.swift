@@ -7,11 +7,20 @@ extension InMemoryDatabase {
         let generation = request.claim.flatMap { stream.consumers[$0.consumer]?.generation }
         var events: [PersistedEvent] = []
         var isTruncated = false
+        var passed: Delivered?
         if stream.membershipVersion == request.membershipVersion, isThere ?? true,
             generation == request.claim?.generation
         {
-            let end = stream.membership.members.isEmpty ? max(request.through, stream.newestEvent) : request.through
-            let wanted = stream.events.filter { $0.streamID > request.after && $0.streamID <= end }
+            let reached =
+                stream.membership.members.isEmpty ? max(request.through, stream.newestEvent) : request.through
+            let end = min(reached, request.furthest)
+            let wanted = stream.events.filter {
+                $0.streamID > request.after && $0.streamID <= end
+                    && request.filter.passes(type: $0.event.type, key: $0.event.key)
+            }
+            if request.filter != .all, let last = stream.lastEvent(through: end), last.streamID > request.after {
+                passed = last
+            }
             var bytes = 0
             for event in wanted {
                 if events.count == request.limit || (bytes > request.byteLimit) {
@@ -26,7 +35,7 @@ extension InMemoryDatabase {
             membership: stream.membership, newestEvent: stream.newestEvent, sequence: stream.sequence,
             mark: SnapshotMark(newestCommit: stream.commitNumber), deliveredIsThere: isThere ?? true,
             consumerGeneration: generation,
-            events: events, isTruncated: isTruncated)
+            events: events, isTruncated: isTruncated, database: id, passed: isTruncated ? nil : passed)
     }
 
     public func reconciliation(of name: StreamName, above minimum: StreamID, limit: Int) -> Reconciliation? {
@@ -61,7 +70,9 @@ extension InMemoryDatabase {
                     heartbeatAgeMilliseconds: 0, processID: nil)
             },
             consumers: stream.consumers.map {
-                .init(name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse)
+                .init(
+                    name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse, start: $0.value.start,
+                    filter: $0.value.filter)
             },
             leftCount: stream.writers.values.count { !$0.isMember })
     }

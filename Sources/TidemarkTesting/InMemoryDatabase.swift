@@ -73,10 +73,14 @@ public struct InMemoryDatabase: Sendable {
     public internal(set) var streams: [StreamName: Stream] = [:]
     /// What draws nonces and steps: a database that is put back goes on where it was.
     var random: SplitMix64
+    /// Drawn when it was made.
+    public let id: DatabaseID
 
     /// - Parameter seed: what is drawn follows from it.
     public init(seed: UInt64 = 0) {
         random = SplitMix64(seed: seed)
+        // Of its own: what is drawn from the seed otherwise stays what it was.
+        id = DatabaseID(Int64(SplitMix64.mixed(seed) >> 1))
     }
 
     /// The database as it was at another time, put in the place of this one: from there on it has another life.

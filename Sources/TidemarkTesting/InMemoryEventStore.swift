@@ -12,7 +12,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case persist, settle
         case persistAs(StreamID)
         case snapshot, reconciliation, lookUp, status
-        case claim, verify, checkpoint, move, audit
+        case claim, verify, checkpoint, move, changeFilter, delete, audit
     }
 
     /// When a hook is called.
@@ -34,10 +34,16 @@ public final class InMemoryEventStore: ImmediateEventStore {
     private let commits = Mutex(OwnCommits())
     private let hook = Mutex<Hook?>(nil)
     private let immediateHook = Mutex<ImmediateHook?>(nil)
+    private let wallClock: @Sendable () -> Int64
 
-    /// - Parameter seed: what the store draws follows from it.
-    public init(seed: UInt64 = .random(in: 0 ... .max)) {
+    /// - Parameters:
+    ///   - seed: what the store draws follows from it.
+    ///   - wallClock: the time at which events are persisted, in milliseconds since 1970-01-01 UTC.
+    public init(
+        seed: UInt64 = .random(in: 0 ... .max), wallClock: @escaping @Sendable () -> Int64 = WallClock.milliseconds
+    ) {
         state = Mutex(InMemoryDatabase(seed: seed))
+        self.wallClock = wallClock
     }
 
     /// What is in the store now.
@@ -144,7 +150,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
     private func persist(_ group: EventGroup, _ database: inout InMemoryDatabase) throws -> PersistedGroup {
         let outcomes = try persist(in: group.stream, by: group.writer, &database) {
             try $0.persist(
-                group.events, in: group.stream, by: group.writer, known: group.known, fence: group.fence)
+                group.events, in: group.stream, by: group.writer, known: group.known, fence: group.fence,
+                at: wallClock())
         }
         return PersistedGroup(outcomes: outcomes)
     }
@@ -178,7 +185,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     ) async throws -> PersistOutcome {
         try await run(.persistAs(id)) { database in
             try self.persist(in: stream, by: writer, &database) {
-                [try $0.persist(event, as: id, in: stream, by: writer)]
+                [try $0.persist(event, as: id, in: stream, by: writer, at: self.wallClock())]
             }[0]
         }
     }
@@ -201,10 +208,18 @@ public final class InMemoryEventStore: ImmediateEventStore {
         try await run(.status) { $0.status(of: stream, includingLeft: includingLeft) }
     }
 
-    public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
-    ) async throws -> ConsumerClaim {
-        try await run(.claim) { try $0.claim(name, in: stream, takingOver: takingOver, key: key) }
+    public func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim {
+        try await run(.claim) { try $0.claim(request) }
+    }
+
+    public func changeFilter(
+        of name: ConsumerName, in stream: StreamName, to filter: EventFilter
+    ) async throws {
+        try await run(.changeFilter) { try $0.changeFilter(of: name, in: stream, to: filter) }
+    }
+
+    public func deleteConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws {
+        try await run(.delete) { try $0.delete(name, in: stream, takingOver: takingOver) }
     }
 
     public func verify(_ claim: ConsumerClaim) async throws {

@@ -100,4 +100,66 @@ import Testing
         third.send(SIGTERM)
         #expect(try await third.outcome().status == 0)
     }
+
+    @Test func `a consumer begins where it is told, is given what its filter lets pass, and is deleted`() async throws {
+        let folder = try TemporaryFolder()
+        let lines = ["a", "b", "c"].enumerated().map { index, type in
+            "{\"id\":\"\(index)\",\"type\":\"\(type)\",\"key\":\"shop/\(index)\"}"
+        }
+        let ingest = ["ingest", "--database", folder.database, "--instance", "p1"]
+        #expect(try await Program.run(ingest, input: bytes(lines)).status == 0)
+        func tail(_ arguments: String...) async throws -> Outcome {
+            try await Program.run(["tail", "--database", folder.database] + arguments)
+        }
+        let new = ["--consumer", "mailer", "--from", "1", "--type", "a", "--type", "c", "--key-prefix", "shop/"]
+        let first = try await Program.run(["tail", "--database", folder.database] + new)
+        #expect(first.status == 0 && first.lines.count == 1 && first.text.contains("\"stream_id\":3"))
+        // It is there with that filter, and has gone on.
+        let other = try await tail("--consumer", "mailer")
+        #expect(other.status == 65 && other.errors.contains("type \"a\", \"c\", and keys that begin with \"shop/\""))
+        #expect(
+            try await tail("--consumer", "mailer", "--type", "a", "--type", "c", "--key-prefix", "shop/").lines.isEmpty)
+        let list = try await consumer("list", "--json", in: folder)
+        #expect(list.text.contains("\"position\":3,\"lag\":0,") && list.text.contains("\"start\":1,\"filter\":\"type "))
+        #expect(try await consumer("list", in: folder).lines[1].hasSuffix("keys that begin with \"shop/\""))
+        let filter = try await consumer("filter", "mailer", "--key", "shop/1", in: folder)
+        #expect(filter.text == "consumer mailer of stream events is given key \"shop/1\" from now on\n")
+        #expect(try await consumer("move", "mailer", "--to", "beginning", in: folder).status == 0)
+        #expect(try await tail("--consumer", "mailer", "--key", "shop/1").text.contains("\"stream_id\":2"))
+        let delete = try await consumer("delete", "mailer", in: folder)
+        #expect(delete.text == "removed consumer mailer of stream events\n")
+        #expect(try await consumer("delete", "mailer", in: folder).status == 69)
+        #expect(try await tail("--consumer", "late", "--from", "end").lines.isEmpty)
+        #expect(try await tail("--consumer", "later", "--from", "4").status == 65)
+    }
+
+    @Test(arguments: [
+        ["--from", "end"], ["--type", "a"], ["--key", "a"], ["--key-prefix", "a"], ["--stand-by"],
+        ["--consumer", "c", "--stand-by", "--take-over"], ["--consumer", "c", "--from", "soon"],
+        ["--consumer", "c", "--from", "1:2:x"],
+    ]) func `what goes with a consumer alone is a mistake without one`(_ arguments: [String]) async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<1, folder)
+        #expect(try await Program.run(["tail", "--database", folder.database] + arguments).status == 64)
+    }
+
+    @Test func `a consumer in use is not deleted, and a standby goes on when its process has ended`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<5, folder)
+        let call = ["tail", "--consumer", "mailer", "--follow", "--database", folder.database]
+        let first = try Program(call)
+        try await first.waitForLines(5)
+        let delete = try await consumer("delete", "mailer", in: folder)
+        #expect(delete.status == 75 && delete.errors.contains("--take-over"))
+        try await eventually("the checkpoint") {
+            try await consumer("list", "--json", in: folder).text.contains("\"lag\":0")
+        }
+        let standby = try Program(call + ["--stand-by"])
+        try await first.killAndWait()
+        try await ingest(5..<6, folder)
+        try await standby.waitForLines(1)
+        standby.send(SIGTERM)
+        let outcome = try await standby.outcome()
+        #expect(outcome.status == 0 && outcome.lines.count == 1)
+    }
 }

@@ -101,11 +101,11 @@ import TidemarkTesting
         let log = try await open(nil)
         _ = try await log.consumer("mailer")
         await #expect(throws: TidemarkError.consumerInUse(stream: "events", consumer: "mailer", by: nil)) {
-            try await log.consumer("mailer", takingOver: false)
+            try await log.consumer("mailer", whenTaken: .fail)
         }
         _ = try await log.consumer("mailer")
         store.endProcess(ofConsumer: "mailer", in: "events")
-        _ = try await log.consumer("mailer", takingOver: false)
+        _ = try await log.consumer("mailer", whenTaken: .fail)
         await log.shutDown()
     }
 

@@ -2,7 +2,7 @@
 ///
 /// A complete one proves, of the events that are in the stream at or below the checkpoint: none of them was committed
 /// after the snapshot that the checkpoint was taken in, and by number and sum they are those that the consumer's batches
-/// held from the beginning on. So nothing was skipped, and nothing came, went or changed its place or its commit since.
+/// held from its start on. (It is judged by the filter that it has now, from where that was given to it.) So nothing was skipped, and nothing came, went or changed its place or its commit since.
 ///
 /// It cannot prove what the consumer did with them, nor find that somebody changed what an event says but left its ID
 /// and the mark of its commit. Where more than one event differs it says how many do, and names those that betray
@@ -43,12 +43,14 @@ public struct Audit: Hashable, Sendable {
 
     public let stream: StreamName
     public let consumer: ConsumerName
+    /// Where the consumer began, or was moved to: what came before is not its past.
+    public let start: StreamID
     /// The consumer's checkpoint, and what the snapshot that it was taken in had seen.
     public let position: StreamID
     public let snapshot: SnapshotMark
-    /// How many events are there now at or below the checkpoint.
+    /// How many events are there now, after the start and up to the checkpoint, that the consumer's filter lets pass.
     public let events: Int64
-    /// How many the consumer was given up to its checkpoint; nil when it is not known, because a checkpoint was taken
+    /// How many the consumer was given between the two; nil when it is not known, because a checkpoint was taken
     /// at a batch that the reader had not made.
     public let delivered: Int64?
     /// What is wrong, by ID where it has one; at most as many as were asked for.
@@ -60,8 +62,9 @@ public struct Audit: Hashable, Sendable {
 
     public init(
         stream: StreamName, consumer: ConsumerName, position: StreamID, snapshot: SnapshotMark, events: Int64,
-        delivered: Int64?, findings: [Finding], findingCount: Int
+        delivered: Int64?, findings: [Finding], findingCount: Int, start: StreamID = 0
     ) {
+        self.start = start
         self.stream = stream
         self.consumer = consumer
         self.position = position

@@ -21,12 +21,15 @@ public struct SkipAuditor: Sendable {
         public var delivered: DeliveredSum?
         /// The last event at or below the checkpoint, as it was then; nil when there was none, or it was not kept.
         public var passed: Delivered?
+        /// Where the consumer began, or was moved to.
+        public var start: StreamID
 
         public init(
             stream: StreamName, consumer: ConsumerName, sequence: StreamID, commitCount: Int64 = 0,
             position: StreamID, snapshot: SnapshotMark, isSnapshotAhead: Bool, delivered: DeliveredSum?,
-            passed: Delivered? = nil
+            passed: Delivered? = nil, start: StreamID = 0
         ) {
+            self.start = start
             self.passed = passed
             self.stream = stream
             self.consumer = consumer
@@ -50,11 +53,14 @@ public struct SkipAuditor: Sendable {
         public var isMarkPossible: Bool
         /// Whether the writer that it names has ever joined the stream.
         public var isWriterKnown: Bool
+        /// Whether the consumer's filter lets it pass.
+        public var isWanted: Bool
 
         public init(
             id: StreamID, isEvent: Bool, mark: CommitMark, isLater: Bool, isMarkPossible: Bool = true,
-            isWriterKnown: Bool
+            isWriterKnown: Bool, isWanted: Bool = true
         ) {
+            self.isWanted = isWanted
             self.isLater = isLater
             self.isMarkPossible = isMarkPossible
             self.id = id
@@ -105,8 +111,9 @@ public struct SkipAuditor: Sendable {
             add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.mark)
         }
         guard row.isEvent, row.id <= facts.position else { return }
-        found.add(row.id, mark: row.mark)
         if row.id == facts.passed?.streamID, row.mark == facts.passed?.mark { isPassedThere = true }
+        guard row.id > facts.start, row.isWanted else { return }
+        found.add(row.id, mark: row.mark)
         // A tombstone may come later: it says that nothing was there, and nothing was.
         guard row.isLater else { return }
         add(
@@ -136,7 +143,7 @@ public struct SkipAuditor: Sendable {
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
             snapshot: facts.snapshot, events: found.count, delivered: facts.delivered?.count,
-            findings: whole.findings, findingCount: whole.findingCount)
+            findings: whole.findings, findingCount: whole.findingCount, start: facts.start)
     }
 
     /// What is there and what was delivered, up to the checkpoint.
@@ -144,7 +151,9 @@ public struct SkipAuditor: Sendable {
 
     /// Where exactly one event is there that was not delivered, this finds it; to be asked of each row once more.
     public func isUndelivered(_ row: Row) -> Bool {
-        guard row.isEvent, row.id <= facts.position, let delivered = facts.delivered else { return false }
+        guard row.isEvent, row.isWanted, row.id > facts.start, row.id <= facts.position,
+            let delivered = facts.delivered
+        else { return false }
         return delivered.isSum(found, without: row.id, mark: row.mark)
     }
 

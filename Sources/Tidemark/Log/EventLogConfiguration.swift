@@ -34,6 +34,8 @@ public struct EventLogConfiguration: Sendable {
     /// How many times as many events and bytes one batch of a reader has that looks at them where they lie: it keeps
     /// nothing of them, and each snapshot costs something.
     public var rawBatchFactor = 8
+    /// IDs that one snapshot of a consumer with a filter looks at, whatever passes: it is not kept open for longer.
+    public var filteredIDs = 100_000
     /// Rows that are announced one by one after a commit; of a larger group only the position is announced.
     public var announcedRows = 64
     /// Whether this log speaks on a channel where other software announces streams. Such software is known by writers

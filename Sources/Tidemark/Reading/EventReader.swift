@@ -35,7 +35,9 @@ public final class EventReader: Sendable {
 /// Some events in order, read in one snapshot.
 ///
 /// There is at least one event in it, Tidemark's or the user's own. Together they are all that the stream will ever hold
-/// between the batch before and `through`: what is committed later has a higher ID.
+/// between the batch before and `through`: what is committed later has a higher ID. A consumer with a filter is given
+/// those that pass; when it has passed all that there is, or a lot of it, and none was for it, a batch without events comes, so
+/// that its checkpoint moves on.
 public struct EventBatch: Sendable {
     /// Events in Tidemark's table, ascending.
     public let events: [PersistedEvent]
@@ -46,12 +48,18 @@ public struct EventBatch: Sendable {
     public let through: StreamID
     /// What the batch's snapshot had seen; a checkpoint at its end keeps it.
     public let snapshot: SnapshotMark
+    /// Which database it came from.
+    public let database: DatabaseID
     /// Where it begins; nil for a batch that no reader has made.
     var start: BatchStart?
+    /// The last event at or below its end, in it or left out by a filter; nil where the batch's own events say it.
+    var lastPassed: Delivered?
 
     public init(
-        events: [PersistedEvent], externalEvents: [ExternalEvent] = [], through: StreamID, snapshot: SnapshotMark
+        events: [PersistedEvent], externalEvents: [ExternalEvent] = [], through: StreamID, snapshot: SnapshotMark,
+        database: DatabaseID = DatabaseID(0)
     ) {
+        self.database = database
         self.events = events
         self.externalEvents = externalEvents
         self.through = through
@@ -63,14 +71,17 @@ public struct EventBatch: Sendable {
         guard through > end else { return self }
         var batch = EventBatch(
             events: events.filter { $0.streamID <= end }, externalEvents: externalEvents.filter { $0.streamID <= end },
-            through: end, snapshot: snapshot)
+            through: end, snapshot: snapshot, database: database)
         // Of what was given before the batch began it is not known how much lies at or below `end`.
         if let start, start.position <= end { batch.start = start }
         return batch
     }
 
+    /// The place at its end, for whoever keeps it outside of the database; ``ConsumerStart/after(_:)`` takes it.
+    public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark) }
+
     /// The last event at or below the end of this batch; nil where that is not known.
-    var passed: Delivered? { Delivered.last(of: events, externalEvents) ?? start?.passed }
+    var passed: Delivered? { lastPassed ?? Delivered.last(of: events, externalEvents) ?? start?.passed }
 
     /// What a consumer was given up to the end of this batch, from the beginning of the stream; nil where that is not
     /// known.
@@ -115,18 +126,20 @@ public struct EventBatches: AsyncSequence, Sendable {
         public mutating func next(isolation: isolated (any Actor)?) async throws -> EventBatch? {
             while true {
                 let request = try await progress.nextRequest()
-                let (reader, start) = (progress.reader, progress.start)
+                let reader = progress.reader
                 guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
                     throw progress.streamIsGone
                 }
-                guard try progress.received(snapshot, last: snapshot.last, for: request), snapshot.last != nil else {
-                    continue
-                }
+                let isEmpty = snapshot.events.isEmpty && snapshot.ownEvents.isEmpty
+                guard try progress.received(snapshot, last: snapshot.passed, for: request),
+                    !isEmpty || progress.hasPassedUnseen
+                else { continue }
                 var batch = EventBatch(
                     events: snapshot.events, externalEvents: snapshot.externalEvents, through: progress.cursor.position,
-                    snapshot: snapshot.mark)
-                batch.start = start
-                progress.delivered = batch.delivered
+                    snapshot: snapshot.mark, database: snapshot.database)
+                batch.start = progress.start
+                batch.lastPassed = progress.cursor.delivered
+                progress.gave(batch.delivered)
                 return batch
             }
         }

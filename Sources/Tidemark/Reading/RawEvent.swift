@@ -44,7 +44,7 @@ public struct RawEvent: ~Escapable {
 public struct RawSnapshot<Result: Sendable>: Sendable {
     /// Without its events; whether a limit cut them off is in it.
     public let snapshot: Snapshot
-    /// The last of the events; nil when there was none.
+    /// The last event that is passed, as ``Snapshot/passed``; nil when there is none.
     public let last: Delivered?
     /// How many events there were, and their sum.
     public let delivered: DeliveredSum
@@ -85,11 +85,12 @@ extension EventStore {
             try event.withRaw { try visit(&result, $0) }
             delivered.add(event.streamID, mark: event.mark)
         }
-        if delivered.count > 0 { last = whole.last }
+        if accepting(whole) { last = whole.passed }
         let snapshot = Snapshot(
             membership: whole.membership, newestEvent: whole.newestEvent, sequence: whole.sequence,
             mark: whole.mark, deliveredIsThere: whole.deliveredIsThere,
-            consumerGeneration: whole.consumerGeneration, events: [], isTruncated: whole.isTruncated)
+            consumerGeneration: whole.consumerGeneration, events: [], isTruncated: whole.isTruncated,
+            database: whole.database, passed: last)
         return RawSnapshot(snapshot: snapshot, last: last, delivered: delivered, result: result)
     }
 }

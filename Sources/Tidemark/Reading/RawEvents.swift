@@ -27,12 +27,14 @@ public struct RawEvents: Sendable {
             let raw = try await reader.store.rawSnapshot(
                 of: reader.stream, request, into: result, accepting: { progress.mayDeliver($0, for: request) }, visit)
             guard let raw else { throw progress.streamIsGone }
-            guard try self.progress.received(raw.snapshot, last: raw.last, for: request), raw.count > 0 else {
-                continue
-            }
-            self.progress.delivered?.add(raw.delivered)
+            guard try self.progress.received(raw.snapshot, last: raw.last, for: request),
+                raw.count > 0 || self.progress.hasPassedUnseen
+            else { continue }
+            var delivered = self.progress.start.delivered
+            delivered?.add(raw.delivered)
+            self.progress.gave(delivered)
             return RawBatch(
-                passed: self.progress.cursor.delivered, delivered: self.progress.delivered, result: raw.result,
+                passed: self.progress.cursor.delivered, delivered: delivered, result: raw.result,
                 count: raw.count,
                 through: self.progress.cursor.position,
                 snapshot: raw.snapshot.mark)
@@ -42,12 +44,12 @@ public struct RawEvents: Sendable {
 
 /// What became of the events of one snapshot.
 public struct RawBatch<Result: Sendable>: Sendable {
-    /// The last event of the batch.
+    /// The last event at or below its end, in it or left out by a filter.
     let passed: Delivered?
     /// Everything from the beginning of the stream; nil where that is not known.
     let delivered: DeliveredSum?
     public let result: Result
-    /// How many events there were, at least one.
+    /// How many events there were: at least one, but for a consumer with a filter that has left out all that there is.
     public let count: Int
     /// Everything up to this ID was delivered with this batch: the place to go on from.
     public let through: StreamID

@@ -3,8 +3,8 @@ struct ReadingProgress: Sendable {
     let reader: EventReader
     let claim: ConsumerClaim?
     private(set) var cursor: ReaderCursor
-    /// What was delivered so far, from the beginning of the stream; nil where that is not known.
-    var delivered: DeliveredSum?
+    /// Where the next batch begins: at the end of the last one that was given to the reader's user.
+    private(set) var start: BatchStart
     private var hasReconciled = false
     /// What was gone by when the last request was made.
     private var note: StreamMachine.Note
@@ -13,12 +13,25 @@ struct ReadingProgress: Sendable {
         self.reader = reader
         self.claim = claim
         cursor = ReaderCursor(after: position, passed: claim?.passed)
-        delivered = claim?.delivered
+        start = BatchStart(position: position, passed: claim?.passed, delivered: claim?.delivered)
         note = reader.generator.note()
     }
 
-    /// Where the next batch begins.
-    var start: BatchStart { BatchStart(position: cursor.position, passed: cursor.delivered, delivered: delivered) }
+    /// The user is given a batch that ends where the cursor is.
+    ///
+    /// - Parameter delivered: what was given up to its end; nil where that is not known.
+    mutating func gave(_ delivered: DeliveredSum?) {
+        start = BatchStart(position: cursor.position, passed: cursor.delivered, delivered: delivered)
+    }
+
+    /// Whether the filter has left events out since the last batch, and either nothing is left to be looked at or a lot was:
+    /// then the checkpoint can only move on with a batch that has no events.
+    var hasPassedUnseen: Bool {
+        guard let passed = cursor.delivered, passed.streamID > start.position else { return false }
+        let unseen = cursor.position.rawValue - start.position.rawValue
+        return cursor.position >= reader.generator.watermark.minimum
+            || unseen >= Int64(Self.product(reader.configuration.filteredIDs, 10))
+    }
 
     /// Waits until there is something to read.
     ///
@@ -31,7 +44,8 @@ struct ReadingProgress: Sendable {
             note = reader.generator.note()
             let step = cursor.nextStep(
                 watermark: note.watermark, limit: Self.product(reader.configuration.batchEvents, factor),
-                byteLimit: Self.product(reader.configuration.batchBytes, factor))
+                byteLimit: Self.product(reader.configuration.batchBytes, factor), filter: claim?.filter ?? .all,
+                filtered: Int64(reader.configuration.filteredIDs))
             switch step {
             case .wait: try await waitForWatermark(otherThan: note.watermark)
             case .read(var request):
@@ -58,7 +72,7 @@ struct ReadingProgress: Sendable {
 
     /// Whether the snapshot's events may be delivered; then the reader has come as far as they go.
     ///
-    /// - Parameter last: the last of them; nil when there is none.
+    /// - Parameter last: the last event that is passed with them; nil when there is none.
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``,
     ///   ``TidemarkError/consumerTaken(stream:consumer:)``.
     mutating func received(_ snapshot: Snapshot, last: Delivered?, for request: SnapshotRequest) throws -> Bool {

@@ -1,3 +1,9 @@
+#if canImport(FoundationEssentials)
+public import FoundationEssentials
+#else
+public import Foundation
+#endif
+
 /// The right to move a consumer's checkpoint, until somebody else claims the name.
 public struct ConsumerClaim: Hashable, Sendable {
     public let stream: StreamName
@@ -10,11 +16,17 @@ public struct ConsumerClaim: Hashable, Sendable {
     public let delivered: DeliveredSum?
     /// The last event at or below the checkpoint, by which the database is known again; nil when there is none.
     public let passed: Delivered?
+    /// Random, and kept with the consumer: with it a transaction of the user's own shows that the claim is this one.
+    public let key: Int64
+    /// Which events the consumer is given.
+    public let filter: EventFilter
 
     public init(
         stream: StreamName, name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum? = nil,
-        passed: Delivered? = nil
+        passed: Delivered? = nil, key: Int64 = 0, filter: EventFilter = .all
     ) {
+        self.key = key
+        self.filter = filter
         self.stream = stream
         self.name = name
         self.generation = generation
@@ -46,7 +58,9 @@ public struct ConsumerClaim: Hashable, Sendable {
     }
 }
 
-/// Where a consumer goes on.
+/// Where a consumer begins, or goes on.
+///
+/// It is never above what is finished: what is committed later would be left out.
 public enum ConsumerStart: Hashable, Sendable {
     /// With the first event of the stream.
     case beginning
@@ -54,6 +68,117 @@ public enum ConsumerStart: Hashable, Sendable {
     case end
     /// With what comes after this ID.
     case after(StreamID)
+    /// With what comes after a place that was kept elsewhere.
+    case afterPlace(EventPlace)
+    /// With the first event that was persisted at this time or later, by the wall clock of its writer, and all that come
+    /// after it; with the end where there is none.
+    case at(Date)
+
+    /// With what comes after a place that was kept elsewhere: ``EventBatch/place``.
+    public static func after(_ place: EventPlace) -> ConsumerStart { .afterPlace(place) }
+
+    /// For stores: the time of ``at(_:)`` as the stores keep times, rounded up; nil for any other start.
+    package var milliseconds: Int64? {
+        guard case .at(let date) = self else { return nil }
+        let milliseconds = (date.timeIntervalSince1970 * 1000).rounded(.up)
+        return Int64(exactly: milliseconds) ?? (milliseconds < 0 ? .min : .max)
+    }
+
+    /// For stores: the ID that a consumer is to be put after, and whether the highest possible one is taken where that is
+    /// not reached.
+    ///
+    /// - Parameter first: of ``at(_:)`` the first event of that time; nil where there is none.
+    package func target(first: StreamID?) -> (id: StreamID, isBounded: Bool) {
+        switch self {
+        case .beginning: (0, false)
+        case .end: (StreamID(.max), true)
+        case .after(let id): (id, false)
+        case .afterPlace(let place): (place.id, false)
+        case .at: (first.map { StreamID($0.rawValue - 1) } ?? StreamID(.max), true)
+        }
+    }
+
+    /// The same for a store that has found how far everything is finished.
+    ///
+    /// - Throws: ``TidemarkError/notReached(stream:id:highest:)``, and ``TidemarkError/otherDatabase(stream:place:)``.
+    package func position(
+        first: StreamID?, highest: StreamID, in stream: StreamName, of database: DatabaseID
+    ) throws(TidemarkError) -> StreamID {
+        if case .afterPlace(let place) = self, place.database != database {
+            throw .otherDatabase(stream: stream, place: place)
+        }
+        let target = target(first: first)
+        if target.isBounded { return min(target.id, highest) }
+        guard (0...highest).contains(target.id) else {
+            throw .notReached(stream: stream, id: target.id, highest: highest)
+        }
+        return target.id
+    }
+
+    /// For stores: what the last event at or below a place that was kept has to be.
+    ///
+    /// - Parameter last: nil where there is none.
+    /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
+    package func require(last: Delivered?, in stream: StreamName) throws(TidemarkError) {
+        guard case .afterPlace(let place) = self, let mark = place.mark, last?.mark != mark else { return }
+        throw .databaseWentBackwards(
+            stream: stream, id: place.id,
+            problem: "the last event up to there is not what it was when the place was kept")
+    }
+}
+
+/// What a reader asks for that wants to go on under a consumer's name.
+public struct ConsumerRequest: Hashable, Sendable {
+    public var stream: StreamName
+    public var consumer: ConsumerName
+    /// Where the consumer begins, if it is made now.
+    public var start: ConsumerStart = .beginning
+    /// As far as a snapshot has confirmed that everything is finished; nil where that is not known. A store that finds the
+    /// membership of another version goes by the durable positions alone.
+    public var confirmed: Watermark?
+    /// Which events it is given; a consumer that is there has to have the same one.
+    public var filter: EventFilter = .all
+    /// Whether it is taken from a process that lives and has it.
+    public var takingOver = true
+    /// Random, not 0, and kept with the claim: as the nonce in ``EventStore/join(_:as:nonce:)``.
+    public var key: Int64
+
+    public init(stream: StreamName, consumer: ConsumerName, key: Int64 = .random(in: 1 ... .max)) {
+        self.stream = stream
+        self.consumer = consumer
+        self.key = key
+    }
+
+    /// For stores: whether the filter can be kept.
+    ///
+    /// - Throws: ``TidemarkError/invalidFilter(stream:consumer:problem:)``.
+    public func requireValid() throws(TidemarkError) { try filter.require(in: stream, of: consumer) }
+
+    /// For stores: a consumer that is there has this filter.
+    ///
+    /// - Throws: ``TidemarkError/filterDiffers(stream:consumer:stored:)``.
+    public func require(stored: EventFilter) throws(TidemarkError) {
+        if stored != filter { throw .filterDiffers(stream: stream, consumer: consumer, stored: stored) }
+    }
+}
+
+extension EventFilter {
+    /// For stores: whether it can be kept.
+    ///
+    /// - Throws: ``TidemarkError/invalidFilter(stream:consumer:problem:)``.
+    package func require(in stream: StreamName, of consumer: ConsumerName) throws(TidemarkError) {
+        if let problem { throw .invalidFilter(stream: stream, consumer: consumer, problem: problem) }
+    }
+}
+
+/// What becomes of whoever reads under a consumer's name already.
+public enum WhenTaken: Hashable, Sendable {
+    /// It is stopped with an error, which is what a service wants that is replaced by a newer one of itself.
+    case takeOver
+    /// It is left alone for as long as its process has its store open: ``TidemarkError/consumerInUse(stream:consumer:by:)``.
+    case fail
+    /// It is left alone, and waited for until it is gone.
+    case standBy
 }
 
 extension Delivered {

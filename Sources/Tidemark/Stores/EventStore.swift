@@ -108,18 +108,16 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     // MARK: Consumers
 
-    /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer at its
-    /// beginning, where they are missing.
+    /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer where the
+    /// request says that it begins, where they are missing.
     ///
-    /// - Parameters:
-    ///   - takingOver: whether it is taken from a process that lives and has it.
-    ///   - key: random, not 0, and kept with the claim: as the nonce in ``join(_:as:nonce:)``.
     /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``, and
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the checkpoint is above the sequence, or the
-    ///   last event that the consumer has passed is not what it was.
-    func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
-    ) async throws -> ConsumerClaim
+    ///   last event that the consumer has passed is not what it was;
+    ///   ``TidemarkError/filterDiffers(stream:consumer:stored:)``,
+    ///   ``TidemarkError/invalidFilter(stream:consumer:problem:)``. Of a consumer that is to be made, as
+    ///   ``moveConsumer(_:in:to:)``.
+    func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim
     /// Does nothing while the claim is the newest.
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
@@ -138,12 +136,27 @@ public protocol EventStore: Sendable, CustomStringConvertible {
         passed: Delivered?
     ) async throws
     /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its
-    /// name is stopped.
+    /// name is stopped. What it was given is counted from there.
     ///
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
-    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``, and
-    ///   ``TidemarkError/notReached(stream:id:highest:)`` for a place that readers cannot have reached.
+    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``,
+    ///   ``TidemarkError/notReached(stream:id:highest:)`` for a place that readers cannot have reached, and for one that
+    ///   was kept ``TidemarkError/otherDatabase(stream:place:)`` or
+    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     func moveConsumer(_ name: ConsumerName, in stream: StreamName, to start: ConsumerStart) async throws -> StreamID
+    /// Gives a consumer another filter, from its checkpoint on. Whoever reads under its name is stopped.
+    ///
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
+    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``,
+    ///   ``TidemarkError/invalidFilter(stream:consumer:problem:)``.
+    func changeFilter(of name: ConsumerName, in stream: StreamName, to filter: EventFilter) async throws
+    /// Removes a consumer with its place.
+    ///
+    /// - Parameter takingOver: whether it is removed where a process that lives has it, which is stopped with that.
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
+    ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``,
+    ///   ``TidemarkError/consumerInUse(stream:consumer:by:)``.
+    func deleteConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws
     /// Whether the consumer's past was complete; see ``Audit``.
     ///
     /// - Parameter limit: how many findings are kept; beyond that they are counted.
@@ -192,10 +205,14 @@ extension EventStore {
         try await checkpoint(claim, at: position, snapshot: snapshot, delivered: delivered, passed: nil)
     }
 
-    /// The same, whoever has it, for a caller that does not ask again.
+    /// The same for a consumer of all events that begins with the first one, whoever has it.
+    ///
+    /// - Parameter key: for a caller that asks again.
     public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool = true
+        _ name: ConsumerName, in stream: StreamName, takingOver: Bool = true, key: Int64 = .random(in: 1 ... .max)
     ) async throws -> ConsumerClaim {
-        try await claimConsumer(name, in: stream, takingOver: takingOver, key: .random(in: 1 ... .max))
+        var request = ConsumerRequest(stream: stream, consumer: name, key: key)
+        request.takingOver = takingOver
+        return try await claimConsumer(request)
     }
 }

@@ -18,12 +18,19 @@ public struct Snapshot: Sendable {
     public let externalEvents: [ExternalEvent]
     /// Whether a limit cut the events off.
     public let isTruncated: Bool
+    /// The database; the same for all streams in it.
+    public let database: DatabaseID
+    /// The last event that a reader passes with this snapshot: in a snapshot with a filter that no limit cut off, the last
+    /// one of all that were looked at. Nil when there is none.
+    public let passed: Delivered?
 
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, mark: SnapshotMark, deliveredIsThere: Bool,
-        consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [],
-        isTruncated: Bool
+        consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [], isTruncated: Bool,
+        database: DatabaseID = DatabaseID(0), passed: Delivered? = nil
     ) {
+        self.database = database
+        self.passed = passed ?? Delivered.last(of: events, ownEvents)
         self.membership = membership
         self.newestEvent = newestEvent
         self.sequence = sequence

@@ -45,11 +45,16 @@ public struct StreamStatus: Hashable, Sendable {
         public let isInUse: Bool
         /// The process that claimed it last.
         public let processID: Int32?
+        /// Where it began, or was moved to.
+        public let start: StreamID
+        public let filter: EventFilter
 
         public init(
             name: ConsumerName, position: StreamID, movedMillisecondsAgo: Int64? = nil, isInUse: Bool = false,
-            processID: Int32? = nil
+            processID: Int32? = nil, start: StreamID = 0, filter: EventFilter = .all
         ) {
+            self.start = start
+            self.filter = filter
             self.name = name
             self.position = position
             self.movedMillisecondsAgo = movedMillisecondsAgo

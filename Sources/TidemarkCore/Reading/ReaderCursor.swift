@@ -13,7 +13,7 @@
 public struct ReaderCursor: Sendable {
     /// Everything at or below it was delivered.
     public private(set) var position: StreamID
-    /// The last event delivered; nil until there is one.
+    /// The last event that was passed, delivered or left out by the filter; nil until there is one.
     public private(set) var delivered: Delivered?
     /// Whether a snapshot has shown that the stream has come as far as the cursor.
     private var isConfirmed: Bool
@@ -30,7 +30,7 @@ public struct ReaderCursor: Sendable {
         /// The newest ID of the sequence in the snapshot.
         public var sequence: StreamID
         public var deliveredIsThere: Bool
-        /// The last of the events in the snapshot's batch; nil when it has none.
+        /// The last event that is passed with the snapshot's batch, in it or left out by the filter; nil when there is none.
         public var last: Delivered?
         /// Whether a limit cut the batch off.
         public var isTruncated: Bool
@@ -66,13 +66,23 @@ public struct ReaderCursor: Sendable {
         isConfirmed = position <= 0 && passed == nil
     }
 
-    /// - Parameter watermark: read before the snapshot is opened.
-    public func nextStep(watermark: Watermark, limit: Int, byteLimit: Int) -> Step {
+    /// - Parameters:
+    ///   - watermark: read before the snapshot is opened.
+    ///   - filter: what the batch may have in it.
+    ///   - filtered: how many IDs one snapshot looks at where the filter is not ``EventFilter/all``, at least 1.
+    public func nextStep(
+        watermark: Watermark, limit: Int, byteLimit: Int, filter: EventFilter = .all, filtered: Int64 = .max
+    ) -> Step {
         guard watermark.minimum > position || !isConfirmed else { return .wait }
-        return .read(
-            SnapshotRequest(
-                delivered: delivered, membershipVersion: watermark.membershipVersion, after: position,
-                through: max(watermark.minimum, position), limit: limit, byteLimit: byteLimit))
+        var request = SnapshotRequest(
+            delivered: delivered, membershipVersion: watermark.membershipVersion, after: position,
+            through: max(watermark.minimum, position), limit: limit, byteLimit: byteLimit, filter: filter)
+        if filter != .all {
+            let (furthest, isOver) = position.rawValue.addingReportingOverflow(max(filtered, 1))
+            if !isOver { request.furthest = StreamID(furthest) }
+            request.through = min(request.through, request.furthest)
+        }
+        return .read(request)
     }
 
     /// - Parameters:

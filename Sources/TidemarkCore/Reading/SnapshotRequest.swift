@@ -13,11 +13,18 @@ public struct SnapshotRequest: Hashable, Sendable {
     /// At most so many events, and no further event once so many bytes of payload are in.
     public var limit: Int
     public var byteLimit: Int
+    /// Which of them: the snapshot has no others, and says how far it has looked.
+    public var filter: EventFilter
+    /// Nothing above this ID is looked at, also where there are no members: a filter that lets little pass would keep a
+    /// snapshot open for long.
+    public var furthest: StreamID
 
     public init(
         delivered: Delivered?, claim: ClaimMark? = nil, membershipVersion: Int, after: StreamID, through: StreamID,
-        limit: Int, byteLimit: Int
+        limit: Int, byteLimit: Int, filter: EventFilter = .all, furthest: StreamID = StreamID(.max)
     ) {
+        self.filter = filter
+        self.furthest = furthest
         self.delivered = delivered
         self.claim = claim
         self.membershipVersion = membershipVersion

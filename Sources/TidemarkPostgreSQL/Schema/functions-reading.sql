@@ -65,12 +65,59 @@ LANGUAGE sql STABLE AS $$
         WHERE s.name = $1 AND c.name = $2), 0)
 $$;
 
--- Takes the name of a consumer, whose newest claim has to be `replaces`. Makes the stream, and the consumer at its
--- beginning, where they are missing. With the key of the newest claim, which is that of a call whose answer was lost, it
--- changes nothing.
+-- Puts a consumer after an ID, no higher than everything is finished; where it may be lowered it is, and otherwise that is an
+-- error. Confirmed is as far as a reader has seen that, with the members of this version. Of a place that was kept elsewhere
+-- the database, and the mark of the last event up to it, are compared. Returns where the consumer is then.
+CREATE FUNCTION @namespace@.put_consumer_1(
+    stream_row integer, consumer text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint,
+    confirmed bigint, confirmed_version bigint
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    highest bigint;
+    place bigint;
+    passed_id bigint;
+    passed_mark bigint;
+BEGIN
+    IF put_consumer_1.target_database <> (SELECT v.database_id FROM @namespace@.schema_version v) THEN
+        RAISE EXCEPTION 'the place is one of another database' USING ERRCODE = 'TM014';
+    END IF;
+    highest := @namespace@.minimum_persisted_1(put_consumer_1.stream_row);
+    highest := greatest(highest, (
+        SELECT least(put_consumer_1.confirmed, coalesce(pg_sequence_last_value(s.sequence), 0))
+        FROM @namespace@.streams s
+        WHERE s.stream = put_consumer_1.stream_row AND s.membership_version = put_consumer_1.confirmed_version));
+    place := put_consumer_1.target;
+    IF put_consumer_1.may_be_lowered THEN place := least(place, highest); END IF;
+    IF place < 0 OR place > highest THEN
+        RAISE EXCEPTION '% is not reached, it is finished up to %', place, highest
+        USING ERRCODE = 'TM012', DETAIL = json_build_object('id', place, 'highest', highest)::text;
+    END IF;
+    SELECT e.stream_id, e.mark INTO passed_id, passed_mark FROM @namespace@.events e
+    WHERE e.stream = put_consumer_1.stream_row AND e.stream_id <= place AND e.kind <> 1
+    ORDER BY e.stream_id DESC LIMIT 1;
+    IF put_consumer_1.target_mark IS NOT NULL AND passed_mark IS DISTINCT FROM put_consumer_1.target_mark THEN
+        RAISE EXCEPTION 'the database went backwards: the last event up to % is another', place
+        USING ERRCODE = 'TM008', DETAIL = json_build_object('id', place, 'problem',
+            'the last event up to there is not what it was when the place was kept')::text;
+    END IF;
+    UPDATE @namespace@.consumers co SET
+        position = place, start_after = place, snapshot = @namespace@.snapshot_mark_1(),
+        updated_at = clock_timestamp(), delivered_count = 0, delivered_sum = 0, passed_id = p.passed_id,
+        passed_mark = p.passed_mark
+    FROM (SELECT passed_id AS passed_id, passed_mark AS passed_mark) p
+    WHERE co.stream = put_consumer_1.stream_row AND co.name = put_consumer_1.consumer;
+    RETURN place;
+END
+$$;
+
+-- Takes the name of a consumer, whose newest claim has to be `replaces`. Makes the stream, and the consumer at its start,
+-- where they are missing. With the key of the newest claim, which is that of a call whose answer was lost, it changes nothing.
 CREATE FUNCTION @namespace@.claim_consumer_1(
     stream text, consumer text, replaces bigint, key bigint, taking_over boolean, process_id integer, life_key bigint,
-    OUT generation bigint, OUT "position" bigint, OUT delivered_count bigint, OUT delivered_sum bigint,
+    filter text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint, confirmed bigint,
+    confirmed_version bigint, OUT generation bigint, OUT "position" bigint, OUT delivered_count bigint, OUT delivered_sum bigint,
     OUT passed_id bigint, OUT passed_mark bigint
 )
 LANGUAGE plpgsql AS $$
@@ -83,11 +130,21 @@ BEGIN
     stream_row := @namespace@.make_stream_1(claim_consumer_1.stream);
     PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(claim_consumer_1.stream));
     PERFORM @namespace@.require_here_1(claim_consumer_1.stream);
-    INSERT INTO @namespace@.consumers (stream, name, generation, updated_at)
-    VALUES (stream_row, claim_consumer_1.consumer, 0, clock_timestamp())
+    INSERT INTO @namespace@.consumers (stream, name, generation, updated_at, filter)
+    VALUES (stream_row, claim_consumer_1.consumer, 0, clock_timestamp(), claim_consumer_1.filter)
     ON CONFLICT (stream, name) DO NOTHING;
+    IF FOUND THEN
+        PERFORM @namespace@.put_consumer_1(
+            stream_row, claim_consumer_1.consumer, claim_consumer_1.target, claim_consumer_1.may_be_lowered,
+            claim_consumer_1.target_database, claim_consumer_1.target_mark, claim_consumer_1.confirmed,
+            claim_consumer_1.confirmed_version);
+    END IF;
     SELECT * INTO STRICT c FROM @namespace@.consumers co
     WHERE co.stream = stream_row AND co.name = claim_consumer_1.consumer FOR UPDATE;
+    IF c.filter IS DISTINCT FROM claim_consumer_1.filter THEN
+        RAISE EXCEPTION 'consumer % has another filter', c.name
+        USING ERRCODE = 'TM015', DETAIL = json_build_object('filter', c.filter)::text;
+    END IF;
     IF c.claim_key IS DISTINCT FROM claim_consumer_1.key THEN
         PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.passed_id, c.passed_mark);
         IF NOT claim_consumer_1.taking_over AND c.holder_key IS NOT NULL
@@ -169,48 +226,88 @@ BEGIN
 END
 $$;
 
--- Moves a consumer by hand: to an ID, or to the end where it is null. Returns where it is then.
-CREATE FUNCTION @namespace@.move_consumer_1(stream text, consumer text, target bigint) RETURNS bigint
+-- Locks the row of a consumer that people change by hand; its stream's row.
+CREATE FUNCTION @namespace@.lock_consumer_1(stream text, consumer text) RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     stream_row integer;
-    highest bigint;
-    place bigint;
-    passed_id bigint;
-    passed_mark bigint;
 BEGIN
     PERFORM @namespace@.begin_1();
-    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(move_consumer_1.stream));
-    PERFORM @namespace@.require_here_1(move_consumer_1.stream);
-    SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = move_consumer_1.stream;
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(lock_consumer_1.stream));
+    PERFORM @namespace@.require_here_1(lock_consumer_1.stream);
+    SELECT s.stream INTO stream_row FROM @namespace@.streams s WHERE s.name = lock_consumer_1.stream;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no stream %', move_consumer_1.stream USING ERRCODE = 'TM002';
+        RAISE EXCEPTION 'there is no stream %', lock_consumer_1.stream USING ERRCODE = 'TM002';
     END IF;
-    PERFORM FROM @namespace@.consumers c WHERE c.stream = stream_row AND c.name = move_consumer_1.consumer FOR UPDATE;
+    PERFORM FROM @namespace@.consumers c WHERE c.stream = stream_row AND c.name = lock_consumer_1.consumer FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'there is no consumer %', move_consumer_1.consumer
+        RAISE EXCEPTION 'there is no consumer %', lock_consumer_1.consumer
         USING ERRCODE = 'TM009', DETAIL = (
             SELECT json_build_object('known', coalesce(json_agg(c.name ORDER BY c.name), '[]'))::text
             FROM @namespace@.consumers c WHERE c.stream = stream_row);
     END IF;
-    highest := @namespace@.minimum_persisted_1(stream_row);
-    place := coalesce(move_consumer_1.target, highest);
-    IF place < 0 OR place > highest THEN
-        RAISE EXCEPTION '% is not reached, it is finished up to %', place, highest
-        USING ERRCODE = 'TM012', DETAIL = json_build_object('id', place, 'highest', highest)::text;
-    END IF;
-    SELECT e.stream_id, e.mark INTO passed_id, passed_mark FROM @namespace@.events e
-    WHERE e.stream = stream_row AND e.stream_id <= place AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1;
+    RETURN stream_row;
+END
+$$;
+
+-- Whoever reads under the name can go on no more.
+CREATE FUNCTION @namespace@.stop_reader_1(stream_row integer, consumer text) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
     UPDATE @namespace@.consumers co SET
-        generation = co.generation + @namespace@.random_step_1(), claim_key = NULL, position = place,
-        snapshot = @namespace@.snapshot_mark_1(), updated_at = clock_timestamp(),
-        -- From the beginning on it is known what is delivered.
-        delivered_count = CASE WHEN place = 0 THEN 0 END, delivered_sum = CASE WHEN place = 0 THEN 0 END,
-        passed_id = p.passed_id, passed_mark = p.passed_mark, holder_process_id = NULL, holder_key = NULL
-    FROM (SELECT passed_id AS passed_id, passed_mark AS passed_mark) p
-    WHERE co.stream = stream_row AND co.name = move_consumer_1.consumer;
-    RETURN place;
+        generation = co.generation + @namespace@.random_step_1(), claim_key = NULL, holder_process_id = NULL,
+        holder_key = NULL
+    WHERE co.stream = stop_reader_1.stream_row AND co.name = stop_reader_1.consumer;
+END
+$$;
+
+-- Moves a consumer by hand; the arguments are those of `put_consumer_1`. Returns where it is then.
+CREATE FUNCTION @namespace@.move_consumer_1(
+    stream text, consumer text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer := @namespace@.lock_consumer_1(move_consumer_1.stream, move_consumer_1.consumer);
+BEGIN
+    PERFORM @namespace@.stop_reader_1(stream_row, move_consumer_1.consumer);
+    RETURN @namespace@.put_consumer_1(
+        stream_row, move_consumer_1.consumer, move_consumer_1.target, move_consumer_1.may_be_lowered,
+        move_consumer_1.target_database, move_consumer_1.target_mark, NULL, NULL);
+END
+$$;
+
+-- Gives a consumer another filter, from its checkpoint on.
+CREATE FUNCTION @namespace@.change_filter_1(stream text, consumer text, filter text) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer := @namespace@.lock_consumer_1(change_filter_1.stream, change_filter_1.consumer);
+BEGIN
+    PERFORM @namespace@.stop_reader_1(stream_row, change_filter_1.consumer);
+    UPDATE @namespace@.consumers co SET
+        filter = change_filter_1.filter, start_after = co.position, delivered_count = 0, delivered_sum = 0
+    WHERE co.stream = stream_row AND co.name = change_filter_1.consumer;
+END
+$$;
+
+-- Removes a consumer with its place.
+CREATE FUNCTION @namespace@.delete_consumer_1(stream text, consumer text, taking_over boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer := @namespace@.lock_consumer_1(delete_consumer_1.stream, delete_consumer_1.consumer);
+    c @namespace@.consumers%ROWTYPE;
+BEGIN
+    SELECT * INTO STRICT c FROM @namespace@.consumers co
+    WHERE co.stream = stream_row AND co.name = delete_consumer_1.consumer;
+    IF NOT delete_consumer_1.taking_over AND c.holder_key IS NOT NULL AND NOT @namespace@.is_gone_1(c.holder_key) THEN
+        RAISE EXCEPTION 'consumer % is in use', c.name
+        USING ERRCODE = 'TM011', DETAIL = json_build_object('process_id', c.holder_process_id)::text;
+    END IF;
+    DELETE FROM @namespace@.consumers co WHERE co.stream = stream_row AND co.name = c.name;
 END
 $$;
 

@@ -104,7 +104,7 @@ $$;
 -- it is new; and the IDs that got a tombstone because their event was there already.
 CREATE FUNCTION @namespace@.persist_1(
     stream text, instance text, epoch bigint, fence bigint, known bigint,
-    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[],
+    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[] DEFAULT NULL,
     OUT ids bigint[], OUT are_new integer[], OUT tombstones bigint[], OUT mark bigint
 )
 LANGUAGE plpgsql AS $$
@@ -217,7 +217,7 @@ $$;
 -- Persists the event under an ID that was handed out before. Where the event is there already, the ID gets a tombstone.
 CREATE FUNCTION @namespace@.persist_as_1(
     stream text, instance text, epoch bigint, incarnation bigint, id bigint,
-    event_id text, type text, key text, payload bytea, metadata text,
+    event_id text, type text, key text, payload bytea, metadata text DEFAULT NULL,
     OUT stream_id bigint, OUT is_new boolean, OUT mark bigint
 )
 LANGUAGE plpgsql AS $$

@@ -8,6 +8,8 @@ CREATE SCHEMA @namespace@;
 -- One row: the version of this schema. A database of an older version is migrated, one of a newer version is refused.
 CREATE TABLE @namespace@.schema_version (
     version integer NOT NULL,
+    -- Random: a place in a stream that is kept elsewhere names the database by it.
+    database_id bigint NOT NULL DEFAULT uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807,
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
 );
 
@@ -146,5 +148,9 @@ CREATE TABLE @namespace@.consumers (
     -- The process that has the newest claim, as of a writer; null when the claim was given back.
     holder_process_id integer,
     holder_key bigint,
+    -- Where it began, or was moved to: what was delivered is counted from there.
+    start_after bigint NOT NULL DEFAULT 0,
+    -- Which events it is given, as one JSON object; null where it is all of them.
+    filter text COLLATE "C",
     PRIMARY KEY (stream, name)
 ) WITH (fillfactor = 50);

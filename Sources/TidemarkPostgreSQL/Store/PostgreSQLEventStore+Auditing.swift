@@ -30,6 +30,7 @@ extension PostgreSQLEventStore {
         let facts: SkipAuditor.Facts
         private let namespace: PostgresNamespace
         private let stream: Int64
+        private let filter: EventFilter
         /// What the checkpoint's snapshot had seen; nil where it can be compared with nothing.
         private let snapshot: String?
         /// The era of the checkpoint: above the first and up to the second, where a later one begins.
@@ -48,7 +49,7 @@ extension PostgreSQLEventStore {
             self.stream = header.stream
             let found = try session.query(
                 """
-                SELECT position, snapshot, delivered_count, delivered_sum, passed_id, passed_mark
+                SELECT position, snapshot, delivered_count, delivered_sum, passed_id, passed_mark, start_after, filter
                 FROM \(name).consumers c WHERE c.stream = $1 AND c.name = $2
                 """, [.int64(header.stream), .text(consumer.rawValue)])
             guard found.count == 1 else {
@@ -63,12 +64,14 @@ extension PostgreSQLEventStore {
             let place = try taken.map { try Self.era(of: $0.incarnation, session, name, header.stream) } ?? nil
             snapshot = place == nil ? nil : taken?.snapshot
             era = place ?? (0, nil)
+            filter = try FilterText.filter(found.textIfAny(0, 7))
             facts = SkipAuditor.Facts(
                 stream: stream, consumer: consumer, sequence: header.sequence,
                 position: StreamID(try found.int64(0, 0)),
                 snapshot: mark,
                 isSnapshotAhead: try taken.map { try Self.isAhead($0, place != nil, header, session) } ?? false,
-                delivered: try found.deliveredSum(0, 2), passed: try found.passed(0, 4))
+                delivered: try found.deliveredSum(0, 2), passed: try found.passed(0, 4),
+                start: StreamID(try found.int64(0, 6)))
         }
 
         private static func era(
@@ -104,7 +107,7 @@ extension PostgreSQLEventStore {
                     SELECT e.stream_id, e.kind <> 1, e.mark,
                         e.stream_id > $5 OR e.stream_id > $4 AND NOT coalesce(
                             pg_visible_in_snapshot(e.transaction, $3::text::pg_snapshot), true),
-                        e.mark > 0, w.writer IS NOT NULL OR f.writer IS NOT NULL
+                        e.mark > 0, w.writer IS NOT NULL OR f.writer IS NOT NULL, e.type, e.key
                     FROM \(name).events e
                     LEFT JOIN \(name).instances w ON w.writer = e.writer AND w.stream = e.stream
                     LEFT JOIN \(name).former_instances f ON f.writer = e.writer
@@ -121,10 +124,16 @@ extension PostgreSQLEventStore {
                             id: StreamID(last), isEvent: try rows.bool(row, 1),
                             mark: CommitMark(try rows.int64(row, 2)),
                             isLater: try rows.bool(row, 3), isMarkPossible: try rows.bool(row, 4),
-                            isWriterKnown: try rows.bool(row, 5)))
+                            isWriterKnown: try rows.bool(row, 5), isWanted: try isWanted(rows, row)))
                 }
                 if rows.count < Int(PostgreSQLEventStore.auditedRows) { return }
             }
+        }
+
+        private func isWanted(_ rows: PostgresRows, _ row: Int) throws -> Bool {
+            if filter == .all { return true }
+            guard let type = try rows.textIfAny(row, 6) else { return false }
+            return filter.passes(type: type, key: try rows.textIfAny(row, 7))
         }
     }
 }

@@ -9,20 +9,48 @@ extension PostgreSQLEventStore {
     /// How many claims may come between a look at the newest and the claim that names it.
     private static let mostClaimsBetween = 5
 
-    public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
-    ) async throws -> ConsumerClaim {
-        let subject = CallSubject(stream, consumer: name)
+    public func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim {
+        try request.requireValid()
+        let first = try await firstEvent(of: request.start, in: request.stream)
         var attempts = 0
         while true {
             attempts += 1
-            let newest = try await newestClaim(subject, name)
+            let newest = try await newestClaim(
+                CallSubject(request.stream, consumer: request.consumer), request.consumer)
             do {
-                return try await claim(subject, name, replacing: newest, takingOver: takingOver, key: key)
+                return try await claim(request, replacing: newest, first: first)
             } catch TidemarkError.consumerTaken where attempts < Self.mostClaimsBetween {
                 continue
             }
         }
+    }
+
+    /// The first event of the time that a consumer is to begin at: what it may begin after does not change any more. Nil for
+    /// another start, and where there is none.
+    private func firstEvent(of start: ConsumerStart, in stream: StreamName) async throws -> StreamID? {
+        guard let time = start.milliseconds else { return nil }
+        // Rounded down to the millisecond, as the events' times are shown.
+        let sql = """
+            SELECT e.stream_id FROM \(namespace.quoted).events e
+            WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1) AND e.kind <> 1
+                AND floor(extract(epoch FROM e.persisted_at) * 1000) >= $2::bigint
+            ORDER BY e.stream_id LIMIT 1
+            """
+        return try await inSnapshot(CallSubject(stream)) { session in
+            let rows = try session.query(sql, [.text(stream.rawValue), .int64(time)])
+            return rows.count == 0 ? nil : StreamID(try rows.int64(0, 0))
+        }
+    }
+
+    /// The four arguments of `put_consumer_1` that say where a consumer goes.
+    private static func target(_ start: ConsumerStart, first: StreamID?) -> [PostgresValue] {
+        let target = start.target(first: first)
+        var place: EventPlace?
+        if case .afterPlace(let kept) = start { place = kept }
+        return [
+            .int64(target.id.rawValue), .bool(target.isBounded), .int64(place?.database.rawValue),
+            .int64(place?.mark?.rawValue),
+        ]
     }
 
     private func newestClaim(_ subject: CallSubject, _ name: ConsumerName) async throws -> Int64 {
@@ -33,23 +61,31 @@ extension PostgreSQLEventStore {
     }
 
     private func claim(
-        _ subject: CallSubject, _ name: ConsumerName, replacing newest: Int64, takingOver: Bool, key: Int64
+        _ request: ConsumerRequest, replacing newest: Int64, first: StreamID?
     ) async throws -> ConsumerClaim {
-        try await exclude(
+        var subject = CallSubject(request.stream, consumer: request.consumer)
+        subject.start = request.start
+        let parameters: [PostgresValue] = [
+            .text(request.stream.rawValue), .text(request.consumer.rawValue), .int64(newest), .int64(request.key),
+            .bool(request.takingOver), .int32(getpid()), .int64(lifeKey), .text(try FilterText.text(request.filter)),
+        ]
+        return try await exclude(
             subject,
             """
             SELECT generation, position, delivered_count, delivered_sum, passed_id, passed_mark
-            FROM \(namespace.function("claim_consumer_1"))($1, $2, $3, $4, $5, $6, $7)
+            FROM \(namespace.function("claim_consumer_1"))(
+                $1, $2, $3, $4, $5, $6, $7, $8::text, $9, $10, $11, $12, $13, $14)
             """,
-            [
-                .text(subject.stream.rawValue), .text(name.rawValue), .int64(newest), .int64(key), .bool(takingOver),
-                .int32(getpid()), .int64(lifeKey),
-            ]
+            parameters + Self.target(request.start, first: first)
+                + [
+                    .int64(request.confirmed?.minimum.rawValue),
+                    .int64(request.confirmed.map { Int64($0.membershipVersion) }),
+                ]
         ) { rows in
             ConsumerClaim(
-                stream: subject.stream, name: name, generation: Int(try rows.int64(0, 0)),
+                stream: request.stream, name: request.consumer, generation: Int(try rows.int64(0, 0)),
                 position: StreamID(try rows.int64(0, 1)), delivered: try rows.deliveredSum(0, 2),
-                passed: try rows.passed(0, 4))
+                passed: try rows.passed(0, 4), key: request.key, filter: request.filter)
         }
     }
 
@@ -84,16 +120,30 @@ extension PostgreSQLEventStore {
     public func moveConsumer(
         _ name: ConsumerName, in stream: StreamName, to start: ConsumerStart
     ) async throws -> StreamID {
-        let target: Int64? =
-            switch start {
-            case .beginning: 0
-            case .end: nil
-            case .after(let id): id.rawValue
-            }
+        let first = try await firstEvent(of: start, in: stream)
+        var subject = CallSubject(stream, consumer: name)
+        subject.start = start
         return try await exclude(
-            CallSubject(stream, consumer: name), "SELECT \(namespace.function("move_consumer_1"))($1, $2, $3)",
-            [.text(stream.rawValue), .text(name.rawValue), .int64(target)]
+            subject, "SELECT \(namespace.function("move_consumer_1"))($1, $2, $3, $4, $5, $6)",
+            [.text(stream.rawValue), .text(name.rawValue)] + Self.target(start, first: first)
         ) { StreamID(try $0.int64(0, 0)) }
+    }
+
+    public func changeFilter(of name: ConsumerName, in stream: StreamName, to filter: EventFilter) async throws {
+        try filter.require(in: stream, of: name)
+        try await exclude(
+            CallSubject(stream, consumer: name),
+            "SELECT \(namespace.function("change_filter_1"))($1, $2, $3::text)",
+            [.text(stream.rawValue), .text(name.rawValue), .text(try FilterText.text(filter))]
+        ) { _ in }
+    }
+
+    public func deleteConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws {
+        // Where the answer was lost, a second call would find nothing, or a consumer that was made since.
+        try await exclude(
+            CallSubject(stream, consumer: name), "SELECT \(namespace.function("delete_consumer_1"))($1, $2, $3)",
+            [.text(stream.rawValue), .text(name.rawValue), .bool(takingOver)], .onlyIfUndone
+        ) { _ in }
     }
 }
 

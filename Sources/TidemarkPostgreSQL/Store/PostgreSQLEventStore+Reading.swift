@@ -3,11 +3,14 @@ public import Tidemark
 extension PostgreSQLEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
         let (namespace, names) = (namespace, names)
-        let statements = [
-            StreamHeader.begin,
-            StreamHeader.statement(namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer),
-            eventsStatement(stream, request), StreamHeader.commit,
-        ]
+        let isFiltered = request.filter != .all
+        let statements =
+            [
+                StreamHeader.begin,
+                StreamHeader.statement(
+                    namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer),
+                try eventsStatement(stream, request),
+            ] + (isFiltered ? [passedStatement(stream, request)] : []) + [StreamHeader.commit]
         return try await inSnapshot(CallSubject(stream, consumer: request.claim?.consumer)) { session in
             let answers = try session.pipeline(statements)
             guard let header = try StreamHeader(answers[1]) else { return nil }
@@ -30,7 +33,8 @@ extension PostgreSQLEventStore {
                     events.append(try rows.event(row))
                 }
             }
-            return header.snapshot(events, externalEvents, isTruncated: false)
+            let passed = isFiltered ? try Self.passed(answers[3]) : nil
+            return header.snapshot(events, externalEvents, isTruncated: false, passed: passed)
         }
     }
 
@@ -39,8 +43,23 @@ extension PostgreSQLEventStore {
     ///
     /// The lengths are summed up by the server, without the payloads, so that a batch of large ones does not fill the memory:
     /// a row is sent where the row before it did not exceed the limit yet, so that one that is cut off is seen.
-    private func eventsStatement(_ stream: StreamName, _ request: SnapshotRequest) -> PostgresStatement {
+    private func eventsStatement(_ stream: StreamName, _ request: SnapshotRequest) throws -> PostgresStatement {
         let name = namespace.quoted
+        var filter = ""
+        var parameters: [PostgresValue] = []
+        if request.filter != .all {
+            filter = """
+                    AND e.kind = 0 AND ($8::text[] IS NULL OR e.type = ANY ($8)) AND ($9::text[] IS NULL OR e.key = ANY ($9))
+                    AND ($10::text IS NULL OR starts_with(e.key, $10))
+                """
+            func texts(_ set: Set<[UInt8]>?) -> PostgresValue {
+                set.map { .texts($0.map { String(decoding: $0, as: UTF8.self) }) } ?? .null
+            }
+            parameters = [
+                texts(request.filter.types), texts(request.filter.keys),
+                .text(request.filter.keyPrefix.map { String(decoding: $0, as: UTF8.self) }),
+            ]
+        }
         return PostgresStatement(
             """
             SELECT \(EventRows.columns)
@@ -53,10 +72,8 @@ extension PostgreSQLEventStore {
                     WHERE e.stream = (
                             SELECT s.stream FROM \(name).streams s WHERE s.name = $1 AND s.membership_version = $2)
                         AND e.stream_id > $3
-                        AND e.stream_id <= CASE WHEN EXISTS (
-                            SELECT FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
-                            WHERE s.name = $1 AND i.is_member) THEN $4::bigint ELSE 9223372036854775807 END
-                        AND e.kind <> 1
+                        AND e.stream_id <= least($7::bigint, \(Self.reached(name, "$4")))
+                        AND e.kind <> 1 \(filter)
                     ORDER BY e.stream_id LIMIT $5
                 ) e
             ) e
@@ -66,8 +83,40 @@ extension PostgreSQLEventStore {
             [
                 .text(stream.rawValue), .int64(Int64(request.membershipVersion)), .int64(request.after.rawValue),
                 .int64(request.through.rawValue), .int64(Int64(min(request.limit, .max - 1)) + 1),
-                .int64(Int64(request.byteLimit)),
+                .int64(Int64(request.byteLimit)), .int64(request.furthest.rawValue),
+            ] + parameters)
+    }
+
+    /// As far as a snapshot may look: without members nobody can commit, and what is there is all there will ever be.
+    private static func reached(_ name: String, _ through: String) -> String {
+        """
+        CASE WHEN EXISTS (
+            SELECT FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
+            WHERE s.name = $1 AND i.is_member) THEN \(through)::bigint ELSE 9223372036854775807 END
+        """
+    }
+
+    /// The last event that is passed, whether or not the filter lets it through.
+    private func passedStatement(_ stream: StreamName, _ request: SnapshotRequest) -> PostgresStatement {
+        let name = namespace.quoted
+        return PostgresStatement(
+            """
+            SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
+            WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1) AND e.stream_id > $2
+                AND e.stream_id <= least($4::bigint, \(Self.reached(name, "$3"))) AND e.kind <> 1
+            ORDER BY e.stream_id DESC LIMIT 1
+            """,
+            [
+                .text(stream.rawValue), .int64(request.after.rawValue), .int64(request.through.rawValue),
+                .int64(request.furthest.rawValue),
             ])
+    }
+
+    private static func passed(_ rows: PostgresRows) throws -> Delivered? {
+        if rows.count == 0 { return nil }
+        return Delivered(
+            streamID: StreamID(try rows.int64(0, 0)), mark: CommitMark(try rows.int64(0, 1)),
+            eventID: try rows.textIfAny(0, 2))
     }
 
     public func reconciliation(

@@ -25,7 +25,8 @@ extension PostgreSQLEventStore {
             PostgresStatement(
                 """
                 SELECT c.name, c.position, \(Self.age("c.updated_at")), c.holder_process_id,
-                    CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END
+                    CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END,
+                    c.start_after, c.filter
                 FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
                 """, [text]),
             LockHolder.blockers(namespace, stream),
@@ -91,7 +92,8 @@ extension PostgreSQLEventStore {
             StreamStatus.ConsumerStatus(
                 name: try ConsumerName(validating: try rows.text(row, 0)), position: StreamID(try rows.int64(row, 1)),
                 movedMillisecondsAgo: try rows.int64(row, 2), isInUse: try rows.bool(row, 4),
-                processID: try rows.int64IfAny(row, 3).map { Int32(clamping: $0) })
+                processID: try rows.int64IfAny(row, 3).map { Int32(clamping: $0) },
+                start: StreamID(try rows.int64(row, 5)), filter: try FilterText.filter(rows.textIfAny(row, 6)))
         }
     }
 }

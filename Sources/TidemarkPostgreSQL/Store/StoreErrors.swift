@@ -10,6 +10,8 @@ struct CallSubject: Sendable {
     var consumer: ConsumerName?
     /// Done for others by whoever may: a role that has not the right to is one that only reads.
     var isForOthers = false
+    /// Where the consumer is to go.
+    var start: ConsumerStart?
 
     init(_ stream: StreamName, instance: InstanceName? = nil, writer: Writer? = nil, consumer: ConsumerName? = nil) {
         self.stream = stream
@@ -131,6 +133,14 @@ struct StoreErrors: Sendable {
         case "TM016": return .streamExists(stream: stream, store: store)
         case "TM012":
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
+        case "TM014":
+            guard case .afterPlace(let place) = subject.start else { return nil }
+            return .otherDatabase(stream: stream, place: place)
+        case "TM015":
+            guard let consumer = subject.consumer, let stored = try? FilterText.filter(detail.filter) else {
+                return nil
+            }
+            return .filterDiffers(stream: stream, consumer: consumer, stored: stored)
         default: return nil
         }
     }
@@ -148,9 +158,10 @@ private struct RefusalDetail: Decodable {
     var place: String?
     var known: [String]?
     var processID: Int?
+    var filter: String?
 
     private enum CodingKeys: String, CodingKey {
-        case id, ids, epoch, fence, incarnation, highest, problem, place, known
+        case id, ids, epoch, fence, incarnation, highest, problem, place, known, filter
         case processID = "process_id"
     }
 

@@ -11,6 +11,7 @@ struct StreamHeader {
     let newest: Delivered?
     let deliveredIsThere: Bool
     let consumerGeneration: Int?
+    let database: DatabaseID
 
     /// The beginning of what reads in one snapshot.
     static let begin = PostgresStatement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -30,7 +31,7 @@ struct StreamHeader {
                     WHERE e.stream = s.stream AND e.stream_id = $2 AND e.kind <> 1 AND e.mark = $3
                         AND coalesce(e.event_id = $4::text, true)),
                 (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text),
-                s.moved_to, s.arriving_from
+                s.moved_to, s.arriving_from, (SELECT v.database_id FROM \(name).schema_version v)
             FROM \(name).streams s
             LEFT JOIN LATERAL (
                 SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
@@ -61,12 +62,15 @@ struct StreamHeader {
         }
         deliveredIsThere = try rows.bool(0, 9)
         consumerGeneration = try rows.int64IfAny(0, 10).map { Int($0) }
+        database = DatabaseID(try rows.int64(0, 13))
     }
 
-    func snapshot(_ events: [PersistedEvent], _ externalEvents: [ExternalEvent], isTruncated: Bool) -> Snapshot {
+    func snapshot(
+        _ events: [PersistedEvent], _ externalEvents: [ExternalEvent], isTruncated: Bool, passed: Delivered? = nil
+    ) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest?.streamID ?? 0, sequence: sequence, mark: mark,
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
-            externalEvents: externalEvents, isTruncated: isTruncated)
+            externalEvents: externalEvents, isTruncated: isTruncated, database: database, passed: passed)
     }
 }

@@ -13,6 +13,11 @@ struct ConsumerRow {
     /// Who claimed it last.
     let processID: Int32?
     let processFile: String?
+    /// Of the newest claim; nil when it was given back.
+    let key: Int64?
+    /// Where it began, or was moved to.
+    let start: StreamID
+    let filter: EventFilter
 
     /// Nil when there is no such consumer.
     static func named(_ name: ConsumerName, of stream: StreamRow, in db: Database) throws -> ConsumerRow? {
@@ -20,7 +25,7 @@ struct ConsumerRow {
             db,
             """
             SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_commit, updated_at,
-                holder_process_id, holder_process_file
+                holder_process_id, holder_process_file, claim_key, start_after, filter
             FROM tidemark_consumers WHERE stream = ? AND name = ?
             """, stream.row, name, row: ConsumerRow.init)
     }
@@ -31,7 +36,7 @@ struct ConsumerRow {
             db,
             """
             SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_commit, updated_at,
-                holder_process_id, holder_process_file
+                holder_process_id, holder_process_file, claim_key, start_after, filter
             FROM tidemark_consumers WHERE stream = ? ORDER BY name
             """, stream.row, row: ConsumerRow.init)
     }
@@ -52,6 +57,20 @@ struct ConsumerRow {
         updatedAt = row.number(7)
         processID = row.isNull(8) ? nil : Int32(truncatingIfNeeded: row.number(8))
         processFile = row.isNull(9) ? nil : row.text(9)
+        key = row.isNull(10) ? nil : row.number(10)
+        start = row.streamID(11)
+        do {
+            filter = try FilterText.filter(row.isNull(12) ? nil : row.text(12))
+        } catch {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "the filter of consumer \(name) cannot be read")
+        }
+    }
+
+    func claim(_ stream: StreamName) -> ConsumerClaim {
+        ConsumerClaim(
+            stream: stream, name: name, generation: generation, position: position, delivered: delivered,
+            passed: passed,
+            key: key ?? 0, filter: filter)
     }
 
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where the stream has not come as far as the

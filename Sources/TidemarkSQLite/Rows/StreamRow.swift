@@ -33,6 +33,12 @@ struct StreamRow {
         }
     }
 
+    /// Which database it is.
+    static func database(of db: Database) throws -> DatabaseID {
+        DatabaseID(
+            try Query.first(db, "SELECT coalesce(database_id, 0) FROM tidemark_schema") { $0.number(0) } ?? 0)
+    }
+
     func membership(_ db: Database) throws -> Membership {
         let members = try Query.all(
             db, "SELECT instance, epoch, position, nonce FROM tidemark_instances WHERE stream = ? AND is_member = 1",

@@ -35,8 +35,6 @@ struct SchemaMigrations: Sendable {
     private static let toVersion2 = """
         ALTER TABLE tidemark_streams ADD COLUMN forgotten_epoch INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE tidemark_streams ADD COLUMN unmarked_commits INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE tidemark_streams ADD COLUMN moved_to TEXT;
-        ALTER TABLE tidemark_streams ADD COLUMN arriving_from TEXT;
         UPDATE tidemark_streams SET unmarked_commits = commit_number, commit_number = commit_number << 20;
 
         CREATE TABLE tidemark_instances (
@@ -82,6 +80,8 @@ struct SchemaMigrations: Sendable {
     private static let toVersion3 = """
         ALTER TABLE tidemark_schema ADD COLUMN database_id INTEGER;
         UPDATE tidemark_schema SET database_id = random() & 0x7fffffffffffffff;
+        ALTER TABLE tidemark_streams ADD COLUMN moved_to TEXT;
+        ALTER TABLE tidemark_streams ADD COLUMN arriving_from TEXT;
         ALTER TABLE tidemark_events ADD COLUMN metadata TEXT;
         ALTER TABLE tidemark_consumers ADD COLUMN claim_key INTEGER;
         ALTER TABLE tidemark_consumers ADD COLUMN start_after INTEGER NOT NULL DEFAULT 0;

@@ -10,6 +10,7 @@ struct OpenedSnapshot {
     private let newest: StreamID
     private let deliveredIsThere: Bool
     private let consumerGeneration: Int?
+    private let database: DatabaseID
 
     /// Nil when the stream does not exist.
     ///
@@ -23,6 +24,7 @@ struct OpenedSnapshot {
         membership = try row.membership(db)
         newest = try row.newestEvent(db)
         deliveredIsThere = try request.delivered.map { try row.holds($0, db) } ?? true
+        database = try StreamRow.database(of: db)
         consumerGeneration = try request.claim.flatMap { try ConsumerRow.generation(of: $0.consumer, row, in: db) }
     }
 
@@ -32,12 +34,34 @@ struct OpenedSnapshot {
         return Int(clamping: min(max(ids, 0), Int64(request.limit), 1_000))
     }
 
-    func snapshot(_ events: [PersistedEvent], _ externalEvents: [ExternalEvent] = [], isTruncated: Bool) -> Snapshot {
+    /// - Parameter passed: where the last event that is passed is not the last of the events.
+    func snapshot(
+        _ events: [PersistedEvent], _ externalEvents: [ExternalEvent] = [], isTruncated: Bool, passed: Delivered? = nil
+    ) -> Snapshot {
         Snapshot(
             membership: membership, newestEvent: newest, sequence: row.sequence,
             mark: SnapshotMark(newestCommit: row.commitNumber),
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
-            externalEvents: externalEvents, isTruncated: isTruncated)
+            externalEvents: externalEvents, isTruncated: isTruncated, database: database, passed: passed)
+    }
+
+    /// Whether its events may be delivered at all.
+    private var isAsked: Bool {
+        deliveredIsThere && membership.version == request.membershipVersion
+            && consumerGeneration == request.claim?.generation
+    }
+
+    /// As far as it looks. Without members nobody can commit: what is here is all there will ever be up to the newest.
+    private var through: StreamID {
+        min(membership.members.isEmpty ? newest : request.through, request.furthest)
+    }
+
+    /// The last event that is passed, where a filter left events out; nil where none was, or it is one of those that are
+    /// delivered.
+    func passed(isTruncated: Bool) throws -> Delivered? {
+        guard request.filter != .all, !isTruncated, isAsked else { return nil }
+        guard let last = try row.lastEvent(through: through, db), last.streamID > request.after else { return nil }
+        return try delivered(last.streamID)
     }
 
     /// The rows asked for, as far as the limits go; whether they cut something off. There are none where the members
@@ -46,19 +70,8 @@ struct OpenedSnapshot {
     /// - Parameter body: gets rows as ``EventDecoder`` needs them, and whether the event is in a table of the user's own;
     ///   returns how many bytes the row's payload and metadata have.
     func forEachRow(_ body: (_ row: Query, _ isExternal: Bool) throws -> Int) throws -> Bool {
-        guard deliveredIsThere, membership.version == request.membershipVersion,
-            consumerGeneration == request.claim?.generation
-        else { return false }
-        // Without members nobody can commit: what is here is all there will ever be up to the newest.
-        let through = membership.members.isEmpty ? newest : request.through
-        let query = try Query(
-            db,
-            """
-            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind
-            FROM tidemark_events
-            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind <> 1
-            ORDER BY stream_id
-            """)
+        guard isAsked else { return false }
+        let query = try rows()
         defer { query.reset() }
         try query.bind(row.row, at: 1)
         try query.bind(request.after.rawValue, at: 2)
@@ -71,6 +84,36 @@ struct OpenedSnapshot {
             payloadBytes += try body(query, query.number(9) != 0)
         }
         return false
+    }
+
+    private func rows() throws -> Query {
+        if request.filter == .all {
+            return try Query(
+                db,
+                """
+                SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind
+                FROM tidemark_events
+                WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind <> 1
+                ORDER BY stream_id
+                """)
+        }
+        // Keys that begin with something are compared as bytes: the length of a text is one of letters.
+        let query = try Query(
+            db,
+            """
+            SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind
+            FROM tidemark_events
+            WHERE stream = ?1 AND stream_id > ?2 AND stream_id <= ?3 AND kind = 0
+                AND (?4 IS NULL OR type IN (SELECT value FROM json_each(?4)))
+                AND (?5 IS NULL OR key IN (SELECT value FROM json_each(?5)))
+                AND (?6 IS NULL OR substr(CAST(key AS BLOB), 1, length(CAST(?6 AS BLOB))) = CAST(?6 AS BLOB))
+            ORDER BY stream_id
+            """)
+        let texts = try FilterText.parameters(request.filter)
+        for (text, index) in zip([texts.types, texts.keys, texts.keyPrefix], Int32(4)...) {
+            if let text { try query.bind(text, at: index) }
+        }
+        return query
     }
 
     /// How the event at this ID is known again.

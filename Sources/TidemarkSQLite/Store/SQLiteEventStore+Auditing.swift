@@ -6,13 +6,15 @@ extension SQLiteEventStore {
     public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {
         try await inSnapshot { db in
             let row = try self.existing(stream, in: db)
-            let facts = try Self.facts(of: consumer, in: row, stream, db)
+            let (facts, filter) = try Self.facts(of: consumer, in: row, stream, db)
             let seen = facts.snapshot.newestCommit ?? 0
             var auditor = SkipAuditor(facts, limit: limit)
-            try Self.forEachRow(of: row, seen: seen, db) { auditor.row($0) }
+            try Self.forEachRow(of: row, seen: seen, filter, db) { auditor.row($0) }
             if !auditor.isAsDelivered {
                 var undelivered: SkipAuditor.Row?
-                try Self.forEachRow(of: row, seen: seen, db) { if auditor.isUndelivered($0) { undelivered = $0 } }
+                try Self.forEachRow(of: row, seen: seen, filter, db) {
+                    if auditor.isUndelivered($0) { undelivered = $0 }
+                }
                 if let undelivered { auditor.undelivered(undelivered) }
             }
             try Self.forEachCommit(of: row, db) { auditor.commit($0) }
@@ -22,11 +24,11 @@ extension SQLiteEventStore {
 
     private static func facts(
         of consumer: ConsumerName, in row: StreamRow, _ stream: StreamName, _ db: Database
-    ) throws -> SkipAuditor.Facts {
+    ) throws -> (SkipAuditor.Facts, EventFilter) {
         let facts = try Query.first(
             db,
             """
-            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit
+            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit, start_after
             FROM tidemark_consumers
             WHERE stream = ? AND name = ?
             """, row.row, consumer
@@ -37,9 +39,10 @@ extension SQLiteEventStore {
                 position: found.streamID(0), snapshot: SnapshotMark(newestCommit: found.number(1)),
                 isSnapshotAhead: found.number(1) > row.commitNumber, delivered: found.deliveredSum(2),
                 passed: found.isNull(4)
-                    ? nil : Delivered(streamID: found.streamID(4), mark: CommitMark(found.number(5))))
+                    ? nil : Delivered(streamID: found.streamID(4), mark: CommitMark(found.number(5))),
+                start: found.streamID(6))
         }
-        if let facts { return facts }
+        if let facts, let row = try ConsumerRow.named(consumer, of: row, in: db) { return (facts, row.filter) }
         let known = try Query.all(
             db, "SELECT name FROM tidemark_consumers WHERE stream = ? ORDER BY name", row.row
         ) { try ConsumerName(validating: $0.text(0)) }
@@ -48,12 +51,12 @@ extension SQLiteEventStore {
 
     /// - Parameter seen: the newest commit in the snapshot of the checkpoint.
     private static func forEachRow(
-        of stream: StreamRow, seen: Int64, _ db: Database, _ body: (SkipAuditor.Row) -> Void
+        of stream: StreamRow, seen: Int64, _ filter: EventFilter, _ db: Database, _ body: (SkipAuditor.Row) -> Void
     ) throws {
         let query = try Query(
             db,
             """
-            SELECT e.stream_id, e.kind, e.commit_number, coalesce(w.writer, f.writer)
+            SELECT e.stream_id, e.kind, e.commit_number, coalesce(w.writer, f.writer), e.type, e.key
             FROM tidemark_events e
             LEFT JOIN tidemark_instances w ON w.writer = e.writer AND w.stream = e.stream
             LEFT JOIN tidemark_former_instances f ON f.writer = e.writer
@@ -67,7 +70,11 @@ extension SQLiteEventStore {
                     id: query.streamID(0), isEvent: query.number(1) != 1, mark: CommitMark(query.number(2)),
                     isLater: query.number(2) > seen,
                     isMarkPossible: query.number(2) >= 1 && query.number(2) <= stream.commitNumber,
-                    isWriterKnown: !query.isNull(3)))
+                    isWriterKnown: !query.isNull(3),
+                    isWanted: filter == .all
+                        || !query.isNull(4)
+                            && filter.passes(type: query.text(4), key: query.isNull(5) ? nil : query.text(5))
+                ))
         }
     }
 

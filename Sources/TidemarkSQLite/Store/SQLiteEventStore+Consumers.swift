@@ -7,46 +7,132 @@ import GRDB
 import Synchronization
 import Tidemark
 
-/// A consumer of one stream.
-struct ConsumerPlace: Hashable {
-    let stream: StreamName
-    let consumer: ConsumerName
-}
-
 extension SQLiteEventStore {
-    public func claimConsumer(
-        _ name: ConsumerName, in stream: StreamName, takingOver: Bool, key: Int64
-    ) async throws -> ConsumerClaim {
+    public func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim {
+        try request.requireValid()
+        let (name, stream, key) = (request.consumer, request.stream, request.key)
         let now = configuration.wallClockMilliseconds()
-        let place = ConsumerPlace(stream: stream, consumer: name)
-        let former = claims.withLock { $0[place].flatMap { $0.key == key ? $0.claim : nil } }
-        let claim = try await transact { db in
+        let first = try await firstEvent(of: request.start, in: stream)
+        return try await transact { db in
             let row = try self.makeStream(stream, in: db)
             if let consumer = try ConsumerRow.named(name, of: row, in: db) {
                 try consumer.requireSameDatabase(row, stream, in: db)
+                try request.require(stored: consumer.filter)
                 // Its own: it has been answered already.
-                if let former, former.generation == consumer.generation { return former }
-                if !takingOver { try self.requireFree(consumer, of: stream) }
+                if consumer.key == key { return consumer.claim(stream) }
+                if !request.takingOver { try self.requireFree(consumer, of: stream) }
+            } else {
+                try Query.run(
+                    db,
+                    "INSERT INTO tidemark_consumers (stream, name, generation, updated_at, filter) VALUES (?, ?, 0, ?, ?)",
+                    row.row, name, now, try FilterText.text(request.filter))
+                try self.put(
+                    name, of: row, stream, at: request.start, first: first, confirmed: request.confirmed, now: now,
+                    in: db)
             }
             try Query.run(
                 db,
                 """
-                INSERT INTO tidemark_consumers
-                    (stream, name, generation, updated_at, holder_process_id, holder_process_file)
-                VALUES (?1, ?2, 1 + (random() & 0xfffff), ?3, ?4, ?5)
-                ON CONFLICT (stream, name) DO UPDATE SET
-                    generation = generation + excluded.generation, holder_process_id = excluded.holder_process_id,
-                    holder_process_file = excluded.holder_process_file
-                """, row.row, name, now, Int(getpid()), self.processFile.name())
+                UPDATE tidemark_consumers SET
+                    generation = generation + 1 + (random() & 0xfffff), claim_key = ?3, holder_process_id = ?4,
+                    holder_process_file = ?5
+                WHERE stream = ?1 AND name = ?2
+                """, row.row, name, key, Int(getpid()), self.processFile.name())
             guard let claimed = try ConsumerRow.named(name, of: row, in: db) else {
                 preconditionFailure("a row that was written in this transaction is there")
             }
-            return ConsumerClaim(
-                stream: stream, name: name, generation: claimed.generation, position: claimed.position,
-                delivered: claimed.delivered, passed: claimed.passed)
+            return claimed.claim(stream)
         }
-        claims.withLock { $0[place] = (key, claim) }
-        return claim
+    }
+
+    /// The first event of the time that a consumer is to begin at, before any transaction waits for it: what it may begin
+    /// after does not change any more. Nil for another start, and where there is none.
+    private func firstEvent(of start: ConsumerStart, in stream: StreamName) async throws -> StreamID? {
+        guard let time = start.milliseconds else { return nil }
+        return try await inSnapshot { db in
+            try Query.first(
+                db,
+                """
+                SELECT e.stream_id FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
+                WHERE s.name = ? AND e.kind <> 1 AND e.persisted_at >= ? ORDER BY e.stream_id LIMIT 1
+                """, stream, time
+            ) { $0.streamID(0) }
+        }
+    }
+
+    /// Puts a consumer at a place, no higher than everything is finished; returns where that is.
+    @discardableResult
+    private func put(
+        _ name: ConsumerName, of row: StreamRow, _ stream: StreamName, at start: ConsumerStart, first: StreamID?,
+        confirmed: Watermark?, now: Int64, in db: Database
+    ) throws -> StreamID {
+        let least = try row.membership(db).members.values.min()
+        var highest = try Self.minimumPersisted(of: row, least: least, db)
+        if let confirmed, confirmed.membershipVersion == row.membershipVersion {
+            highest = max(highest, min(confirmed.minimum, row.sequence))
+        }
+        let position = try start.position(
+            first: first, highest: highest, in: stream, of: StreamRow.database(of: db))
+        let passed = try row.lastEvent(through: position, db)
+        try start.require(last: passed, in: stream)
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_consumers SET
+                position = ?3, start_after = ?3, commit_number = ?4, updated_at = ?5, delivered_count = 0,
+                delivered_sum = 0, passed_id = ?6, passed_commit = ?7
+            WHERE stream = ?1 AND name = ?2
+            """, row.row, name, position, row.commitNumber, now, passed?.streamID, passed?.mark.rawValue)
+        return position
+    }
+
+    /// Whoever reads under the name can go on no more.
+    private func stopReader(_ name: ConsumerName, of row: StreamRow, in db: Database) throws {
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_consumers SET
+                generation = generation + 1 + (random() & 0xfffff), claim_key = NULL, holder_process_id = NULL,
+                holder_process_file = NULL
+            WHERE stream = ? AND name = ?
+            """, row.row, name)
+    }
+
+    private func existing(
+        _ name: ConsumerName, _ stream: StreamName, in db: Database
+    ) throws -> (stream: StreamRow, consumer: ConsumerRow) {
+        try Schema.requireNewest(db, in: path)
+        let row = try existing(stream, in: db)
+        try row.requireHere(stream, path)
+        guard let consumer = try ConsumerRow.named(name, of: row, in: db) else {
+            throw TidemarkError.unknownConsumer(
+                stream: stream, consumer: name, known: try ConsumerRow.all(of: row, in: db).map(\.name))
+        }
+        return (row, consumer)
+    }
+
+    public func changeFilter(of name: ConsumerName, in stream: StreamName, to filter: EventFilter) async throws {
+        try filter.require(in: stream, of: name)
+        let text = try FilterText.text(filter)
+        try await transact { db in
+            let row = try self.existing(name, stream, in: db).stream
+            try Query.run(
+                db,
+                """
+                UPDATE tidemark_consumers SET
+                    filter = ?3, start_after = position, delivered_count = 0, delivered_sum = 0
+                WHERE stream = ?1 AND name = ?2
+                """, row.row, name, text)
+            try self.stopReader(name, of: row, in: db)
+        }
+    }
+
+    public func deleteConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws {
+        try await transact { db in
+            let (row, consumer) = try self.existing(name, stream, in: db)
+            if !takingOver { try self.requireFree(consumer, of: stream) }
+            try Query.run(db, "DELETE FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, name)
+        }
     }
 
     /// A process that lives has its claim for as long as it has its store open.
@@ -108,39 +194,11 @@ extension SQLiteEventStore {
         _ name: ConsumerName, in stream: StreamName, to start: ConsumerStart
     ) async throws -> StreamID {
         let now = configuration.wallClockMilliseconds()
+        let first = try await firstEvent(of: start, in: stream)
         return try await transact { db in
-            try Schema.requireNewest(db, in: self.path)
-            let row = try self.existing(stream, in: db)
-            try row.requireHere(stream, self.path)
-            guard try ConsumerRow.named(name, of: row, in: db) != nil else {
-                throw TidemarkError.unknownConsumer(
-                    stream: stream, consumer: name, known: try ConsumerRow.all(of: row, in: db).map(\.name))
-            }
-            let least = try row.membership(db).members.values.min()
-            let highest = try Self.minimumPersisted(of: row, least: least, db)
-            let position: StreamID =
-                switch start {
-                case .beginning: 0
-                case .end: highest
-                case .after(let id): id
-                }
-            guard (0...highest).contains(position) else {
-                throw TidemarkError.notReached(stream: stream, id: position, highest: highest)
-            }
-            let passed = try row.lastEvent(through: position, db)
-            // From the beginning on it is known what is delivered.
-            let delivered = position == 0 ? DeliveredSum() : nil
-            try Query.run(
-                db,
-                """
-                UPDATE tidemark_consumers SET
-                    generation = generation + 1 + (random() & 0xfffff), position = ?3, commit_number = ?4,
-                    updated_at = ?5, delivered_count = ?6, delivered_sum = ?7, passed_id = ?8, passed_commit = ?9,
-                    holder_process_id = NULL, holder_process_file = NULL
-                WHERE stream = ?1 AND name = ?2
-                """, row.row, name, position, row.commitNumber, now, delivered?.count,
-                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.mark.rawValue)
-            return position
+            let row = try self.existing(name, stream, in: db).stream
+            try self.stopReader(name, of: row, in: db)
+            return try self.put(name, of: row, stream, at: start, first: first, confirmed: nil, now: now, in: db)
         }
     }
 
@@ -151,7 +209,7 @@ extension SQLiteEventStore {
             StreamStatus.ConsumerStatus(
                 name: consumer.name, position: consumer.position,
                 movedMillisecondsAgo: max(0, now - consumer.updatedAt), isInUse: isInUse(consumer),
-                processID: consumer.processID)
+                processID: consumer.processID, start: consumer.start, filter: consumer.filter)
         }
     }
 }

@@ -62,6 +62,9 @@ extension SQLiteEventStore {
     ) throws -> Joined {
         let now = configuration.wallClockMilliseconds()
         let row = try makeStream(stream, in: db)
+        // A backup carries none: its first join draws one.
+        try Query.run(
+            db, "UPDATE tidemark_schema SET database_id = random() & 0x7fffffffffffffff WHERE database_id IS NULL")
         let position = try Self.consistentSequence(row, in: db)
         try Query.run(
             db,

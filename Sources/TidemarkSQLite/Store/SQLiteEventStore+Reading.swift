@@ -18,7 +18,8 @@ extension SQLiteEventStore {
                 events.append(event)
                 return event.event.payload.count + event.event.metadataBytes
             }
-            return opened.snapshot(events, externalEvents, isTruncated: isTruncated)
+            return opened.snapshot(
+                events, externalEvents, isTruncated: isTruncated, passed: try opened.passed(isTruncated: isTruncated))
         }
     }
 
@@ -43,8 +44,9 @@ extension SQLiteEventStore {
                 delivered.add(id, mark: CommitMark(row.number(7)))
                 return try decoder.withRawEvent(row, isExternal: isExternal) { try visit(&result, $0) }
             }
+            let passed = try opened.passed(isTruncated: isTruncated) ?? last.map(opened.delivered)
             return RawSnapshot(
-                snapshot: opened.snapshot([], isTruncated: isTruncated), last: try last.map(opened.delivered),
+                snapshot: opened.snapshot([], isTruncated: isTruncated, passed: passed), last: passed,
                 delivered: delivered, result: result)
         }
     }

@@ -36,8 +36,6 @@ public final class SQLiteEventStore: ImmediateEventStore {
     let contents: DatabaseContents
     let processFile: ProcessFile
     let commits = Mutex(OwnCommits())
-    /// What this process has claimed last, with the key that it named.
-    let claims = Mutex<[ConsumerPlace: (key: Int64, claim: ConsumerClaim)]>([:])
     let heartbeatWrites = Atomic<Int>(0)
 
     /// Opens the database, and makes it, its schema and the folder beside it where the configuration says so.
