@@ -16,7 +16,8 @@ extension TidemarkError {
             .storeUnavailable, .storeFull,
             .writeLockHeld, .lockedForReading, .streamArriving:
             .tryAgain
-        case .invalidEvent, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember, .unknownInstance,
+        case .invalidEvent, .notYetPassed, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember,
+            .unknownInstance,
             .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction, .streamExists:
             .callerMistake

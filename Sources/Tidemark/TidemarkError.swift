@@ -42,6 +42,9 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case invalidFilter(stream: StreamName, consumer: ConsumerName, problem: String)
     /// The consumer's checkpoint is beyond where the batch begins: it was dealt with before. The transaction cannot commit.
     case alreadyPassed(stream: StreamName, consumer: ConsumerName, begin: StreamID, checkpoint: StreamID)
+    /// The consumer's checkpoint is below where the batch begins: batches before it were not dealt with. The transaction cannot
+    /// commit.
+    case notYetPassed(stream: StreamName, consumer: ConsumerName, begin: StreamID, checkpoint: StreamID)
     /// A place that was kept elsewhere is one of another database.
     case otherDatabase(stream: StreamName, place: EventPlace)
     /// A consumer cannot be moved there: what comes after the highest place may still be committed.
@@ -181,6 +184,10 @@ extension TidemarkError: CustomStringConvertible {
         case .alreadyPassed(let stream, let consumer, let begin, let checkpoint):
             "consumer \(consumer) of stream \(stream) has its checkpoint at \(checkpoint), and the batch begins at \(begin): it "
                 + "was dealt with before, and this transaction does not commit; go on with a new reader of the consumer"
+        case .notYetPassed(let stream, let consumer, let begin, let checkpoint):
+            "consumer \(consumer) of stream \(stream) has its checkpoint at \(checkpoint), and the batch begins at \(begin): what "
+                + "lies between was not dealt with, and this transaction does not commit; move the checkpoint with each batch, "
+                + "in their order"
         case .otherDatabase(let stream, let place):
             "the place \(place) was kept from another database than the one that has stream \(stream) here: begin at the "
                 + "beginning, or with an ID that you know to be right"

@@ -58,7 +58,7 @@ extension ExitStatus {
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
             .notPrimary:
             self = .unavailable
-        case .notAMember, .alreadyPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
+        case .notAMember, .alreadyPassed, .notYetPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }
     }

@@ -65,8 +65,8 @@ extension InMemoryDatabase {
     }
 
     public mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum? = nil,
-        passed: Delivered? = nil
+        _ claim: ConsumerClaim, from begin: StreamID? = nil, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum? = nil, passed: Delivered? = nil
     ) throws(TidemarkError) {
         guard let stream = streams[claim.stream], position <= stream.sequence else {
             throw .databaseWentBackwards(
@@ -76,6 +76,7 @@ extension InMemoryDatabase {
         if let passed { try passed.require(stream.holds(passed), in: claim.stream, of: claim.name) }
         try verify(claim)
         guard var row = stream.consumers[claim.name] else { return }
+        try claim.require(begin: begin, checkpoint: row.position, key: row.key)
         if position > row.position {
             row.delivered = delivered
             row.passed = passed ?? stream.lastEvent(through: position)

@@ -227,11 +227,12 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
-        passed: Delivered?
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
         try await run(.checkpoint) {
-            try $0.checkpoint(claim, at: position, snapshot: snapshot, delivered: delivered, passed: passed)
+            try $0.checkpoint(
+                claim, from: begin, at: position, snapshot: snapshot, delivered: delivered, passed: passed)
         }
     }
 

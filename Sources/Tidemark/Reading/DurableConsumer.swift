@@ -1,9 +1,14 @@
 /// A background reader that keeps its place in the database under a name.
 ///
-/// At least once: after a crash it goes on from its last checkpoint, and sees again what came after it.
+/// At least once: after a crash it goes on from its last checkpoint, and sees again what came after it. Exactly once, where
+/// what is made of the events is in the same database, and the checkpoint moves in the same transaction: `TidemarkSQLite` and
+/// `TidemarkPostgreSQL` have the calls.
 public final class DurableConsumer: Sendable {
     public let claim: ConsumerClaim
     let reader: EventReader
+
+    /// For stores: where the checkpoint is.
+    package var store: any EventStore { reader.store }
 
     init(claim: ConsumerClaim, reader: EventReader) {
         self.claim = claim

@@ -51,7 +51,7 @@ public struct EventBatch: Sendable {
     /// Which database it came from.
     public let database: DatabaseID
     /// Where it begins; nil for a batch that no reader has made.
-    var start: BatchStart?
+    package var start: BatchStart?
     /// The last event at or below its end, in it or left out by a filter; nil where the batch's own events say it.
     var lastPassed: Delivered?
 
@@ -81,11 +81,11 @@ public struct EventBatch: Sendable {
     public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark) }
 
     /// The last event at or below the end of this batch; nil where that is not known.
-    var passed: Delivered? { lastPassed ?? Delivered.last(of: events, externalEvents) ?? start?.passed }
+    package var passed: Delivered? { lastPassed ?? Delivered.last(of: events, externalEvents) ?? start?.passed }
 
     /// What a consumer was given up to the end of this batch, from the beginning of the stream; nil where that is not
     /// known.
-    var delivered: DeliveredSum? {
+    package var delivered: DeliveredSum? {
         guard var delivered = start?.delivered else { return nil }
         for event in events { delivered.add(event.streamID, mark: event.mark) }
         for event in externalEvents { delivered.add(event.streamID, mark: event.mark) }
@@ -94,8 +94,9 @@ public struct EventBatch: Sendable {
 }
 
 /// Where a batch begins.
-struct BatchStart: Sendable {
-    let position: StreamID
+package struct BatchStart: Sendable {
+    /// The end of the batch before, or the checkpoint that the consumer had when it began.
+    package let position: StreamID
     /// The last event at or below the position; nil where that is not known.
     let passed: Delivered?
     /// What a consumer was given up to there, from the beginning of the stream; nil where that is not known.

@@ -38,6 +38,25 @@ public struct ConsumerClaim: Hashable, Sendable {
     /// What a snapshot is asked for with.
     var mark: ClaimMark { ClaimMark(consumer: name, generation: generation) }
 
+    /// For stores: whether a checkpoint may move on with a batch that begins at this ID.
+    ///
+    /// - Parameters:
+    ///   - begin: nil where it may be anywhere.
+    ///   - checkpoint: where it is.
+    ///   - found: the key of the newest claim; nil where it was given back.
+    /// - Throws: ``TidemarkError/alreadyPassed(stream:consumer:begin:checkpoint:)``,
+    ///   ``TidemarkError/notYetPassed(stream:consumer:begin:checkpoint:)``, ``TidemarkError/consumerTaken(stream:consumer:)``.
+    package func require(begin: StreamID?, checkpoint: StreamID, key found: Int64?) throws(TidemarkError) {
+        guard let begin else { return }
+        if found != key { throw .consumerTaken(stream: stream, consumer: name) }
+        if checkpoint > begin {
+            throw .alreadyPassed(stream: stream, consumer: name, begin: begin, checkpoint: checkpoint)
+        }
+        if checkpoint < begin {
+            throw .notYetPassed(stream: stream, consumer: name, begin: begin, checkpoint: checkpoint)
+        }
+    }
+
     /// For stores: the claim has to be the newest that the database has of the consumer.
     ///
     /// - Parameter found: nil where there is no such consumer.

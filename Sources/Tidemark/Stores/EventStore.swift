@@ -125,14 +125,17 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Moves the checkpoint on; never back.
     ///
     /// - Parameters:
+    ///   - begin: where the checkpoint has to be, exactly; nil where it may be anywhere.
     ///   - snapshot: what the snapshot that the batch came from had seen.
     ///   - delivered: everything from the beginning of the stream to `position`; nil where that is not known.
     ///   - passed: the last event at or below `position`; where it is nil the store looks it up.
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``, and
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the position is above the sequence, or what was
-    ///   passed is not there.
+    ///   passed is not there. Where `begin` is given, ``TidemarkError/alreadyPassed(stream:consumer:begin:checkpoint:)`` and
+    ///   ``TidemarkError/notYetPassed(stream:consumer:begin:checkpoint:)``.
     func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum?,
         passed: Delivered?
     ) async throws
     /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its
@@ -196,6 +199,15 @@ extension EventStore {
     /// The same for IDs of this incarnation, which are void for nobody; returns those that hold an event.
     public func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
         try await abandon(ids, allocatedIn: nil, in: stream, by: writer).committed
+    }
+
+    /// The same wherever the checkpoint is.
+    public func checkpoint(
+        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
+        passed: Delivered?
+    ) async throws {
+        try await checkpoint(
+            claim, from: nil, at: position, snapshot: snapshot, delivered: delivered, passed: passed)
     }
 
     /// The same where it is not known what was delivered.

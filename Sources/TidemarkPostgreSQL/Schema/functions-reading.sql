@@ -191,10 +191,11 @@ BEGIN
 END
 $$;
 
--- Moves the checkpoint on; never back.
+-- Moves the checkpoint on; never back. Where it is said where the batch begins, the checkpoint has to be exactly there, and the
+-- claim the one with the key: so it may be called in a transaction of the user's own, which commits once at most.
 CREATE FUNCTION @namespace@.checkpoint_1(
     stream text, consumer text, generation bigint, "position" bigint, snapshot bytea, delivered_count bigint,
-    delivered_sum bigint, passed_id bigint, passed_mark bigint
+    delivered_sum bigint, passed_id bigint, passed_mark bigint, begins_at bigint DEFAULT NULL, key bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -205,6 +206,17 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(checkpoint_1.stream));
     PERFORM @namespace@.require_here_1(checkpoint_1.stream);
     c := @namespace@.require_claim_1(checkpoint_1.stream, checkpoint_1.consumer, checkpoint_1.generation);
+    IF checkpoint_1.begins_at IS NOT NULL THEN
+        IF c.claim_key IS DISTINCT FROM checkpoint_1.key THEN
+            RAISE EXCEPTION 'consumer % was claimed by another reader', c.name USING ERRCODE = 'TM010';
+        ELSIF c.position > checkpoint_1.begins_at THEN
+            RAISE EXCEPTION 'the batch begins at %, and consumer % is at % already', checkpoint_1.begins_at, c.name, c.position
+            USING ERRCODE = 'TM016', DETAIL = json_build_object('id', c.position)::text;
+        ELSIF c.position < checkpoint_1.begins_at THEN
+            RAISE EXCEPTION 'the batch begins at %, and consumer % is only at %', checkpoint_1.begins_at, c.name, c.position
+            USING ERRCODE = 'TM017', DETAIL = json_build_object('id', c.position)::text;
+        END IF;
+    END IF;
     PERFORM @namespace@.require_place_1(
         c.stream, c.name, checkpoint_1.position, checkpoint_1.passed_id, checkpoint_1.passed_mark);
     IF checkpoint_1.position < c.position THEN RETURN; END IF;

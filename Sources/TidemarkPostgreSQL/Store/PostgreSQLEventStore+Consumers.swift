@@ -102,18 +102,21 @@ extension PostgreSQLEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
-        passed: Delivered?
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
+        var subject = CallSubject(claim.stream, consumer: claim.name)
+        subject.begin = begin
+        // Whoever demands where the checkpoint is must not find his own call there, whose answer was lost.
         try await exclude(
-            CallSubject(claim.stream, consumer: claim.name),
-            "SELECT \(namespace.function("checkpoint_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            subject,
+            "SELECT \(namespace.function("checkpoint_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             [
                 .text(claim.stream.rawValue), .text(claim.name.rawValue), .int64(Int64(claim.generation)),
                 .int64(position.rawValue), .bytes(snapshot.bytes), .int64(delivered?.count),
                 .int64(delivered.map { Int64(bitPattern: $0.sum) }), .int64(passed?.streamID.rawValue),
-                .int64(passed?.mark.rawValue),
-            ]
+                .int64(passed?.mark.rawValue), .int64(begin?.rawValue), .int64(claim.key),
+            ], begin == nil ? .always : .onlyIfUndone
         ) { _ in }
     }
 

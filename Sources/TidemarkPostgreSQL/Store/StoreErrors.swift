@@ -12,6 +12,8 @@ struct CallSubject: Sendable {
     var isForOthers = false
     /// Where the consumer is to go.
     var start: ConsumerStart?
+    /// Where a batch begins that the consumer has dealt with.
+    var begin: StreamID?
 
     init(_ stream: StreamName, instance: InstanceName? = nil, writer: Writer? = nil, consumer: ConsumerName? = nil) {
         self.stream = stream
@@ -136,6 +138,11 @@ struct StoreErrors: Sendable {
         case "TM014":
             guard case .afterPlace(let place) = subject.start else { return nil }
             return .otherDatabase(stream: stream, place: place)
+        case "TM016", "TM017":
+            guard let consumer = subject.consumer, let begin = subject.begin else { return nil }
+            return message.sqlState == "TM016"
+                ? .alreadyPassed(stream: stream, consumer: consumer, begin: begin, checkpoint: id)
+                : .notYetPassed(stream: stream, consumer: consumer, begin: begin, checkpoint: id)
         case "TM015":
             guard let consumer = subject.consumer, let stored = try? FilterText.filter(detail.filter) else {
                 return nil

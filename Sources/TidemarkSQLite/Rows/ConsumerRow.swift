@@ -48,6 +48,16 @@ struct ConsumerRow {
         ) { Int($0.number(0)) }
     }
 
+    /// The same, and where the checkpoint is.
+    static func place(
+        of name: ConsumerName, _ stream: StreamRow, in db: Database
+    ) throws -> (generation: Int, key: Int64?, position: StreamID)? {
+        try Query.first(
+            db, "SELECT generation, claim_key, position FROM tidemark_consumers WHERE stream = ? AND name = ?",
+            stream.row, name
+        ) { (Int($0.number(0)), $0.isNull(1) ? nil : $0.number(1), $0.streamID(2)) }
+    }
+
     private init(_ row: Query) throws {
         name = try ConsumerName(validating: row.text(0))
         generation = Int(row.number(1))

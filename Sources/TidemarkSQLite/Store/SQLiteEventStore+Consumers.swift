@@ -157,37 +157,47 @@ extension SQLiteEventStore {
     }
 
     public func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark, delivered: DeliveredSum?,
-        passed: Delivered?
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
+        // What was delivered stays delivered, whoever has cancelled the reader meanwhile.
+        try await transact(mayBeWithdrawn: false) { db in
+            try self.checkpoint(
+                claim, from: begin, at: position, snapshot: snapshot, delivered: delivered, passed: passed, in: db)
+        }
+    }
+
+    /// The same in a transaction that has begun.
+    func checkpoint(
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
+        delivered: DeliveredSum?, passed: Delivered?, in db: Database
+    ) throws {
         guard let commitNumber = snapshot.newestCommit else {
             preconditionFailure("a checkpoint of \(claim.name) with the mark of another store: \(snapshot)")
         }
-        let now = configuration.wallClockMilliseconds()
-        // What was delivered stays delivered, whoever has cancelled the reader meanwhile.
-        try await transact(mayBeWithdrawn: false) { db in
-            try Schema.requireNewest(db, in: self.path)
-            guard let row = try StreamRow.named(claim.stream, in: db), position <= row.sequence else {
-                throw TidemarkError.databaseWentBackwards(
-                    stream: claim.stream, id: position, problem: "its sequence has not come as far")
-            }
-            try row.requireHere(claim.stream, self.path)
-            if let passed { try passed.require(row.holds(passed, db), in: claim.stream, of: claim.name) }
-            try claim.require(generation: ConsumerRow.generation(of: claim.name, row, in: db))
-            let passed = try passed ?? row.lastEvent(through: position, db)
-            try Query.run(
-                db,
-                """
-                UPDATE tidemark_consumers SET
-                    position = max(position, ?3), commit_number = max(commit_number, ?4), updated_at = ?5,
-                    delivered_count = iif(?3 > position, ?6, delivered_count),
-                    delivered_sum = iif(?3 > position, ?7, delivered_sum),
-                    passed_id = iif(?3 > position, ?8, passed_id),
-                    passed_commit = iif(?3 > position, ?9, passed_commit)
-                WHERE stream = ?1 AND name = ?2
-                """, row.row, claim.name, position, commitNumber, now, delivered?.count,
-                delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.mark.rawValue)
+        try Schema.requireNewest(db, in: path)
+        guard let row = try StreamRow.named(claim.stream, in: db), position <= row.sequence else {
+            throw TidemarkError.databaseWentBackwards(
+                stream: claim.stream, id: position, problem: "its sequence has not come as far")
         }
+        try row.requireHere(claim.stream, path)
+        if let passed { try passed.require(row.holds(passed, db), in: claim.stream, of: claim.name) }
+        let place = try ConsumerRow.place(of: claim.name, row, in: db)
+        try claim.require(generation: place?.generation)
+        if let place { try claim.require(begin: begin, checkpoint: place.position, key: place.key) }
+        let passed = try passed ?? row.lastEvent(through: position, db)
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_consumers SET
+                position = max(position, ?3), commit_number = max(commit_number, ?4), updated_at = ?5,
+                delivered_count = iif(?3 > position, ?6, delivered_count),
+                delivered_sum = iif(?3 > position, ?7, delivered_sum),
+                passed_id = iif(?3 > position, ?8, passed_id),
+                passed_commit = iif(?3 > position, ?9, passed_commit)
+            WHERE stream = ?1 AND name = ?2
+            """, row.row, claim.name, position, commitNumber, configuration.wallClockMilliseconds(), delivered?.count,
+            delivered.map { Int64(bitPattern: $0.sum) }, passed?.streamID, passed?.mark.rawValue)
     }
 
     public func moveConsumer(

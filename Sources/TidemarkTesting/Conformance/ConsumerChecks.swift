@@ -168,6 +168,47 @@ extension StoreConformance {
         },
     ]
 
+    static let exactCheckpointChecks: [StoreCheck] = [
+        StoreCheck("a checkpoint that says where its batch begins moves on from exactly there") { stores in
+            let writer = try await stores.join("p1").writer
+            try await stores.persist(stores.events("a", "b", "c"), writer)
+            let claim = try await stores.store.claimConsumer("mailer", in: stores.stream)
+            let mark = try await stores.snapshot().mark
+            func move(from begin: StreamID, to end: StreamID, _ claim: ConsumerClaim) async throws {
+                try await stores.store.checkpoint(
+                    claim, from: begin, at: end, snapshot: mark, delivered: nil, passed: nil)
+            }
+            let (stream, store) = (stores.stream, stores.store)
+            try await requireThrows(.notYetPassed(stream: stream, consumer: "mailer", begin: 1, checkpoint: 0)) {
+                try await move(from: 1, to: 2, claim)
+            }
+            try await move(from: 0, to: 2, claim)
+            // The same batch once more, as after a COMMIT whose answer was lost; and the beginning of it.
+            for end in [1, 2, 3] as [StreamID] {
+                try await requireThrows(.alreadyPassed(stream: stream, consumer: "mailer", begin: 0, checkpoint: 2)) {
+                    try await move(from: 0, to: end, claim)
+                }
+            }
+            try require(try await stores.status(of: "mailer")?.position, is: 2)
+            try await move(from: 2, to: 3, claim)
+            // Whoever knows the generation, but not the key of the claim, is not the one who has it.
+            let guessed = ConsumerClaim(
+                stream: stream, name: "mailer", generation: claim.generation, position: 3, key: claim.key ^ 1)
+            try await requireThrows(.consumerTaken(stream: stream, consumer: "mailer")) {
+                try await move(from: 3, to: 3, guessed)
+            }
+            let next = try await store.claimConsumer("mailer", in: stream)
+            try await requireThrows(.consumerTaken(stream: stream, consumer: "mailer")) {
+                try await move(from: 3, to: 3, claim)
+            }
+            _ = try await store.moveConsumer("mailer", in: stream, to: .beginning)
+            try await requireThrows(.consumerTaken(stream: stream, consumer: "mailer")) {
+                try await move(from: 0, to: 3, next)
+            }
+            try require(try await stores.status(of: "mailer")?.position, is: 0)
+        }
+    ]
+
     static let filterChecks: [StoreCheck] = [
         StoreCheck("a filter lets types, keys and beginnings of keys pass, byte for byte") { stores in
             let writer = try await stores.join("p1").writer
