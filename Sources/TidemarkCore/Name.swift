@@ -152,4 +152,7 @@ public struct ConsumerName: ValidatedName {
         try InvalidName.check(name)
         rawValue = name
     }
+
+    /// For names that were checked.
+    package init(checked name: String) { rawValue = name }
 }

@@ -12,7 +12,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case persist, settle
         case persistAs(StreamID)
         case snapshot, reconciliation, lookUp, status
-        case claim, verify, checkpoint, move, changeFilter, delete, audit
+        case claim, verify, position, checkpoint, move, changeFilter, delete, audit
     }
 
     /// When a hook is called.
@@ -210,6 +210,14 @@ public final class InMemoryEventStore: ImmediateEventStore {
 
     public func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim {
         try await run(.claim) { try $0.claim(request) }
+    }
+
+    public func position(
+        of name: ConsumerName, in stream: StreamName, passing id: StreamID
+    ) async throws -> ConsumerPosition? {
+        try await run(.position) { database in
+            database.streams[stream]?.consumers[name].map { ConsumerPosition(position: $0.position) }
+        }
     }
 
     public func changeFilter(

@@ -55,6 +55,7 @@ extension FieldReader {
         case .replicate: .replicate
         case .rdata: .rdata(try row(line))
         case .position: .position(try position(line))
+        case .checkpoint: .checkpoint(try checkpoint(line))
         case .remoteServerUp: .remoteServerUp(try simple(line))
         case .newActiveTask: .newActiveTask(try simple(line))
         case .cancelTask: .cancelTask(try simple(line))
@@ -85,6 +86,16 @@ extension FieldReader {
         if let number = Self.number(line, range) { return .id(StreamID(number)) }
         guard try Self.text(line, range, "token") == "batch" else { throw .invalidNumber(field: "token") }
         return .batch
+    }
+
+    private mutating func checkpoint(_ line: Span<UInt8>) throws(Problem) -> ReplicationCheckpoint {
+        let stream = try stream(line)
+        let range = try field(line, "consumer")
+        let consumer: ConsumerName
+        do { consumer = try ConsumerName(validating: line.extracting(range)) } catch {
+            throw .invalidName(field: "consumer", error)
+        }
+        return ReplicationCheckpoint(stream: stream, consumer: consumer, position: try streamID(line, "position"))
     }
 
     private mutating func position(_ line: Span<UInt8>) throws(Problem) -> ReplicationPosition {
@@ -320,6 +331,15 @@ extension InstanceName {
 }
 
 extension StreamName {
+    /// - Throws: ``InvalidName``.
+    init(validating bytes: Span<UInt8>) throws(InvalidName) {
+        let name = String(repairing: bytes)
+        if !InvalidName.plainlyAllows(bytes) { try InvalidName.check(name) }
+        self.init(checked: name)
+    }
+}
+
+extension ConsumerName {
     /// - Throws: ``InvalidName``.
     init(validating bytes: Span<UInt8>) throws(InvalidName) {
         let name = String(repairing: bytes)

@@ -26,6 +26,10 @@ extension ReplicationCommand {
             output.append(field: position.speaker)
             output.append(field: position.previous.rawValue)
             output.append(field: position.new.rawValue)
+        case .checkpoint(let checkpoint):
+            output.append(field: checkpoint.stream.rawValue)
+            output.append(field: checkpoint.consumer.rawValue)
+            output.append(field: checkpoint.position.rawValue)
         case .userSync(let sync):
             output.append(sync)
         case .clearUserSync(let clear):

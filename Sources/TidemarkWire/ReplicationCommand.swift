@@ -18,6 +18,7 @@ public enum ReplicationCommand: Hashable, Sendable {
     case replicate
     case rdata(ReplicationRow)
     case position(ReplicationPosition)
+    case checkpoint(ReplicationCheckpoint)
     /// The host can be reached again.
     case remoteServerUp(SimpleText)
     /// The task with that ID is to be started.
@@ -39,6 +40,7 @@ public enum ReplicationCommand: Hashable, Sendable {
         case replicate = "REPLICATE"
         case rdata = "RDATA"
         case position = "POSITION"
+        case checkpoint = "CHECKPOINT"
         case remoteServerUp = "REMOTE_SERVER_UP"
         case newActiveTask = "NEW_ACTIVE_TASK"
         case cancelTask = "CANCEL_TASK"
@@ -58,6 +60,7 @@ public enum ReplicationCommand: Hashable, Sendable {
         case .replicate: .replicate
         case .rdata: .rdata
         case .position: .position
+        case .checkpoint: .checkpoint
         case .remoteServerUp: .remoteServerUp
         case .newActiveTask: .newActiveTask
         case .cancelTask: .cancelTask
@@ -123,6 +126,7 @@ extension ReplicationCommand.Kind {
         case (8, UInt8(ascii: "P")): .position
         case (9, UInt8(ascii: "R")): .replicate
         case (9, UInt8(ascii: "U")): .userSync
+        case (10, UInt8(ascii: "C")): .checkpoint
         case (11, UInt8(ascii: "C")): .cancelTask
         case (13, UInt8(ascii: "L")): .lockReleased
         case (14, UInt8(ascii: "F")): .federationAck
@@ -160,7 +164,8 @@ extension ReplicationCommand.Kind {
     public var concernsOneConnection: Bool {
         switch self {
         case .server, .name, .ping, .error: true
-        case .replicate, .rdata, .position, .remoteServerUp, .newActiveTask, .cancelTask, .userSync, .clearUserSync,
+        case .replicate, .rdata, .position, .checkpoint, .remoteServerUp, .newActiveTask, .cancelTask, .userSync,
+            .clearUserSync,
             .federationAck, .userIP, .lockReleased:
             false
         }

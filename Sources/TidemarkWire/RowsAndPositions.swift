@@ -56,6 +56,20 @@ public struct ReplicationPosition: Hashable, Sendable {
     }
 }
 
+/// `CHECKPOINT stream consumer position`: the consumer's checkpoint has moved there. It only wakes whoever waits for that; the
+/// database says whether it is so.
+public struct ReplicationCheckpoint: Hashable, Sendable {
+    public let stream: StreamName
+    public let consumer: ConsumerName
+    public let position: StreamID
+
+    public init(stream: StreamName, consumer: ConsumerName, position: StreamID) {
+        self.stream = stream
+        self.consumer = consumer
+        self.position = position
+    }
+}
+
 extension [ReplicationCommand] {
     /// The commands that are left out when those at `tooLong` cannot be sent: these, and all other rows here of the same
     /// IDs. Half an event helps nobody.

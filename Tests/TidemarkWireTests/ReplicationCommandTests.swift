@@ -51,6 +51,7 @@ import TidemarkWire
             "RDATA events p1#3.9223372036854775807 18 null",
             .rdata(.init(stream: "events", writer: p1, nonce: .max, token: .id(18), row: .null))
         ),
+        ("CHECKPOINT events mailer 17", .checkpoint(.init(stream: "events", consumer: "mailer", position: 17))),
         (
             "USER_SYNC hXn2 @anna:example.org PHONE start 1490197665618",
             .userSync(

@@ -51,9 +51,20 @@ extension MultiWriterIDGenerator {
         case .command(.rdata(let row)) where row.stream == stream:
             guard let heard = row.heard else { return }
             changeNow { $0.received(HeardRow(heard.speaker, id: direction.counted(heard.id)), now: $1) }
+        case .command(.checkpoint(let said)) where said.stream == stream:
+            checkpoints.isSaid(said.consumer, at: said.position)
         case .command:
             break
         }
+    }
+
+    /// A consumer's checkpoint has moved, durably: those who wait for it, here and elsewhere, ask the database now.
+    func announceCheckpoint(of consumer: ConsumerName, at position: StreamID) {
+        checkpoints.isSaid(consumer, at: position)
+        let connection = state.withLock { $0.machine.maySpeak ? $0.connection : nil }
+        connection?.send([
+            .checkpoint(ReplicationCheckpoint(stream: stream, consumer: consumer, position: position))
+        ])
     }
 
     private func counted(_ heard: HeardPosition) -> HeardPosition {

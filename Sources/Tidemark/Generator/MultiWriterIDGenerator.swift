@@ -36,6 +36,8 @@ public final class MultiWriterIDGenerator: Sendable {
     let abandonLimit: Duration
     /// What is asked and told of the database; nil where IDs are handed out, and nothing else.
     let log: LogParts?
+    /// Who waits for consumers of the stream.
+    let checkpoints = CheckpointWaiters()
     let state: Mutex<State>
 
     /// What the generator of a log has besides.

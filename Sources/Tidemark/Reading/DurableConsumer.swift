@@ -30,6 +30,16 @@ public final class DurableConsumer: Sendable {
         try await reader.store.checkpoint(
             claim, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered, passed: batch.passed
         )
+        announceCheckpoint(at: batch.through)
+    }
+
+    /// Tells those who wait in ``EventLog/wait(for:toPass:timeout:)``, in all processes, that the checkpoint has moved to the end
+    /// of a batch. To be called after a transaction of one's own has committed whose checkpoint the library cannot have seen;
+    /// without it they find out a little later.
+    public func announceCheckpoint(_ batch: EventBatch) { announceCheckpoint(at: batch.through) }
+
+    package func announceCheckpoint(at position: StreamID) {
+        reader.generator.announceCheckpoint(of: claim.name, at: position)
     }
 
     /// Whether this consumer's past was complete, up to its checkpoint. It reads all of the stream.

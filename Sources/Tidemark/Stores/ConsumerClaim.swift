@@ -190,13 +190,27 @@ extension EventFilter {
     }
 }
 
+/// Where a consumer is, for whoever waits for it.
+public struct ConsumerPosition: Hashable, Sendable {
+    /// The checkpoint.
+    public let position: StreamID
+    /// Whether the event that was asked about was put aside.
+    public let isParked: Bool
+
+    public init(position: StreamID, isParked: Bool = false) {
+        self.position = position
+        self.isParked = isParked
+    }
+}
+
 /// What becomes of whoever reads under a consumer's name already.
 public enum WhenTaken: Hashable, Sendable {
     /// It is stopped with an error, which is what a service wants that is replaced by a newer one of itself.
     case takeOver
     /// It is left alone for as long as its process has its store open: ``TidemarkError/consumerInUse(stream:consumer:by:)``.
     case fail
-    /// It is left alone, and waited for until it is gone.
+    /// It is left alone, and waited for until its process is gone, or has closed its store. A process does not know its own
+    /// readers apart: one that goes on with a consumer of its own takes it over.
     case standBy
 }
 

@@ -122,6 +122,8 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     ///
     /// - Throws: ``TidemarkError/consumerTaken(stream:consumer:)``.
     func verify(_ claim: ConsumerClaim) async throws
+    /// Where a consumer is, in a fresh snapshot, and whether it has put the event aside; nil when there is no such consumer.
+    func position(of name: ConsumerName, in stream: StreamName, passing id: StreamID) async throws -> ConsumerPosition?
     /// Moves the checkpoint on; never back.
     ///
     /// - Parameters:

@@ -62,8 +62,10 @@ struct Announcer: Sendable {
         self.rowLimit = rowLimit
     }
 
+    /// Whether anything may be said on the channel, by whoever it is.
+    var maySpeak: Bool { isConnected && silence.speaks && announcements != .none }
     /// Who speaks; nil while nobody does.
-    private var speaker: Speaker? { isConnected && silence.speaks && announcements != .none ? joined?.speaker : nil }
+    private var speaker: Speaker? { maySpeak ? joined?.speaker : nil }
 
     /// Whether a change of positions has it look.
     /// (A mutating getter, so that nothing is copied for the call.)

@@ -104,6 +104,9 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// Whether a change of positions needs the time. (Mutating getters: nothing is copied to the stack for the call.)
     public var followsChanges: Bool { mutating get { announcer.followsChanges } }
 
+    /// Whether anything may be said on the channel, by an instance that only reads too.
+    public var maySpeak: Bool { announcer.maySpeak }
+
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
     public var nextDeadline: Duration? {
         mutating get {

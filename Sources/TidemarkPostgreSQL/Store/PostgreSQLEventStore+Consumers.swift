@@ -89,6 +89,19 @@ extension PostgreSQLEventStore {
         }
     }
 
+    public func position(
+        of name: ConsumerName, in stream: StreamName, passing id: StreamID
+    ) async throws -> ConsumerPosition? {
+        let sql = """
+            SELECT c.position FROM \(namespace.quoted).consumers c
+            JOIN \(namespace.quoted).streams s ON s.stream = c.stream WHERE s.name = $1 AND c.name = $2
+            """
+        return try await inSnapshot(CallSubject(stream, consumer: name)) { session in
+            let rows = try session.query(sql, [.text(stream.rawValue), .text(name.rawValue)])
+            return rows.count == 0 ? nil : ConsumerPosition(position: StreamID(try rows.int64(0, 0)))
+        }
+    }
+
     public func verify(_ claim: ConsumerClaim) async throws {
         let sql = """
             SELECT c.generation FROM \(namespace.quoted).consumers c

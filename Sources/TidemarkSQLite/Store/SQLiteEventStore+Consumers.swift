@@ -147,6 +147,15 @@ extension SQLiteEventStore {
         return !processFile.isGone(file, removes: !configuration.readOnly)
     }
 
+    public func position(
+        of name: ConsumerName, in stream: StreamName, passing id: StreamID
+    ) async throws -> ConsumerPosition? {
+        try await inSnapshot { db in
+            guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            return try ConsumerRow.place(of: name, row, in: db).map { ConsumerPosition(position: $0.position) }
+        }
+    }
+
     public func verify(_ claim: ConsumerClaim) async throws {
         let generation = try await inSnapshot { db in
             try StreamRow.named(claim.stream, in: db).flatMap {
