@@ -151,6 +151,11 @@ let package = Package(
             path: "Examples/Outbox",
             swiftSettings: settings),
         .executableTarget(
+            name: "ReadModel",
+            dependencies: ["Tidemark", "TidemarkSQLite", .product(name: "GRDB", package: "GRDB.swift")],
+            path: "Examples/ReadModel",
+            swiftSettings: settings),
+        .executableTarget(
             name: "Services",
             dependencies: [
                 "Tidemark", "TidemarkSQLite", "TidemarkReplication", .product(name: "Logging", package: "swift-log"),
