@@ -9,8 +9,8 @@ public import Tidemark
 ///
 /// | SQLSTATE | |
 /// |---|---|
-/// | `TM016` | the batch was dealt with before: go on with a new reader of the consumer |
-/// | `TM017` | a batch before it was left out |
+/// | `TM022` | the batch was dealt with before: go on with a new reader of the consumer |
+/// | `TM023` | a batch before it was left out |
 /// | `TM010` | another reader has the consumer |
 /// | `TM008` | the database was put back |
 /// | `TM001` | the transaction has another isolation level |

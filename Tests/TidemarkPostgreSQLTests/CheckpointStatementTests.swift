@@ -85,7 +85,7 @@ import Tidemark
             let error = await #expect(throws: PostgresError.self) {
                 try await dealWith(batch, consumer, configuration)
             }
-            #expect(state(error) == "TM016")
+            #expect(state(error) == "TM022")
             // The server makes a ROLLBACK of a COMMIT after an error.
             try await dealWith(batch, consumer, configuration, swallows: true)
             #expect(try await applied(configuration) == ["a", "b"])
@@ -105,10 +105,10 @@ import Tidemark
                     return state(error)
                 }
             }
-            #expect(await refusal(second) == "TM017")
+            #expect(await refusal(second) == "TM023")
             #expect(await refusal(first, begin: "BEGIN ISOLATION LEVEL REPEATABLE READ") == "TM001")
             #expect(await refusal(first) == nil)
-            #expect(await refusal(first) == "TM016")
+            #expect(await refusal(first) == "TM022")
             try await connecting(configuration) {
                 _ = try $0.query("UPDATE tidemark.consumers SET claim_key = claim_key # 1")
             }

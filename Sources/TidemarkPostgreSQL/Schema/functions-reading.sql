@@ -81,7 +81,7 @@ DECLARE
     passed_mark bigint;
 BEGIN
     IF put_consumer_1.target_database <> (SELECT v.database_id FROM @namespace@.schema_version v) THEN
-        RAISE EXCEPTION 'the place is one of another database' USING ERRCODE = 'TM014';
+        RAISE EXCEPTION 'the place is one of another database' USING ERRCODE = 'TM020';
     END IF;
     highest := @namespace@.minimum_persisted_1(put_consumer_1.stream_row);
     highest := greatest(highest, (
@@ -143,7 +143,7 @@ BEGIN
     WHERE co.stream = stream_row AND co.name = claim_consumer_1.consumer FOR UPDATE;
     IF c.filter IS DISTINCT FROM claim_consumer_1.filter THEN
         RAISE EXCEPTION 'consumer % has another filter', c.name
-        USING ERRCODE = 'TM015', DETAIL = json_build_object('filter', c.filter)::text;
+        USING ERRCODE = 'TM021', DETAIL = json_build_object('filter', c.filter)::text;
     END IF;
     IF c.claim_key IS DISTINCT FROM claim_consumer_1.key THEN
         PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.passed_id, c.passed_mark);
@@ -211,10 +211,10 @@ BEGIN
             RAISE EXCEPTION 'consumer % was claimed by another reader', c.name USING ERRCODE = 'TM010';
         ELSIF c.position > checkpoint_1.begins_at THEN
             RAISE EXCEPTION 'the batch begins at %, and consumer % is at % already', checkpoint_1.begins_at, c.name, c.position
-            USING ERRCODE = 'TM016', DETAIL = json_build_object('id', c.position)::text;
+            USING ERRCODE = 'TM022', DETAIL = json_build_object('id', c.position)::text;
         ELSIF c.position < checkpoint_1.begins_at THEN
             RAISE EXCEPTION 'the batch begins at %, and consumer % is only at %', checkpoint_1.begins_at, c.name, c.position
-            USING ERRCODE = 'TM017', DETAIL = json_build_object('id', c.position)::text;
+            USING ERRCODE = 'TM023', DETAIL = json_build_object('id', c.position)::text;
         END IF;
     END IF;
     PERFORM @namespace@.require_place_1(

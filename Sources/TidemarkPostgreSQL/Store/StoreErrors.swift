@@ -135,15 +135,15 @@ struct StoreErrors: Sendable {
         case "TM016": return .streamExists(stream: stream, store: store)
         case "TM012":
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
-        case "TM014":
+        case "TM020":
             guard case .afterPlace(let place) = subject.start else { return nil }
             return .otherDatabase(stream: stream, place: place)
-        case "TM016", "TM017":
+        case "TM022", "TM023":
             guard let consumer = subject.consumer, let begin = subject.begin else { return nil }
-            return message.sqlState == "TM016"
+            return message.sqlState == "TM022"
                 ? .alreadyPassed(stream: stream, consumer: consumer, begin: begin, checkpoint: id)
                 : .notYetPassed(stream: stream, consumer: consumer, begin: begin, checkpoint: id)
-        case "TM015":
+        case "TM021":
             guard let consumer = subject.consumer, let stored = try? FilterText.filter(detail.filter) else {
                 return nil
             }
