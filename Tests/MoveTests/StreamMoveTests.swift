@@ -169,6 +169,49 @@ enum Way: CaseIterable, Sendable {
     }
 
     @Test(arguments: Way.allCases)
+    func `metadata, filters and starts arrive with the stream, and its consumers' pasts are still whole`(
+        _ way: Way
+    ) async throws {
+        try await withStores(way) { source, destination in
+            let writer = try await source.join(stream, as: "p1").writer
+            let events = (0..<6).map {
+                Event(id: "\($0)", type: $0 % 2 == 0 ? "even" : "odd", metadata: $0 == 1 ? [:] : ["cause": "\($0)"])
+            }
+            _ = try await source.persist(events, in: stream, by: writer)
+            try await source.leave(stream, as: writer)
+            var request = ConsumerRequest(stream: stream, consumer: "some")
+            request.start = .after(1)
+            request.filter = .types(["even"])
+            let claim = try await source.claimConsumer(request)
+            let version = try #require(try await source.reconciliation(of: stream, above: 0, limit: 0)).membership
+                .version
+            let batch = try #require(
+                try await source.snapshot(
+                    of: stream,
+                    SnapshotRequest(
+                        delivered: nil, membershipVersion: version, after: 1, through: 6, limit: 9, byteLimit: .max,
+                        filter: claim.filter)))
+            var sum = DeliveredSum()
+            for event in batch.events { sum.add(event.streamID, mark: event.mark) }
+            #expect(sum.count == 2)
+            try await source.checkpoint(claim, at: 6, snapshot: batch.mark, delivered: sum, passed: batch.passed)
+            _ = try await StreamMove(stream, from: source, to: destination).run()
+
+            let found = try await rows(destination).map(\.content)
+            #expect(found == events.map { .event($0) })
+            let status = try #require(try await destination.status(of: stream)?.consumers.first)
+            #expect(status.filter == .types(["even"]) && status.start == 1 && status.position == 6)
+            let audit = try await destination.audit(stream, consumer: "some", limit: 10)
+            #expect(audit.isComplete && audit.events == 2, "\(audit)")
+            let moved = TidemarkError.streamMoved(
+                stream: stream, store: source.description, to: destination.description)
+            await #expect(throws: moved) { try await source.changeFilter(of: "some", in: stream, to: .all) }
+            await #expect(throws: moved) { try await source.deleteConsumer("some", in: stream, takingOver: true) }
+            await #expect(throws: moved) { try await source.position(of: "some", in: stream, passing: 1) }
+        }
+    }
+
+    @Test(arguments: Way.allCases)
     func `a stream goes there and comes back, with what was written there`(_ way: Way) async throws {
         try await withStores(way) { source, destination in
             try await fill(source)

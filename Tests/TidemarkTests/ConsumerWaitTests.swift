@@ -7,7 +7,7 @@ import TidemarkTesting
 @testable import Tidemark
 
 /// Read-your-writes. The clocks of these tests stand still unless a test moves them: whoever goes on was woken.
-@Suite struct ConsumerWaitTests {
+@Suite(.timeLimit(.minutes(1))) struct ConsumerWaitTests {
     let store = InMemoryEventStore()
     let transport = LocalTransport()
     let clock = ManualClock()

@@ -71,10 +71,17 @@ public struct MovedConsumer: Hashable, Sendable {
     public var delivered: DeliveredSum?
     /// The last event that it has passed, with its mark; nil where there is none.
     public var passed: Delivered?
+    /// Where it began, or was moved to: what it was given is counted from there.
+    public let start: StreamID
+    /// Which events it is given.
+    public let filter: EventFilter
 
     public init(
-        name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?
+        name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?,
+        start: StreamID = 0, filter: EventFilter = .all
     ) {
+        self.start = start
+        self.filter = filter
         self.name = name
         self.generation = generation
         self.position = position

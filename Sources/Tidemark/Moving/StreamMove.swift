@@ -145,15 +145,15 @@ public struct StreamMove: Sendable {
         arrived.consumers.sort { $0.position < $1.position }
         report.consumers = arrived.consumers.count
         report.sequence = moved.sequence
-        var (sum, sumThere) = (DeliveredSum(), DeliveredSum())
+        var sums = ConsumerSums(arrived.consumers)
         var next = 0
         /// Consumers whose places lie below this ID have been given all that was added up so far.
         func pass(before id: StreamID?) {
             while next < arrived.consumers.count, id.map({ arrived.consumers[next].position < $0 }) ?? true {
                 // What it was given too little or too much stays so, and the audit finds it there as it would have here.
+                let (here, there) = sums.ofConsumer(next)
                 arrived.consumers[next].delivered = arrived.consumers[next].delivered.map {
-                    DeliveredSum(
-                        count: $0.count + sumThere.count - sum.count, sum: $0.sum &+ sumThere.sum &- sum.sum)
+                    DeliveredSum(count: $0.count + there.count - here.count, sum: $0.sum &+ there.sum &- here.sum)
                 }
                 next += 1
             }
@@ -190,10 +190,7 @@ public struct StreamMove: Sendable {
                 case .externalEvent: report.externalEvents += 1
                 case .tombstone: report.tombstones += 1
                 }
-                if row.content != .tombstone {
-                    sum.add(row.streamID, mark: row.mark)
-                    sumThere.add(row.streamID, mark: other.mark)
-                }
+                sums.add(row, there: other.mark, consumers: next..<arrived.consumers.count)
                 if wanted.contains(row.streamID) { passed[row.streamID] = (row.mark, other.mark) }
                 position = row.streamID
             }
@@ -209,6 +206,43 @@ public struct StreamMove: Sendable {
         }
         report.digest = digest.value
         return arrived
+    }
+
+    /// What consumers were to be given so far, with the marks of both sides: one sum for all that are given everything, and one
+    /// for each of the others.
+    private struct ConsumerSums {
+        typealias Both = (here: DeliveredSum, there: DeliveredSum)
+
+        private let consumers: [MovedConsumer]
+        private var all: Both = (DeliveredSum(), DeliveredSum())
+        private var others: [Int: Both] = [:]
+
+        init(_ consumers: [MovedConsumer]) {
+            self.consumers = consumers
+            for (index, consumer) in consumers.enumerated() where consumer.start > 0 || consumer.filter != .all {
+                others[index] = (DeliveredSum(), DeliveredSum())
+            }
+        }
+
+        func ofConsumer(_ index: Int) -> Both { others[index] ?? all }
+
+        /// - Parameter indexes: the consumers that have come as far as the row, or further.
+        mutating func add(_ row: MovedRow, there mark: CommitMark, consumers indexes: Range<Int>) {
+            if row.content == .tombstone { return }
+            all.here.add(row.streamID, mark: row.mark)
+            all.there.add(row.streamID, mark: mark)
+            for index in others.keys where indexes.contains(index) {
+                let consumer = consumers[index]
+                guard row.streamID > consumer.start, Self.passes(row.content, consumer.filter) else { continue }
+                others[index]?.here.add(row.streamID, mark: row.mark)
+                others[index]?.there.add(row.streamID, mark: mark)
+            }
+        }
+
+        private static func passes(_ content: MovedRow.Content, _ filter: EventFilter) -> Bool {
+            guard case .event(let event) = content else { return filter == .all }
+            return filter.passes(type: event.type, key: event.key)
+        }
     }
 
     /// FNV-1a over all that a row says, with lengths between the parts.
@@ -228,6 +262,10 @@ public struct StreamMove: Sendable {
                 add(event.key == nil ? 0 : 1)
                 if let key = event.key { add(key.utf8) }
                 add(event.payload)
+                for (name, value) in event.metadata.sorted(by: { $0.key < $1.key }) {
+                    add(name.utf8)
+                    add(value.utf8)
+                }
             }
         }
 

@@ -128,7 +128,7 @@ $$;
 -- Puts rows into a stream that arrives; all of them have one mark.
 CREATE FUNCTION @namespace@.receive_1(
     stream text, ids bigint[], kinds bigint[], instances text[], persisted_ms bigint[], event_ids text[], types text[],
-    keys text[], payloads bytea[]
+    keys text[], payloads bytea[], metadata text[]
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -143,11 +143,12 @@ BEGIN
     FROM (SELECT DISTINCT n.instance FROM unnest(receive_1.instances) n (instance)) u
     ON CONFLICT (stream, instance) DO NOTHING;
     INSERT INTO @namespace@.events
-        (stream, kind, stream_id, writer, mark, persisted_at, event_id, type, key, payload)
+        (stream, kind, stream_id, writer, mark, persisted_at, event_id, type, key, payload, metadata)
     SELECT stream_row, u.kind, u.id, i.writer, m.mark, to_timestamp(0) + u.ms * interval '1 millisecond', u.event_id,
-        u.type, u.key, u.payload
+        u.type, u.key, u.payload, u.metadata
     FROM unnest(receive_1.ids, receive_1.kinds, receive_1.instances, receive_1.persisted_ms, receive_1.event_ids,
-        receive_1.types, receive_1.keys, receive_1.payloads) AS u (id, kind, instance, ms, event_id, type, key, payload)
+        receive_1.types, receive_1.keys, receive_1.payloads, receive_1.metadata)
+        AS u (id, kind, instance, ms, event_id, type, key, payload, metadata)
     JOIN @namespace@.instances i ON i.stream = stream_row AND i.instance = u.instance,
         (SELECT @namespace@.random_mark_1() AS mark) m
     ORDER BY u.id;
@@ -158,7 +159,7 @@ $$;
 CREATE FUNCTION @namespace@.end_arrival_1(
     stream text, sequence bigint, version bigint, forgotten_epoch bigint, instances text[], epochs bigint[],
     consumers text[], generations bigint[], positions bigint[], counts bigint[], sums bigint[], passed_ids bigint[],
-    passed_marks bigint[]
+    passed_marks bigint[], starts bigint[], filters text[]
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -177,12 +178,13 @@ BEGIN
     -- Names that were forgotten there have events here: whoever takes one begins above all of them.
     UPDATE @namespace@.instances SET epoch = end_arrival_1.forgotten_epoch WHERE stream = stream_row AND epoch = 0;
     INSERT INTO @namespace@.consumers
-        (stream, name, generation, position, delivered_count, delivered_sum, passed_id, passed_mark, updated_at)
+        (stream, name, generation, position, delivered_count, delivered_sum, passed_id, passed_mark, updated_at,
+        start_after, filter)
     SELECT stream_row, u.name, u.generation + @namespace@.random_step_1(), u.place, u.count, u.sum, u.id, u.mark,
-        clock_timestamp()
+        clock_timestamp(), u.start, u.filter
     FROM unnest(end_arrival_1.consumers, end_arrival_1.generations, end_arrival_1.positions, end_arrival_1.counts,
-        end_arrival_1.sums, end_arrival_1.passed_ids, end_arrival_1.passed_marks)
-        AS u (name, generation, place, count, sum, id, mark);
+        end_arrival_1.sums, end_arrival_1.passed_ids, end_arrival_1.passed_marks, end_arrival_1.starts,
+        end_arrival_1.filters) AS u (name, generation, place, count, sum, id, mark, start, filter);
     highest := greatest(
         end_arrival_1.sequence, @namespace@.least_sequence_1(stream_row),
         (SELECT max(u.place) FROM unnest(end_arrival_1.positions) u (place)));

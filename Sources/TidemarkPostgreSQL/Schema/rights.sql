@@ -35,7 +35,8 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".renew_life_1, :"namespace".check_writable_1, :"namespace".end_holders_1,
     :"namespace".close_1, :"namespace".close_observed_1, :"namespace".retire_1, :"namespace".retire_observed_1,
     :"namespace".forget_1, :"namespace".forget_left_1,
-    :"namespace".claim_consumer_1, :"namespace".checkpoint_1, :"namespace".move_consumer_1
+    :"namespace".claim_consumer_1, :"namespace".checkpoint_1, :"namespace".move_consumer_1,
+    :"namespace".change_filter_1, :"namespace".delete_consumer_1
 TO :"writers";
 
 \if :{?consumers}
@@ -47,7 +48,8 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".incarnation_1, :"namespace".members_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
     :"namespace".newest_claim_1, :"namespace".claim_consumer_1, :"namespace".checkpoint_1,
-    :"namespace".move_consumer_1, :"namespace".renew_life_1
+    :"namespace".move_consumer_1, :"namespace".change_filter_1, :"namespace".delete_consumer_1,
+    :"namespace".renew_life_1
 TO :"consumers";
 \endif
 

@@ -93,12 +93,14 @@ extension PostgreSQLEventStore {
         of name: ConsumerName, in stream: StreamName, passing id: StreamID
     ) async throws -> ConsumerPosition? {
         let sql = """
-            SELECT c.position FROM \(namespace.quoted).consumers c
-            JOIN \(namespace.quoted).streams s ON s.stream = c.stream WHERE s.name = $1 AND c.name = $2
+            SELECT c.position, s.moved_to, s.arriving_from FROM \(namespace.quoted).streams s
+            LEFT JOIN \(namespace.quoted).consumers c ON c.stream = s.stream AND c.name = $2 WHERE s.name = $1
             """
         return try await inSnapshot(CallSubject(stream, consumer: name)) { session in
             let rows = try session.query(sql, [.text(stream.rawValue), .text(name.rawValue)])
-            return rows.count == 0 ? nil : ConsumerPosition(position: StreamID(try rows.int64(0, 0)))
+            if rows.count == 0 { return nil }
+            try StreamElsewhere.check(rows, 0, column: 1)
+            return try rows.int64IfAny(0, 0).map { ConsumerPosition(position: StreamID($0)) }
         }
     }
 

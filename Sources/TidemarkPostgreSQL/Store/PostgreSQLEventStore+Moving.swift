@@ -17,7 +17,8 @@ extension PostgreSQLEventStore: MovableStore {
             PostgresStatement("SELECT instance, epoch FROM \(name).instances WHERE \(ofStream)", [text]),
             PostgresStatement(
                 """
-                SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_mark
+                SELECT name, generation, position, delivered_count, delivered_sum, passed_id, passed_mark, start_after,
+                    filter
                 FROM \(name).consumers WHERE \(ofStream) ORDER BY name
                 """, [text]),
             StreamHeader.commit,
@@ -39,7 +40,9 @@ extension PostgreSQLEventStore: MovableStore {
                     MovedConsumer(
                         name: try ConsumerName(validating: try consumers.text(row, 0)),
                         generation: Int(try consumers.int64(row, 1)), position: StreamID(try consumers.int64(row, 2)),
-                        delivered: try consumers.deliveredSum(row, 3), passed: try consumers.passed(row, 5))
+                        delivered: try consumers.deliveredSum(row, 3), passed: try consumers.passed(row, 5),
+                        start: StreamID(try consumers.int64(row, 7)),
+                        filter: try FilterText.filter(consumers.textIfAny(row, 8)))
                 }, movedTo: try header.textIfAny(0, 3), arrivingFrom: try header.textIfAny(0, 4))
         }
     }
@@ -51,7 +54,7 @@ extension PostgreSQLEventStore: MovableStore {
         let sql = """
             SELECT \(EventRows.columns)
             FROM (
-                SELECT e.*, sum(octet_length(e.payload)) OVER (
+                SELECT e.*, sum(octet_length(e.payload) + coalesce(octet_length(e.metadata), 0)) OVER (
                     ORDER BY e.stream_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes
                 FROM (
                     SELECT e.* FROM \(namespace.quoted).events e
@@ -116,6 +119,7 @@ extension PostgreSQLEventStore: MovableStore {
                 .int64s(rows.map(\.persistedAtMilliseconds)), .texts(events.map { $0?.id }),
                 .texts(events.map { $0?.type }), .texts(events.map { $0?.key }),
                 .byteStrings(events.map { $0?.payload }),
+                .texts(try events.map { try $0.flatMap { try MetadataText.text($0.metadata) } }),
             ], repeating: .onlyIfUndone)
     }
 
@@ -132,7 +136,8 @@ extension PostgreSQLEventStore: MovableStore {
                 .int64s(consumers.map { $0.delivered?.count }),
                 .int64s(consumers.map { $0.delivered.map { Int64(bitPattern: $0.sum) } }),
                 .int64s(consumers.map { $0.passed?.streamID.rawValue }),
-                .int64s(consumers.map { $0.passed?.mark.rawValue }),
+                .int64s(consumers.map { $0.passed?.mark.rawValue }), .int64s(consumers.map(\.start.rawValue)),
+                .texts(try consumers.map { try FilterText.text($0.filter) }),
             ], repeating: .onlyIfUndone)
     }
 

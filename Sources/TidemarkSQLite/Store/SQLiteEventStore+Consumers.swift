@@ -152,6 +152,7 @@ extension SQLiteEventStore {
     ) async throws -> ConsumerPosition? {
         try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
+            try row.requireHere(stream, self.path)
             return try ConsumerRow.place(of: name, row, in: db).map { ConsumerPosition(position: $0.position) }
         }
     }

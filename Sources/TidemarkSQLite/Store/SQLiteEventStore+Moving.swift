@@ -18,7 +18,8 @@ extension SQLiteEventStore: MovableStore {
                 consumers: try ConsumerRow.all(of: row, in: db).map { consumer in
                     MovedConsumer(
                         name: consumer.name, generation: consumer.generation, position: consumer.position,
-                        delivered: consumer.delivered, passed: consumer.passed)
+                        delivered: consumer.delivered, passed: consumer.passed, start: consumer.start,
+                        filter: consumer.filter)
                 }, movedTo: row.movedTo, arrivingFrom: row.arrivingFrom)
         }
     }
@@ -31,7 +32,7 @@ extension SQLiteEventStore: MovableStore {
             let query = try Query(
                 db,
                 """
-                SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, kind
+                SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind
                 FROM tidemark_events WHERE stream = ?1 AND stream_id > ?2 ORDER BY stream_id
                 """)
             defer { query.reset() }
@@ -43,10 +44,10 @@ extension SQLiteEventStore: MovableStore {
             while rows.count < limit, bytes < byteLimit, try query.step() {
                 let place = try decoder.externalEvent(query)
                 let content: MovedRow.Content
-                switch query.number(8) {
+                switch query.number(9) {
                 case 0:
                     let event = try decoder.event(query).event
-                    bytes += event.payload.count
+                    bytes += event.payload.count + event.metadataBytes
                     content = .event(event)
                 case 1: content = .tombstone
                 default: content = .externalEvent
@@ -211,11 +212,12 @@ extension SQLiteEventStore: MovableStore {
                     """
                     INSERT INTO tidemark_consumers
                         (stream, name, generation, position, commit_number, delivered_count, delivered_sum, updated_at,
-                        passed_id, passed_commit)
-                    VALUES (?1, ?2, ?3 + 1 + (random() & 0xfffff), ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                        passed_id, passed_commit, start_after, filter)
+                    VALUES (?1, ?2, ?3 + 1 + (random() & 0xfffff), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
                     """, row.row, consumer.name, consumer.generation, consumer.position, row.commitNumber,
                     consumer.delivered?.count, consumer.delivered.map { Int64(bitPattern: $0.sum) }, now,
-                    consumer.passed?.streamID, consumer.passed?.mark.rawValue)
+                    consumer.passed?.streamID, consumer.passed?.mark.rawValue, consumer.start,
+                    try FilterText.text(consumer.filter))
             }
             let highest = moved.consumers.map(\.position).max() ?? 0
             try Query.run(
