@@ -149,7 +149,7 @@ struct ConsumerFilterCommand: AsyncParsableCommand {
     func run() async throws {
         setUpLogging(verbose: database.verbose)
         let filter = filter.filter
-        let store = try await database.openForWriting(creating: false)
+        let store = try await database.openForChange()
         try await store.closed {
             try await database.namingStreams(of: store) {
                 try await store.changeFilter(of: consumer, in: database.stream, to: filter)
@@ -182,7 +182,7 @@ struct ConsumerDeleteCommand: AsyncParsableCommand {
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)
-        let store = try await database.openForWriting(creating: false)
+        let store = try await database.openForChange()
         try await store.closed {
             try await database.namingStreams(of: store) {
                 do {

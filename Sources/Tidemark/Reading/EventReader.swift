@@ -131,7 +131,7 @@ public struct EventBatches: AsyncSequence, Sendable {
                 guard let snapshot = try await reader.store.snapshot(of: reader.stream, request) else {
                     throw progress.streamIsGone
                 }
-                let isEmpty = snapshot.events.isEmpty && snapshot.ownEvents.isEmpty
+                let isEmpty = snapshot.events.isEmpty && snapshot.externalEvents.isEmpty
                 guard try progress.received(snapshot, last: snapshot.passed, for: request),
                     !isEmpty || progress.hasPassedUnseen
                 else { continue }

@@ -30,7 +30,7 @@ public struct Snapshot: Sendable {
         database: DatabaseID = DatabaseID(0), passed: Delivered? = nil
     ) {
         self.database = database
-        self.passed = passed ?? Delivered.last(of: events, ownEvents)
+        self.passed = passed ?? Delivered.last(of: events, externalEvents)
         self.membership = membership
         self.newestEvent = newestEvent
         self.sequence = sequence
