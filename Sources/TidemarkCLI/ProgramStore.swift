@@ -46,7 +46,7 @@ extension PostgreSQLEventStore: ProgramStore {
 /// The one place where the program opens databases.
 extension DatabaseOptions {
     /// How a database is opened.
-    private enum Opening {
+    fileprivate enum Opening {
         /// By a writer, which makes what is missing.
         case making
         /// By whoever takes part, in what is there.
@@ -93,7 +93,7 @@ extension DatabaseOptions {
         }
     }
 
-    private static func setUp(
+    fileprivate static func setUp(
         _ address: PostgresAddress, _ direct: PostgresAddress?, _ namespace: PostgresNamespace, _ opening: Opening
     ) -> (PostgresConfiguration, PostgreSQLStoreOptions) {
         var configuration = PostgresConfiguration(address)
@@ -134,6 +134,27 @@ extension DatabaseOptions {
                 access(beside, F_OK) == 0 ? access(beside, R_OK | W_OK | X_OK) == 0 : information.st_uid == geteuid()
             return mayUseFolder && access(path, W_OK) == 0
                 && access(file.deletingLastPathComponent().path, W_OK) == 0
+        }
+    }
+}
+
+extension DatabaseLocation {
+    /// The same with the whole path of a file: others read it elsewhere.
+    var absolute: DatabaseLocation {
+        guard case .sqlite(let path) = self else { return self }
+        return .sqlite(path: URL(fileURLWithPath: path).standardizedFileURL.path)
+    }
+
+    /// Opens the database for a stream to leave it, or to come to it.
+    func openForMove(creates: Bool) async throws -> any ProgramStore & MovableStore {
+        switch self {
+        case .sqlite(let path):
+            let configuration = SQLiteConfiguration(createsDatabase: creates, logger: StoreWarnings.logger)
+            return try await SQLiteEventStore.open(path: path, configuration: configuration)
+        case .postgreSQL(let address, let direct, let namespace):
+            let (configuration, options) = DatabaseOptions.setUp(
+                address, direct, namespace, creates ? .making : .once(isReadOnly: false))
+            return try await PostgreSQLEventStore.open(configuration, options: options)
         }
     }
 }

@@ -19,7 +19,7 @@ struct TidemarkCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             IngestCommand.self, TailCommand.self, StatusCommand.self, AuditCommand.self, ConsumerGroup.self,
-            CloseCommand.self, RetireCommand.self, ForgetCommand.self, ReplicationGroup.self,
+            CloseCommand.self, RetireCommand.self, ForgetCommand.self, MoveCommand.self, ReplicationGroup.self,
         ])
 
     /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.
