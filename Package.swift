@@ -236,7 +236,7 @@ let package = Package(
         .executableTarget(
             name: "CrashTest",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TestSupport",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -245,14 +245,15 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkReplication", "TestSupport", "CrashTest",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                "CrashTest",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
         // A stream that is moved from one store to the other.
         .testTarget(
             name: "MoveTests",
-            dependencies: ["Tidemark", "TidemarkPostgreSQL", "TidemarkSQLite", "TestSupport"],
+            dependencies: ["Tidemark", "TidemarkPostgreSQL", "TidemarkSQLite", "TidemarkTesting", "TestSupport"],
             swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),

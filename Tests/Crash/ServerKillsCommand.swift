@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import TestSupport
 import Tidemark
+import TidemarkTesting
 
 /// Four writers and two consumers on a PostgreSQL server that is killed again and again. Nobody starts them anew.
 struct ServerKillsCommand: AsyncParsableCommand {
@@ -21,7 +22,7 @@ struct ServerKillsCommand: AsyncParsableCommand {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         print("seed \(seed), \(kills) kills, in \(folder)")
-        let server = try await PostgresServer(port: try PostgresServer.freePort())
+        let server = try await PostgresServerProcess()
         let participant = try Participant.parse(["--folder", folder, "--server", server.address()])
         let children = Children(folder: folder)
         let place = ["--server", server.address()]
@@ -61,7 +62,6 @@ struct ServerKillsCommand: AsyncParsableCommand {
             for line in try await end(participant, children) { print(line) }
             print("the readers went on within \(Figures.text(longest / .seconds(1))) s")
             print("nothing was lost, skipped or repeated")
-            try await server.stop()
             try? FileManager.default.removeItem(atPath: folder)
         } catch {
             children.killAll()

@@ -5,28 +5,21 @@ import Testing
 import Tidemark
 import TidemarkPostgreSQL
 import TidemarkSQLite
+import TidemarkTesting
 
 private let stream: StreamName = "events"
 
 /// A server that all tests here share, each with a database of its own.
 private enum Server {
-    private static let shared = Mutex<Task<PostgresServer, any Error>?>(nil)
-    private static let databases = Atomic(0)
+    private static let shared = Mutex<Task<PostgresServerProcess, any Error>?>(nil)
 
     static func newStore() async throws -> PostgreSQLEventStore {
         let task = shared.withLock { task in
-            let begun =
-                task ?? Task { try await PostgresServer(port: PostgresServer.freePort(), settings: ["fsync=off"]) }
+            let begun = task ?? Task { try await PostgresServerProcess(["fsync=off"]) }
             task = begun
             return begun
         }
-        let server = try await task.value
-        let name = "m\(databases.wrappingAdd(1, ordering: .relaxed).newValue)"
-        let made = try Program(
-            executable: URL(fileURLWithPath: PostgresServer.binaries + "/psql"),
-            ["-X", "-d", server.address(), "-c", "CREATE DATABASE \(name)"])
-        #expect(try await made.outcome().status == 0)
-        return try await PostgreSQLEventStore.open(PostgresConfiguration(server.address(database: name)))
+        return try await PostgreSQLEventStore.open(PostgresConfiguration(task.value.newDatabase()))
     }
 }
 
@@ -55,7 +48,7 @@ enum Way: CaseIterable, Sendable {
     case toPostgreSQL, toSQLite
 }
 
-@Suite(.enabled(if: PostgresServer.isAvailable)) struct StreamMoveTests {
+@Suite(.enabled(if: PostgresServerProcess.isInstalled)) struct StreamMoveTests {
     private func withStores(
         _ way: Way, _ body: (_ source: any MovableStore, _ destination: any MovableStore) async throws -> Void
     ) async throws {

@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+import TidemarkTesting
 
 /// Short forms of `scripts/crash`, whose bars are for a machine that does nothing else: here they are wider by a factor.
 @Suite(.serialized) struct CrashTests {
@@ -26,7 +27,7 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
     }
 
-    @Test(.enabled(if: PostgresServer.isAvailable))
+    @Test(.enabled(if: PostgresServerProcess.isInstalled))
     func `a PostgreSQL server that is killed under load takes nothing with it that was acknowledged`() async throws {
         let run = try Program("CrashTest", ["server-kills", "--kills", "2"])
         let outcome = try await run.outcome(within: .seconds(300))
