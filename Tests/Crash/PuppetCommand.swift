@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Synchronization
 import Tidemark
+import TidemarkPostgreSQL
 import TidemarkReplication
 import TidemarkSQLite
 
@@ -9,6 +10,8 @@ import TidemarkSQLite
 ///
 /// - `persist ID …`: one group; `acknowledged STREAM_ID ID` for each event.
 /// - `scope ID`: allocates, says `held STREAM_ID`, and persists at the next `go`.
+/// - `reserve`: allocates, says `reserved STREAM_ID STATEMENT` with what another client commits it with, and ends the scope at
+///   the next `go`, saying `over STREAM_ID`.
 /// - `flood`: persists without a pause until it is killed.
 /// - `stamps MILLISECONDS`: an event in each such interval, with the time at which it was handed in.
 ///
@@ -25,7 +28,8 @@ struct PuppetCommand: AsyncParsableCommand {
     @Flag(help: "Leaves it to others to close whoever is silent.") var closesNobody = false
 
     func run() async throws {
-        let transport = try UnixSocketTransport(besideDatabase: participant.database)
+        let transport =
+            participant.server == nil ? try UnixSocketTransport(besideDatabase: participant.database) : nil
         var sqlite = SQLiteConfiguration()
         sqlite.busyTimeout = .milliseconds(busyMilliseconds)
         var configuration = EventLogConfiguration()
@@ -36,7 +40,7 @@ struct PuppetCommand: AsyncParsableCommand {
         let log = try await participant.open(
             as: instance.map { try InstanceName(validating: $0) }, transport: transport, sqlite: sqlite,
             configuration: configuration)
-        let link = try await transport.connect(as: "link") { event in
+        let link = try await transport?.connect(as: "link") { event in
             switch event {
             case .connected: Starter.say("up \(MonotonicTime.now)")
             case .disconnected: Starter.say("down \(MonotonicTime.now)")
@@ -50,7 +54,7 @@ struct PuppetCommand: AsyncParsableCommand {
             let words = line.split(separator: " ").map(String.init)
             if words.first == "go" { go.open() } else { Task { await obey(words, log, go) } }
         }
-        await link.close()
+        await link?.close()
         service.cancel()
         try await service.value
     }
@@ -70,6 +74,14 @@ struct PuppetCommand: AsyncParsableCommand {
                     return try await log.persist(Event(id: arguments[0], type: "told"), as: id)
                 }
                 Starter.say("acknowledged \(id) \(arguments[0])")
+            case "reserve":
+                let id = try await log.withNextID { id in
+                    let opened = go.next()
+                    Starter.say("reserved \(id) \(try log.reservation(for: id).statement)")
+                    await opened()
+                    return id
+                }
+                Starter.say("over \(id)")
             case "flood":
                 var number = 0
                 while true {
