@@ -86,7 +86,7 @@ struct MoveCommand: AsyncParsableCommand {
         let digest = String(report.digest, radix: 16)
         let rows = [
             Self.count(report.events, "event"), Self.count(report.tombstones, "tombstone"),
-            report.ownEvents == 0 ? nil : Self.count(report.ownEvents, "event") + " in tables of your own",
+            report.externalEvents == 0 ? nil : Self.count(report.externalEvents, "event") + " in tables of your own",
         ].compactMap(\.self).joined(separator: ", ")
         let resumed = report.resumedAfter.map { "; it was taken up after ID \($0)" } ?? ""
         return place + "; " + rows + " were compared, digest " + String(repeating: "0", count: 16 - digest.count)

@@ -16,7 +16,8 @@ extension PostgreSQLEventStore {
     }
 
     public func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID? {
-        try await exclude(
+        try await endLeftovers(stream, observed)
+        return try await exclude(
             subject(stream, observed),
             "SELECT \(namespace.function("close_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
             parameters(stream, observed)
@@ -24,11 +25,19 @@ extension PostgreSQLEventStore {
     }
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
-        try await exclude(
+        try await endLeftovers(stream, observed)
+        return try await exclude(
             subject(stream, observed),
             "SELECT \(namespace.function("retire_observed_1"))($1, $2, $3, $4, $5, $6, $7, $8)",
             parameters(stream, observed)
         ) { try $0.bool(0, 0) }
+    }
+
+    /// Nobody waits the limit out once more for a transaction that is older than that already, where the process is gone: one of
+    /// a host that was cut off stays open for as long as the server does not notice.
+    private func endLeftovers(_ stream: StreamName, _ observed: WriterObservation) async throws {
+        guard observed.isProcessGone, options.endsStuckTransactions else { return }
+        try await endHolders(subject(stream, observed))
     }
 
     private func subject(_ stream: StreamName, _ observed: WriterObservation) -> CallSubject {

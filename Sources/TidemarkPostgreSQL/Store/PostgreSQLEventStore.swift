@@ -227,7 +227,8 @@ public final class PostgreSQLEventStore: EventStore {
     }
 
     /// Whether a transaction that stood in the way for longer than the limit was ended.
-    private func endHolders(_ subject: CallSubject) async throws -> Bool {
+    @discardableResult
+    func endHolders(_ subject: CallSubject) async throws -> Bool {
         let instance = subject.instance?.rawValue
         let ended = try? await pool.query(
             "SELECT \(namespace.function("end_holders_1"))($1, $2, $3)",
