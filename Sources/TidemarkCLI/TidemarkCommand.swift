@@ -18,7 +18,8 @@ struct TidemarkCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            IngestCommand.self, TailCommand.self, StatusCommand.self, AuditCommand.self, ConsumerGroup.self,
+            IngestCommand.self, TailCommand.self, StatusCommand.self, HealthCommand.self, AuditCommand.self,
+            ConsumerGroup.self,
             CloseCommand.self, RetireCommand.self, ForgetCommand.self, MoveCommand.self, ReplicationGroup.self,
         ])
 

@@ -23,10 +23,12 @@ import Tidemark
 
     @Test func whatOneSendsTheOthersReceiveOnceAndItselfDoesNot() async throws {
         let (server, port) = try await TCPInstance.server("p1")
-        let (second, third) = (try await client("p2", port: port), try await client("p3", port: port))
-        for instance in [second, third] { await instance.waitUntilConnected() }
+        let second = try await client("p2", port: port)
+        await second.waitUntilConnected()
+        let third = try await client("p3", port: port)
+        await third.waitUntilConnected()
         let all = [server, second, third]
-        // The second has heard the third come.
+        // The second was there before, and so has heard the third come.
         await second.waitForReplicate()
         for (index, sender) in all.enumerated() {
             let sent = position("p1", StreamID(Int64(index + 1)))

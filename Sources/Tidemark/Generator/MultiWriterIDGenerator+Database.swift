@@ -220,13 +220,17 @@ extension MultiWriterIDGenerator {
             throw TidemarkError.unknownStream(stream: stream, store: log.map { "\($0.store)" } ?? "no store")
         }
         let now = time.now
-        let (minimum, lowest) = state.withLock { ($0.machine.watermark.minimum, $0.machine.lowestInFlight) }
-        var heldBackBy = minimum < status.newestEvent ? status.heldBack() : nil
-        // Of itself an instance knows more than its last heartbeat said.
-        if minimum < status.newestEvent, let lowest, lowest.id.rawValue == minimum.rawValue + 1 {
-            heldBackBy = HeldBack(instance: instance, reason: .inFlight(lowest.id), since: now - lowest.since)
-        }
+        let (minimum, own) = state.withLock { ($0.machine.watermark.minimum, heldBack(by: &$0.machine, now: now)) }
+        let heldBackBy = minimum < status.newestEvent ? own ?? status.heldBack() : nil
         return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
+    }
+
+    /// Of itself an instance knows more than its last heartbeat said. Nil where the minimum does not wait for it.
+    func heldBack(by machine: inout StreamMachine, now: Duration) -> HeldBack? {
+        guard let lowest = machine.lowestInFlight, lowest.id.rawValue == machine.watermark.minimum.rawValue + 1 else {
+            return nil
+        }
+        return HeldBack(instance: instance, reason: .inFlight(lowest.id), since: now - lowest.since)
     }
 
     // MARK: Heartbeats
