@@ -236,7 +236,8 @@ let package = Package(
         .executableTarget(
             name: "CrashTest",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting",
+                "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
@@ -245,7 +246,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting", "TestSupport",
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting",
+                "TestSupport",
                 "CrashTest",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],

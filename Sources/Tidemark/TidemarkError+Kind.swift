@@ -23,7 +23,8 @@ extension TidemarkError {
             .callerMistake
         case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .alreadyPassed,
             .databaseWentBackwards,
-            .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase, .schemaTooNew, .readOnly:
+            .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase,
+            .schemaTooNew, .readOnly:
             .final
         }
     }

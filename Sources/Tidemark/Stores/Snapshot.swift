@@ -26,7 +26,8 @@ public struct Snapshot: Sendable {
 
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, mark: SnapshotMark, deliveredIsThere: Bool,
-        consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [], isTruncated: Bool,
+        consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [],
+        isTruncated: Bool,
         database: DatabaseID = DatabaseID(0), passed: Delivered? = nil
     ) {
         self.database = database
