@@ -217,4 +217,41 @@ import Tidemark
             #expect(try await store.finished() == [1...800])
         }
     }
+
+    @Test func `large events come in batches of their own, by bytes, and all of them in order`() async throws {
+        try await withStore { store, _ in
+            let writer = try await store.join(stream, as: "p1").writer
+            // With 8 in 80 bytes, each may have 10 to come along without being summed up.
+            let sizes = [0, 10, 10, 11, 500, 5, 40, 39, 2, 10, 10, 10, 10, 10, 10, 10, 10, 1]
+            let all = sizes.enumerated().map { number, size in
+                Event(id: "e\(number)", type: "sized", payload: [UInt8](repeating: 7, count: size))
+            }
+            _ = try await store.persist(all, in: stream, by: writer)
+            var read: [Event] = []
+            var raw: [String] = []
+            var position: StreamID = 0
+            while let batch = try await store.batch(after: position, limit: 8, byteLimit: 80), !batch.events.isEmpty {
+                #expect(batch.events.count <= 8)
+                // Only the last of a batch may go beyond the limit.
+                #expect(batch.events.dropLast().reduce(0) { $0 + $1.event.payload.count } < 80)
+                let request = SnapshotRequest(
+                    delivered: nil, membershipVersion: batch.membership.version, after: position,
+                    through: StreamID(.max), limit: 8, byteLimit: 80)
+                let shown = try await store.rawSnapshot(
+                    of: stream, request, into: [String](), accepting: { _ in true }
+                ) { ids, event in
+                    #expect(event.payload.count == 0 || event.payload[0] == 7)
+                    ids.append(event.id.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) })
+                }
+                #expect(shown?.last == batch.last)
+                #expect(shown?.snapshot.isTruncated == batch.isTruncated)
+                raw += shown?.result ?? []
+                read += batch.events.map(\.event)
+                position = batch.events.last?.streamID ?? position
+                #expect(batch.isTruncated == (read.count < all.count))
+            }
+            #expect(read == all)
+            #expect(raw == all.map(\.id))
+        }
+    }
 }

@@ -1,8 +1,12 @@
 import CLibpq
 
-/// What a query has answered, as it lies in the memory of libpq. It stays on the thread of its connection.
-final class PostgresRows {
+/// What a query has answered, as it lies in the memory of libpq.
+///
+/// `@unchecked`: "PGresult objects are normally read-only after creation, and so can be passed around freely between threads"
+/// (the documentation of libpq, "Behavior in Threaded Programs"); here nothing changes one.
+final class PostgresRows: @unchecked Sendable {
     private let result: OpaquePointer
+    private let types: [Oid]
     private let server: String
     let count: Int
     /// What the server calls what it did: `COMMIT`, `INSERT 0 3`.
@@ -13,6 +17,7 @@ final class PostgresRows {
         self.result = result
         self.server = server
         count = Int(PQntuples(result))
+        types = (0..<PQnfields(result)).map { PQftype(result, $0) }
         command = String(cString: PQcmdStatus(result))
     }
 
@@ -34,6 +39,13 @@ final class PostgresRows {
         return unsafe _overrideLifetime(Span(_unsafeBytes: buffer), borrowing: self)
     }
 
+    /// Nil for null.
+    @_lifetime(borrow self)
+    func bytesIfAny(_ row: Int, _ column: Int) -> Span<UInt8>? {
+        if isNull(row, column) { return nil }
+        return bytes(row, column)
+    }
+
     /// - Throws: ``PostgresError/unexpectedAnswer(server:problem:)`` where it is no whole number, or null.
     func int64(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 {
         guard let number = try int64IfAny(row, column) else { throw unexpected("null", column) }
@@ -41,7 +53,7 @@ final class PostgresRows {
     }
 
     func int64IfAny(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
-        try check(column, PostgresType.numbers)
+        try check(column, PostgresType.isNumber)
         if isNull(row, column) { return nil }
         let bytes = bytes(row, column)
         switch bytes.count {
@@ -55,7 +67,7 @@ final class PostgresRows {
     }
 
     func bool(_ row: Int, _ column: Int) throws(PostgresError) -> Bool {
-        try check(column, [PostgresType.bool])
+        try check(column) { $0 == PostgresType.bool }
         let bytes = bytes(row, column)
         guard bytes.count == 1 else { throw unexpected("null", column) }
         return bytes[0] != 0
@@ -67,7 +79,7 @@ final class PostgresRows {
     }
 
     func textIfAny(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
-        try check(column, PostgresType.texts)
+        try check(column, PostgresType.isText)
         return isNull(row, column)
             ? nil : bytes(row, column).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
     }
@@ -79,7 +91,7 @@ final class PostgresRows {
     }
 
     func double(_ row: Int, _ column: Int) throws(PostgresError) -> Double {
-        try check(column, [PostgresType.float8])
+        try check(column) { $0 == PostgresType.float8 }
         let bytes = bytes(row, column)
         guard bytes.count == 8 else { throw unexpected("null", column) }
         return Double(bitPattern: bytes.bigEndian(at: 0))
@@ -87,7 +99,7 @@ final class PostgresRows {
 
     /// A `timestamptz` in milliseconds since 1970-01-01 UTC, rounded down.
     func milliseconds(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 {
-        try check(column, [PostgresType.timestamptz])
+        try check(column) { $0 == PostgresType.timestamptz }
         let bytes = bytes(row, column)
         guard bytes.count == 8 else { throw unexpected("null", column) }
         // Microseconds since 2000-01-01.
@@ -147,14 +159,14 @@ final class PostgresRows {
         return ranges
     }
 
-    private func type(_ column: Int) -> Oid { PQftype(result, CInt(column)) }
+    private func type(_ column: Int) -> Oid { types[column] }
 
-    private func check(_ column: Int, _ types: Set<Oid>) throws(PostgresError) {
-        guard types.contains(type(column)) else { throw unexpected("type \(type(column))", column) }
+    private func check(_ column: Int, _ isFine: (Oid) -> Bool) throws(PostgresError) {
+        guard isFine(type(column)) else { throw unexpected("type \(type(column))", column) }
     }
 
     private func checkBounds(_ row: Int, _ column: Int) {
-        precondition(row >= 0 && row < count && column >= 0 && column < Int(PQnfields(result)), "no such value")
+        precondition(row >= 0 && row < count && column >= 0 && column < types.count, "no such value")
     }
 
     private func unexpected(_ found: String, _ column: Int) -> PostgresError {
@@ -166,10 +178,9 @@ final class PostgresRows {
 extension Span<UInt8> {
     /// A number in the order of the network.
     func bigEndian<Number: FixedWidthInteger>(at offset: Int) -> Number {
-        var number: Number = 0
-        for index in offset..<offset + MemoryLayout<Number>.size {
-            number = number << 8 | Number(truncatingIfNeeded: self[index])
+        // Checks the bounds.
+        extracting(offset..<offset + MemoryLayout<Number>.size).withUnsafeBytes {
+            Number(bigEndian: $0.loadUnaligned(as: Number.self))
         }
-        return number
     }
 }

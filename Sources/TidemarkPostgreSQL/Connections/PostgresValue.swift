@@ -49,9 +49,20 @@ enum PostgresType {
     static let timestamptz: Oid = 1184
 
     /// Those of eight bytes or fewer that are read as whole numbers: `oid`, `xid` and `xid8` too.
-    static let numbers: Set<Oid> = [int2, int4, int8, 26, 28, 5069]
+    static func isNumber(_ type: Oid) -> Bool {
+        switch type {
+        case int2, int4, int8, 26, 28, 5069: true
+        default: false
+        }
+    }
+
     /// Those whose binary form is the text: `name`, `json`, `unknown`, `bpchar` and `varchar` too.
-    static let texts: Set<Oid> = [text, 18, 19, 114, 705, 1042, 1043]
+    static func isText(_ type: Oid) -> Bool {
+        switch type {
+        case text, 18, 19, 114, 705, 1042, 1043: true
+        default: false
+        }
+    }
 }
 
 /// The parameters of one query, one after the other in one buffer.

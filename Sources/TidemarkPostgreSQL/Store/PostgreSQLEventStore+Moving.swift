@@ -66,7 +66,7 @@ extension PostgreSQLEventStore: MovableStore {
             WHERE coalesce(e.bytes, 0) < $4 ORDER BY e.stream_id
             """
         return try await inSnapshot(CallSubject(stream)) { session in
-            let rows = try EventRows(
+            var rows = try EventRows(
                 session.query(
                     sql,
                     [

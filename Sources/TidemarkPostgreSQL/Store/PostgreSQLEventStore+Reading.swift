@@ -2,48 +2,95 @@ public import Tidemark
 
 extension PostgreSQLEventStore {
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
+        guard let batch = try await batch(of: stream, request) else { return nil }
+        guard var rows = batch.rows else { return batch.header.snapshot([], [], isTruncated: false) }
+        var events: [PersistedEvent] = []
+        events.reserveCapacity(batch.count)
+        var externalEvents: [ExternalEvent] = []
+        for row in 0..<batch.count {
+            if try rows.isExternal(row) {
+                externalEvents.append(try rows.externalEvent(row))
+            } else {
+                events.append(try rows.event(row))
+            }
+        }
+        return batch.header.snapshot(events, externalEvents, isTruncated: batch.isTruncated, passed: batch.passed)
+    }
+
+    /// The events lie in the memory of libpq, and are shown on the caller's own thread.
+    public func rawSnapshot<Result: Sendable>(
+        of stream: StreamName, _ request: SnapshotRequest, into initial: Result,
+        accepting: @Sendable (Snapshot) -> Bool, _ visit: @Sendable (inout Result, RawEvent) throws -> Void
+    ) async throws -> RawSnapshot<Result>? {
+        guard let batch = try await batch(of: stream, request) else { return nil }
+        var result = initial
+        guard var rows = batch.rows, accepting(batch.header.snapshot([], [], isTruncated: false)) else {
+            return RawSnapshot(
+                snapshot: batch.header.snapshot([], [], isTruncated: false), last: nil, delivered: DeliveredSum(),
+                result: result)
+        }
+        var delivered = DeliveredSum()
+        for row in 0..<batch.count {
+            try rows.withRaw(row) { event in
+                delivered.add(event.streamID, mark: event.mark)
+                try visit(&result, event)
+            }
+        }
+        let passed = try batch.passed ?? (batch.count == 0 ? nil : rows.delivered(batch.count - 1))
+        return RawSnapshot(
+            snapshot: batch.header.snapshot([], [], isTruncated: batch.isTruncated, passed: passed), last: passed,
+            delivered: delivered, result: result)
+    }
+
+    /// What one snapshot gave.
+    private struct Batch: Sendable {
+        let header: StreamHeader
+        /// Nil where the snapshot is not the one that was asked for.
+        var rows: EventRows?
+        /// How many of the rows are delivered.
+        var count = 0
+        var isTruncated = false
+        /// The last event that is passed, where a filter may have left it out.
+        var passed: Delivered?
+    }
+
+    private func batch(of stream: StreamName, _ request: SnapshotRequest) async throws -> Batch? {
         let (namespace, names) = (namespace, names)
         let isFiltered = request.filter != .all
-        let statements =
-            [
-                StreamHeader.begin,
-                StreamHeader.statement(
-                    namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer),
-                try eventsStatement(stream, request),
-            ] + (isFiltered ? [passedStatement(stream, request)] : []) + [StreamHeader.commit]
+        let header = StreamHeader.statement(
+            namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer)
+        let end = (isFiltered ? [passedStatement(stream, request)] : []) + [StreamHeader.commit]
+        let events = [false, true].map { eventsStatement(stream, request, sumsUp: $0) }
         return try await inSnapshot(CallSubject(stream, consumer: request.claim?.consumer)) { session in
-            let answers = try session.pipeline(statements)
-            guard let header = try StreamHeader(answers[1]) else { return nil }
-            guard header.deliveredIsThere, header.membership.version == request.membershipVersion,
-                header.consumerGeneration == request.claim?.generation
-            else { return header.snapshot([], [], isTruncated: false) }
-            let rows = try EventRows(answers[2], names, session, namespace)
-            var events: [PersistedEvent] = []
-            events.reserveCapacity(rows.count)
-            var externalEvents: [ExternalEvent] = []
-            var bytes = 0
-            for row in 0..<rows.count {
-                if row >= request.limit || bytes >= request.byteLimit {
-                    return header.snapshot(events, externalEvents, isTruncated: true)
-                }
-                bytes += rows.payloadBytes(row)
-                if try rows.isExternal(row) {
-                    externalEvents.append(try rows.externalEvent(row))
-                } else {
-                    events.append(try rows.event(row))
-                }
+            for (attempt, events) in events.enumerated() {
+                let answers = try session.pipeline([StreamHeader.begin, header, events] + end)
+                guard let header = try StreamHeader(answers[1]) else { return nil }
+                guard header.deliveredIsThere, header.membership.version == request.membershipVersion,
+                    header.consumerGeneration == request.claim?.generation
+                else { return Batch(header: header) }
+                let rows = try EventRows(answers[2], names, session, namespace)
+                let (count, isTruncated) = try rows.cut(limit: request.limit, byteLimit: request.byteLimit)
+                // The first of them is too large to come along with as many as were asked for.
+                if count == 0, rows.count > 0, attempt == 0 { continue }
+                return Batch(
+                    header: header, rows: rows, count: count, isTruncated: isTruncated,
+                    passed: isFiltered && !isTruncated ? try Self.passed(answers[3]) : nil)
             }
-            let passed = isFiltered ? try Self.passed(answers[3]) : nil
-            return header.snapshot(events, externalEvents, isTruncated: false, passed: passed)
+            return nil
         }
     }
 
     /// The events that were asked for, and one more where a limit cuts them off. Without members nobody can commit: what is
     /// there is all there will ever be.
     ///
-    /// The lengths are summed up by the server, without the payloads, so that a batch of large ones does not fill the memory:
-    /// a row is sent where the row before it did not exceed the limit yet, so that one that is cut off is seen.
-    private func eventsStatement(_ stream: StreamName, _ request: SnapshotRequest) throws -> PostgresStatement {
+    /// A batch of large events does not fill the memory: the server leaves out the payload of an event of which as many as
+    /// were asked for would be above the limit, and the batch ends before it.
+    ///
+    /// - Parameter sumsUp: all payloads are sent, and the server sums up their lengths, which takes it several times as long:
+    ///   a row is sent where the row before it did not exceed the limit yet, so that one that is cut off is seen.
+    private func eventsStatement(
+        _ stream: StreamName, _ request: SnapshotRequest, sumsUp: Bool
+    ) -> PostgresStatement {
         let name = namespace.quoted
         var filter = ""
         var parameters: [PostgresValue] = []
@@ -60,30 +107,38 @@ extension PostgreSQLEventStore {
                 .text(request.filter.keyPrefix.map { String(decoding: $0, as: UTF8.self) }),
             ]
         }
-        return PostgresStatement(
+        let size = "(octet_length(e.payload) + coalesce(octet_length(e.metadata), 0))"
+        let rows = """
+            \(name).events e
+            WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1 AND s.membership_version = $2)
+                AND e.stream_id > $3 AND e.stream_id <= least($7::bigint, \(Self.reached(name, "$4")))
+                AND e.kind <> 1 \(filter)
+            ORDER BY e.stream_id LIMIT $5
             """
+        let sql =
+            sumsUp
+            ? """
             SELECT \(EventRows.columns)
             FROM (
-                SELECT e.*, sum(octet_length(e.payload) + coalesce(octet_length(e.metadata), 0)) OVER (
+                SELECT e.*, sum\(size) OVER (
                     ORDER BY e.stream_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS bytes
-                FROM (
-                    SELECT e.*
-                    FROM \(name).events e
-                    WHERE e.stream = (
-                            SELECT s.stream FROM \(name).streams s WHERE s.name = $1 AND s.membership_version = $2)
-                        AND e.stream_id > $3
-                        AND e.stream_id <= least($7::bigint, \(Self.reached(name, "$4")))
-                        AND e.kind <> 1 \(filter)
-                    ORDER BY e.stream_id LIMIT $5
-                ) e
+                FROM (SELECT e.* FROM \(rows)) e
             ) e
             WHERE coalesce(e.bytes, 0) < $6
             ORDER BY e.stream_id
-            """,
+            """
+            : """
+            SELECT stream_id, kind, mark, persisted_at, writer, event_id, type, key,
+                CASE WHEN \(size) <= $6 THEN payload END, CASE WHEN \(size) <= $6 THEN metadata END
+            FROM \(rows)
+            """
+        return PostgresStatement(
+            sql,
             [
                 .text(stream.rawValue), .int64(Int64(request.membershipVersion)), .int64(request.after.rawValue),
                 .int64(request.through.rawValue), .int64(Int64(min(request.limit, .max - 1)) + 1),
-                .int64(Int64(request.byteLimit)), .int64(request.furthest.rawValue),
+                .int64(Int64(sumsUp ? request.byteLimit : request.byteLimit / max(request.limit, 1))),
+                .int64(request.furthest.rawValue),
             ] + parameters)
     }
 
@@ -185,7 +240,9 @@ extension PostgreSQLEventStore {
             """
         return try await inSnapshot(CallSubject(stream)) { session in
             let rows = try session.query(sql, [.text(stream.rawValue), .text(id)])
-            return rows.count == 0 ? nil : try EventRows(rows, names, session, namespace).event(0)
+            if rows.count == 0 { return nil }
+            var found = try EventRows(rows, names, session, namespace)
+            return try found.event(0)
         }
     }
 

@@ -33,7 +33,8 @@ struct ServerRateScenario {
                 try ChildProcess(
                     name: "writer p\(number)",
                     arguments: [
-                        "worker", "--instance", "p\(number)", "--database", database, "--mode", "default", "--data",
+                        "worker", "--instance", "p\(number)", "--database", database, "--mode",
+                        "default", "--data",
                         options.data,
                     ])
             }
@@ -152,20 +153,46 @@ struct ServerReadScenario {
             // As after the first minute of a stream's life, whoever reads.
             try plain.run("VACUUM ANALYZE tidemark.events")
             let stream = try plain.ask("SELECT stream FROM tidemark.streams WHERE name = 'events'")
+            let configuration = EventLogConfiguration()
+            let (small, large) = (
+                configuration.batchEvents, configuration.batchEvents * configuration.rawBatchFactor
+            )
             var result = Rounds()
             try await result.run(
                 9,
                 [
                     { try await readEvents(log, count) },
-                    { try plain.readAll(stream: Int(stream) ?? 0, batch: EventLogConfiguration().batchEvents) },
+                    { try plain.readAll(stream: Int(stream) ?? 0, batch: small) },
+                    { try await readRaw(log, count) },
+                    { try plain.readAll(stream: Int(stream) ?? 0, batch: large) },
                 ])
             found.set("pg.read.ratio", result.ratio(of: 0, to: 1))
             found.set("pg.read.events_per_s", result.rate(of: 0))
             found.set("pg.read.plain_events_per_s", result.rate(of: 1))
+            found.set("pg.read.raw.ratio", result.ratio(of: 2, to: 3))
+            found.set("pg.read.raw_events_per_s", result.rate(of: 2))
+            found.set("pg.read.raw_plain_events_per_s", result.rate(of: 3))
             await log.shutDown()
             await store.close()
         }
         report = found
+    }
+
+    /// Looks at all events where they lie, at as much of them as the plain loop, in batches of 8,000.
+    private func readRaw(_ log: EventLog, _ count: Int) async throws -> Int {
+        var seen = 0
+        var batches = log.reader.rawEvents()
+        while seen < count {
+            let batch = try await batches.next(into: Int64(0)) { sum, event in
+                sum &+= Int64(event.id.count + event.type.count + (event.key?.count ?? 0) + event.payload.count)
+                sum &+= Int64(event.id[0]) + Int64(event.type[0]) + Int64(event.key?[0] ?? 0) + Int64(event.payload[0])
+                sum &+= event.streamID.rawValue + event.persistedAtMilliseconds + event.mark.rawValue
+            }
+            guard batch.result != 0 else { throw Failure("a raw reader saw nothing") }
+            seen += batch.count
+        }
+        guard seen == count else { throw Failure("a raw reader saw \(seen) of \(count) events") }
+        return seen
     }
 
     private func readEvents(_ log: EventLog, _ count: Int) async throws -> Int {

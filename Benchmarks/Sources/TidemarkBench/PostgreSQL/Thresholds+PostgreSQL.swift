@@ -18,5 +18,9 @@ extension Thresholds {
         ]
     }
 
-    var serverReadBars: [Limit] { [("pg.read.ratio", .atLeast, 0.7 / slack)] }
+    var serverReadBars: [Limit] {
+        [
+            ("pg.read.ratio", .atLeast, 0.5 / slack), ("pg.read.raw.ratio", .atLeast, 0.7 / slack),
+        ]
+    }
 }
