@@ -20,7 +20,7 @@ extension Thresholds {
 
     var serverReadBars: [Limit] {
         [
-            ("pg.read.ratio", .atLeast, 0.5 / slack), ("pg.read.raw.ratio", .atLeast, 0.7 / slack),
+            ("pg.read.ratio", .atLeast, 0.7 / slack), ("pg.read.raw.ratio", .atLeast, 0.7 / slack),
         ]
     }
 }
