@@ -13,6 +13,7 @@ public struct Event: Hashable, Sendable {
     /// Bytes that Tidemark keeps and never looks into.
     public var payload: [UInt8]
 
+    /// Nothing is checked here: a log checks an event against its ``EventLimits`` when it is persisted.
     public init(
         id: String, type: String, key: String? = nil, metadata: [String: String] = [:], payload: [UInt8] = []
     ) {
@@ -26,6 +27,7 @@ public struct Event: Hashable, Sendable {
 
 /// An event as the store has it.
 public struct PersistedEvent: Hashable, Sendable {
+    /// What its writer handed over, unchanged.
     public let event: Event
     /// Its place in the stream.
     public let streamID: StreamID
@@ -37,6 +39,7 @@ public struct PersistedEvent: Hashable, Sendable {
     /// The number of the commit that wrote it; ascends with the order of commits, which is not that of stream IDs.
     public let mark: CommitMark
 
+    /// For stores, and for tests of what reads events.
     public init(
         event: Event, streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
     ) {
@@ -53,8 +56,9 @@ public struct PersistedEvent: Hashable, Sendable {
 public struct EventLimits: Hashable, Sendable {
     /// Bytes of UTF-8 in an event's id.
     public var idBytes = 255
-    /// Bytes of UTF-8 in an event's type, and in its key.
+    /// Bytes of UTF-8 in an event's type.
     public var typeBytes = 255
+    /// Bytes of UTF-8 in an event's key.
     public var keyBytes = 1024
     /// Bytes in an event's payload; the default is 1 MiB.
     public var payloadBytes = 1 << 20
@@ -63,6 +67,7 @@ public struct EventLimits: Hashable, Sendable {
     /// Bytes of UTF-8 in the names and values of an event's metadata together; the default is 16 KiB.
     public var metadataBytes = 16 << 10
 
+    /// The default limits, which every store of this package can hold.
     public init() {}
 
     /// - Throws: ``TidemarkError/invalidEvent(stream:id:problem:)``.

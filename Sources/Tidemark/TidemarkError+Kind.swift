@@ -10,6 +10,7 @@ extension TidemarkError {
         case final
     }
 
+    /// Which sort of error it is, so that callers need not know each case.
     public var kind: Kind {
         switch self {
         case .fenced, .outcomeUnknown, .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse,

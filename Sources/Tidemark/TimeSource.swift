@@ -22,11 +22,13 @@ public struct TimeSource: Sendable {
     /// Time limits go on while the machine is suspended, silence does not.
     public static let continuous = TimeSource(ContinuousClock(), suspending: SuspendingClock())
 
+    /// The time since this source was made.
     public var now: Duration { elapsed() }
     /// Like ``now``, for silence: what nobody could break, because the machine was suspended, is none.
     public var awake: Duration { awakeElapsed() }
 
     /// - Throws: `CancellationError` when the task is cancelled.
     public func sleep(until deadline: Duration) async throws { try await sleepUntil(deadline) }
+    /// The same for a length of time.
     public func sleep(for duration: Duration) async throws { try await sleepUntil(now + duration) }
 }

@@ -9,6 +9,7 @@ public struct Membership: Hashable, Sendable {
     /// The life of the database that says so.
     public var incarnation: Incarnation
 
+    /// Without nonces nobody is heard by one: tests, and stores that keep none.
     public init(
         members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
         incarnation: Incarnation = Incarnation(1)
@@ -22,7 +23,9 @@ public struct Membership: Hashable, Sendable {
 
 /// What an instance got when it joined.
 public struct Joined: Hashable, Sendable {
+    /// The name with its new epoch.
     public let writer: Writer
+    /// The members with this one among them.
     public let membership: Membership
     /// The highest ID that is durably allocated: what the new member knows, and its durable position.
     public let position: StreamID
@@ -34,6 +37,7 @@ public struct Joined: Hashable, Sendable {
     /// What the writer's groups have to name (rule 5).
     public let fence: Int64
 
+    /// For stores, from the transaction that made it a member.
     public init(
         writer: Writer, membership: Membership, position: StreamID, raisedFrom: StreamID? = nil, fence: Int64 = 0
     ) {
@@ -47,15 +51,20 @@ public struct Joined: Hashable, Sendable {
 
 /// A promise for the database, and a sign of life.
 public struct Heartbeat: Hashable, Sendable {
+    /// The stream that the promise is about.
     public let stream: StreamName
+    /// The epoch that promises.
     public let writer: Writer
     /// What the writer promised before this write began.
     public let position: StreamID
     /// For `status`: how many IDs are in flight, the lowest of them, and for how many milliseconds.
     public let inFlight: Int
+    /// The lowest ID in flight; nil when none is.
     public let lowestInFlight: StreamID?
+    /// For how many milliseconds it has been; 0 when none is.
     public let inFlightMilliseconds: Int64
 
+    /// The position has to be taken before the write begins: a later one may cover what is fetched meanwhile.
     public init(
         stream: StreamName, writer: Writer, position: StreamID, inFlight: Int = 0, lowestInFlight: StreamID? = nil,
         inFlightMilliseconds: Int64 = 0
@@ -82,6 +91,7 @@ public enum HeartbeatAnswer: Hashable, Sendable {
 
 /// What one look at the database showed of a member: its signs of life, and how far its promise goes.
 public struct WriterObservation: Hashable, Sendable {
+    /// The member, with its epoch.
     public let writer: Writer
     /// Counts up with each sign of life; nothing is said by how high it is.
     public let heartbeat: Int
@@ -92,6 +102,7 @@ public struct WriterObservation: Hashable, Sendable {
     /// When this was read, on the clock of the store that read it, which stands still while the machine is suspended.
     public let readAt: Duration
 
+    /// For stores, from one snapshot.
     public init(
         writer: Writer, heartbeat: Int, position: StreamID, isProcessGone: Bool = false, readAt: Duration = .zero
     ) {
@@ -105,7 +116,9 @@ public struct WriterObservation: Hashable, Sendable {
 
 /// The state of a stream in one snapshot, without its events.
 public struct Reconciliation: Hashable, Sendable {
+    /// The members with their durable positions.
     public let membership: Membership
+    /// The newest ID of the sequence.
     public let sequence: StreamID
     /// The highest ID with a row, an event or a tombstone.
     public let newestCommitted: StreamID
@@ -117,6 +130,7 @@ public struct Reconciliation: Hashable, Sendable {
     /// is none.
     public let newest: Delivered?
 
+    /// For stores, from one snapshot.
     public init(
         membership: Membership, sequence: StreamID, newestCommitted: StreamID, finished: [ClosedRange<StreamID>],
         observations: [WriterObservation], newest: Delivered? = nil

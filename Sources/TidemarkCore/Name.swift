@@ -72,6 +72,7 @@ public enum InvalidName: Error, Hashable, Sendable, CustomStringConvertible {
 public protocol ValidatedName: Hashable, Comparable, Codable, Sendable, CustomStringConvertible,
     ExpressibleByStringLiteral
 where StringLiteralType == String {
+    /// The name as text.
     var rawValue: String { get }
     /// - Throws: ``InvalidName``.
     init(validating name: String) throws
@@ -103,6 +104,7 @@ extension ValidatedName {
 
 /// The name of one running writer (or reader); only one process at a time has it, the newest.
 public struct InstanceName: ValidatedName {
+    /// The name as text.
     public let rawValue: String
 
     public init(validating name: String) throws {
@@ -133,6 +135,7 @@ public struct InstanceName: ValidatedName {
 
 /// The name of an ordered log of events; its IDs come from one sequence.
 public struct StreamName: ValidatedName {
+    /// The name as text.
     public let rawValue: String
 
     public init(validating name: String) throws {
@@ -146,6 +149,7 @@ public struct StreamName: ValidatedName {
 
 /// The name under which a background reader keeps its place in the database.
 public struct ConsumerName: ValidatedName {
+    /// The name as text.
     public let rawValue: String
 
     public init(validating name: String) throws {

@@ -10,6 +10,7 @@ public struct StreamID: RawRepresentable, Hashable, Comparable, Codable, Sendabl
         self.rawValue = rawValue
     }
 
+    /// IDs of events begin at 1. 0 stands for the beginning, before every event.
     public init(_ rawValue: Int64) {
         self.rawValue = rawValue
     }

@@ -1,5 +1,6 @@
 /// A text that is not a stream token.
 public struct InvalidStreamToken: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What should have been one.
     public let text: String
 
     public var description: String {

@@ -58,6 +58,7 @@ public final class PresenceRegistry: Service, SyncTracking {
         state = Mutex(State(users: SyncingUsers(limits: limits)))
     }
 
+    /// Whether the user syncs anywhere, as far as was heard; it takes the same time however many there are.
     public func isSyncing(_ user: FieldText) -> Bool { state.withLock { $0.users.isSyncing(user) } }
 
     /// Everyone who is syncing, in no order.

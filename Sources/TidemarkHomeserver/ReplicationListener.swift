@@ -14,6 +14,7 @@ public import TidemarkWire
 /// For each stream three background processes can be seen in metrics, logs and traces, with the label `stream`:
 /// `replication-positions`, `replication-catch-up` and `replication-rows`; see ``BackgroundProcess``.
 public final class ReplicationListener: Service {
+    /// What this participant calls itself on the connection.
     public let name: InstanceName
     private let transport: any ReplicationTransport
     private let streams: [StreamName: StreamListener]
@@ -204,10 +205,12 @@ extension ReplicationStreamSource {
 
 /// What a source has of a writer.
 public struct FetchedUpdates: Hashable, Sendable {
+    /// In ascending order, each whole: no rows of one ID are left out.
     public let updates: [StreamUpdate]
     /// Whether there is no more up to what was asked for.
     public let isComplete: Bool
 
+    /// For sources of a stream; nothing is checked here.
     public init(updates: [StreamUpdate], isComplete: Bool) {
         self.updates = updates
         self.isComplete = isComplete
@@ -219,13 +222,16 @@ public struct CatchUpProgress: Sendable {
     private var waiting: Set<StreamName> = []
     private var isConnected = false
 
+    /// Not connected.
     public init() {}
 
+    /// A connection is new, and these are the streams that have to catch up on it.
     public mutating func connected(streams: some Sequence<StreamName>) {
         waiting = Set(streams)
         isConnected = true
     }
 
+    /// The connection is gone: what catches up now does not count.
     public mutating func disconnected() {
         isConnected = false
     }

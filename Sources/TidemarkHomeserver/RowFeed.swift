@@ -32,6 +32,7 @@ public struct RowFeed: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Updates and positions that wait to be handed on, and roughly their bytes.
         public var queuedUpdates = 10_000
+        /// Roughly the bytes of what waits; 8 MiB by default.
         public var queuedBytes = 8 << 20
         /// Roughly the bytes of rows that wait for the last of their batch.
         public var batchBytes = 8 << 20
@@ -41,6 +42,7 @@ public struct RowFeed: Sendable {
         /// that has not spoken lately.
         public var writers = 10_000
 
+        /// The defaults.
         public init() {}
     }
 
@@ -82,33 +84,10 @@ public struct RowFeed: Sendable {
         }
     }
 
-    enum Item {
-        case update(StreamUpdate)
-        case position(HeardPosition)
-
-        var writer: Writer {
-            switch self {
-            case .update(let update): update.writer
-            case .position(let position): position.speaker.writer
-            }
-        }
-        var highest: StreamID {
-            switch self {
-            case .update(let update): update.token
-            case .position(let position): max(position.previous, position.new)
-            }
-        }
-        var size: Int {
-            switch self {
-            case .update(let update): update.size
-            case .position: 128
-            }
-        }
-    }
-
     private let own: InstanceName
     private let hearing: Hearing
     private let limits: Limits
+    /// How many lines were dropped and missed, and why.
     public private(set) var counts = FeedCounts()
     private(set) var writers: [Writer: HeardWriter] = [:]
     private var epochs: [InstanceName: Int] = [:]
@@ -167,10 +146,12 @@ public struct RowFeed: Sendable {
         counts.discardedBatches += batches.removeAll()
     }
 
+    /// The connection is gone: the feed cannot catch up on it any more.
     public mutating func disconnected() {
         isConnected = false
     }
 
+    /// Takes a position, if it is of a writer that is heard.
     public mutating func received(_ position: ReplicationPosition) { received(position.heard) }
 
     private mutating func received(_ position: HeardPosition) {
@@ -186,6 +167,7 @@ public struct RowFeed: Sendable {
         enqueue(.position(position))
     }
 
+    /// Takes a row, if it is of a writer that is heard and has said where it is on this connection.
     public mutating func received(_ row: ReplicationRow) {
         let isHeard = isHeard(row.writer) { said in
             if case .id(let id) = row.token { said.highestRow = max(said.highestRow ?? id, id) }
@@ -493,6 +475,7 @@ public struct RowFeed: Sendable {
         return backoff.nextDelay(random: random)
     }
 
+    /// The delay after a failure is over.
     public mutating func resume() {
         isPaused = false
     }

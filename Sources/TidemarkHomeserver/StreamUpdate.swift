@@ -5,10 +5,14 @@ public import TidemarkWire
 ///
 /// One without rows says that the writer's position is there, and that nothing of it is missing up to there.
 public struct StreamUpdate: Hashable, Sendable {
+    /// Who wrote them.
     public let writer: Writer
+    /// The ID that all of the rows share.
     public let token: StreamID
+    /// The rows in the order in which they were sent; empty where only the position is told.
     public let rows: [JSONText]
 
+    /// For sources of a stream; nothing is checked.
     public init(writer: Writer, token: StreamID, rows: [JSONText]) {
         self.writer = writer
         self.token = token
@@ -17,6 +21,33 @@ public struct StreamUpdate: Hashable, Sendable {
 
     /// Roughly the memory that it takes, in bytes.
     var size: Int { rows.reduce(128) { $0 + 32 + $1.text.utf8.count } }
+}
+
+extension RowFeed {
+    /// What waits to be handed on.
+    enum Item {
+        case update(StreamUpdate)
+        case position(HeardPosition)
+
+        var writer: Writer {
+            switch self {
+            case .update(let update): update.writer
+            case .position(let position): position.speaker.writer
+            }
+        }
+        var highest: StreamID {
+            switch self {
+            case .update(let update): update.token
+            case .position(let position): max(position.previous, position.new)
+            }
+        }
+        var size: Int {
+            switch self {
+            case .update(let update): update.size
+            case .position: 128
+            }
+        }
+    }
 }
 
 /// An answer of a source that cannot be right.

@@ -13,6 +13,7 @@ public import TidemarkWire
 /// Instances are known by an ID of their own making, one for each run, and not by their connection or name: what an
 /// earlier run reported is not taken for this one's.
 public struct SyncReport: Sendable {
+    /// When what is told.
     public struct Timing: Hashable, Sendable {
         /// How long a device may be without a sync before it counts as gone.
         public var grace: Duration = .seconds(10)
@@ -25,12 +26,14 @@ public struct SyncReport: Sendable {
         /// Commands in a piece.
         public var piece = 500
 
+        /// The defaults.
         public init() {}
     }
 
     /// How many ends are told again; of more, the oldest are forgotten, and go with the next silence.
     private static let endedLimit = 10_000
 
+    /// Names this run of the instance to others. Each run has to make up another.
     public let instanceID: FieldText
     private let timing: Timing
     private var tally: SyncTally
@@ -45,6 +48,7 @@ public struct SyncReport: Sendable {
     private var isConnected = false
     private var isStopped = false
 
+    /// Nothing is reported before ``connected(at:)``.
     public init(instanceID: FieldText, timing: Timing = Timing()) {
         self.instanceID = instanceID
         self.timing = timing
@@ -77,6 +81,7 @@ public struct SyncReport: Sendable {
         return look(at: now)
     }
 
+    /// Nothing is told until there is another connection; syncs are counted on.
     public mutating func disconnected() {
         isConnected = false
         untold = []

@@ -21,17 +21,23 @@ public struct SyncingUsers: Sendable {
 
     /// Where a sync goes on.
     public enum Origin: Hashable, Sendable {
+        /// This instance.
         case here
         /// The run of another instance, by the ID that it made up.
         case instance(FieldText)
     }
 
+    /// One device of a user that syncs, or did so until lately.
     public struct Sync: Hashable, Sendable {
+        /// Where it syncs.
         public let origin: Origin
+        /// Which device; nil where the user syncs without one.
         public let device: FieldText?
+        /// When the user was last seen to sync, in milliseconds since 1970.
         public let lastSyncMilliseconds: Int64
     }
 
+    /// Bounds.
     public struct Limits: Hashable, Sendable {
         /// An instance that has reported nothing for so long is taken to be gone.
         public var silence: Duration = .seconds(300)
@@ -42,6 +48,7 @@ public struct SyncingUsers: Sendable {
         /// Roughly how many bytes they may take: names come from outside, and may be long.
         public var bytes = 512 << 20
 
+        /// The defaults.
         public init() {}
     }
 
@@ -83,6 +90,7 @@ public struct SyncingUsers: Sendable {
     /// Instances that were taken to be gone because they were silent.
     public private(set) var silenced = 0
 
+    /// Nobody syncs.
     public init(limits: Limits = Limits()) {
         self.limits = limits
         local = SyncTally(grace: limits.grace)
@@ -90,8 +98,10 @@ public struct SyncingUsers: Sendable {
 
     // MARK: Asking
 
+    /// Whether the user syncs anywhere.
     public func isSyncing(_ user: FieldText) -> Bool { userStates[user] != nil }
 
+    /// Everyone who syncs, in no order.
     public var users: some Collection<FieldText> { userStates.keys }
 
     /// All syncs of a user, in no order.
@@ -128,6 +138,8 @@ public struct SyncingUsers: Sendable {
 
     // MARK: Other instances
 
+    /// Takes what another instance has said, and returns for whom that changes something. What is beyond the limits is
+    /// counted in ``ignored``.
     public mutating func heard(_ sync: UserSync, at now: Duration) -> [Change] {
         let device = SyncingDevice(sync)
         reported[sync.instanceID]?.lastHeard = now
@@ -191,6 +203,7 @@ public struct SyncingUsers: Sendable {
         }
     }
 
+    /// An instance says that nobody syncs there any more. Returns for whom that was the last sync.
     public mutating func heard(_ clear: ClearUserSync) -> [Change] {
         defer { settleSilences() }
         return drop(clear.instanceID)
@@ -235,6 +248,7 @@ public struct SyncingUsers: Sendable {
 
 /// Who syncs with what: a user, on one of their devices.
 public struct SyncingDevice: Hashable, Sendable, CustomStringConvertible {
+    /// Who.
     public let user: FieldText
     /// Nil where the user syncs without a device.
     public let device: FieldText?

@@ -23,5 +23,6 @@ public struct RedisConfiguration: Hashable, Sendable {
     /// Whether `USER_IP` is listened to: it has a channel of its own, `CHANNEL/USER_IP`.
     public var hearsUserIP = false
 
+    /// The defaults.
     public init() {}
 }

@@ -2,8 +2,11 @@
 public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What the server did not let this program do.
     public enum Step: Hashable, Sendable {
+        /// To log in.
         case authentication
+        /// To listen on the channel.
         case subscription
+        /// To publish on the channel.
         case publication
     }
 

@@ -17,6 +17,7 @@ public import Tidemark
 ///
 /// Redis sends everyone back what they have published; that does not reach `receive`.
 public final class RedisTransport: ReplicationTransport {
+    /// Where the server is, and the channel. Its descriptions leave the password out.
     public let url: RedisURL
 
     private struct State {

@@ -6,9 +6,11 @@ import Foundation
 /// What has a meaning in a URL (`@`, `:`, `/`, `%`) is written percent-encoded in a user name, a password or a channel.
 /// The password is in no description and no reflection of this value.
 public struct RedisURL: Hashable, Sendable {
+    /// Whether it begins with `rediss://`.
     public let usesTLS: Bool
     /// A name or an address; an IPv6 address without its brackets.
     public let host: String
+    /// 1 to 65535; 6379 where none is given.
     public let port: Int
     /// Nil where the server has one password for everyone, or none.
     public let user: String?
@@ -82,13 +84,21 @@ extension RedisURL: CustomStringConvertible, CustomDebugStringConvertible, Custo
 
 /// Why a text is no URL of a Redis channel. It holds no part of the text: there may be a password in it.
 public enum InvalidRedisURL: Error, Hashable, Sendable, CustomStringConvertible {
+    /// It cannot be read as a URL.
     case notAURL
+    /// It begins with neither `redis://` nor `rediss://`.
     case unknownScheme
+    /// The host is missing.
     case noHost
+    /// The port is not one of 1 to 65535.
     case invalidPort
+    /// A `%` is not followed by two hexadecimal digits, or what they stand for is no UTF-8.
     case invalidPercentEncoding
+    /// There is a user name without a password.
     case userWithoutPassword
+    /// The channel is none: see ``RedisURL/channel``.
     case invalidChannel
+    /// Something follows the channel.
     case unexpectedQuery
 
     public var description: String {

@@ -1,6 +1,7 @@
 import Tidemark
 
 extension InMemoryDatabase {
+    /// As `audit(_:consumer:limit:)` of an `EventStore`, with the errors of that.
     public func audit(_ name: StreamName, consumer: ConsumerName, limit: Int) throws(TidemarkError) -> Audit {
         guard let stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
         guard let row = stream.consumers[consumer] else {

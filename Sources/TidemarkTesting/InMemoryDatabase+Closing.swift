@@ -6,11 +6,13 @@ extension InMemoryDatabase {
         streams[name]?.writers[instance]?.isProcessGone = true
     }
 
+    /// Closes the member if it still is what was observed, and returns its position then; nil where it is not.
     public mutating func closeWriter(_ name: StreamName, observed: WriterObservation) throws(TidemarkError) -> StreamID?
     {
         try isUnchanged(observed, in: name) ? closeWriter(name, instance: observed.writer.instance) : nil
     }
 
+    /// Retires the member if it still is what was observed; whether it did.
     public mutating func retire(_ name: StreamName, observed: WriterObservation) -> Bool {
         guard isUnchanged(observed, in: name) else { return false }
         endEpoch(of: observed.writer.instance, in: name)

@@ -1,13 +1,17 @@
 import Tidemark
 
 extension InMemoryDatabase {
+    /// What the database has of a consumer.
     public struct ConsumerRow: Hashable, Sendable {
+        /// Which claim is the newest; 0 before the first.
         public var generation = 0
+        /// The checkpoint.
         public var position: StreamID = 0
         /// What the snapshot of the checkpoint had seen.
         public var snapshot = SnapshotMark(newestCommit: 0)
         /// Of the newest claim.
         public var key: Int64 = 0
+        /// What the consumer was given up to the checkpoint; nil where that is not known.
         public var delivered: DeliveredSum? = DeliveredSum()
         /// The last event at or below the position.
         public var passed: Delivered?
@@ -18,6 +22,7 @@ extension InMemoryDatabase {
         public var isInUse = false
     }
 
+    /// As `claimConsumer(_:in:takingOver:key:)` of an `EventStore`, with the errors of that. The key 0 is nobody's.
     public mutating func claim(
         _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true, key: Int64 = 0
     ) throws(TidemarkError) -> ConsumerClaim {
@@ -60,10 +65,12 @@ extension InMemoryDatabase {
         streams[name]?.consumers[consumer]?.isInUse = false
     }
 
+    /// Throws `consumerTaken` unless the claim is the newest.
     public func verify(_ claim: ConsumerClaim) throws(TidemarkError) {
         try claim.require(generation: streams[claim.stream]?.consumers[claim.name]?.generation)
     }
 
+    /// Moves the checkpoint on, as an `EventStore` does, with the errors of that.
     public mutating func checkpoint(
         _ claim: ConsumerClaim, from begin: StreamID? = nil, at position: StreamID, snapshot: SnapshotMark,
         delivered: DeliveredSum? = nil, passed: Delivered? = nil
@@ -86,6 +93,7 @@ extension InMemoryDatabase {
         streams[claim.stream]?.consumers[claim.name] = row
     }
 
+    /// Moves a consumer by hand, as an `EventStore` does, and returns where it is then.
     public mutating func move(
         _ consumer: ConsumerName, in name: StreamName, to start: ConsumerStart
     ) throws(TidemarkError) -> StreamID {

@@ -1,6 +1,7 @@
 import Tidemark
 
 extension InMemoryDatabase {
+    /// What a reader sees now; nil where the stream does not exist.
     public func snapshot(of name: StreamName, _ request: SnapshotRequest) -> Snapshot? {
         guard let stream = streams[name] else { return nil }
         let isThere = request.delivered.map(stream.holds)
@@ -38,6 +39,7 @@ extension InMemoryDatabase {
             events: events, isTruncated: isTruncated, database: id, passed: isTruncated ? nil : passed)
     }
 
+    /// What is there above `minimum`, of at most `limit` IDs; nil where the stream does not exist.
     public func reconciliation(of name: StreamName, above minimum: StreamID, limit: Int) -> Reconciliation? {
         guard let stream = streams[name] else { return nil }
         var finished = FinishedRanges()
@@ -50,6 +52,7 @@ extension InMemoryDatabase {
             })
     }
 
+    /// The event with this id; nil where there is none.
     public func event(withID id: String, in name: StreamName) -> PersistedEvent? {
         guard let stream = streams[name], let streamID = stream.ids[Array(id.utf8)],
             case .event(let event) = stream.rows[streamID]
@@ -57,6 +60,7 @@ extension InMemoryDatabase {
         return event
     }
 
+    /// What `status` shows; nil where the stream does not exist. Ages are 0: the database has no clock.
     public func status(of name: StreamName, includingLeft: Bool = false) -> StreamStatus? {
         guard let stream = streams[name] else { return nil }
         return StreamStatus(

@@ -13,6 +13,7 @@ extension InMemoryDatabase {
         throw .retired(stream: name, writer: writer)
     }
 
+    /// Hands out the next IDs. Throws where the writer's epoch is over, or nobody knows the name.
     public mutating func allocate(
         _ count: Int, in name: StreamName, for writer: Writer
     ) throws(TidemarkError) -> [StreamID] {
@@ -52,6 +53,8 @@ extension InMemoryDatabase {
         return AbandonedIDs(committed: committed)
     }
 
+    /// Allocates and persists as one transaction, with the errors of an `EventStore`. A fence of nil is taken as the
+    /// newest.
     public mutating func persist(
         _ events: [Event], in name: StreamName, by writer: Writer, known: StreamID = 0, fence: Int64? = nil,
         at time: Int64 = 0
@@ -94,6 +97,7 @@ extension InMemoryDatabase {
         return Settlement(fence: row.fence, groups: groups.map { stream.outcome(of: $0) })
     }
 
+    /// Persists an event under an ID that was allocated before, with the errors of an `EventStore`.
     public mutating func persist(
         _ event: Event, as id: StreamID, in name: StreamName, by writer: Writer, at time: Int64 = 0
     ) throws(TidemarkError) -> PersistOutcome {

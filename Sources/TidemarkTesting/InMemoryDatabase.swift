@@ -3,20 +3,29 @@ import Tidemark
 /// The state of a database that keeps the rules of ``EventStore``, as a value: a snapshot is a copy, and a transaction
 /// that fails is one whose copy is thrown away.
 public struct InMemoryDatabase: Sendable {
+    /// What the database has of a writer.
     public struct WriterRow: Hashable, Sendable {
+        /// The newest epoch of the name.
         public var epoch = 0
+        /// Whether that epoch is a member.
         public var isMember = false
         /// Drawn at each join.
         public var nonce: Int64 = 0
+        /// The durable position.
         public var position: StreamID = 0
+        /// Whether somebody else raised the position since the last heartbeat.
         public var isClosed = false
+        /// How many heartbeats were written.
         public var heartbeat = 0
         /// What a group has to name: raised when groups of unknown outcome are settled.
         public var fence: Int64 = 0
         /// What the operating system would say of the process that joined.
         public var isProcessGone = false
+        /// As the last heartbeat says.
         public var inFlight = 0
+        /// As the last heartbeat says.
         public var lowestInFlight: StreamID?
+        /// As the last heartbeat says.
         public var inFlightMilliseconds: Int64 = 0
 
         /// Who has taken the name of a writer that is not this one; nil where nobody has. The end of its own epoch
@@ -27,18 +36,29 @@ public struct InMemoryDatabase: Sendable {
         }
     }
 
+    /// What holds an ID.
     public enum Row: Hashable, Sendable {
+        /// An event.
         case event(PersistedEvent)
+        /// Nothing, for good. The mark is of the commit that wrote it.
         case tombstone(CommitMark)
     }
 
+    /// One stream, with all that belongs to it.
     public struct Stream: Sendable {
+        /// The newest ID that was handed out.
         public internal(set) var sequence: StreamID = 0
+        /// Grows with each join, leave and retirement.
         public internal(set) var membershipVersion = 1
+        /// The number of the newest commit.
         public internal(set) var commitNumber: Int64 = 0
+        /// All writers that ever joined, members or not.
         public internal(set) var writers: [InstanceName: WriterRow] = [:]
+        /// The rows by their IDs.
         public internal(set) var rows: [StreamID: Row] = [:]
+        /// The stream ID of each event's id, by its UTF-8.
         public internal(set) var ids: [[UInt8]: StreamID] = [:]
+        /// The consumers with their checkpoints.
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
         /// Which life of the database it is in.
         public internal(set) var incarnation = Incarnation(1)
@@ -47,6 +67,7 @@ public struct InMemoryDatabase: Sendable {
 
         init(steps: RandomSteps) { self.steps = steps }
 
+        /// The members now.
         public var membership: Membership {
             var members: [Writer: StreamID] = [:]
             var nonces: [Writer: Int64] = [:]
@@ -59,7 +80,9 @@ public struct InMemoryDatabase: Sendable {
                 members: members, version: membershipVersion, nonces: nonces, incarnation: incarnation)
         }
 
+        /// The highest ID with a row; 0 where there is none.
         public var newestRow: StreamID { rows.keys.max() ?? 0 }
+        /// The highest ID with an event; 0 where there is none.
         public var newestEvent: StreamID { events.last?.streamID ?? 0 }
 
         /// Ascending.
@@ -70,6 +93,7 @@ public struct InMemoryDatabase: Sendable {
         }
     }
 
+    /// The streams that were joined, or that a consumer claimed.
     public internal(set) var streams: [StreamName: Stream] = [:]
     /// What draws nonces and steps: a database that is put back goes on where it was.
     var random: SplitMix64
@@ -155,11 +179,13 @@ public struct InMemoryDatabase: Sendable {
         }
     }
 
+    /// The orderly end of an epoch. Does nothing where it is over.
     public mutating func leave(_ name: StreamName, as writer: Writer) {
         guard let row = streams[name]?.writers[writer.instance], row.isMember, row.epoch == writer.epoch else { return }
         endEpoch(of: writer.instance, in: name)
     }
 
+    /// Takes the instance off the members, whatever its heartbeat says. Throws where nobody knows the name.
     public mutating func retire(_ name: StreamName, instance: InstanceName) throws(TidemarkError) {
         guard let row = streams[name]?.writers[instance] else {
             throw .unknownInstance(stream: name, instance: instance)
@@ -167,6 +193,7 @@ public struct InMemoryDatabase: Sendable {
         if row.isMember { endEpoch(of: instance, in: name) }
     }
 
+    /// Raises the position of the instance to the sequence, and returns it. Throws where nobody knows the name.
     public mutating func closeWriter(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> StreamID {
         guard var stream = streams[name], var row = stream.writers[instance] else {
             throw .unknownInstance(stream: name, instance: instance)
@@ -178,6 +205,7 @@ public struct InMemoryDatabase: Sendable {
         return row.position
     }
 
+    /// Takes a promise and a sign of life. Throws where the promise is above the sequence, or nobody knows the name.
     public mutating func heartbeat(_ beat: Heartbeat) throws(TidemarkError) -> HeartbeatAnswer {
         guard var stream = streams[beat.stream], var row = stream.writers[beat.writer.instance] else {
             throw .unknownInstance(stream: beat.stream, instance: beat.writer.instance)

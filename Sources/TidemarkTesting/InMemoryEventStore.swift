@@ -6,12 +6,19 @@ import Tidemark
 public final class InMemoryEventStore: ImmediateEventStore {
     /// What is about to be done, or was done.
     public enum Operation: Hashable, Sendable {
+        /// Calls about writers, by the names that they have in `EventStore`; `join` stands for `rejoin`, too.
         case join, leave, close, retire, heartbeat, checkWritable
+        /// So many IDs are allocated.
         case allocate(Int)
+        /// These IDs are given up.
         case abandon([StreamID])
+        /// A group is persisted, or groups are settled.
         case persist, settle
+        /// An event is persisted under this ID.
         case persistAs(StreamID)
+        /// Calls that read; `lookUp` stands for `event(withID:in:)`.
         case snapshot, reconciliation, lookUp, status
+        /// Calls about consumers.
         case claim, verify, position, checkpoint, move, changeFilter, delete, audit
     }
 
@@ -23,6 +30,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case after
     }
 
+    /// Steps in. It may wait, which holds the call up, and throw, which fails it.
     public typealias Hook = @Sendable (_ operation: Operation, _ moment: Moment) async throws -> Void
 
     /// Whether the store need not wait for anything; throwing fails the call.

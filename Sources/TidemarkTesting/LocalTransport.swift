@@ -17,6 +17,7 @@ public final class LocalTransport: ReplicationTransport {
 
     private let state = Mutex(State())
 
+    /// Nobody takes part, and everything is delivered.
     public init() {}
 
     /// Everything that participants sent so far, delivered or not.
@@ -33,6 +34,7 @@ public final class LocalTransport: ReplicationTransport {
         }
     }
 
+    /// Decides from now on what is delivered; nil: everything.
     public func setFilter(_ filter: Filter?) { state.withLock { $0.filter = filter } }
 
     /// Delivers a command to everyone, as if a process outside of the test had sent it.

@@ -21,6 +21,7 @@ public final class LossyTransport: ReplicationTransport {
         /// How many commands may be under way to one receiver.
         public var queueLimit: Int
 
+        /// Traps unless percentages are 0 to 100, no delay is negative, and the limit is above 0.
         public init(
             lossPercent: Int = 20, repetitionPercent: Int = 20,
             delay: ClosedRange<Duration> = .zero ... .milliseconds(50), queueLimit: Int = 1024
@@ -36,11 +37,13 @@ public final class LossyTransport: ReplicationTransport {
 
     /// What has become of commands so far, each counted once for each receiver.
     public struct Counts: Hashable, Sendable {
+        /// How many were sent, lost ones among them.
         public var sent = 0
         /// By chance, or because the queue was full.
         public var lost = 0
         /// Sent once, under way twice.
         public var repeated = 0
+        /// How many arrived, repetitions among them.
         public var delivered = 0
         /// Delivered after one that the same sender had sent later.
         public var overtaken = 0
@@ -57,6 +60,7 @@ public final class LossyTransport: ReplicationTransport {
         self.time = time
     }
 
+    /// What has become of commands so far.
     public var counts: Counts { state.withLock { $0.counts } }
 
     /// What links do from now on; what is under way already arrives as it would have.

@@ -3,8 +3,10 @@ import Synchronization
 /// A clock that stands still until a test moves it.
 public final class ManualClock: Clock, Sendable {
     public struct Instant: InstantProtocol {
+        /// How far the clock has come since it was made.
         public var offset: Duration
 
+        /// A time on any clock of this kind.
         public init(offset: Duration) {
             self.offset = offset
         }
@@ -30,6 +32,7 @@ public final class ManualClock: Clock, Sendable {
 
     private let state = Mutex(State())
 
+    /// Stands at zero.
     public init() {}
 
     public var now: Instant { state.withLock { $0.now } }

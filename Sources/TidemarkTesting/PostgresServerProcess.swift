@@ -18,6 +18,7 @@ public final class PostgresServerProcess: Sendable {
 
     /// Where its socket is, which only its owner and those in its group can use.
     public let folder: String
+    /// The port on loopback, where it takes connections too.
     public let port: Int
     private let shell = Process()
     private let input = Pipe()
@@ -165,8 +166,11 @@ public final class PostgresServerProcess: Sendable {
 
 /// Why there is no server for a test, or what it refused.
 public enum PostgresServerFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The programs of a server are not on this machine.
     case notInstalled
+    /// It does not take connections.
     case doesNotStart(folder: String)
+    /// A program ended with an error.
     case failed(program: String, said: String)
 
     public var description: String {

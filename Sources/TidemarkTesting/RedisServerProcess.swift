@@ -14,20 +14,25 @@ public final class RedisServerProcess: Sendable {
         /// Files of a certificate and its key: then it speaks TLS, and nothing else.
         public var certificate: Certificate?
 
+        /// No password, no TLS.
         public init() {}
     }
 
     /// What a server shows of itself over TLS: files in PEM.
     public struct Certificate: Hashable, Sendable {
+        /// The path of the certificate.
         public let certificateFile: String
+        /// The path of its key.
         public let keyFile: String
 
+        /// Paths of PEM files that the server reads when it starts.
         public init(certificateFile: String, keyFile: String) {
             self.certificateFile = certificateFile
             self.keyFile = keyFile
         }
     }
 
+    /// The port on loopback.
     public let port: Int
     private let folder: URL
     private let running = Mutex<Running?>(nil)
@@ -136,8 +141,11 @@ public final class RedisServerProcess: Sendable {
 
 /// Why there is no server for a test.
 public enum RedisServerFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The server's program is not on this machine.
     case notInstalled
+    /// No port on loopback is free.
     case noFreePort
+    /// It was started and does not answer.
     case doesNotAnswer(port: Int)
 
     public var description: String {

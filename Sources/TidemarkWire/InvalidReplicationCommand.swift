@@ -14,10 +14,13 @@ public enum InvalidReplicationCommand: Error, Hashable, Sendable, CustomStringCo
 
     /// What is wrong with the fields of a command. Offsets count bytes from 0, at the field's beginning.
     public enum Problem: Error, Hashable, Sendable {
+        /// The line ends before that field.
         case missing(field: String)
         /// Something follows the last field.
         case tooManyFields
+        /// The field's bytes are no UTF-8.
         case notUTF8(field: String)
+        /// The name of a stream or instance is none.
         case invalidName(field: String, InvalidName)
         /// Not a number of 64 bits in its shortest form: `007`, `+1` and `-0` are not.
         case invalidNumber(field: String)
@@ -27,7 +30,9 @@ public enum InvalidReplicationCommand: Error, Hashable, Sendable, CustomStringCo
         case invalidNonce
         /// Neither `start` nor `end`.
         case invalidState
+        /// The text of the field is none that can be there.
         case invalidText(field: String, InvalidCommandText)
+        /// The field is no JSON, or not of the form that the command takes.
         case invalidJSON(field: String, InvalidJSONText)
     }
 
@@ -76,9 +81,11 @@ extension InvalidReplicationCommand {
 
 /// Why a text cannot be a part of a replication command.
 public enum InvalidCommandText: Error, Hashable, Sendable, CustomStringConvertible {
+    /// There is nothing where a field has at least one byte.
     case empty
     /// Offsets count bytes from 0.
     case space(at: Int)
+    /// A line break, which would end the command. Offsets count bytes from 0.
     case lineBreak(at: Int)
     /// The text stands for something else where it would go: `None` for no device.
     case reserved(String)

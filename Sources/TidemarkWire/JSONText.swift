@@ -8,6 +8,7 @@ public struct JSONText: UTF8Text {
     /// Arrays and objects inside each other. Readers of JSON that call themselves for each level need such a limit.
     public static var maximumDepth: Int { 128 }
 
+    /// The text, byte for byte as it came.
     public let text: String
 
     /// - Throws: ``InvalidJSONText``.

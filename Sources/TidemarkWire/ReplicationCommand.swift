@@ -16,7 +16,9 @@ public enum ReplicationCommand: Hashable, Sendable {
     case error(SimpleText)
     /// Asks everyone for their positions.
     case replicate
+    /// A writer has written a row.
     case rdata(ReplicationRow)
+    /// Where a writer is.
     case position(ReplicationPosition)
     case checkpoint(ReplicationCheckpoint)
     /// The host can be reached again.
@@ -25,32 +27,54 @@ public enum ReplicationCommand: Hashable, Sendable {
     case newActiveTask(SimpleText)
     /// The task with that ID is to be stopped.
     case cancelTask(SimpleText)
+    /// A user's device began or ceased to sync.
     case userSync(UserSync)
+    /// Nobody syncs on that run of an instance any more.
     case clearUserSync(ClearUserSync)
+    /// That instance has sent on everything up to a token.
     case federationAck(FederationAck)
+    /// From where a user was seen. It holds a secret, see ``UserIP``.
     case userIP(UserIP)
+    /// An instance released a lock.
     case lockReleased(LockReleased)
 
     /// What command it is; the raw value is its name on the wire.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
+        /// ``ReplicationCommand/server(_:)``
         case server = "SERVER"
+        /// ``ReplicationCommand/name(_:)``
         case name = "NAME"
+        /// ``ReplicationCommand/ping(_:)``
         case ping = "PING"
+        /// ``ReplicationCommand/error(_:)``
         case error = "ERROR"
+        /// ``ReplicationCommand/replicate``
         case replicate = "REPLICATE"
+        /// ``ReplicationCommand/rdata(_:)``
         case rdata = "RDATA"
+        /// ``ReplicationCommand/position(_:)``
         case position = "POSITION"
+        /// ``ReplicationCommand/checkpoint(_:)``
         case checkpoint = "CHECKPOINT"
+        /// ``ReplicationCommand/remoteServerUp(_:)``
         case remoteServerUp = "REMOTE_SERVER_UP"
+        /// ``ReplicationCommand/newActiveTask(_:)``
         case newActiveTask = "NEW_ACTIVE_TASK"
+        /// ``ReplicationCommand/cancelTask(_:)``
         case cancelTask = "CANCEL_TASK"
+        /// ``ReplicationCommand/userSync(_:)``
         case userSync = "USER_SYNC"
+        /// ``ReplicationCommand/clearUserSync(_:)``
         case clearUserSync = "CLEAR_USER_SYNC"
+        /// ``ReplicationCommand/federationAck(_:)``
         case federationAck = "FEDERATION_ACK"
+        /// ``ReplicationCommand/userIP(_:)``
         case userIP = "USER_IP"
+        /// ``ReplicationCommand/lockReleased(_:)``
         case lockReleased = "LOCK_RELEASED"
     }
 
+    /// What command it is.
     public var kind: Kind {
         switch self {
         case .server: .server

@@ -2,19 +2,26 @@ public import TidemarkCore
 
 /// `RDATA stream instance token row`: one row that a writer wrote. The instance is `name#epoch.nonce`.
 public struct ReplicationRow: Hashable, Sendable {
+    /// Where a row belongs.
     public enum Token: Hashable, Sendable {
+        /// To this ID, of which it is the last row.
         case id(StreamID)
         /// More rows of the same ID follow; the last carries the ID.
         case batch
     }
 
+    /// The stream.
     public let stream: StreamName
+    /// Who wrote it.
     public let writer: Writer
     /// What the writer drew when it joined; nil for a peer that speaks without it.
     public let nonce: Int64?
+    /// The ID, or that more rows of it follow.
     public let token: Token
+    /// What was written, in the form that the stream has. An event log sends `null` for a tombstone.
     public let row: JSONText
 
+    /// The writer with its nonce.
     public var speaker: Speaker { Speaker(writer, nonce: nonce) }
 
     /// The ID that is finished with this row; nil where more rows of it follow.
@@ -23,6 +30,7 @@ public struct ReplicationRow: Hashable, Sendable {
         return HeardRow(speaker, id: id)
     }
 
+    /// Nothing is checked beyond what the types say.
     public init(stream: StreamName, writer: Writer, nonce: Int64? = nil, token: Token, row: JSONText) {
         self.stream = stream
         self.writer = writer
@@ -34,19 +42,24 @@ public struct ReplicationRow: Hashable, Sendable {
 
 /// `POSITION stream instance previous new`: the instance wrote no rows between the two.
 public struct ReplicationPosition: Hashable, Sendable {
+    /// The stream.
     public let stream: StreamName
+    /// Who says it.
     public let writer: Writer
     /// What the writer drew when it joined; nil for a peer that speaks without it.
     public let nonce: Int64?
     /// Equal to `new` when the writer cannot say.
     public let previous: StreamID
+    /// The promise: nothing of this writer at or below it will be committed from now on.
     public let new: StreamID
 
+    /// The writer with its nonce.
     public var speaker: Speaker { Speaker(writer, nonce: nonce) }
 
     /// The same without the stream.
     public var heard: HeardPosition { HeardPosition(speaker, previous: previous, new: new) }
 
+    /// Nothing is checked beyond what the types say.
     public init(stream: StreamName, writer: Writer, nonce: Int64? = nil, previous: StreamID, new: StreamID) {
         self.stream = stream
         self.writer = writer

@@ -35,6 +35,7 @@ extension String.UTF8View {
 
 /// A text that is one field of a line: at least one byte, no spaces and no line breaks. Compared as bytes.
 public struct FieldText: UTF8Text, CustomStringConvertible {
+    /// The text.
     public let text: String
 
     /// - Throws: ``InvalidCommandText``.
@@ -58,6 +59,7 @@ public struct FieldText: UTF8Text, CustomStringConvertible {
 /// Other control characters are allowed, since peers put the messages of other programs into it; escape them where
 /// people see them. Texts are compared as bytes, so that equal commands have equal lines.
 public struct SimpleText: UTF8Text {
+    /// The text.
     public let text: String
 
     /// - Throws: ``InvalidCommandText/lineBreak(at:)``.

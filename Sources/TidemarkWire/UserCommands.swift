@@ -6,10 +6,15 @@ public import TidemarkCore
 /// and when it was seen; it is kept as it came. Whoever has the access token can act as the user, so it is in
 /// ``accessToken`` and in the line of the command, and in no description, reflection or error.
 public struct UserIP: Hashable, Sendable {
+    /// The user's ID.
     public let user: FieldText
+    /// A secret: whoever has it can act as the user. Keep it out of logs.
     public let accessToken: String
+    /// The address, as the other side writes it.
     public let ip: String
+    /// What the user's client calls itself.
     public let userAgent: String
+    /// The device's ID; nil where the user has none.
     public let device: String?
     /// In milliseconds since 1970.
     public let lastSeenMilliseconds: Int64
@@ -37,6 +42,7 @@ public struct UserIP: Hashable, Sendable {
         self.json = json
     }
 
+    /// Makes the JSON that goes on the wire; the texts may hold anything.
     public init(
         user: FieldText, accessToken: String, ip: String, userAgent: String, device: String?,
         lastSeenMilliseconds: Int64
@@ -77,16 +83,21 @@ extension UserIP: CustomStringConvertible, CustomDebugStringConvertible, CustomR
 /// `USER_SYNC instance_id user_id device_id start-or-end last_sync_ms`: on one instance, a user's device began or
 /// ceased to sync.
 public struct UserSync: Hashable, Sendable {
+    /// What has happened; the raw value is the word on the wire.
     public enum State: String, Hashable, Sendable {
+        /// The device began to sync.
         case start
+        /// It ceased to.
         case end
     }
 
     /// Names one run of an instance; it makes the ID up when it starts. It is not its instance name.
     public let instanceID: FieldText
+    /// The user's ID.
     public let user: FieldText
     /// Nil where the user syncs without a device, on the wire `None`.
     public let device: FieldText?
+    /// Whether the sync began or ended.
     public let state: State
     /// When the user was last seen to sync, in milliseconds since 1970.
     public let lastSyncMilliseconds: Int64
@@ -120,8 +131,10 @@ public struct UserSync: Hashable, Sendable {
 
 /// `CLEAR_USER_SYNC instance_id`: nobody syncs on that run of an instance any more.
 public struct ClearUserSync: Hashable, Sendable {
+    /// Names the run, as in ``UserSync/instanceID``.
     public let instanceID: FieldText
 
+    /// For the instance itself, when it stops in order.
     public init(instanceID: FieldText) {
         self.instanceID = instanceID
     }
@@ -129,9 +142,12 @@ public struct ClearUserSync: Hashable, Sendable {
 
 /// `FEDERATION_ACK instance token`: that instance has sent on everything up to the token.
 public struct FederationAck: Hashable, Sendable {
+    /// Which instance.
     public let writer: Writer
+    /// Everything up to it was sent on.
     public let token: StreamID
 
+    /// Nothing is checked beyond what the types say.
     public init(writer: Writer, token: StreamID) {
         self.writer = writer
         self.token = token
@@ -142,9 +158,13 @@ public struct FederationAck: Hashable, Sendable {
 ///
 /// On the wire it is a JSON array of the instance, the lock's name and the lock's key; it is kept as it came.
 public struct LockReleased: Hashable, Sendable {
+    /// What goes on the wire.
     public let json: JSONText
+    /// Who released it.
     public let writer: Writer
+    /// What kind of lock it is.
     public let lockName: String
+    /// Which lock of that kind.
     public let lockKey: String
 
     /// - Throws: ``InvalidJSONText/unexpectedValue(_:)`` when it is not an array of the instance, the lock's name and
@@ -162,6 +182,7 @@ public struct LockReleased: Hashable, Sendable {
         self.lockKey = lockKey
     }
 
+    /// Makes the JSON that goes on the wire; the texts may hold anything.
     public init(writer: Writer, lockName: String, lockKey: String) {
         json = JSONElements.array(of: [.string(writer.wireName), .string(lockName), .string(lockKey)])
         self.writer = writer

@@ -10,6 +10,7 @@
 public struct Audit: Hashable, Sendable {
     /// Something that the library has never written, or that should have been delivered and was not.
     public struct Finding: Hashable, Sendable, CustomStringConvertible {
+        /// What sort of thing it is; the raw value is what `tidemark audit` prints.
         public enum Kind: String, Hashable, Sendable {
             /// An event at or below the checkpoint that was committed after it: it was skipped.
             case skipped
@@ -25,6 +26,7 @@ public struct Audit: Hashable, Sendable {
             case checkpointAhead = "checkpoint_ahead"
         }
 
+        /// What sort of thing it is.
         public let kind: Kind
         /// The ID of the row; nil when it is not about one.
         public let id: StreamID?
@@ -33,6 +35,7 @@ public struct Audit: Hashable, Sendable {
         /// For people.
         public let description: String
 
+        /// For stores, which find it, and for tests.
         public init(kind: Kind, id: StreamID? = nil, mark: CommitMark? = nil, description: String) {
             self.kind = kind
             self.id = id
@@ -41,12 +44,16 @@ public struct Audit: Hashable, Sendable {
         }
     }
 
+    /// The stream that was looked through.
     public let stream: StreamName
+    /// The consumer whose past was judged.
     public let consumer: ConsumerName
     /// Where the consumer began, or was moved to: what came before is not its past.
     public let start: StreamID
     /// The consumer's checkpoint, and what the snapshot that it was taken in had seen.
     public let position: StreamID
+    /// What the snapshot of the checkpoint had seen: a commit that came later and lies below the checkpoint was
+    /// skipped.
     public let snapshot: SnapshotMark
     /// How many events are there now, after the start and up to the checkpoint, that the consumer's filter lets pass.
     public let events: Int64
@@ -58,8 +65,10 @@ public struct Audit: Hashable, Sendable {
     /// How many there are in all.
     public let findingCount: Int
 
+    /// Whether nothing was found. Then the consumer's past was complete, within what is said above.
     public var isComplete: Bool { findingCount == 0 }
 
+    /// For stores. `findingCount` is at least the number of the findings, which are cut off at a limit.
     public init(
         stream: StreamName, consumer: ConsumerName, position: StreamID, snapshot: SnapshotMark, events: Int64,
         delivered: Int64?, findings: [Finding], findingCount: Int, start: StreamID = 0

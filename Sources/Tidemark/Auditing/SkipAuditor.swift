@@ -7,13 +7,17 @@
 public struct SkipAuditor: Sendable {
     /// What the snapshot says of the stream and of the consumer.
     public struct Facts: Sendable {
+        /// The stream, for what is said of it.
         public var stream: StreamName
+        /// The consumer whose checkpoint is judged.
         public var consumer: ConsumerName
+        /// The newest ID of the sequence. A checkpoint above it shows that the database was put back.
         public var sequence: StreamID
         /// How many commits the stream has had; 0 where they are not counted.
         public var commitCount: Int64
         /// The checkpoint, and what its snapshot had seen.
         public var position: StreamID
+        /// What the snapshot of the checkpoint had seen, as it was kept with the checkpoint.
         public var snapshot: SnapshotMark
         /// Whether that is more than the database has ever held.
         public var isSnapshotAhead: Bool
@@ -24,6 +28,7 @@ public struct SkipAuditor: Sendable {
         /// Where the consumer began, or was moved to.
         public var start: StreamID
 
+        /// All of it comes from the same snapshot as the rows and commits that follow.
         public init(
             stream: StreamName, consumer: ConsumerName, sequence: StreamID, commitCount: Int64 = 0,
             position: StreamID, snapshot: SnapshotMark, isSnapshotAhead: Bool, delivered: DeliveredSum?,
@@ -42,10 +47,13 @@ public struct SkipAuditor: Sendable {
         }
     }
 
+    /// A row of the stream: an event or a tombstone.
     public struct Row: Sendable {
+        /// The stream ID that the row holds.
         public var id: StreamID
         /// False for a tombstone.
         public var isEvent: Bool
+        /// The mark of the commit that wrote it.
         public var mark: CommitMark
         /// Whether its commit came after the snapshot of the checkpoint.
         public var isLater: Bool
@@ -56,6 +64,7 @@ public struct SkipAuditor: Sendable {
         /// Whether the consumer's filter lets it pass.
         public var isWanted: Bool
 
+        /// A mark is taken as possible unless the store can tell that it is not.
         public init(
             id: StreamID, isEvent: Bool, mark: CommitMark, isLater: Bool, isMarkPossible: Bool = true,
             isWriterKnown: Bool, isWanted: Bool = true
@@ -72,12 +81,14 @@ public struct SkipAuditor: Sendable {
 
     /// The rows of one commit.
     public struct Commit: Sendable {
+        /// The mark that all of its rows have.
         public var mark: CommitMark
         /// The first commit of the stream is 1, and none is left out.
         public var place: Int64
         /// Whether they name more than one writer, which one transaction never does.
         public var hasSeveralWriters: Bool
 
+        /// `place` counts from 1. A place that is missing is a commit whose rows are all gone.
         public init(mark: CommitMark, place: Int64, hasSeveralWriters: Bool) {
             self.mark = mark
             self.place = place
@@ -106,6 +117,7 @@ public struct SkipAuditor: Sendable {
         }
     }
 
+    /// Takes the next row, in any order. Each row of the stream comes once, those above the checkpoint too.
     public mutating func row(_ row: Row) {
         if let problem = impossibility(of: row) {
             add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.mark)
@@ -122,6 +134,7 @@ public struct SkipAuditor: Sendable {
                 + "\(facts.position)", row.id, row.mark)
     }
 
+    /// Takes the next commit, in ascending order of places. A place that cannot be is passed over.
     public mutating func commit(_ commit: Commit) {
         guard (1...max(1, facts.commitCount)).contains(commit.place) else { return }
         if commit.hasSeveralWriters {

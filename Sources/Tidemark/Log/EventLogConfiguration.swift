@@ -1,9 +1,11 @@
 /// How a log behaves. The defaults are right for most programs.
 public struct EventLogConfiguration: Sendable {
+    /// How often positions are announced; see there.
     public typealias Announcements = TidemarkCore.Announcements
 
     /// How large an event may be.
     public var limits = EventLimits()
+    /// How often this log announces its position. As often as readers need it, unless one says otherwise.
     public var announcements = Announcements.asNeeded()
     /// How often a writer writes its position and heartbeat into the database; nil: never, which is for measurements.
     public var heartbeatInterval: Duration? = .seconds(1)
@@ -24,12 +26,15 @@ public struct EventLogConfiguration: Sendable {
     public var shutDownTimeLimit: Duration = .seconds(8)
     /// Events and bytes of payload that may wait to be persisted; callers wait beyond that.
     public var waitingEvents = 10_000
+    /// Bytes of payload that may wait to be persisted; callers wait beyond that. 64 MiB by default.
     public var waitingBytes = 64 << 20
     /// Events and bytes of payload in one transaction.
     public var groupEvents = 1_000
+    /// Bytes of payload in one transaction; 8 MiB by default.
     public var groupBytes = 8 << 20
     /// Events and bytes of payload in one batch of a reader.
     public var batchEvents = 1_000
+    /// Bytes of payload in one batch of a reader, at least one event whatever its size; 8 MiB by default.
     public var batchBytes = 8 << 20
     /// How many times as many events and bytes one batch of a reader has that looks at them where they lie: it keeps
     /// nothing of them, and each snapshot costs something.
@@ -47,5 +52,6 @@ public struct EventLogConfiguration: Sendable {
     /// How long nothing of other software may have been heard before the log speaks again.
     var quietTimeBesideOthers: Duration = .seconds(60)
 
+    /// The defaults.
     public init() {}
 }

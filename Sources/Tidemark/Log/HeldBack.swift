@@ -1,5 +1,6 @@
 /// Who holds the minimum back, and why.
 public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
+    /// Why the minimum stands where it does. What to do about each is in the article *When readers wait*.
     public enum Reason: Hashable, Sendable {
         /// An ID of this writer is allocated and not finished.
         case inFlight(StreamID)
@@ -15,10 +16,14 @@ public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
         case closed
     }
 
+    /// The writer that the minimum waits for.
     public let instance: InstanceName
+    /// Why.
     public let reason: Reason
+    /// For how long, on this process's clock.
     public let since: Duration
 
+    /// For tests of what shows it to people; otherwise a log makes it.
     public init(instance: InstanceName, reason: Reason, since: Duration) {
         self.instance = instance
         self.reason = reason
@@ -109,6 +114,7 @@ public struct Explanation: Hashable, Sendable {
     /// Nil when the minimum has reached the newest event.
     public let heldBackBy: HeldBack?
 
+    /// For tests of what shows it to people; otherwise a log makes it.
     public init(minimum: StreamID, newestEvent: StreamID, heldBackBy: HeldBack?) {
         self.minimum = minimum
         self.newestEvent = newestEvent

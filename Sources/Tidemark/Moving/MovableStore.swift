@@ -35,17 +35,20 @@ public struct MovedStream: Hashable, Sendable {
     public var newestRow: StreamID
     /// Rows at or below it are all there will ever be.
     public var minimum: StreamID
+    /// The membership version, from which the other store goes on.
     public var membershipVersion: Int
     /// The highest epoch of names that were forgotten.
     public var forgottenEpoch: Int
     /// The newest epoch of each name.
     public var epochs: [InstanceName: Int]
+    /// The consumers with their checkpoints, all of which go along.
     public var consumers: [MovedConsumer]
     /// Where the stream has gone; nil where it is here.
     public var movedTo: String?
     /// Where it is coming from; nil where it is whole.
     public var arrivingFrom: String?
 
+    /// For stores, from one snapshot.
     public init(
         sequence: StreamID, newestRow: StreamID, minimum: StreamID, membershipVersion: Int, forgottenEpoch: Int,
         epochs: [InstanceName: Int], consumers: [MovedConsumer], movedTo: String? = nil, arrivingFrom: String? = nil
@@ -64,8 +67,11 @@ public struct MovedStream: Hashable, Sendable {
 
 /// A consumer's checkpoint.
 public struct MovedConsumer: Hashable, Sendable {
+    /// The name under which it keeps its place.
     public let name: ConsumerName
+    /// The generation of its last claim, from which the other store goes on.
     public let generation: Int
+    /// Its checkpoint.
     public let position: StreamID
     /// What it was given up to there, with the marks of the store that has it; nil where that is not known.
     public var delivered: DeliveredSum?
@@ -76,6 +82,7 @@ public struct MovedConsumer: Hashable, Sendable {
     /// Which events it is given.
     public let filter: EventFilter
 
+    /// For stores, from one snapshot.
     public init(
         name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?,
         start: StreamID = 0, filter: EventFilter = .all
@@ -92,21 +99,28 @@ public struct MovedConsumer: Hashable, Sendable {
 
 /// A row of a stream.
 public struct MovedRow: Hashable, Sendable {
+    /// What a row holds.
     public enum Content: Hashable, Sendable {
+        /// An event that is in the store itself, with all that it says.
         case event(Event)
         /// An event in a table of the user's own, which is not moved with the stream.
         case externalEvent
+        /// Nothing, for good: its ID was abandoned.
         case tombstone
     }
 
+    /// The row's place in the stream, which is the same in both stores.
     public let streamID: StreamID
+    /// What it holds.
     public let content: Content
+    /// Who wrote it.
     public let instance: InstanceName
     /// In milliseconds since 1970-01-01 UTC.
     public let persistedAtMilliseconds: Int64
     /// By which the store that has it knows it again; the other one gives it a mark of its own.
     public let mark: CommitMark
 
+    /// For stores.
     public init(
         streamID: StreamID, content: Content, instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark
     ) {

@@ -6,13 +6,18 @@
 ///
 /// What users keep in tables of their own, under IDs of the stream, they move themselves.
 public struct StreamMove: Sendable {
+    /// The stream, which has the same name in both stores.
     public let stream: StreamName
+    /// Where it is now. It keeps its rows, and refuses everybody once the move is done.
     public let source: any MovableStore
+    /// Where it goes. The stream must not be there, unless an earlier run of the same move began it.
     public let destination: any MovableStore
     /// How many rows and bytes of payload one transaction has.
     public var batchRows = 1_000
+    /// Bytes of payload in one transaction; 8 MiB by default.
     public var batchBytes = 8 << 20
 
+    /// Touches neither store: ``run()`` does.
     public init(_ stream: StreamName, from source: any MovableStore, to destination: any MovableStore) {
         self.stream = stream
         self.source = source
@@ -21,9 +26,13 @@ public struct StreamMove: Sendable {
 
     /// What a move found, and compared.
     public struct Report: Hashable, Sendable {
+        /// Events with what they say.
         public var events = 0
+        /// Events in tables of the user's own, whose rows are not moved.
         public var externalEvents = 0
+        /// IDs that were abandoned.
         public var tombstones = 0
+        /// Consumers, with their checkpoints.
         public var consumers = 0
         /// The newest ID of the sequence, above all that was ever visible.
         public var sequence: StreamID = 0

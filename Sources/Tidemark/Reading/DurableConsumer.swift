@@ -4,6 +4,7 @@
 /// what is made of the events is in the same database, and the checkpoint moves in the same transaction: `TidemarkSQLite` and
 /// `TidemarkPostgreSQL` have the calls.
 public final class DurableConsumer: Sendable {
+    /// The right to move the checkpoint, with the place from which this consumer went on.
     public let claim: ConsumerClaim
     let reader: EventReader
 

@@ -55,6 +55,8 @@ public struct EventBatch: Sendable {
     /// The last event at or below its end, in it or left out by a filter; nil where the batch's own events say it.
     var lastPassed: Delivered?
 
+    /// For tests of what handles batches. A batch that no reader has made tells a checkpoint nothing of what was
+    /// delivered.
     public init(
         events: [PersistedEvent], externalEvents: [ExternalEvent] = [], through: StreamID, snapshot: SnapshotMark,
         database: DatabaseID = DatabaseID(0)

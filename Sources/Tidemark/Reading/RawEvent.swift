@@ -6,10 +6,13 @@ public struct RawEvent: ~Escapable {
     public let streamID: StreamID
     /// Whether it is in a table of the user's own: then its id, type and payload are not known here, and empty.
     public let isExternal: Bool
+    /// The event's id, UTF-8.
     public let id: Span<UInt8>
+    /// The event's type, UTF-8.
     public let type: Span<UInt8>
     /// Nil when the event is about nothing in particular.
     public let key: Span<UInt8>?
+    /// The event's payload.
     public let payload: Span<UInt8>
     /// As one JSON object of texts; nil where there is none.
     public let metadata: Span<UInt8>?
@@ -48,10 +51,13 @@ public struct RawSnapshot<Result: Sendable>: Sendable {
     public let last: Delivered?
     /// How many events there were, and their sum.
     public let delivered: DeliveredSum
+    /// What `visit` has made of what it began with.
     public let result: Result
 
+    /// How many events `visit` was shown.
     public var count: Int { Int(delivered.count) }
 
+    /// For stores that lend their events.
     public init(snapshot: Snapshot, last: Delivered?, delivered: DeliveredSum, result: Result) {
         self.snapshot = snapshot
         self.last = last

@@ -48,6 +48,7 @@ public struct RawBatch<Result: Sendable>: Sendable {
     let passed: Delivered?
     /// Everything from the beginning of the stream; nil where that is not known.
     let delivered: DeliveredSum?
+    /// What was made of the events, in their order.
     public let result: Result
     /// How many events there were: at least one, but for a consumer with a filter that has left out all that there is.
     public let count: Int

@@ -6,7 +6,9 @@ public import Foundation
 
 /// The right to move a consumer's checkpoint, until somebody else claims the name.
 public struct ConsumerClaim: Hashable, Sendable {
+    /// The stream that the consumer reads.
     public let stream: StreamName
+    /// The name that was claimed.
     public let name: ConsumerName
     /// Grows by a random step with each claim, so that two lives of a database do not count alike.
     public let generation: Int
@@ -21,6 +23,7 @@ public struct ConsumerClaim: Hashable, Sendable {
     /// Which events the consumer is given.
     public let filter: EventFilter
 
+    /// For stores, from the transaction that wrote the claim down.
     public init(
         stream: StreamName, name: ConsumerName, generation: Int, position: StreamID, delivered: DeliveredSum? = nil,
         passed: Delivered? = nil, key: Int64 = 0, filter: EventFilter = .all

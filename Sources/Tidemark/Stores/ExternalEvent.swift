@@ -11,6 +11,7 @@ public struct ExternalEvent: Hashable, Sendable {
     /// The number of the commit that wrote it.
     public let mark: CommitMark
 
+    /// For stores, and for tests of what reads events.
     public init(streamID: StreamID, instance: InstanceName, persistedAtMilliseconds: Int64, mark: CommitMark) {
         self.streamID = streamID
         self.instance = instance

@@ -10,8 +10,10 @@ public struct OwnCommits: Sendable {
 
     private var last: [Key: (mark: Delivered, order: Int64)] = [:]
 
+    /// Without any commit.
     public init() {}
 
+    /// Forgets what the instance committed before: what it does from now on belongs to another epoch.
     public mutating func joined(_ stream: StreamName, as instance: InstanceName) {
         last[Key(stream: stream, instance: instance)] = nil
     }
@@ -25,6 +27,7 @@ public struct OwnCommits: Sendable {
         last[key] = (mark, order)
     }
 
+    /// The last commit that ended well; nil while there was none since the instance joined.
     public func last(in stream: StreamName, by writer: Writer) -> Delivered? {
         last[Key(stream: stream, instance: writer.instance)]?.mark
     }

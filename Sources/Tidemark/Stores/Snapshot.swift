@@ -1,5 +1,6 @@
 /// A consistent look at a stream.
 public struct Snapshot: Sendable {
+    /// The members, and their durable positions and version, in the same snapshot as the events.
     public let membership: Membership
     /// The highest event of the snapshot, 0 when there is none.
     public let newestEvent: StreamID
@@ -24,6 +25,7 @@ public struct Snapshot: Sendable {
     /// one of all that were looked at. Nil when there is none.
     public let passed: Delivered?
 
+    /// For stores. Everything in it has to come from one snapshot that was opened after the call (rule 7).
     public init(
         membership: Membership, newestEvent: StreamID, sequence: StreamID, mark: SnapshotMark, deliveredIsThere: Bool,
         consumerGeneration: Int? = nil, events: [PersistedEvent], externalEvents: [ExternalEvent] = [],

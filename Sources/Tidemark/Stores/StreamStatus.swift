@@ -2,22 +2,28 @@
 public struct StreamStatus: Hashable, Sendable {
     /// One instance that has joined, and was not forgotten.
     public struct WriterStatus: Hashable, Sendable {
+        /// The instance with its newest epoch.
         public let writer: Writer
+        /// Whether readers count it. A writer that left, or was retired, is none.
         public let isMember: Bool
         /// The durable position.
         public let position: StreamID
         /// Whether its durable position was raised by somebody else since its last heartbeat.
         public let isClosed: Bool
+        /// How many IDs it had in flight at its last heartbeat.
         public let inFlight: Int
+        /// The lowest of them; nil when there was none.
         public let lowestInFlight: StreamID?
         /// For how long the lowest ID had been in flight, by now.
         public let inFlightMilliseconds: Int64?
         /// By the wall clock, and 0 where that was put back.
         public let heartbeatAgeMilliseconds: Int64
+        /// The process that joined; nil where the store does not know it.
         public let processID: Int32?
         /// Whether the operating system says of a member that its process is gone; false where it cannot tell.
         public let isProcessGone: Bool
 
+        /// For stores, from one snapshot.
         public init(
             writer: Writer, isMember: Bool, position: StreamID, isClosed: Bool, inFlight: Int,
             lowestInFlight: StreamID?, inFlightMilliseconds: Int64?, heartbeatAgeMilliseconds: Int64, processID: Int32?,
@@ -36,8 +42,11 @@ public struct StreamStatus: Hashable, Sendable {
         }
     }
 
+    /// One consumer.
     public struct ConsumerStatus: Hashable, Sendable {
+        /// The name under which it keeps its place.
         public let name: ConsumerName
+        /// Its checkpoint: everything at or below it was handled, or was passed over by a filter or by hand.
         public let position: StreamID
         /// How long ago it was moved, by now; nil where that is not known.
         public let movedMillisecondsAgo: Int64?
@@ -49,6 +58,7 @@ public struct StreamStatus: Hashable, Sendable {
         public let start: StreamID
         public let filter: EventFilter
 
+        /// For stores, from one snapshot.
         public init(
             name: ConsumerName, position: StreamID, movedMillisecondsAgo: Int64? = nil, isInUse: Bool = false,
             processID: Int32? = nil, start: StreamID = 0, filter: EventFilter = .all
@@ -65,11 +75,13 @@ public struct StreamStatus: Hashable, Sendable {
 
     /// What a store keeps beside the database until it is moved into it.
     public struct LogStatus: Hashable, Sendable {
+        /// The size of the log's file, in bytes.
         public let bytes: Int64
         /// The processes that read an old state of the database, so that nothing can be moved: "process 4711 (sqlite3)".
         /// Empty where nobody does, where that cannot be told, and while the log is small.
         public let keptBy: [String]
 
+        /// For stores.
         public init(bytes: Int64, keptBy: [String]) {
             self.bytes = bytes
             self.keptBy = keptBy
@@ -88,6 +100,7 @@ public struct StreamStatus: Hashable, Sendable {
 
         /// The writer whose lock it has.
         public let instance: InstanceName
+        /// What of the writer's its lock is in the way of.
         public let holdsUp: Set<Waiting>
         /// Who it is: "backend 4711 of role app (psql), idle in transaction"; or a prepared transaction by its name.
         public let holder: String
@@ -100,6 +113,7 @@ public struct StreamStatus: Hashable, Sendable {
         /// How many wait for it now.
         public let waiting: Int
 
+        /// For stores.
         public init(
             instance: InstanceName, holdsUp: Set<Waiting>, holder: String, processID: Int64?, prepared: String?,
             milliseconds: Int64?, waiting: Int
@@ -121,8 +135,11 @@ public struct StreamStatus: Hashable, Sendable {
         }
     }
 
+    /// The stream that it is about.
     public let stream: StreamName
+    /// The newest ID of the sequence.
     public let sequence: StreamID
+    /// The newest event, 0 when there is none.
     public let newestEvent: StreamID
     /// What can be said from the durable positions and the rows alone; a running reader may know of a higher one.
     public let minimumPersisted: StreamID
@@ -130,6 +147,7 @@ public struct StreamStatus: Hashable, Sendable {
     public let writers: [WriterStatus]
     /// How many writers have left and were not forgotten.
     public let leftCount: Int
+    /// All consumers of the stream.
     public let consumers: [ConsumerStatus]
     /// Who has the one lock that a write needs, "instance p1 (process 4711)", while the heartbeat of a member is missing
     /// for ``silence``; nil where nobody has it, or that cannot be told.
@@ -140,6 +158,7 @@ public struct StreamStatus: Hashable, Sendable {
     /// Nil where the store has none.
     public let log: LogStatus?
 
+    /// For stores, from one snapshot.
     public init(
         stream: StreamName, sequence: StreamID, newestEvent: StreamID, minimumPersisted: StreamID,
         writers: [WriterStatus], consumers: [ConsumerStatus], writeLockHolder: String? = nil, log: LogStatus? = nil,

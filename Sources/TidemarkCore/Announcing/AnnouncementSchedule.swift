@@ -4,12 +4,14 @@
 /// Only what readers need is announced: while the runs of finished IDs that they hear have no gap, the minimum passes
 /// an idle writer's last announcement by itself, and the writer need not speak.
 public struct AnnouncementSchedule: Sendable {
+    /// How often there is something to say.
     public struct Timing: Hashable, Sendable {
         /// The least time between two announcements of changes.
         public var interval: Duration
         /// The time after which the position is repeated.
         public var repetition: Duration
 
+        /// `repetition` should be several times `interval`; nothing is checked.
         public init(interval: Duration, repetition: Duration) {
             self.interval = interval
             self.repetition = repetition
@@ -34,6 +36,7 @@ public struct AnnouncementSchedule: Sendable {
         case holdsBack
     }
 
+    /// What the owner has to do next.
     public enum Action: Hashable, Sendable {
         /// Say that no row of this writer lies between the two (or that it cannot say, where `previous` is not below
         /// `new`), and ask again.
@@ -52,6 +55,7 @@ public struct AnnouncementSchedule: Sendable {
     /// The highest of the rows that were written since the last announcement and that nobody was told of.
     private var untold: StreamID?
 
+    /// Begins with a position that others have, or will read from the database.
     public init(announced: StreamID) {
         self.announced = announced
         said = announced

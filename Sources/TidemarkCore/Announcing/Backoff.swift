@@ -3,7 +3,9 @@
 /// Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Half of each delay is fixed, so
 /// that a failing operation never becomes a tight loop.
 public struct Backoff: Sendable {
+    /// The first ceiling; above 0.
     public let shortest: Duration
+    /// The last ceiling, at least the first.
     public let longest: Duration
     /// By what factor the ceiling grows with each failure.
     public let growth: Int
@@ -11,6 +13,7 @@ public struct Backoff: Sendable {
     public private(set) var failures = 0
     private var ceiling: Duration
 
+    /// Traps unless `0 < shortest <= longest` and `growth` is from 2 to 16.
     public init(shortest: Duration, longest: Duration, growth: Int = 2) {
         precondition(.zero < shortest && shortest <= longest, "delays must be positive and in order")
         precondition((2...16).contains(growth), "delays that do not grow are no back-off")
@@ -32,6 +35,7 @@ public struct Backoff: Sendable {
         return ceiling / 2 + ceiling / 2 * random
     }
 
+    /// It has worked: the next failure waits as the first did.
     public mutating func reset() {
         failures = 0
         ceiling = shortest

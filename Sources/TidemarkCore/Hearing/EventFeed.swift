@@ -23,9 +23,13 @@ public struct EventFeed: Sendable {
         case foreign
     }
 
+    /// What follows from a line that was heard.
     public enum Action: Hashable, Sendable {
+        /// Nothing: it was not heard, or says nothing new.
         case nothing
+        /// The writer's position is at least this.
         case advance(Writer, to: StreamID)
+        /// Nothing more will appear under this ID of the writer's.
         case finish(StreamID, Writer)
     }
 
@@ -35,6 +39,7 @@ public struct EventFeed: Sendable {
         var isOpen = false
     }
 
+    /// How many lines were dropped and missed, and why.
     public private(set) var counts = FeedCounts()
     private var writers: [Speaker: Heard] = [:]
     private var strangers = Strangers<Speaker>()
@@ -46,6 +51,7 @@ public struct EventFeed: Sendable {
     private var lastRequest = 0
     private var lastAnswered = 0
 
+    /// Has heard nothing, and knows of no connection.
     public init() {}
 
     // MARK: The connection
@@ -59,12 +65,14 @@ public struct EventFeed: Sendable {
         hasToldCaughtUp = false
     }
 
+    /// The connection is gone: it catches up no more. The next one asks for what was missed.
     public mutating func disconnected() {
         connectionRequest = nil
     }
 
     // MARK: Hearing
 
+    /// Takes a position. Where rows before it were not heard, they are to be asked for.
     public mutating func received(_ position: HeardPosition, from standing: Standing) -> Action {
         let writer = position.speaker
         guard isHeard(writer, standing, { $0.position = position }) else { return .nothing }
@@ -79,6 +87,7 @@ public struct EventFeed: Sendable {
         return .advance(position.speaker.writer, to: position.new)
     }
 
+    /// Takes a row. Before the first position of its writer on this connection it does not count.
     public mutating func received(_ row: HeardRow, from standing: Standing) -> Action {
         let (speaker, id) = (row.speaker, row.id)
         let isHeard = isHeard(speaker, standing) { $0.highestRow = max($0.highestRow ?? id, id) }

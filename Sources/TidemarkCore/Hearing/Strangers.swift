@@ -83,5 +83,6 @@ public struct FeedCounts: Hashable, Sendable {
     /// Batches of which some rows had arrived when they were thrown away.
     public var discardedBatches = 0
 
+    /// All 0.
     public init() {}
 }

@@ -233,8 +233,11 @@ struct Announcer: Sendable {
 
 /// What an instance has said over replication.
 public struct AnnouncementCounts: Hashable, Sendable {
+    /// How many positions.
     public var positions = 0
+    /// How many rows, events and tombstones.
     public var rows = 0
 
+    /// All 0.
     public init() {}
 }

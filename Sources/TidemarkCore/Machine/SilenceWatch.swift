@@ -15,6 +15,7 @@
 ///
 /// Times are those of one clock that stands still while the machine is suspended.
 public struct SilenceWatch: Sendable {
+    /// What an observer is to do about the writers that it has looked at.
     public struct Decision: Hashable, Sendable {
         /// Silent or gone, and in the minimum's way.
         public var close: [WriterObservation] = []
@@ -23,6 +24,7 @@ public struct SilenceWatch: Sendable {
         /// Somebody is silent, and it is not known whether anyone could write: the observer has to try.
         public var needsWrite = false
 
+        /// Nothing is to be done.
         public init() {}
     }
 
@@ -31,7 +33,9 @@ public struct SilenceWatch: Sendable {
         var since: Duration
     }
 
+    /// How long a writer is silent before it is closed.
     public let timeout: Duration
+    /// How long it is silent before it is retired; at least ``timeout``.
     public let retirement: Duration
     private var silences: [Writer: Silence] = [:]
     private var lastLook: Duration?

@@ -1,6 +1,8 @@
 /// What can be seen of the machine. Nothing of it changes anything.
 extension StreamMachine {
+    /// The name of this instance.
     public var instance: InstanceName { tracker.instance }
+    /// The minimum as this instance knows it, with the membership version that it was computed with (rule 7).
     public var watermark: Watermark { tracker.watermark }
     /// The highest minimum that a snapshot has confirmed.
     public var confirmed: StreamID { tracker.confirmed }
@@ -16,14 +18,19 @@ extension StreamMachine {
     public var positions: [Writer: StreamID] { tracker.positions }
     /// At least the minimum; so for instances that are no members.
     public func position(of name: InstanceName) -> StreamID { tracker.position(of: name) }
+    /// The minimum, and the writers ahead of it.
     public var token: StreamToken { tracker.token }
     /// The epoch in which the instance is a member.
     public func epoch(of instance: InstanceName) -> Int? { tracker.epoch(of: instance) }
     /// What the member drew when it joined.
     public func nonce(of writer: Writer) -> Int64? { tracker.nonces[writer] }
+    /// How many IDs of this instance are in flight.
     public var inFlightCount: Int { tracker.inFlightCount }
+    /// The lowest of them; nil when none is.
     public var lowestInFlight: InFlightIDs.Entry? { tracker.lowestInFlight }
+    /// What this instance has said over replication.
     public var announced: AnnouncementCounts { announcer.counts }
+    /// What it has heard, dropped and missed.
     public var heard: FeedCounts { feed.counts }
     /// Whether something that was heard is still to be asked for.
     public var hasQuestions: Bool { feed.hasQuestions }

@@ -9,6 +9,7 @@ extension StreamMachine {
 
     /// How the stream is taken part in.
     public struct Configuration: Sendable {
+        /// How often positions are announced.
         public var announcements = Announcements.asNeeded()
         /// Rows that are told one by one after a commit; of a larger group only the position is announced.
         public var announcedRows = 64
@@ -20,13 +21,16 @@ extension StreamMachine {
         public var stallInterval: Duration = .milliseconds(250)
         /// Whether silent writers are closed and retired.
         public var closesSilentWriters = false
+        /// How long a writer is silent before it is closed.
         public var silenceTimeout: Duration = .seconds(5)
+        /// How long it is silent before it is retired; at least ``silenceTimeout``.
         public var retirementTimeout: Duration = .seconds(600)
         /// Whether to speak where other software announces streams.
         public var speaksBesideOthers = false
         /// How long nothing of other software may have been heard before a writer speaks again.
         public var quietTime: Duration = .seconds(60)
 
+        /// The defaults.
         public init() {}
     }
 
@@ -85,6 +89,7 @@ extension StreamMachine {
 
     /// A question to the database that has not been answered.
     public struct Reconcile: Sendable {
+        /// What this instance went by before it asked.
         public let note: PositionTracker.Note
         /// Where rows are asked for above.
         public let minimum: StreamID
@@ -95,7 +100,9 @@ extension StreamMachine {
         let began: Duration
     }
 
+    /// What came of an answer of the database.
     public enum ReconcileOutcome: Hashable, Sendable {
+        /// The machine has taken it.
         case agreed
         /// It was read above a minimum that is false: once more, above this one.
         case readAgain(above: StreamID)
@@ -103,7 +110,9 @@ extension StreamMachine {
 
     /// IDs that the database is to be asked about.
     public struct GivenUpIDs: Hashable, Sendable {
+        /// The scope that held them.
         public let scope: Int
+        /// The IDs, none of which is finished.
         public let ids: [StreamID]
         /// It was not asked about them before.
         public let isFirst: Bool

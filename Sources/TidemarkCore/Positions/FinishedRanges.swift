@@ -8,6 +8,7 @@ public struct FinishedRanges: Hashable, Sendable {
     /// The greatest number of ranges that is kept.
     public let maximumCount: Int
 
+    /// Traps unless `maximumCount` is above 0.
     public init(maximumCount: Int = 4096) {
         precondition(maximumCount > 0, "there must be room for a range")
         self.maximumCount = maximumCount
@@ -16,6 +17,7 @@ public struct FinishedRanges: Hashable, Sendable {
     /// The highest ID known to be finished.
     public var highest: StreamID? { ranges.last?.upperBound }
 
+    /// Whether the ID is known to be finished.
     public func contains(_ id: StreamID) -> Bool {
         let index = firstIndex(endingAtOrAfter: id)
         return index < ranges.count && ranges[index].contains(id)

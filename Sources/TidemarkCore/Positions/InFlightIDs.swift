@@ -6,7 +6,9 @@ import DequeModule
 /// an interpolation search, finishing marks it, and marked IDs at the lower end are dropped. Marked IDs behind one that is
 /// stuck are handed over as ranges from time to time, so that memory follows the number of IDs in flight.
 public struct InFlightIDs: Sendable {
+    /// One ID, and who holds it.
     public struct Entry: Sendable {
+        /// The ID.
         public let id: StreamID
         /// Which scope holds it: the IDs of one scope share a number.
         public let scope: Int
@@ -14,9 +16,11 @@ public struct InFlightIDs: Sendable {
         public let deadline: Duration
         /// When it was handed out, on the same clock.
         public let since: Duration
+        /// How far it has come.
         public internal(set) var phase: Phase
     }
 
+    /// From the handing out of an ID to its end.
     public enum Phase: Hashable, Sendable {
         /// The scope's body runs.
         case held
@@ -29,6 +33,7 @@ public struct InFlightIDs: Sendable {
     private var entries: Deque<Entry> = []
     private var finishedCount = 0
 
+    /// Nothing is in flight.
     public init() {}
 
     /// How many IDs are in flight.
@@ -38,10 +43,13 @@ public struct InFlightIDs: Sendable {
     /// The same without the rest of its entry, for the hot path.
     var lowestID: StreamID? { entries.isEmpty ? nil : entries[0].id }
 
+    /// All of them, ascending. Takes time with their number: for tests and for people.
     public var inFlight: [Entry] { entries.filter { $0.phase != .finished } }
 
+    /// Whether the ID is in flight.
     public func contains(_ id: StreamID) -> Bool { phase(of: id).map { $0 != .finished } ?? false }
 
+    /// How far the ID has come; nil when it is not here, or was dropped since it finished.
     public func phase(of id: StreamID) -> Phase? {
         index(of: id).map { entries[$0].phase }
     }

@@ -11,6 +11,7 @@ public struct PositionHeap: Sendable {
     /// The place of each member in `heap`.
     private var places: [Int] = []
 
+    /// Traps when a name is there in two epochs: the database keeps one.
     public init(_ members: [Writer: StreamID] = [:]) {
         for (writer, position) in members {
             let number = writers.count
@@ -26,11 +27,15 @@ public struct PositionHeap: Sendable {
         for (place, number) in heap.enumerated() { places[number] = place }
     }
 
+    /// Whether there is no member.
     public var isEmpty: Bool { heap.isEmpty }
+    /// How many members there are.
     public var count: Int { heap.count }
 
+    /// The least of all positions; nil without members.
     public var least: StreamID? { heap.first.map { positions[$0] } }
 
+    /// Each member once, in no particular order.
     public var all: [(writer: Writer, position: StreamID)] {
         zip(writers, positions).map { ($0, $1) }
     }
@@ -40,10 +45,12 @@ public struct PositionHeap: Sendable {
         number(of: writer).map { positions[$0] }
     }
 
+    /// The position of whichever epoch of the name is a member; nil when none is.
     public func position(of instance: InstanceName) -> StreamID? {
         numbers[instance].map { positions[$0] }
     }
 
+    /// The epoch in which the name is a member; nil when it is none.
     public func epoch(of instance: InstanceName) -> Int? {
         numbers[instance].map { writers[$0].epoch }
     }

@@ -12,14 +12,16 @@
 ///
 /// IDs are counted upwards here; a backward stream is negated by whoever owns the tracker.
 public struct PositionTracker: Sendable {
+    /// The name of this instance.
     public let instance: InstanceName
     /// This instance as a member; nil when it only reads.
     public private(set) var own: Writer?
+    /// The version of the members that are loaded.
     public private(set) var membershipVersion: Int
     /// The highest ID that is durably allocated, as this instance knows from the database: it committed, abandoned or
-    /// read of it. An ID that was allocated and is not finished does not count. (Of who gives no sequence to be bounded
-    /// by, what was heard is known too.)
+    /// read of it. What was allocated and is not finished does not count. Without a sequence, what was heard counts.
     public private(set) var known: StreamID
+    /// The greatest ID such that it and all below it are finished, as far as is known here.
     public private(set) var minimum: StreamID
     /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
     /// minimum was computed with, and its sequence had passed everything that was heard.
@@ -67,21 +69,15 @@ public struct PositionTracker: Sendable {
         update()
     }
 
+    /// Without members nobody can commit.
     public var hasMembers: Bool { own != nil || !others.isEmpty }
+    /// How many writers readers count, this instance among them.
     public var memberCount: Int { others.count + (own == nil ? 0 : 1) }
+    /// The minimum, with the version of its members.
     public var watermark: Watermark { Watermark(minimum: minimum, membershipVersion: membershipVersion) }
 
     /// This instance's position; nil when it only reads.
     public var position: StreamID? { own == nil ? nil : ownPosition }
-
-    /// What others want to hear of when it changes.
-    public struct Marks: Hashable, Sendable {
-        public let watermark: Watermark
-        public let position: StreamID
-        /// Where it could be once the sequence was read: above the position where something was heard that the sequence,
-        /// as it was read last, has not passed.
-        public let afterReading: StreamID
-    }
 
     /// Changes nothing. (It is mutating so that whoever owns the tracker need not have it copied for the call.)
     public mutating func marks() -> Marks {
@@ -100,6 +96,7 @@ public struct PositionTracker: Sendable {
         max((own?.instance == name ? ownPosition : others.position(of: name)) ?? minimum, minimum)
     }
 
+    /// The minimum, and each writer ahead of it.
     public var token: StreamToken {
         var ahead: [InstanceName: StreamID] = [:]
         for (writer, position) in others.all where position > minimum { ahead[writer.instance] = position }
@@ -109,6 +106,7 @@ public struct PositionTracker: Sendable {
 
     /// How many IDs of this instance are in flight, and the lowest of them.
     public var inFlightCount: Int { inFlight.count }
+    /// The lowest of them; nil when none is.
     public var lowestInFlight: InFlightIDs.Entry? { inFlight.lowest }
 
     /// The highest ID heard of or read.
@@ -257,8 +255,11 @@ public struct PositionTracker: Sendable {
         inFlight.giveUp(id)
     }
 
+    /// How far an ID of this instance has come; nil where it is not here.
     public func phase(of id: StreamID) -> InFlightIDs.Phase? { inFlight.phase(of: id) }
+    /// IDs whose scopes have run over their limit by `now`, by scope.
     public func expired(at now: Duration) -> [Int: [StreamID]] { inFlight.expired(at: now) }
+    /// When the next scope runs over its limit; nil when none can.
     public var earliestDeadline: Duration? { inFlight.earliestDeadline }
 
     mutating func discardOwn(_ id: StreamID) -> Bool {
@@ -448,6 +449,7 @@ public struct PositionTracker: Sendable {
 
     /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
     public struct Note: Hashable, Sendable {
+        /// The minimum then, with the version of its members.
         public let watermark: Watermark
         /// The highest ID that is known from the database.
         public let known: StreamID

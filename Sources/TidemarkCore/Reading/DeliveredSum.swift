@@ -5,14 +5,18 @@
 /// changed its commit in the meantime. That two different sets of events have the same sum by chance is as likely as
 /// guessing a number of 64 bits.
 public struct DeliveredSum: Hashable, Sendable {
+    /// How many events.
     public private(set) var count: Int64
+    /// The sum, modulo 2^64.
     public private(set) var sum: UInt64
 
+    /// Of nothing, unless one says otherwise; a store reads back what it has kept.
     public init(count: Int64 = 0, sum: UInt64 = 0) {
         self.count = count
         self.sum = sum
     }
 
+    /// Adds one event. The order of events does not matter.
     public mutating func add(_ id: StreamID, mark: CommitMark) {
         count += 1
         sum &+= Self.mixed(id, mark)

@@ -3,8 +3,10 @@
 /// Only the store that wrote it can order marks. For everybody else two of them are equal or not: an event with another
 /// mark than before was committed by another transaction, perhaps in another life of the database.
 public struct CommitMark: Hashable, Sendable, CustomStringConvertible {
+    /// The mark as the store keeps it in the row.
     public let rawValue: Int64
 
+    /// For stores, which alone know what a mark means.
     public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
     public var description: String { "\(rawValue)" }
@@ -13,8 +15,10 @@ public struct CommitMark: Hashable, Sendable, CustomStringConvertible {
 /// What one snapshot had seen, as its store writes it down. It is kept with a checkpoint, so that the store can tell later
 /// which rows came after it.
 public struct SnapshotMark: Hashable, Sendable, CustomStringConvertible {
+    /// The mark as the store keeps it with a checkpoint.
     public let bytes: [UInt8]
 
+    /// For stores, which alone know what the bytes mean.
     public init(bytes: [UInt8]) { self.bytes = bytes }
 
     /// For stores whose commits have numbers: the newest of them in the snapshot.
@@ -36,8 +40,10 @@ public struct SnapshotMark: Hashable, Sendable, CustomStringConvertible {
 /// One life of a database in which its sequence only grows. A crash that takes the sequence back, a promotion or a restored
 /// backup begins another, and what was handed out before it may be handed out again.
 public struct Incarnation: Hashable, Sendable, CustomStringConvertible {
+    /// The number that the database keeps. Two of them are equal or not; their order says nothing.
     public let rawValue: Int64
 
+    /// For stores, which draw or read the number.
     public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
     public var description: String { "\(rawValue)" }

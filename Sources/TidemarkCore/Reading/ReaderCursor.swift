@@ -18,23 +18,28 @@ public struct ReaderCursor: Sendable {
     /// Whether a snapshot has shown that the stream has come as far as the cursor.
     private var isConfirmed: Bool
 
+    /// What the reader does next.
     public enum Step: Hashable, Sendable {
         /// The watermark is not beyond the cursor: nothing may be read until it moves.
         case wait
+        /// Ask the store for this, in a snapshot that is opened now.
         case read(SnapshotRequest)
     }
 
     /// What of a snapshot the cursor goes by.
     public struct View: Hashable, Sendable {
+        /// The version of the members in the snapshot; where it is not the watermark's, nothing is delivered (rule 7).
         public var membershipVersion: Int
         /// The newest ID of the sequence in the snapshot.
         public var sequence: StreamID
+        /// Whether the event that was passed last still is what it was.
         public var deliveredIsThere: Bool
         /// The last event that is passed with the snapshot's batch, in it or left out by the filter; nil when there is none.
         public var last: Delivered?
         /// Whether a limit cut the batch off.
         public var isTruncated: Bool
 
+        /// All of it comes from one snapshot.
         public init(
             membershipVersion: Int, sequence: StreamID, deliveredIsThere: Bool, last: Delivered?, isTruncated: Bool
         ) {
@@ -46,6 +51,7 @@ public struct ReaderCursor: Sendable {
         }
     }
 
+    /// What may be done with a batch.
     public enum Outcome: Hashable, Sendable {
         /// The batch may be delivered; the cursor has moved on. (The batch may be empty.)
         case deliver

@@ -9,9 +9,11 @@ public struct SnapshotRequest: Hashable, Sendable {
     public var membershipVersion: Int
     /// Events after this ID and up to `through`.
     public var after: StreamID
+    /// The last ID that may be read: at most the watermark's minimum.
     public var through: StreamID
     /// At most so many events, and no further event once so many bytes of payload are in.
     public var limit: Int
+    /// No further event is read once so many bytes of payload are in.
     public var byteLimit: Int
     /// Which of them: the snapshot has no others, and says how far it has looked.
     public var filter: EventFilter
@@ -19,6 +21,7 @@ public struct SnapshotRequest: Hashable, Sendable {
     /// snapshot open for long.
     public var furthest: StreamID
 
+    /// `limit` and `byteLimit` are above 0; a cursor makes requests that are.
     public init(
         delivered: Delivered?, claim: ClaimMark? = nil, membershipVersion: Int, after: StreamID, through: StreamID,
         limit: Int, byteLimit: Int, filter: EventFilter = .all, furthest: StreamID = StreamID(.max)
@@ -37,9 +40,12 @@ public struct SnapshotRequest: Hashable, Sendable {
 
 /// Which claim of which consumer it is.
 public struct ClaimMark: Hashable, Sendable {
+    /// The consumer's name.
     public let consumer: ConsumerName
+    /// Which of its claims.
     public let generation: Int
 
+    /// Of the claim under which a reader reads.
     public init(consumer: ConsumerName, generation: Int) {
         self.consumer = consumer
         self.generation = generation
@@ -50,11 +56,14 @@ public struct ClaimMark: Hashable, Sendable {
 ///
 /// Marks have random parts, so that two lives of a database do not give the same.
 public struct Delivered: Hashable, Sendable {
+    /// The event's place in the stream.
     public let streamID: StreamID
+    /// The mark of its commit.
     public let mark: CommitMark
     /// Nil where it is not known: for an event in a table of the user's own, and in a checkpoint.
     public let eventID: String?
 
+    /// For readers, writers and stores alike.
     public init(streamID: StreamID, mark: CommitMark, eventID: String? = nil) {
         self.streamID = streamID
         self.mark = mark

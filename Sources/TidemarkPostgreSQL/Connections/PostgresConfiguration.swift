@@ -31,6 +31,7 @@ public struct PostgresConfiguration: Sendable {
     /// The longest delay while the server refuses this role or database, which only somebody can change.
     public var longestRefusalDelay: Duration = .seconds(5)
 
+    /// The defaults, for this address.
     public init(_ address: PostgresAddress) { self.address = address }
 
     /// - Throws: ``PostgresError/invalidAddress(problem:)``.

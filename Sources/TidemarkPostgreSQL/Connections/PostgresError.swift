@@ -75,8 +75,11 @@ public enum PostgresError: Error, Hashable, Sendable {
 public struct ServerMessage: Hashable, Sendable, CustomStringConvertible {
     /// Five characters, by which programs tell errors apart.
     public let sqlState: String
+    /// What is wrong, in the language of the server.
     public let message: String
+    /// More about it; nil where the server says no more.
     public let detail: String?
+    /// What the server suggests; nil where it suggests nothing.
     public let hint: String?
     /// The constraint that would have been broken.
     public let constraint: String?

@@ -12,6 +12,7 @@ public import Tidemark
 public struct PostgresTransport: ReplicationTransport {
     private let channel: NotificationChannel
 
+    /// The channel of that stream in the store's database; nothing is connected yet.
     public init(_ store: PostgreSQLEventStore, stream: StreamName) { channel = store.channel(of: stream) }
 
     /// What was skipped, dropped or left out so far, by all that use this store and stream.
@@ -45,5 +46,6 @@ public struct NotificationCounts: Hashable, Sendable {
     /// Connections that failed, or could not be made, and notifications that the server refused.
     public var failures = 0
 
+    /// All 0.
     public init() {}
 }

@@ -19,6 +19,7 @@ public import Tidemark
 public struct Reservation: Hashable, Sendable {
     /// Where the functions are.
     public let namespace: PostgresNamespace
+    /// The stream that the IDs are of.
     public let stream: StreamName
     /// Who has the IDs.
     public let writer: Writer

@@ -18,6 +18,7 @@ public struct PostgreSQLStoreOptions: Sendable {
     /// For how long the name of a writer that left is kept.
     public var formerNamesKeptFor: Duration = .seconds(7 * 86_400)
 
+    /// The defaults.
     public init() {}
 }
 

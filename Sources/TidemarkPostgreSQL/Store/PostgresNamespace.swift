@@ -1,6 +1,7 @@
 /// The name of the namespace (the "schema" of SQL) that Tidemark's tables and functions are in: 1 to 40 lowercase letters,
 /// digits and underscores, not beginning with a digit or `pg_`.
 public struct PostgresNamespace: Hashable, Sendable, CustomStringConvertible {
+    /// The name, which needs no quotes in SQL.
     public let rawValue: String
 
     /// - Throws: ``InvalidPostgresNamespace``.
@@ -37,6 +38,7 @@ extension PostgresNamespace: ExpressibleByStringLiteral {
 
 /// A text that should have been the name of a namespace.
 public struct InvalidPostgresNamespace: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What should have been one.
     public let text: String
 
     public var description: String {

@@ -18,5 +18,6 @@ public struct SocketConfiguration: Hashable, Sendable {
     /// transport's own thread, before what is sent is dropped.
     public var unsentLimit = 4 * 1024 * 1024
 
+    /// The defaults.
     public init() {}
 }

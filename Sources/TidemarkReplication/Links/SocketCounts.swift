@@ -15,6 +15,7 @@ public struct SocketCounts: Hashable, Sendable {
     /// Attempts to connect to a server.
     public var connectionAttempts = 0
 
+    /// All 0.
     public init() {}
 }
 

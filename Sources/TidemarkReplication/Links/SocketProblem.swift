@@ -17,7 +17,9 @@ public enum SocketProblem: Error, Hashable, Sendable, CustomStringConvertible {
     case silent(peer: String, limit: Duration)
     /// The peer leaves too much unread.
     case tooSlow(peer: String, unsentBytes: Int)
+    /// The peer has ended the connection.
     case closed(peer: String)
+    /// The connection broke.
     case failed(peer: String, problem: String)
     /// Another process serves now, or the listening socket failed.
     case servesNoLonger(problem: String)

@@ -15,6 +15,7 @@ public struct TCPConfiguration: Sendable {
         case server
     }
 
+    /// Whether it connects, serves, or does what is needed.
     public var role = Role.either
     /// Times and bounds of each connection: a `PING` every 2 seconds, and 6 seconds of silence.
     public var socket: SocketConfiguration
@@ -25,6 +26,7 @@ public struct TCPConfiguration: Sendable {
     /// Between attempts to connect or to serve; with the default, ten take at least 8 seconds.
     public var delays = Backoff(shortest: .milliseconds(200), longest: .seconds(5))
 
+    /// The defaults: either role, without TLS.
     public init() {
         socket = SocketConfiguration()
         socket.pingInterval = .seconds(2)
@@ -36,11 +38,13 @@ public struct TCPConfiguration: Sendable {
 public struct TLSFiles: Hashable, Sendable {
     /// This instance's certificate, and then those that sign it up to one that the others trust.
     public var certificateChain: String
+    /// The key of the first certificate. Nobody else should be able to read the file.
     public var privateKey: String
     /// Who may sign the certificates of others. Everyone with such a certificate is let in: use an authority of your
     /// own, and no public one.
     public var trustRoots: String
 
+    /// Paths; the files are read when a transport is made of them.
     public init(certificateChain: String, privateKey: String, trustRoots: String) {
         self.certificateChain = certificateChain
         self.privateKey = privateKey

@@ -39,6 +39,7 @@ public struct SQLiteConfiguration: Sendable {
     /// a known fault.
     public var logger: Logger
 
+    /// The defaults are right for most programs. See each property for what it bounds.
     public init(
         createsDatabase: Bool = true, readOnly: Bool = false, busyTimeout: Duration = .seconds(30),
         readTimeout: Duration = .seconds(5), fairnessTimeout: Duration = .seconds(1),

@@ -44,7 +44,9 @@ import Tidemark
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
 /// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {
+    /// What everything that happens follows from, together with the configuration.
     public let seed: UInt64
+    /// What may happen.
     public let configuration: SimulationConfiguration
     /// Steps taken so far.
     public internal(set) var stepCount = 0
@@ -77,6 +79,7 @@ public struct Simulation: Sendable {
     /// processes, plus that of the receiver.
     var cutLinks: Set<Int> = []
 
+    /// Nothing has happened yet; ``SimulationConfiguration`` says how to go on.
     public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
         self.seed = seed
         self.configuration = configuration

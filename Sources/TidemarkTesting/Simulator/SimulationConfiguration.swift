@@ -46,6 +46,7 @@ public struct SimulationConfiguration: Sendable {
         case sequenceMadeDurableByCommits
     }
 
+    /// What is looked for.
     public enum Mode: String, CaseIterable, Hashable, Sendable {
         /// Faults until the end: nothing bad ever happens.
         case safety
@@ -53,9 +54,11 @@ public struct SimulationConfiguration: Sendable {
         case liveness
     }
 
+    /// What is looked for: by default what must never happen.
     public var mode: Mode
     /// The kind of database; nil leaves it to the seed.
     public var database: Database?
+    /// The rule that is taken away, to see what it is good for; nil: all of them hold.
     public var withoutRule: Rule?
     /// Each reader has its own copy of this consumer, which gets the reader's batches.
     public var consumer: (any SimulationConsumer)?
@@ -66,6 +69,7 @@ public struct SimulationConfiguration: Sendable {
     /// No more IDs than about this many are handed out, so that steps stay cheap.
     public var maximumIDs: Int
 
+    /// A run of 500 steps with at most 50 IDs, and no history.
     public init(mode: Mode = .safety, database: Database? = nil, withoutRule: Rule? = nil) {
         self.mode = mode
         self.database = database

@@ -2,6 +2,7 @@ import Tidemark
 
 /// What went wrong in a simulation, with the command that replays it.
 public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What sort of thing went wrong.
     public enum Kind: String, Hashable, Sendable {
         /// An event was committed at or below a reader's cursor.
         case skippedEvent
@@ -9,7 +10,9 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case committedBelowMinimum
         /// A writer committed at or below a position that it had promised.
         case brokenPromise
+        /// A reader's place went down.
         case cursorWentBack
+        /// A position, an epoch or a membership version went down.
         case positionWentBack
         /// An ID was handed out that was visible before.
         case handedOutAgain
@@ -27,12 +30,17 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case consumer
     }
 
+    /// What sort of thing went wrong.
     public let kind: Kind
+    /// The seed of the run.
     public let seed: UInt64
     /// How many steps it took.
     public let step: Int
+    /// What went wrong, for people.
     public let problem: String
+    /// What was looked for.
     public let mode: SimulationConfiguration.Mode
+    /// The rule that was taken away; nil: none.
     public let withoutRule: SimulationConfiguration.Rule?
     /// One line a step, when the configuration asked for it.
     public let history: [String]
