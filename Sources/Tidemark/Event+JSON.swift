@@ -52,6 +52,7 @@ extension PersistedEvent {
 public struct UndecodableEvent: Error, Hashable, Sendable, CustomStringConvertible {
     /// The event's place in the stream.
     public let streamID: StreamID
+    /// The event's id.
     public let eventID: String
     /// The event's type.
     public let type: String

@@ -17,12 +17,13 @@ extension InMemoryDatabase {
         public var passed: Delivered?
         /// Where it began, or was moved to.
         public var start: StreamID = 0
+        /// Which events it is given.
         public var filter = EventFilter.all
         /// Whether the process that claimed it last still lives.
         public var isInUse = false
     }
 
-    /// As `claimConsumer(_:in:takingOver:key:)` of an `EventStore`, with the errors of that. The key 0 is nobody's.
+    /// The same for a consumer that begins at the beginning and is given all events. The key 0 is nobody's.
     public mutating func claim(
         _ consumer: ConsumerName, in name: StreamName, takingOver: Bool = true, key: Int64 = 0
     ) throws(TidemarkError) -> ConsumerClaim {
@@ -31,6 +32,7 @@ extension InMemoryDatabase {
         return try claim(request)
     }
 
+    /// As `claimConsumer(_:)` of an `EventStore`, with the errors of that.
     public mutating func claim(_ request: ConsumerRequest) throws(TidemarkError) -> ConsumerClaim {
         try request.requireValid()
         let (name, consumer, key, takingOver) = (request.stream, request.consumer, request.key, request.takingOver)
@@ -105,6 +107,7 @@ extension InMemoryDatabase {
         return row.position
     }
 
+    /// Gives the consumer other events from its checkpoint on, as an `EventStore` does, with the errors of that.
     public mutating func changeFilter(
         of consumer: ConsumerName, in name: StreamName, to filter: EventFilter
     ) throws(TidemarkError) {
@@ -118,6 +121,7 @@ extension InMemoryDatabase {
         streams[name] = stream
     }
 
+    /// Forgets the consumer, as an `EventStore` does, with the errors of that.
     public mutating func delete(
         _ consumer: ConsumerName, in name: StreamName, takingOver: Bool
     ) throws(TidemarkError) {

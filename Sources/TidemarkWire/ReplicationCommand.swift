@@ -20,6 +20,7 @@ public enum ReplicationCommand: Hashable, Sendable {
     case rdata(ReplicationRow)
     /// Where a writer is.
     case position(ReplicationPosition)
+    /// Where a consumer is. It only wakes whoever waits for that.
     case checkpoint(ReplicationCheckpoint)
     /// The host can be reached again.
     case remoteServerUp(SimpleText)

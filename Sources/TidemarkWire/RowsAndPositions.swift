@@ -72,10 +72,14 @@ public struct ReplicationPosition: Hashable, Sendable {
 /// `CHECKPOINT stream consumer position`: the consumer's checkpoint has moved there. It only wakes whoever waits for that; the
 /// database says whether it is so.
 public struct ReplicationCheckpoint: Hashable, Sendable {
+    /// The stream.
     public let stream: StreamName
+    /// Whose checkpoint it is.
     public let consumer: ConsumerName
+    /// Where the checkpoint is, at least.
     public let position: StreamID
 
+    /// Nothing is checked beyond what the types say.
     public init(stream: StreamName, consumer: ConsumerName, position: StreamID) {
         self.stream = stream
         self.consumer = consumer

@@ -17,7 +17,7 @@ public import Tracing
 ///
 /// It is a tracing span of that name, which records the error, and its logger has the metadata `process`.
 public final class BackgroundProcess: Sendable {
-    /// The name in metrics, spans and log lines. Names are of code, not of data, so that the label `name` is bounded.
+    /// The name in metrics, spans and log lines. Names are of code, not of data, so that the label `process` is bounded.
     public let name: String
     /// Carries the name.
     public let logger: Logger

@@ -151,7 +151,9 @@ public enum ConsumerStart: Hashable, Sendable {
 
 /// What a reader asks for that wants to go on under a consumer's name.
 public struct ConsumerRequest: Hashable, Sendable {
+    /// The stream that it reads.
     public var stream: StreamName
+    /// The name that it keeps its place under.
     public var consumer: ConsumerName
     /// Where the consumer begins, if it is made now.
     public var start: ConsumerStart = .beginning
@@ -165,6 +167,7 @@ public struct ConsumerRequest: Hashable, Sendable {
     /// Random, not 0, and kept with the claim: as the nonce in ``EventStore/join(_:as:nonce:)``.
     public var key: Int64
 
+    /// A consumer that begins at the beginning, is given all events, and is taken over from whoever has it.
     public init(stream: StreamName, consumer: ConsumerName, key: Int64 = .random(in: 1 ... .max)) {
         self.stream = stream
         self.consumer = consumer
@@ -200,6 +203,7 @@ public struct ConsumerPosition: Hashable, Sendable {
     /// Whether the event that was asked about was put aside.
     public let isParked: Bool
 
+    /// For stores, from one snapshot.
     public init(position: StreamID, isParked: Bool = false) {
         self.position = position
         self.isParked = isParked

@@ -56,6 +56,7 @@ public struct StreamStatus: Hashable, Sendable {
         public let processID: Int32?
         /// Where it began, or was moved to.
         public let start: StreamID
+        /// Which events it is given.
         public let filter: EventFilter
 
         /// For stores, from one snapshot.

@@ -1,7 +1,9 @@
 /// Which database it is: a random number, drawn when it was made. 0 for a backup that nobody has joined yet.
 public struct DatabaseID: Hashable, Sendable, CustomStringConvertible {
+    /// The number that the database keeps.
     public let rawValue: Int64
 
+    /// For stores, which draw or read the number.
     public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
     public var description: String { "\(rawValue)" }
@@ -17,6 +19,7 @@ public struct EventPlace: Hashable, Sendable, LosslessStringConvertible {
     /// The mark of the last event at or below the ID; nil where there was none, or it is not known.
     public let mark: CommitMark?
 
+    /// For readers and stores. Text that was kept is read by ``init(_:)``.
     public init(database: DatabaseID, id: StreamID, mark: CommitMark?) {
         self.database = database
         self.id = id
