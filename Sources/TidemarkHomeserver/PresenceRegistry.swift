@@ -1,5 +1,5 @@
 import Logging
-import Metrics
+public import Metrics
 import ServiceLifecycle
 import Synchronization
 public import Tidemark
@@ -36,12 +36,13 @@ public final class PresenceRegistry: Service, SyncTracking {
     /// - Parameters:
     ///   - name: this instance's.
     ///   - wallClock: milliseconds since 1970.
+    ///   - metrics: where to measure; where the program measures everything, when it is not given.
     ///   - onChange: is told of each user who begins or ceases to sync, one call at a time and in order, from any thread.
     ///     It must not block.
     public init(
         transport: any ReplicationTransport, name: InstanceName, limits: SyncingUsers.Limits = SyncingUsers.Limits(),
         time: TimeSource = .continuous, wallClock: @escaping @Sendable () -> Int64 = WallClock.milliseconds,
-        logger: Logger = Logger(label: "tidemark.presence"),
+        logger: Logger = Logger(label: "tidemark.presence"), metrics: (any MetricsFactory)? = nil,
         onChange: @escaping @Sendable (SyncingUsers.Change) -> Void = { _ in }
     ) {
         self.transport = transport
@@ -52,9 +53,10 @@ public final class PresenceRegistry: Service, SyncTracking {
         self.onChange = onChange
         timer = DeadlineTimer(time: time)
         let labels = [("instance", name.rawValue)]
-        usersGauge = Gauge(label: "tidemark_syncing_users", dimensions: labels)
-        silencedCounter = Counter(label: "tidemark_presence_instances_silenced", dimensions: labels)
-        ignoredCounter = Counter(label: "tidemark_presence_reports_ignored", dimensions: labels)
+        let factory = metrics ?? MetricsSystem.factory
+        usersGauge = Gauge(label: "tidemark_syncing_users", dimensions: labels, factory: factory)
+        silencedCounter = Counter(label: "tidemark_presence_instances_silenced", dimensions: labels, factory: factory)
+        ignoredCounter = Counter(label: "tidemark_presence_reports_ignored", dimensions: labels, factory: factory)
         state = Mutex(State(users: SyncingUsers(limits: limits)))
     }
 
@@ -150,7 +152,7 @@ public final class PresenceRegistry: Service, SyncTracking {
         usersGauge.record(count)
         if silenced > 0 {
             silencedCounter.increment(by: silenced)
-            logger.info(
+            logger.notice(
                 "instances are silent: their users no longer count as syncing", metadata: ["count": "\(silenced)"])
         }
         if ignored > 0 {

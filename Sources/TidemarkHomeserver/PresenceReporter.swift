@@ -1,4 +1,4 @@
-import Metrics
+public import Metrics
 import ServiceLifecycle
 import Synchronization
 public import Tidemark
@@ -28,17 +28,20 @@ public final class PresenceReporter: Service, SyncTracking {
     ///   - name: this instance's.
     ///   - instanceID: names this run of it; made up when none is given.
     ///   - wallClock: milliseconds since 1970.
+    ///   - metrics: where to measure; where the program measures everything, when it is not given.
     public init(
         transport: any ReplicationTransport, name: InstanceName, instanceID: FieldText = .newInstanceID(),
         timing: SyncReport.Timing = SyncReport.Timing(), time: TimeSource = .continuous,
-        wallClock: @escaping @Sendable () -> Int64 = WallClock.milliseconds
+        wallClock: @escaping @Sendable () -> Int64 = WallClock.milliseconds, metrics: (any MetricsFactory)? = nil
     ) {
         self.transport = transport
         self.name = name
         self.time = time
         self.wallClock = wallClock
         timer = DeadlineTimer(time: time)
-        sentCommands = Counter(label: "tidemark_presence_commands_sent", dimensions: [("instance", name.rawValue)])
+        sentCommands = Counter(
+            label: "tidemark_presence_commands_sent", dimensions: [("instance", name.rawValue)],
+            factory: metrics ?? MetricsSystem.factory)
         state = Mutex(State(report: SyncReport(instanceID: instanceID, timing: timing)))
     }
 

@@ -96,7 +96,7 @@ final class RedisLink {
         case .write(let role, let commands):
             handlers[role]?.write(commands)
         case .connected:
-            if toldFailure != nil { logger.info("replication over Redis is back", metadata: ["server": "\(url)"]) }
+            if toldFailure != nil { logger.notice("replication over Redis is back", metadata: ["server": "\(url)"]) }
             toldFailure = nil
             report.set(failure: nil)
             receive?(.connected)

@@ -240,11 +240,8 @@ extension MultiWriterIDGenerator {
         guard let writer = try? currentWriter() else { return }
         do {
             try await beat(as: writer)
-        } catch let error as TidemarkError where error.isFinal {
-            fail(error)
-        } catch is CancellationError {
         } catch {
-            logger.warning("a heartbeat could not be written", metadata: ["error": "\(error)"])
+            failed(error, "a heartbeat could not be written")
         }
     }
 

@@ -1,6 +1,7 @@
 import Metrics
 
-/// What a log measures, through swift-metrics.
+/// What a log measures, through swift-metrics. The names, types and labels are a contract: the article *Metrics* has them
+/// all, and a test compares.
 struct LogMetrics: Sendable {
     private let persisted: Counter
     private let alreadyPersisted: Counter
@@ -16,19 +17,20 @@ struct LogMetrics: Sendable {
 
     /// - Parameter instance: its name; that of a reader which was given none is made up, and would be another label each
     ///   time: all of them have one.
-    init(stream: StreamName, instance: String) {
+    init(stream: StreamName, instance: String, factory: any MetricsFactory = MetricsSystem.factory) {
         let labels = [("stream", stream.rawValue), ("instance", instance)]
-        persisted = Counter(label: "tidemark_events_persisted", dimensions: labels)
-        alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels)
-        writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels)
-        writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels)
-        falseNews = Counter(label: "tidemark_false_announcements", dimensions: labels)
-        foreign = Counter(label: "tidemark_foreign_announcements", dimensions: labels)
-        announcedPositions = Counter(label: "tidemark_announced_positions", dimensions: labels)
-        announcedRows = Counter(label: "tidemark_announced_rows", dimensions: labels)
-        minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels)
-        newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels)
-        heldBackMilliseconds = Gauge(label: "tidemark_minimum_held_back_milliseconds", dimensions: labels)
+        persisted = Counter(label: "tidemark_events_persisted", dimensions: labels, factory: factory)
+        alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels, factory: factory)
+        writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels, factory: factory)
+        writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels, factory: factory)
+        falseNews = Counter(label: "tidemark_false_announcements", dimensions: labels, factory: factory)
+        foreign = Counter(label: "tidemark_foreign_announcements", dimensions: labels, factory: factory)
+        announcedPositions = Counter(label: "tidemark_announced_positions", dimensions: labels, factory: factory)
+        announcedRows = Counter(label: "tidemark_announced_rows", dimensions: labels, factory: factory)
+        minimum = Gauge(label: "tidemark_minimum_persisted_position", dimensions: labels, factory: factory)
+        newest = Gauge(label: "tidemark_newest_known_position", dimensions: labels, factory: factory)
+        heldBackMilliseconds = Gauge(
+            label: "tidemark_minimum_held_back_milliseconds", dimensions: labels, factory: factory)
     }
 
     func committed(_ outcomes: [PersistOutcome]) {

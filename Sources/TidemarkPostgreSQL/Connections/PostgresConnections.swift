@@ -180,7 +180,7 @@ final class PostgresConnections: ConnectionOwner {
     func connected(_ connection: PostgresConnection, _ session: PostgresSession) throws {
         try hooks.setUp(session)
         let wasFailing = state.withLock { $0.reconnecting.connected() }
-        if wasFailing { logger.info("PostgreSQL is back", metadata: ["server": "\(server)"]) }
+        if wasFailing { logger.notice("PostgreSQL is back", metadata: ["server": "\(server)"]) }
     }
 
     func connectingFailed(_ connection: PostgresConnection, _ error: any Error) {

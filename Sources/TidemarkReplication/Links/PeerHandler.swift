@@ -38,6 +38,8 @@ final class PeerHandler: ChannelInboundHandler {
     var isGreeted: Bool { session.isGreeted }
     /// Whether the log says already that lines of this peer are skipped.
     var hasSentSkippedLines = false
+    /// Whether the log has an error that this peer reported.
+    var hasReportedErrors = false
 
     /// - Parameter introduction: what is sent first: to a server at once, to a client when it has said who it is.
     init(

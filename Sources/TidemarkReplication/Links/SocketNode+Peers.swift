@@ -43,8 +43,12 @@ extension SocketNode: PeerOwner {
     }
 
     func peer(_ peer: PeerHandler, complains text: String) {
-        logger.warning(
-            "a peer reports an error", metadata: ["peer": "\(peer.name)", "error": "\(text.shown(atMost: 300))"])
+        // Once a peer, as above: it may do so with every line.
+        let level: Logger.Level = peer.hasReportedErrors ? .debug : .warning
+        peer.hasReportedErrors = true
+        logger.log(
+            level: level, "a peer reports an error",
+            metadata: ["peer": "\(peer.name)", "error": "\(text.shown(atMost: 300))"])
     }
 
     func peerIsTooSlow(_ peer: PeerHandler) {
@@ -56,8 +60,7 @@ extension SocketNode: PeerOwner {
         if newcomers.remove(peer) { return newcomerIsGone(because: problem) }
         var wasSilent = false
         if case .silent = problem { wasSilent = true }
-        let level: Logger.Level = wasSilent ? .info : .debug
-        logger.log(level: level, "a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(problem)"])
+        logger.debug("a connection ended", metadata: ["peer": "\(peer.name)", "reason": "\(problem)"])
         if clients.removeValue(forKey: ObjectIdentifier(peer)) != nil { return }
         guard case .client(let server) = role, server === peer else { return }
         if !isLinked { attemptFailed("\(problem)") }
@@ -128,7 +131,7 @@ extension SocketNode {
         // Before the channel is closed, which would lead here again.
         role = .seeking
         channel.close(promise: nil)
-        logger.info("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
+        logger.debug("no longer serving the replication socket", metadata: ["reason": "\(reason)"])
         for client in Array(clients.values) { client.leave(because: problem) }
         for newcomer in newcomers.removeAll() { newcomer.close() }
         clients = [:]
