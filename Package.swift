@@ -164,6 +164,12 @@ let package = Package(
             ],
             path: "Examples/Services",
             swiftSettings: settings),
+        // What the articles of the documentation show.
+        .target(
+            name: "Guides",
+            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            path: "Examples/Guides",
+            swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),
         .testTarget(name: "TidemarkWireTests", dependencies: ["TidemarkWire"], swiftSettings: settings),
         .testTarget(
@@ -291,4 +297,9 @@ if Context.environment["TIDEMARK_ONLY"] == "postgresql" {
     ]
     package.targets.removeAll { !kept.contains($0.name) }
     package.products.removeAll { !kept.contains($0.name) }
+}
+
+// For scripts/docs alone: nobody else fetches what builds the documentation.
+if Context.environment["TIDEMARK_DOCS"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
 }

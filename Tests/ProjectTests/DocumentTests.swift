@@ -7,6 +7,9 @@ import Testing
         "README.md", "CONTRIBUTING.md", "SECURITY.md", "BENCHMARKS.md", "docs/RULES.md", "docs/ARCHITECTURE.md",
         "Sources/TidemarkSQLite/DESIGN.md", "Sources/TidemarkReplication/DESIGN.md",
         "Sources/TidemarkPostgreSQL/DESIGN.md", "Tests/Model/README.md",
+        "Sources/Tidemark/Tidemark.docc/GettingStarted.md", "Sources/Tidemark/Tidemark.docc/HowReadingWorks.md",
+        "Sources/Tidemark/Tidemark.docc/InProduction.md", "Sources/Tidemark/Tidemark.docc/WhenReadersWait.md",
+        "Sources/Tidemark/Tidemark.docc/WritingAStore.md", "Sources/Tidemark/Tidemark.docc/Metrics.md",
     ]
 
     @Test(arguments: documents)
