@@ -89,7 +89,7 @@ package enum FilterText {
         }
     }
 
-    /// Nil for ``EventFilter/all``.
+    /// Nil for `EventFilter.all`.
     package static func text(_ filter: EventFilter) throws -> String? {
         if filter == .all { return nil }
         func texts(_ set: Set<[UInt8]>?) -> [String]? {

@@ -9,10 +9,10 @@ public import TidemarkWire
 
 /// Listens to streams of rows over replication: those of other software that speaks the same lines, or one's own.
 ///
-/// Run it as a service. An ``EventLog`` needs none: it listens to its own stream.
+/// Run it as a service. An `EventLog` needs none: it listens to its own stream.
 ///
 /// For each stream three background processes can be seen in metrics, logs and traces, with the label `stream`:
-/// `replication-positions`, `replication-catch-up` and `replication-rows`; see ``BackgroundProcess``.
+/// `replication-positions`, `replication-catch-up` and `replication-rows`; see `BackgroundProcess`.
 public final class ReplicationListener: Service {
     /// What this participant calls itself on the connection.
     public let name: InstanceName

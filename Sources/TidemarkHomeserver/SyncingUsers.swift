@@ -253,7 +253,7 @@ public struct SyncingDevice: Hashable, Sendable, CustomStringConvertible {
     /// Nil where the user syncs without a device.
     public let device: FieldText?
 
-    /// - Throws: ``InvalidCommandText/reserved(_:)`` for a device called `None`: on the wire that is no device.
+    /// - Throws: `InvalidCommandText.reserved(_:)` for a device called `None`: on the wire that is no device.
     public init(user: FieldText, device: FieldText?) throws(InvalidCommandText) {
         if device?.text == UserSync.noDevice { throw .reserved(UserSync.noDevice) }
         self.user = user

@@ -27,7 +27,7 @@ public struct CheckpointStatement: Hashable, Sendable {
 extension DurableConsumer {
     /// The statement that moves the checkpoint to the end of a batch.
     ///
-    /// - Throws: ``TidemarkError/unsuitableTransaction(store:problem:)`` for a batch that no reader has made, and where the log's
+    /// - Throws: `TidemarkError.unsuitableTransaction(store:problem:)` for a batch that no reader has made, and where the log's
     ///   store is not PostgreSQL's.
     public func checkpointStatement(_ batch: EventBatch) throws -> CheckpointStatement {
         guard let store = store as? PostgreSQLEventStore else {

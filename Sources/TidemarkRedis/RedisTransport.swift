@@ -65,8 +65,8 @@ public final class RedisTransport: ReplicationTransport {
 
     /// Takes part until the connection is closed.
     ///
-    /// Returns without waiting for the server; `receive` is told ``ReplicationEvent/connected`` when a subscription is
-    /// confirmed, and ``ReplicationEvent/disconnected(reason:)`` also when the first connection cannot be made. The
+    /// Returns without waiting for the server; `receive` is told `ReplicationEvent.connected` when a subscription is
+    /// confirmed, and `ReplicationEvent.disconnected(reason:)` also when the first connection cannot be made. The
     /// connection has to be closed: the transport's thread goes on until the last one is.
     ///
     /// - Throws: ``RedisError/tlsFailed(server:problem:)`` when the configuration of TLS cannot be used.

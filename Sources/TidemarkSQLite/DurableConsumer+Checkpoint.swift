@@ -18,13 +18,13 @@ extension DurableConsumer {
     /// it may be run again when it is not known what became of a COMMIT. After an error the transaction can only be rolled
     /// back: it does not commit even where the caller swallows the error.
     ///
-    /// `db` is as in ``Tidemark/EventLog/commit(_:in:)``.
+    /// `db` is as in `EventLog.commit(_:in:)`.
     ///
-    /// - Throws: ``TidemarkError/alreadyPassed(stream:consumer:begin:checkpoint:)`` where the batch was dealt with before: go
-    ///   on with a new reader of the consumer. ``TidemarkError/notYetPassed(stream:consumer:begin:checkpoint:)`` where a batch
-    ///   before it was left out; ``TidemarkError/consumerTaken(stream:consumer:)``,
-    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``,
-    ///   ``TidemarkError/unsuitableTransaction(store:problem:)``, also for a batch that no reader has made; or GRDB's
+    /// - Throws: `TidemarkError.alreadyPassed(stream:consumer:begin:checkpoint:)` where the batch was dealt with before: go
+    ///   on with a new reader of the consumer. `TidemarkError.notYetPassed(stream:consumer:begin:checkpoint:)` where a batch
+    ///   before it was left out; `TidemarkError.consumerTaken(stream:consumer:)`,
+    ///   `TidemarkError.databaseWentBackwards(stream:id:problem:)`,
+    ///   `TidemarkError.unsuitableTransaction(store:problem:)`, also for a batch that no reader has made; or GRDB's
     ///   `DatabaseError`.
     public func checkpoint(_ batch: EventBatch, in db: Database) throws {
         do {

@@ -7,7 +7,7 @@ struct OwnTransaction {
     let db: Database
     let store: SQLiteEventStore
 
-    /// - Throws: ``TidemarkError/unsuitableTransaction(store:problem:)``.
+    /// - Throws: `TidemarkError.unsuitableTransaction(store:problem:)`.
     init(_ db: Database, of store: any EventStore) throws {
         guard let store = store as? SQLiteEventStore else {
             throw TidemarkError.unsuitableTransaction(store: "\(store)", problem: "the log's store is not SQLite's")

@@ -1,6 +1,6 @@
 import Tidemark
 
-/// The state of a database that keeps the rules of ``EventStore``, as a value: a snapshot is a copy, and a transaction
+/// The state of a database that keeps the rules of `EventStore`, as a value: a snapshot is a copy, and a transaction
 /// that fails is one whose copy is thrown away.
 public struct InMemoryDatabase: Sendable {
     /// What the database has of a writer.

@@ -2,6 +2,7 @@ import Synchronization
 
 /// A clock that stands still until a test moves it.
 public final class ManualClock: Clock, Sendable {
+    /// A time on a clock of this kind.
     public struct Instant: InstantProtocol {
         /// How far the clock has come since it was made.
         public var offset: Duration

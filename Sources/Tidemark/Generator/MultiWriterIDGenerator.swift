@@ -8,7 +8,7 @@ import Synchronization
 /// are in flight and hears of the other writers' positions; from both follows the minimum persisted position, below
 /// which nothing will ever be committed any more.
 ///
-/// ``StreamMachine`` decides everything; this class is the lock around it, the clock, and the tasks that carry out what it
+/// `StreamMachine` decides everything; this class is the lock around it, the clock, and the tasks that carry out what it
 /// wants: through the sequence, a connection with the others, and, around an ``EventLog``, the store.
 public final class MultiWriterIDGenerator: Sendable {
     /// Which way IDs go.

@@ -2,7 +2,7 @@
 ///
 /// Rows that can change no more are copied while writers go on. Then comes the change: all epochs end, the old store refuses
 /// everybody and says where the stream went; the rest is copied, every row is compared, and the new store lets everybody in.
-/// At no moment do both. A move that was stopped, however it was, is taken up where it was by another ``run()``.
+/// At no moment do both. A move that was stopped, however it was, is taken up where it was by another ``run(_:)``.
 ///
 /// What users keep in tables of their own, under IDs of the stream, they move themselves.
 public struct StreamMove: Sendable {
@@ -17,7 +17,7 @@ public struct StreamMove: Sendable {
     /// Bytes of payload in one transaction; 8 MiB by default.
     public var batchBytes = 8 << 20
 
-    /// Touches neither store: ``run()`` does.
+    /// Touches neither store: ``run(_:)`` does.
     public init(_ stream: StreamName, from source: any MovableStore, to destination: any MovableStore) {
         self.stream = stream
         self.source = source

@@ -1,7 +1,7 @@
 /// Reads a stream in order, up to the minimum persisted position: total order, nothing skipped, nothing twice.
 ///
 /// Each batch comes from a fresh snapshot, and nothing is held open between batches. What may be delivered is decided
-/// by ``ReaderCursor``.
+/// by `ReaderCursor`.
 public final class EventReader: Sendable {
     let stream: StreamName
     let store: any EventStore
@@ -79,7 +79,7 @@ public struct EventBatch: Sendable {
         return batch
     }
 
-    /// The place at its end, for whoever keeps it outside of the database; ``ConsumerStart/after(_:)`` takes it.
+    /// The place at its end, for whoever keeps it outside of the database; ``ConsumerStart/after(_:)-type.method`` takes it.
     public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark) }
 
     /// The last event at or below the end of this batch; nil where that is not known.
@@ -117,6 +117,7 @@ public struct EventBatches: AsyncSequence, Sendable {
         Iterator(progress: ReadingProgress(reader: reader, claim: claim, after: after))
     }
 
+    /// Gives one batch after the other; each reading from it takes a snapshot of its own.
     public struct Iterator: AsyncIteratorProtocol {
         var progress: ReadingProgress
 

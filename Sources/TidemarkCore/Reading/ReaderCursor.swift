@@ -93,7 +93,7 @@ public struct ReaderCursor: Sendable {
 
     /// - Parameters:
     ///   - view: the snapshot that was opened for `request`.
-    ///   - request: what ``nextStep(watermark:limit:byteLimit:)`` asked for last.
+    ///   - request: what ``nextStep(watermark:limit:byteLimit:filter:filtered:)`` asked for last.
     ///   - heard: the highest ID that was only heard by the time of the watermark.
     public mutating func received(_ view: View, for request: SnapshotRequest, heard: StreamID = 0) -> Outcome {
         if let delivered, !view.deliveredIsThere {

@@ -26,7 +26,7 @@ public struct PostgresTransport: ReplicationTransport {
 
     /// Takes part until the connection is closed.
     ///
-    /// Returns without waiting for the server; `receive` is told ``ReplicationEvent/connected`` when the store's direct
+    /// Returns without waiting for the server; `receive` is told `ReplicationEvent.connected` when the store's direct
     /// connection listens, on the thread of that connection. It throws nothing.
     public func connect(
         as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void

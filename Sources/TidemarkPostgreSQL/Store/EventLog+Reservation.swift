@@ -52,8 +52,8 @@ public struct Reservation: Hashable, Sendable {
 extension EventLog {
     /// What a transaction of the caller's own has to say to commit these IDs of a scope that runs.
     ///
-    /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` for an ID that is not of a scope of this log that still has a
-    ///   say about it; why this instance does not write; ``TidemarkError/unsuitableTransaction(store:problem:)`` where the
+    /// - Throws: `TidemarkError.closed(stream:instance:id:)` for an ID that is not of a scope of this log that still has a
+    ///   say about it; why this instance does not write; `TidemarkError.unsuitableTransaction(store:problem:)` where the
     ///   store is not PostgreSQL's, or there is no ID.
     public func reservation(for ids: [StreamID]) throws -> Reservation {
         guard let store = store as? PostgreSQLEventStore else {

@@ -146,7 +146,7 @@ extension PostgreSQLEventStore {
     /// Forgets the name of a writer that left, at once. Whoever takes the name later begins above its epochs.
     ///
     /// - Returns: false where the writer is a member: then nothing was done.
-    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``.
+    /// - Throws: `TidemarkError.unknownStream(stream:store:)`, `TidemarkError.unknownInstance(stream:instance:)`.
     public func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool {
         try await exclude(
             CallSubject(stream, instance: instance), "SELECT \(namespace.function("forget_1"))($1, $2, $3)",

@@ -248,7 +248,7 @@ extension PostgreSQLEventStore {
 
     /// The names of the streams that are there, in order, `limit` of them at most.
     ///
-    /// - Throws: ``TidemarkError``.
+    /// - Throws: `TidemarkError`.
     public func streams(limit: Int) async throws -> [StreamName] {
         let sql = "SELECT s.name FROM \(namespace.quoted).streams s ORDER BY s.name LIMIT $1"
         return try await inSnapshot { session in

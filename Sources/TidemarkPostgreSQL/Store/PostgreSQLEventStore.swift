@@ -53,10 +53,10 @@ public final class PostgreSQLEventStore: EventStore {
 
     /// Connects, makes the schema where it is missing and may be made, and begins the sign of life of this process.
     ///
-    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` where the server cannot be reached, is too old, refuses
+    /// - Throws: `TidemarkError.storeUnavailable(store:problem:)` where the server cannot be reached, is too old, refuses
     ///   the role or has not given it the rights, and where a pooler stands before a direct connection;
-    ///   ``TidemarkError/notPrimary(store:)``, ``TidemarkError/schemaTooNew(store:found:supported:)``,
-    ///   ``TidemarkError/notADatabase(store:problem:)`` where the namespace holds something else. No error has a password.
+    ///   `TidemarkError.notPrimary(store:)`, `TidemarkError.schemaTooNew(store:found:supported:)`,
+    ///   `TidemarkError.notADatabase(store:problem:)` where the namespace holds something else. No error has a password.
     public static func open(
         _ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions = PostgreSQLStoreOptions(),
         logger: Logger = Logger(label: "tidemark.postgresql")
@@ -206,7 +206,7 @@ public final class PostgreSQLEventStore: EventStore {
 
     /// The same for what excludes a writer's transactions: one that stands in the way for longer than the limit is ended.
     ///
-    /// - Throws: ``TidemarkError``, `CancellationError`.
+    /// - Throws: `TidemarkError`, `CancellationError`.
     func exclude<Value: Sendable>(
         _ subject: CallSubject, _ sql: String, _ parameters: [PostgresValue], _ repeating: Repeating = .always,
         _ read: @escaping @Sendable (PostgresRows) throws -> Value

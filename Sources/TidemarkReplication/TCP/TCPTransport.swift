@@ -53,7 +53,7 @@ public final class TCPTransport: ReplicationTransport {
 
     /// Takes part until the connection is closed.
     ///
-    /// Returns without waiting for other processes; `receive` is told ``ReplicationEvent/connected`` when the link is
+    /// Returns without waiting for other processes; `receive` is told `ReplicationEvent.connected` when the link is
     /// there. The connection has to be closed: the transport's thread goes on until the last one is.
     ///
     /// - Throws: ``TCPTransportError/tlsRequired(host:address:)`` when the address is beyond loopback and there is no

@@ -67,7 +67,7 @@ public final class UnixSocketTransport: ReplicationTransport {
 
     /// Takes part until the connection is closed.
     ///
-    /// Returns without waiting for other processes; `receive` is told ``ReplicationEvent/connected`` when the link is
+    /// Returns without waiting for other processes; `receive` is told `ReplicationEvent.connected` when the link is
     /// there. The connection has to be closed: the transport's thread goes on until the last one is.
     ///
     /// - Throws: ``SocketFolderError`` when the folder cannot be made or entered, belongs to another user, or others can

@@ -27,10 +27,10 @@ extension EventLog {
     /// does not wait for the disk, with `PRAGMA fullfsync = ON` too. Without its turn among
     /// the writers it may wait long, or fail with `SQLITE_BUSY`, where others write without a pause.
     ///
-    /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` for an ID that is not of a scope that runs, or was
-    ///   closed or abandoned: take a new one. ``TidemarkError/instanceTaken(stream:writer:by:)``,
-    ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``,
-    ///   ``TidemarkError/unsuitableTransaction(store:problem:)``, or GRDB's `DatabaseError`.
+    /// - Throws: `TidemarkError.closed(stream:instance:id:)` for an ID that is not of a scope that runs, or was
+    ///   closed or abandoned: take a new one. `TidemarkError.instanceTaken(stream:writer:by:)`,
+    ///   `TidemarkError.databaseWentBackwards(stream:id:problem:)`,
+    ///   `TidemarkError.unsuitableTransaction(store:problem:)`, or GRDB's `DatabaseError`.
     public func commit(_ ids: [StreamID], in db: Database) throws {
         guard let first = ids.first else { return }
         do {

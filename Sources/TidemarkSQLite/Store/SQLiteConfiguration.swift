@@ -10,18 +10,18 @@ public struct SQLiteConfiguration: Sendable {
     /// Whether a file, or a schema in it, that is not there is made.
     public var createsDatabase: Bool
     /// Whether the file is only read: nothing is created beside it, and every write throws
-    /// ``Tidemark/TidemarkError/readOnly(store:)``.
+    /// `TidemarkError.readOnly(store:)`.
     ///
     /// Where the `-wal` and `-shm` files of a database are not there, as when nobody writes to it, and cannot be made,
     /// the file is read as one that does not change; once somebody writes, reads throw
-    /// ``Tidemark/TidemarkError/storeUnavailable(store:problem:)``, and it is to be opened again.
+    /// `TidemarkError.storeUnavailable(store:problem:)`, and it is to be opened again.
     public var readOnly: Bool
     /// How long a write waits, from when it was handed in, until it has its turn and SQLite's write lock, before it throws
-    /// ``Tidemark/TidemarkError/writeLockHeld(store:by:limit:)``. One wait serves all that wait in a process, and a
+    /// `TidemarkError.writeLockHeld(store:by:limit:)`. One wait serves all that wait in a process, and a
     /// transaction of the same process is waited for no longer.
     public var busyTimeout: Duration
     /// How long a read, and the opening of a database that is not made, waits for somebody who lets nobody read (SQLite's
-    /// `EXCLUSIVE` locks), before it throws ``Tidemark/TidemarkError/lockedForReading(store:by:limit:)``. Writers lock no
+    /// `EXCLUSIVE` locks), before it throws `TidemarkError.lockedForReading(store:by:limit:)`. Writers lock no
     /// reader out, so this is shorter.
     public var readTimeout: Duration
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:

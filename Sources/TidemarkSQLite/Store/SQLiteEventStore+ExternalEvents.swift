@@ -9,9 +9,9 @@ extension SQLiteEventStore {
     /// The body runs on a thread of its own, and every other writer of the database waits for it. It leaves tables
     /// whose names begin with `tidemark_` alone.
     ///
-    /// - Throws: what the body throws; ``TidemarkError/writeLockHeld(store:by:limit:)``,
-    ///   ``TidemarkError/storeFull(store:)``, ``TidemarkError/databaseReplaced(store:)``,
-    ///   ``TidemarkError/storeUnavailable(store:problem:)``. An error of a statement of the body, such as a constraint
+    /// - Throws: what the body throws; `TidemarkError.writeLockHeld(store:by:limit:)`,
+    ///   `TidemarkError.storeFull(store:)`, `TidemarkError.databaseReplaced(store:)`,
+    ///   `TidemarkError.storeUnavailable(store:problem:)`. An error of a statement of the body, such as a constraint
     ///   that does not hold, is GRDB's `DatabaseError`.
     public func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value

@@ -249,7 +249,7 @@ extension SQLiteEventStore: MovableStore {
 }
 
 extension StreamRow {
-    /// - Throws: ``TidemarkError/streamMoved(stream:store:to:)``, ``TidemarkError/streamArriving(stream:store:from:)``.
+    /// - Throws: `TidemarkError.streamMoved(stream:store:to:)`, `TidemarkError.streamArriving(stream:store:from:)`.
     func requireHere(_ stream: StreamName, _ store: String) throws {
         if let movedTo { throw TidemarkError.streamMoved(stream: stream, store: store, to: movedTo) }
         if let arrivingFrom {

@@ -42,9 +42,9 @@ public final class SQLiteEventStore: ImmediateEventStore {
     ///
     /// Any number of processes may do so at once.
     ///
-    /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when it cannot be opened or is not there,
-    ///   ``TidemarkError/notADatabase(store:problem:)``, ``TidemarkError/schemaTooNew(store:found:supported:)``,
-    ///   ``TidemarkError/writeLockHeld(store:by:limit:)``, ``TidemarkError/storeFull(store:)``.
+    /// - Throws: `TidemarkError.storeUnavailable(store:problem:)` when it cannot be opened or is not there,
+    ///   `TidemarkError.notADatabase(store:problem:)`, `TidemarkError.schemaTooNew(store:found:supported:)`,
+    ///   `TidemarkError.writeLockHeld(store:by:limit:)`, `TidemarkError.storeFull(store:)`.
     public static func open(
         path: String, configuration: SQLiteConfiguration = .init()
     ) async throws -> SQLiteEventStore {
@@ -82,7 +82,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
     }
 
     /// Closes the file after what is under way; everything that is asked later throws
-    /// ``TidemarkError/storeUnavailable(store:problem:)``. A store that is not closed is when nobody holds it any more, a
+    /// `TidemarkError.storeUnavailable(store:problem:)`. A store that is not closed is when nobody holds it any more, a
     /// second after its last write, or when the turn comes that it still waits for.
     ///
     /// Whoever closes a database last, of all processes, leaves one whole file: everything is in it, and there is no
@@ -136,7 +136,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
 
     /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
     ///
-    /// - Throws: ``TidemarkError/databaseReplaced(store:)``, ``TidemarkError/storeUnavailable(store:problem:)``.
+    /// - Throws: `TidemarkError.databaseReplaced(store:)`, `TidemarkError.storeUnavailable(store:problem:)`.
     func requireInPlace() throws {
         if files.hasMoved {
             throw TidemarkError.storeUnavailable(

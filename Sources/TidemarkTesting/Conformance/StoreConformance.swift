@@ -8,7 +8,7 @@ public import Tidemark
 /// }
 /// ```
 ///
-/// They hold a store against the rules of ``EventStore``, and need nothing of it but that protocol.
+/// They hold a store against the rules of `EventStore`, and need nothing of it but that protocol.
 public enum StoreConformance {
     /// All of them, in the order of the protocol.
     public static var checks: [StoreCheck] {

@@ -24,7 +24,7 @@ import Tidemark
 ///
 /// ## What is real
 ///
-/// ``StreamMachine`` and ``ReaderCursor`` are the ones that run in production, and so are the transactions of
+/// `StreamMachine` and `ReaderCursor` are the ones that run in production, and so are the transactions of
 /// ``InMemoryDatabase``, which stores in memory use. Each process has one machine, and everything goes into it by the
 /// functions that its shell calls in production: no rule is written a second time here.
 ///
