@@ -1,0 +1,153 @@
+extension ProcessorMachine {
+    /// What is handled one after the other.
+    public enum Order: Hashable, Sendable {
+        /// The events of one key.
+        case key
+        /// All events of one partition: its checkpoint can move with each of them.
+        case partition
+    }
+
+    /// What becomes of an event whose attempts are used up.
+    public enum WhenExhausted: Hashable, Sendable {
+        /// It is parked, and later events of its key go on.
+        case park
+        /// It is parked, and later events of its key behind it, up to so many together; with one more the processor stops.
+        case parkAndHoldKey(limit: Int)
+        /// The processor stops.
+        case stop
+    }
+
+    public struct Configuration: Hashable, Sendable {
+        /// How many handlers run at once.
+        public var concurrency = 8
+        public var partitions = 16
+        public var order = Order.key
+        /// Events of one partition between its durable checkpoint and what was read.
+        public var windowEvents = 10_000
+        /// Bytes of payload of events of one partition that are not done.
+        public var windowBytes = 4 << 20
+        public var maximumAttempts = 5
+        public var shortestDelay = Duration.milliseconds(100)
+        public var longestDelay = Duration.seconds(60)
+        public var whenExhausted = WhenExhausted.park
+        /// How long a handler may run; nil: as long as it likes.
+        public var timeLimit: Duration?
+        /// An owner whose heartbeat was not confirmed for so long starts nothing more.
+        public var confirmationLimit = Duration.seconds(3)
+
+        public init() {}
+    }
+
+    /// What the database says when a partition is claimed.
+    public struct Claimed: Hashable, Sendable {
+        public let partition: Int
+        /// The fencing number: grows with each claim.
+        public let claim: Int
+        public let position: StreamID
+        public let delivered: DeliveredSum?
+        public let passed: Delivered?
+        /// Where the one before did not give it back: the newest ID of the sequence. Up to there its handlers may have been
+        /// under way. Nil after an orderly end.
+        public let uncleanThrough: StreamID?
+        /// Of events that are not passed: how often they were started after an unclean end.
+        public let attempts: [StreamID: Int]
+        /// What is parked of each key, where keys are held.
+        public let held: [String: [StreamID]]
+
+        public init(
+            partition: Int, claim: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?,
+            uncleanThrough: StreamID?, attempts: [StreamID: Int] = [:], held: [String: [StreamID]] = [:]
+        ) {
+            self.partition = partition
+            self.claim = claim
+            self.position = position
+            self.delivered = delivered
+            self.passed = passed
+            self.uncleanThrough = uncleanThrough
+            self.attempts = attempts
+            self.held = held
+        }
+    }
+
+    /// A handler to be called.
+    public struct Start: Hashable, Sendable {
+        /// Names this run.
+        public let run: Int
+        public let partition: Int
+        public let claim: Int
+        public let id: StreamID
+        /// 1 for the first time.
+        public let attempt: Int
+        /// Whether it was parked before.
+        public let isLate: Bool
+        /// What the partition's checkpoint says once it is handled; nil unless the order is that of partitions.
+        public let passage: Passage?
+    }
+
+    /// How a run has ended.
+    public enum Ending: Hashable, Sendable {
+        case succeeded
+        /// And the passage that it was given is in the database.
+        case succeededDurably
+        /// - Parameter problem: what it threw.
+        case failed(String)
+    }
+
+    /// What may be read next.
+    public struct Read: Hashable, Sendable {
+        public let after: StreamID
+        /// An event at or below it that was there.
+        public let passed: Delivered?
+    }
+
+    public struct Checkpoint: Hashable, Sendable {
+        public let partition: Int
+        public let claim: Int
+        /// Nil where it says nothing new, and the partition is only given back.
+        public let passage: Passage?
+        /// Whether the partition is given back with it.
+        public let releases: Bool
+
+        public init(partition: Int, claim: Int, passage: Passage?, releases: Bool) {
+            self.partition = partition
+            self.claim = claim
+            self.passage = passage
+            self.releases = releases
+        }
+    }
+
+    /// Events that are about to be started: to be counted durably before.
+    public struct Count: Hashable, Sendable {
+        public let partition: Int
+        public let claim: Int
+        public let ids: [StreamID]
+
+        public init(partition: Int, claim: Int, ids: [StreamID]) {
+            self.partition = partition
+            self.claim = claim
+            self.ids = ids
+        }
+    }
+
+    /// What became of a parked event that was tried again.
+    public struct LateEnding: Hashable, Sendable {
+        public let partition: Int
+        public let claim: Int
+        public let id: StreamID
+        /// Why it stays parked; nil where it was handled.
+        public let note: ParkingNote?
+
+        public init(partition: Int, claim: Int, id: StreamID, note: ParkingNote?) {
+            self.partition = partition
+            self.claim = claim
+            self.id = id
+            self.note = note
+        }
+    }
+
+    /// Why the processor stops.
+    public enum Failure: Hashable, Sendable {
+        case exhausted(ParkingNote)
+        case tooManyHeld(StreamID, limit: Int)
+    }
+}
