@@ -111,6 +111,7 @@ let package = Package(
                 .embedInCode("Schema/schema.sql"), .embedInCode("Schema/functions-writing.sql"),
                 .embedInCode("Schema/functions-membership.sql"), .embedInCode("Schema/functions-reading.sql"),
                 .embedInCode("Schema/functions-moving.sql"),
+                .embedInCode("Schema/functions-processing.sql"),
             ],
             swiftSettings: settings),
         // Following the streams of Matrix homeservers.

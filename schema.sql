@@ -126,3 +126,84 @@ CREATE TABLE tidemark_consumers (
     filter TEXT,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;
+
+-- The partitions of consumers whose events are handed to handlers: each has a checkpoint of its own, and the consumer's
+-- position is the least of them.
+CREATE TABLE tidemark_partitions (
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    consumer TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    -- The name of the hash by which events are in partitions.
+    hash TEXT NOT NULL,
+    -- Raised when a process claims the partition, by a random step; only the newest may move the checkpoint.
+    claim INTEGER NOT NULL,
+    -- The process that has it, as in `tidemark_processes`; null where nobody has.
+    owner INTEGER,
+    -- As of a consumer.
+    position INTEGER NOT NULL,
+    commit_number INTEGER NOT NULL DEFAULT 0,
+    delivered_count INTEGER,
+    delivered_sum INTEGER,
+    passed_id INTEGER,
+    passed_commit INTEGER,
+    updated_at INTEGER NOT NULL,
+    -- The event whose handler runs for longest, and since when, as of the owner's last heartbeat.
+    oldest_id INTEGER,
+    oldest_since INTEGER,
+    PRIMARY KEY (stream, consumer, partition)
+) STRICT, WITHOUT ROWID;
+
+-- The processes that run such consumers. They write nothing of the stream, and are no members of it.
+CREATE TABLE tidemark_processes (
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    consumer TEXT NOT NULL,
+    -- Random.
+    process INTEGER NOT NULL,
+    -- Counts up with each sign of life.
+    heartbeat INTEGER NOT NULL DEFAULT 0,
+    heartbeat_at INTEGER NOT NULL,
+    -- As of a writer.
+    process_id INTEGER,
+    process_file TEXT,
+    PRIMARY KEY (stream, consumer, process)
+) STRICT, WITHOUT ROWID;
+
+-- How often events were started that may have ended their process.
+CREATE TABLE tidemark_attempts (
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    consumer TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    stream_id INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (stream, consumer, partition, stream_id)
+) STRICT, WITHOUT ROWID;
+
+-- Copies of events that were passed without being handled.
+CREATE TABLE tidemark_parked (
+    stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+    consumer TEXT NOT NULL,
+    stream_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    -- The columns of the event.
+    kind INTEGER NOT NULL,
+    event_id TEXT,
+    type TEXT,
+    key TEXT,
+    payload BLOB,
+    writer INTEGER NOT NULL,
+    persisted_at INTEGER NOT NULL,
+    commit_number INTEGER NOT NULL,
+    metadata TEXT,
+    -- 0: its attempts are used up. 1: its handler ran over the limit. 2: an earlier event of its key is parked.
+    reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2)),
+    attempts INTEGER NOT NULL,
+    problem TEXT NOT NULL,
+    parked_at INTEGER NOT NULL,
+    -- Whether it is to be tried again.
+    is_retried INTEGER NOT NULL DEFAULT 0 CHECK (is_retried IN (0, 1)),
+    PRIMARY KEY (stream, consumer, stream_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tidemark_retries ON tidemark_parked (stream, consumer, partition, stream_id) WHERE is_retried = 1;
+
+CREATE INDEX tidemark_parked_keys ON tidemark_parked (stream, consumer, key, stream_id) WHERE reason = 2;

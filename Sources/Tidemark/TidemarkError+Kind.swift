@@ -20,9 +20,11 @@ extension TidemarkError {
         case .invalidEvent, .notYetPassed, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember,
             .unknownInstance,
             .unknownStream, .unknownConsumer, .notReached,
-            .unsuitableTransaction, .streamExists:
+            .unsuitableTransaction, .streamExists, .partitionsDiffer, .isProcessor, .noProcessors, .notParked,
+            .externalEventUnhandled:
             .callerMistake
-        case .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken, .consumerTaken, .alreadyPassed,
+        case .handlerFailed, .tooManyHeld, .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken,
+            .consumerTaken, .alreadyPassed,
             .databaseWentBackwards,
             .acknowledgedEventsLost, .streamMoved, .moveFailed, .notPrimary, .stopped, .databaseReplaced, .notADatabase,
             .schemaTooNew, .readOnly:

@@ -50,6 +50,23 @@ public enum TidemarkError: Error, Hashable, Sendable {
     /// A consumer cannot be moved there: what comes after the highest place may still be committed.
     case notReached(stream: StreamName, id: StreamID, highest: StreamID)
 
+    // MARK: Processors
+
+    /// The processor was made with another number of partitions, or another hash.
+    case partitionsDiffer(stream: StreamName, consumer: ConsumerName, found: String, asked: String)
+    /// The consumer is a processor: its partitions have checkpoints of their own.
+    case isProcessor(stream: StreamName, consumer: ConsumerName)
+    /// The store of the log cannot keep processors.
+    case noProcessors(stream: StreamName, store: String)
+    /// An event could not be handled, and the processor is to stop then. Nothing of it was passed.
+    case handlerFailed(stream: StreamName, consumer: ConsumerName, id: StreamID, attempts: Int, problem: String)
+    /// More events of one key wait behind a parked one than may.
+    case tooManyHeld(stream: StreamName, consumer: ConsumerName, id: StreamID, limit: Int)
+    /// An event is in a table of the user's own, and there is no handler for such.
+    case externalEventUnhandled(stream: StreamName, consumer: ConsumerName, id: StreamID)
+    /// These events are not parked.
+    case notParked(stream: StreamName, consumer: ConsumerName, ids: [StreamID])
+
     // MARK: Committing
 
     /// A group names a fence that the database has raised since: nothing was written. It is tried again with the newest.
@@ -194,6 +211,25 @@ extension TidemarkError: CustomStringConvertible {
         case .notReached(let stream, let id, let highest):
             "no consumer of stream \(stream) can be moved to \(id): it is finished up to \(highest), and what comes after "
                 + "that may still be committed"
+        case .partitionsDiffer(let stream, let consumer, let found, let asked):
+            "consumer \(consumer) of stream \(stream) was made with \(found), and is to have \(asked): that is fixed; use the "
+                + "former, or make a consumer of another name"
+        case .isProcessor(let stream, let consumer):
+            "consumer \(consumer) of stream \(stream) is a processor, whose partitions have checkpoints of their own: run it "
+                + "as a processor, or choose another name"
+        case .noProcessors(let stream, let store):
+            "\(store) cannot keep a processor of stream \(stream): use a store that conforms to ProcessorStore"
+        case .handlerFailed(let stream, let consumer, let id, let attempts, let problem):
+            "consumer \(consumer) of stream \(stream) has stopped at event \(id), whose handler failed \(attempts) times: "
+                + "\(problem); mend that and start it again, or let it park such events"
+        case .tooManyHeld(let stream, let consumer, let id, let limit):
+            "consumer \(consumer) of stream \(stream) has stopped at event \(id): more than \(limit) events of its key are "
+                + "parked; retry or drop them (tidemark consumer parked) and start it again"
+        case .externalEventUnhandled(let stream, let consumer, let id):
+            "event \(id) of stream \(stream) is in a table of your own, and consumer \(consumer) has no handler for such: give "
+                + "the processor one"
+        case .notParked(let stream, let consumer, let ids):
+            "consumer \(consumer) of stream \(stream) has not parked \(Self.shown(ids)): nothing was changed"
         case .fenced(let stream, let writer, let fence):
             "the fence of writer \(writer) of stream \(stream) is at \(fence) now: nothing was written; try again with it"
         case .outcomeUnknown(let stream, let events, let problem):

@@ -48,7 +48,9 @@ extension ExitStatus {
 
     private init(of error: TidemarkError) {
         switch error {
-        case .invalidEvent, .notReached, .otherDatabase, .filterDiffers, .invalidFilter:
+        case .invalidEvent, .notReached, .otherDatabase, .filterDiffers, .invalidFilter, .notParked, .handlerFailed,
+            .tooManyHeld,
+            .externalEventUnhandled:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
             .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving:
@@ -58,6 +60,7 @@ extension ExitStatus {
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
             .notPrimary:
             self = .unavailable
+        case .partitionsDiffer, .isProcessor, .noProcessors: self = .usage
         case .notAMember, .alreadyPassed, .notYetPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }

@@ -37,6 +37,7 @@ extension InMemoryDatabase {
         try request.requireValid()
         let (name, consumer, key, takingOver) = (request.stream, request.consumer, request.key, request.takingOver)
         var stream = existing(orNew: name)
+        guard stream.processors[consumer] == nil else { throw .isProcessor(stream: name, consumer: consumer) }
         var row: ConsumerRow
         if let found = stream.consumers[consumer] {
             row = found
@@ -103,6 +104,14 @@ extension InMemoryDatabase {
         try stream.put(&row, at: start, confirmed: nil, in: name, of: id)
         row.stopReader(&stream.steps)
         stream.consumers[consumer] = row
+        if var processor = stream.processors[consumer] {
+            processor.partitions = processor.partitions.map { partition in
+                PartitionRow(
+                    claim: partition.claim + stream.steps.nextInt(), position: row.position, delivered: DeliveredSum(),
+                    passed: row.passed)
+            }
+            stream.processors[consumer] = processor
+        }
         streams[name] = stream
         return row.position
     }
@@ -118,6 +127,13 @@ extension InMemoryDatabase {
         row.delivered = DeliveredSum()
         row.stopReader(&stream.steps)
         stream.consumers[consumer] = row
+        // Whoever runs a processor looks for its filter with its next claim.
+        for partition in (stream.processors[consumer]?.partitions ?? []).indices {
+            let step = stream.steps.nextInt()
+            stream.processors[consumer]?.partitions[partition].claim += step
+            stream.processors[consumer]?.partitions[partition].owner = nil
+            stream.processors[consumer]?.partitions[partition].delivered = nil
+        }
         streams[name] = stream
     }
 
@@ -128,6 +144,7 @@ extension InMemoryDatabase {
         let (_, row) = try existing(consumer, in: name)
         if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
         streams[name]?.consumers[consumer] = nil
+        streams[name]?.processors[consumer] = nil
     }
 
     private func existing(
@@ -150,7 +167,7 @@ extension InMemoryDatabase.ConsumerRow {
     }
 
     /// Whoever reads under its name can go on no more.
-    fileprivate mutating func stopReader(_ steps: inout RandomSteps) {
+    mutating func stopReader(_ steps: inout RandomSteps) {
         generation += steps.nextInt()
         key = 0
         isInUse = false

@@ -20,6 +20,12 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case snapshot, reconciliation, lookUp, status
         /// Calls about consumers.
         case claim, verify, position, checkpoint, move, changeFilter, delete, audit
+        case openProcessor, checkpointPartitions, countStarts
+        case beat(ProcessorProcess)
+        case claimPartitions(ProcessorProcess)
+        case leaveProcessor(ProcessorProcess)
+        /// Anything that has to do with parked events.
+        case parked
     }
 
     /// When a hook is called.
@@ -77,7 +83,9 @@ public final class InMemoryEventStore: ImmediateEventStore {
     /// every transaction passes the other hook.
     public func setImmediateHook(_ hook: ImmediateHook?) { immediateHook.withLock { $0 = hook } }
 
-    private func run<Value: Sendable>(
+    func change(_ body: (inout InMemoryDatabase) -> Void) { state.withLock { body(&$0) } }
+
+    func run<Value: Sendable>(
         _ operation: Operation, _ body: (inout InMemoryDatabase) throws -> Value
     ) async throws -> Value {
         let hook = hook.withLock { $0 }
@@ -224,7 +232,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
         of name: ConsumerName, in stream: StreamName, passing id: StreamID
     ) async throws -> ConsumerPosition? {
         try await run(.position) { database in
-            database.streams[stream]?.consumers[name].map { ConsumerPosition(position: $0.position) }
+            database.streams[stream]?.consumers[name].map {
+                ConsumerPosition(
+                    position: $0.position,
+                    isParked: database.streams[stream]?.processors[name]?.parked[id] != nil)
+            }
         }
     }
 

@@ -13,7 +13,7 @@ struct Schema: Sendable {
 
     private static let scripts = [
         PackageResources.schema_sql, PackageResources.functions_writing_sql,
-        PackageResources.functions_membership_sql,
+        PackageResources.functions_membership_sql, PackageResources.functions_processing_sql,
         PackageResources.functions_reading_sql, PackageResources.functions_moving_sql,
     ].map { String(decoding: $0, as: UTF8.self) }
 

@@ -130,6 +130,11 @@ BEGIN
     stream_row := @namespace@.make_stream_1(claim_consumer_1.stream);
     PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(claim_consumer_1.stream));
     PERFORM @namespace@.require_here_1(claim_consumer_1.stream);
+    IF EXISTS (
+        SELECT FROM @namespace@.partitions p WHERE p.stream = stream_row AND p.consumer = claim_consumer_1.consumer)
+    THEN
+        RAISE EXCEPTION 'consumer % is a processor', claim_consumer_1.consumer USING ERRCODE = 'TM024';
+    END IF;
     INSERT INTO @namespace@.consumers (stream, name, generation, updated_at, filter)
     VALUES (stream_row, claim_consumer_1.consumer, 0, clock_timestamp(), claim_consumer_1.filter)
     ON CONFLICT (stream, name) DO NOTHING;
@@ -283,11 +288,15 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     stream_row integer := @namespace@.lock_consumer_1(move_consumer_1.stream, move_consumer_1.consumer);
+    place bigint;
 BEGIN
     PERFORM @namespace@.stop_reader_1(stream_row, move_consumer_1.consumer);
-    RETURN @namespace@.put_consumer_1(
+    place := @namespace@.put_consumer_1(
         stream_row, move_consumer_1.consumer, move_consumer_1.target, move_consumer_1.may_be_lowered,
         move_consumer_1.target_database, move_consumer_1.target_mark, NULL, NULL);
+    -- A processor goes on from there, with new claims.
+    PERFORM @namespace@.move_partitions_1(stream_row, move_consumer_1.consumer);
+    RETURN place;
 END
 $$;
 
@@ -302,6 +311,10 @@ BEGIN
     UPDATE @namespace@.consumers co SET
         filter = change_filter_1.filter, start_after = co.position, delivered_count = 0, delivered_sum = 0
     WHERE co.stream = stream_row AND co.name = change_filter_1.consumer;
+    -- Whoever runs a processor looks for its filter with its next claim.
+    UPDATE @namespace@.partitions p SET
+        claim = p.claim + @namespace@.random_step_1(), owner = NULL, delivered_count = NULL, delivered_sum = NULL
+    WHERE p.stream = stream_row AND p.consumer = change_filter_1.consumer;
 END
 $$;
 
@@ -320,6 +333,10 @@ BEGIN
         USING ERRCODE = 'TM011', DETAIL = json_build_object('process_id', c.holder_process_id)::text;
     END IF;
     DELETE FROM @namespace@.consumers co WHERE co.stream = stream_row AND co.name = c.name;
+    DELETE FROM @namespace@.partitions p WHERE p.stream = stream_row AND p.consumer = c.name;
+    DELETE FROM @namespace@.processes p WHERE p.stream = stream_row AND p.consumer = c.name;
+    DELETE FROM @namespace@.attempts a WHERE a.stream = stream_row AND a.consumer = c.name;
+    DELETE FROM @namespace@.parked k WHERE k.stream = stream_row AND k.consumer = c.name;
 END
 $$;
 

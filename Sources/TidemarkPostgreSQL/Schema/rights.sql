@@ -36,7 +36,10 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".close_1, :"namespace".close_observed_1, :"namespace".retire_1, :"namespace".retire_observed_1,
     :"namespace".forget_1, :"namespace".forget_left_1,
     :"namespace".claim_consumer_1, :"namespace".checkpoint_1, :"namespace".move_consumer_1,
-    :"namespace".change_filter_1, :"namespace".delete_consumer_1
+    :"namespace".change_filter_1, :"namespace".delete_consumer_1,
+    :"namespace".open_processor_1, :"namespace".beat_processor_1, :"namespace".claim_partitions_1,
+    :"namespace".checkpoint_partitions_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
+    :"namespace".take_retries_1, :"namespace".end_retries_1, :"namespace".change_parked_1
 TO :"writers";
 
 \if :{?consumers}
@@ -49,7 +52,10 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
     :"namespace".newest_claim_1, :"namespace".claim_consumer_1, :"namespace".checkpoint_1,
     :"namespace".move_consumer_1, :"namespace".change_filter_1, :"namespace".delete_consumer_1,
-    :"namespace".renew_life_1
+    :"namespace".renew_life_1,
+    :"namespace".open_processor_1, :"namespace".beat_processor_1, :"namespace".claim_partitions_1,
+    :"namespace".checkpoint_partitions_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
+    :"namespace".take_retries_1, :"namespace".end_retries_1, :"namespace".change_parked_1
 TO :"consumers";
 \endif
 

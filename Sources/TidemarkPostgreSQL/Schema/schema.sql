@@ -154,3 +154,84 @@ CREATE TABLE @namespace@.consumers (
     filter text COLLATE "C",
     PRIMARY KEY (stream, name)
 ) WITH (fillfactor = 50);
+
+-- The partitions of consumers whose events are handed to handlers: each has a checkpoint of its own, and the consumer's
+-- position is the least of them.
+CREATE TABLE @namespace@.partitions (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    consumer text COLLATE "C" NOT NULL,
+    partition integer NOT NULL,
+    -- The name of the hash by which events are in partitions.
+    hash text COLLATE "C" NOT NULL,
+    -- Raised when a process claims the partition, by a random step; only the newest may move the checkpoint.
+    claim bigint NOT NULL,
+    -- The process that has it, as in `processes`; null where nobody has.
+    owner bigint,
+    -- As of a consumer.
+    position bigint NOT NULL,
+    snapshot bytea,
+    delivered_count bigint,
+    delivered_sum bigint,
+    passed_id bigint,
+    passed_mark bigint,
+    updated_at timestamptz NOT NULL,
+    -- The event whose handler runs for longest, and since when, as of the owner's last heartbeat.
+    oldest_id bigint,
+    oldest_since timestamptz,
+    PRIMARY KEY (stream, consumer, partition)
+) WITH (fillfactor = 50);
+
+-- The processes that run such consumers. They write nothing of the stream, and are no members of it.
+CREATE TABLE @namespace@.processes (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    consumer text COLLATE "C" NOT NULL,
+    -- Random.
+    process bigint NOT NULL,
+    -- Counts up with each sign of life.
+    heartbeat bigint NOT NULL,
+    heartbeat_at timestamptz NOT NULL,
+    -- As of a writer.
+    process_id integer,
+    life_key bigint,
+    PRIMARY KEY (stream, consumer, process)
+) WITH (fillfactor = 50);
+
+-- How often events were started that may have ended their process.
+CREATE TABLE @namespace@.attempts (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    consumer text COLLATE "C" NOT NULL,
+    partition integer NOT NULL,
+    stream_id bigint NOT NULL,
+    attempts bigint NOT NULL,
+    PRIMARY KEY (stream, consumer, partition, stream_id)
+);
+
+-- Copies of events that were passed without being handled.
+CREATE TABLE @namespace@.parked (
+    stream integer NOT NULL REFERENCES @namespace@.streams (stream),
+    consumer text COLLATE "C" NOT NULL,
+    stream_id bigint NOT NULL,
+    partition integer NOT NULL,
+    -- The columns of the event.
+    kind smallint NOT NULL,
+    writer bigint NOT NULL,
+    mark bigint NOT NULL,
+    persisted_at timestamptz NOT NULL,
+    event_id text COLLATE "C",
+    type text COLLATE "C",
+    key text COLLATE "C",
+    payload bytea,
+    metadata text COLLATE "C",
+    -- 0: its attempts are used up. 1: its handler ran over the limit. 2: an earlier event of its key is parked.
+    reason integer NOT NULL CHECK (reason BETWEEN 0 AND 2),
+    attempts bigint NOT NULL,
+    problem text COLLATE "C" NOT NULL,
+    parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Whether it is to be tried again.
+    is_retried boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (stream, consumer, stream_id)
+);
+
+CREATE INDEX retries ON @namespace@.parked (stream, consumer, partition, stream_id) WHERE is_retried;
+
+CREATE INDEX parked_behind ON @namespace@.parked (stream, consumer, stream_id) WHERE reason = 2;

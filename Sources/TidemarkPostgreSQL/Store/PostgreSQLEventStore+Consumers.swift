@@ -93,14 +93,18 @@ extension PostgreSQLEventStore {
         of name: ConsumerName, in stream: StreamName, passing id: StreamID
     ) async throws -> ConsumerPosition? {
         let sql = """
-            SELECT c.position, s.moved_to, s.arriving_from FROM \(namespace.quoted).streams s
+            SELECT c.position, s.moved_to, s.arriving_from, EXISTS (
+                SELECT FROM \(namespace.quoted).parked k
+                WHERE k.stream = s.stream AND k.consumer = c.name AND k.stream_id = $3)
+            FROM \(namespace.quoted).streams s
             LEFT JOIN \(namespace.quoted).consumers c ON c.stream = s.stream AND c.name = $2 WHERE s.name = $1
             """
         return try await inSnapshot(CallSubject(stream, consumer: name)) { session in
-            let rows = try session.query(sql, [.text(stream.rawValue), .text(name.rawValue)])
+            let rows = try session.query(sql, [.text(stream.rawValue), .text(name.rawValue), .int64(id.rawValue)])
             if rows.count == 0 { return nil }
             try StreamElsewhere.check(rows, 0, column: 1)
-            return try rows.int64IfAny(0, 0).map { ConsumerPosition(position: StreamID($0)) }
+            let isParked = try rows.bool(0, 3)
+            return try rows.int64IfAny(0, 0).map { ConsumerPosition(position: StreamID($0), isParked: isParked) }
         }
     }
 

@@ -133,6 +133,7 @@ struct StoreErrors: Sendable {
         case "TM014": return .streamMoved(stream: stream, store: store, to: detail.place ?? "")
         case "TM015": return .streamArriving(stream: stream, store: store, from: detail.place ?? "")
         case "TM016": return .streamExists(stream: stream, store: store)
+        case "TM024": return subject.consumer.map { .isProcessor(stream: stream, consumer: $0) }
         case "TM012":
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
         case "TM020":

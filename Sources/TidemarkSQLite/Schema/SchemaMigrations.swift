@@ -27,7 +27,10 @@ struct SchemaMigrations: Sendable {
         newest: 3,
         steps: [
             .init(version: 2) { try $0.execute(sql: toVersion2) },
-            .init(version: 3) { try $0.execute(sql: toVersion3) },
+            .init(version: 3) { db in
+                try db.execute(sql: toVersion3)
+                try db.execute(sql: processorTables)
+            },
         ])
 
     /// The writers' table has another name from now on, so that the statements of a program of version 1 that still runs
@@ -86,6 +89,69 @@ struct SchemaMigrations: Sendable {
         ALTER TABLE tidemark_consumers ADD COLUMN claim_key INTEGER;
         ALTER TABLE tidemark_consumers ADD COLUMN start_after INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE tidemark_consumers ADD COLUMN filter TEXT;
+        """
+
+    /// What processors keep; a part of version 3.
+    private static let processorTables = """
+        CREATE TABLE tidemark_partitions (
+            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+            consumer TEXT NOT NULL,
+            partition INTEGER NOT NULL,
+            hash TEXT NOT NULL,
+            claim INTEGER NOT NULL,
+            owner INTEGER,
+            position INTEGER NOT NULL,
+            commit_number INTEGER NOT NULL DEFAULT 0,
+            delivered_count INTEGER,
+            delivered_sum INTEGER,
+            passed_id INTEGER,
+            passed_commit INTEGER,
+            updated_at INTEGER NOT NULL,
+            oldest_id INTEGER,
+            oldest_since INTEGER,
+            PRIMARY KEY (stream, consumer, partition)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE tidemark_processes (
+            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+            consumer TEXT NOT NULL,
+            process INTEGER NOT NULL,
+            heartbeat INTEGER NOT NULL DEFAULT 0,
+            heartbeat_at INTEGER NOT NULL,
+            process_id INTEGER,
+            process_file TEXT,
+            PRIMARY KEY (stream, consumer, process)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE tidemark_attempts (
+            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+            consumer TEXT NOT NULL,
+            partition INTEGER NOT NULL,
+            stream_id INTEGER NOT NULL,
+            attempts INTEGER NOT NULL,
+            PRIMARY KEY (stream, consumer, partition, stream_id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE tidemark_parked (
+            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+            consumer TEXT NOT NULL,
+            stream_id INTEGER NOT NULL,
+            partition INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            event_id TEXT,
+            type TEXT,
+            key TEXT,
+            payload BLOB,
+            writer INTEGER NOT NULL,
+            persisted_at INTEGER NOT NULL,
+            commit_number INTEGER NOT NULL,
+            metadata TEXT,
+            reason INTEGER NOT NULL CHECK (reason IN (0, 1, 2)),
+            attempts INTEGER NOT NULL,
+            problem TEXT NOT NULL,
+            parked_at INTEGER NOT NULL,
+            is_retried INTEGER NOT NULL DEFAULT 0 CHECK (is_retried IN (0, 1)),
+            PRIMARY KEY (stream, consumer, stream_id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX tidemark_retries ON tidemark_parked (stream, consumer, partition, stream_id) WHERE is_retried = 1;
+        CREATE INDEX tidemark_parked_keys ON tidemark_parked (stream, consumer, key, stream_id) WHERE reason = 2;
         """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.

@@ -15,6 +15,9 @@ extension SQLiteEventStore {
         let first = try await firstEvent(of: request.start, in: stream)
         return try await transact { db in
             let row = try self.makeStream(stream, in: db)
+            if try ProcessorRows.isProcessor(name, of: row, db) {
+                throw TidemarkError.isProcessor(stream: stream, consumer: name)
+            }
             if let consumer = try ConsumerRow.named(name, of: row, in: db) {
                 try consumer.requireSameDatabase(row, stream, in: db)
                 try request.require(stored: consumer.filter)
@@ -87,7 +90,7 @@ extension SQLiteEventStore {
     }
 
     /// Whoever reads under the name can go on no more.
-    private func stopReader(_ name: ConsumerName, of row: StreamRow, in db: Database) throws {
+    func stopReader(_ name: ConsumerName, of row: StreamRow, in db: Database) throws {
         try Query.run(
             db,
             """
@@ -124,6 +127,8 @@ extension SQLiteEventStore {
                 WHERE stream = ?1 AND name = ?2
                 """, row.row, name, text)
             try self.stopReader(name, of: row, in: db)
+            // Whoever runs a processor looks for its filter with its next claim.
+            try ProcessorRows.endClaims(of: name, of: row, in: db)
         }
     }
 
@@ -132,6 +137,7 @@ extension SQLiteEventStore {
             let (row, consumer) = try self.existing(name, stream, in: db)
             if !takingOver { try self.requireFree(consumer, of: stream) }
             try Query.run(db, "DELETE FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, name)
+            try ProcessorRows.delete(name, of: row, in: db)
         }
     }
 
@@ -153,7 +159,9 @@ extension SQLiteEventStore {
         try await inSnapshot { db in
             guard let row = try StreamRow.named(stream, in: db) else { return nil }
             try row.requireHere(stream, self.path)
-            return try ConsumerRow.place(of: name, row, in: db).map { ConsumerPosition(position: $0.position) }
+            return try ConsumerRow.place(of: name, row, in: db).map {
+                ConsumerPosition(position: $0.position, isParked: try ProcessorRows.isParked(id, by: name, row, db))
+            }
         }
     }
 
@@ -218,7 +226,11 @@ extension SQLiteEventStore {
         return try await transact { db in
             let row = try self.existing(name, stream, in: db).stream
             try self.stopReader(name, of: row, in: db)
-            return try self.put(name, of: row, stream, at: start, first: first, confirmed: nil, now: now, in: db)
+            let position = try self.put(
+                name, of: row, stream, at: start, first: first, confirmed: nil, now: now, in: db)
+            // A processor goes on from there, with new claims.
+            try ProcessorRows.move(name, of: row, in: db)
+            return position
         }
     }
 
