@@ -2,6 +2,7 @@
 struct ReadingProgress: Sendable {
     let reader: EventReader
     let claim: ConsumerClaim?
+    private let filter: EventFilter
     private(set) var cursor: ReaderCursor
     /// Where the next batch begins: at the end of the last one that was given to the reader's user.
     private(set) var start: BatchStart
@@ -9,10 +10,17 @@ struct ReadingProgress: Sendable {
     /// What was gone by when the last request was made.
     private var note: StreamMachine.Note
 
-    init(reader: EventReader, claim: ConsumerClaim?, after position: StreamID) {
+    /// - Parameters:
+    ///   - passed: the last event at or below the position; where there is a claim, it says so, and what the filter is.
+    ///   - filter: which events there are.
+    init(
+        reader: EventReader, claim: ConsumerClaim?, after position: StreamID, passed: Delivered? = nil,
+        filter: EventFilter = .all
+    ) {
         self.reader = reader
         self.claim = claim
-        cursor = ReaderCursor(after: position, passed: claim?.passed)
+        self.filter = claim?.filter ?? filter
+        cursor = ReaderCursor(after: position, passed: claim?.passed ?? passed)
         start = BatchStart(position: position, passed: claim?.passed, delivered: claim?.delivered)
         note = reader.generator.note()
     }
@@ -44,7 +52,7 @@ struct ReadingProgress: Sendable {
             note = reader.generator.note()
             let step = cursor.nextStep(
                 watermark: note.watermark, limit: Self.product(reader.configuration.batchEvents, factor),
-                byteLimit: Self.product(reader.configuration.batchBytes, factor), filter: claim?.filter ?? .all,
+                byteLimit: Self.product(reader.configuration.batchBytes, factor), filter: filter,
                 filtered: Int64(reader.configuration.filteredIDs))
             switch step {
             case .wait: try await waitForWatermark(otherThan: note.watermark)

@@ -1,0 +1,48 @@
+import Metrics
+
+/// What a processor measures, through swift-metrics, with the labels `stream` and `consumer`.
+struct ProcessorMetrics: Sendable {
+    private let position: Gauge
+    private let lagEvents: Gauge
+    private let lagSeconds: Gauge
+    private let partitions: Gauge
+    private let attempts: Counter
+    private let failures: Counter
+    private let parkedEvents: Counter
+    private let handlerTime: Metrics.Timer
+
+    init(stream: StreamName, consumer: ConsumerName) {
+        let labels = [("stream", stream.rawValue), ("consumer", consumer.rawValue)]
+        position = Gauge(label: "tidemark_consumer_position", dimensions: labels)
+        lagEvents = Gauge(label: "tidemark_consumer_lag_events", dimensions: labels)
+        lagSeconds = Gauge(label: "tidemark_consumer_lag_seconds", dimensions: labels)
+        partitions = Gauge(label: "tidemark_consumer_partitions_owned", dimensions: labels)
+        attempts = Counter(label: "tidemark_consumer_attempts", dimensions: labels)
+        failures = Counter(label: "tidemark_consumer_failures", dimensions: labels)
+        parkedEvents = Counter(label: "tidemark_consumer_parked", dimensions: labels)
+        handlerTime = Metrics.Timer(label: "tidemark_consumer_handler_duration", dimensions: labels)
+    }
+
+    func handled(_ ending: EventProcessor.HandlerEnding, took duration: Duration) {
+        attempts.increment()
+        handlerTime.record(duration: duration)
+        switch ending {
+        case .failed, .unknown: failures.increment()
+        case .succeeded, .succeededDurably: break
+        }
+    }
+
+    func parked() { parkedEvents.increment() }
+
+    func owns(partitions count: Int) { partitions.record(count) }
+
+    /// - Parameters:
+    ///   - reached: the least position of the partitions of this process; IDs that hold no event count too.
+    ///   - handledMilliseconds: when the last event that was handled had been persisted; nil before there was one.
+    func reached(_ reached: StreamID, newest: StreamID, handledMilliseconds: Int64?) {
+        position.record(reached.rawValue)
+        lagEvents.record(max(0, newest.rawValue - reached.rawValue))
+        guard reached < newest, let handledMilliseconds else { return lagSeconds.record(0) }
+        lagSeconds.record(max(0, Double(WallClock.milliseconds() - handledMilliseconds) / 1_000))
+    }
+}
