@@ -8,6 +8,7 @@ struct ConsumerGroup: AsyncParsableCommand {
         abstract: "Shows the consumers of a stream, and changes them.",
         subcommands: [
             ConsumerListCommand.self, ConsumerMoveCommand.self, ConsumerFilterCommand.self, ConsumerDeleteCommand.self,
+            ConsumerParkedCommand.self, ConsumerRetryCommand.self, ConsumerDropCommand.self,
         ])
 }
 
