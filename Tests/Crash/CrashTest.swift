@@ -9,6 +9,7 @@ struct CrashTest: AsyncParsableCommand {
         subcommands: [
             SuperviseCommand.self, ServerKillsCommand.self, SilentServerCommand.self, WriterCommand.self,
             ReaderCommand.self, PuppetCommand.self,
+            ProcessorsCommand.self, ProcessorCommand.self, ProcessorRateCommand.self,
         ],
         defaultSubcommand: SuperviseCommand.self)
 }

@@ -13,6 +13,7 @@ struct WriterCommand: AsyncParsableCommand {
     @Option var instance: String
     @Option(help: "Which process of this name it is: event ids are those of one process.") var number: Int
     @Option var seed: UInt64
+    @Option(help: "How many keys the events have; 0: none has one.") var keys = 0
 
     private static let callers = 4
 
@@ -28,7 +29,7 @@ struct WriterCommand: AsyncParsableCommand {
                 for caller in 0..<Self.callers {
                     let load = Load(
                         log: log, acknowledged: acknowledged, hasServer: participant.server != nil,
-                        prefix: "\(instance)-\(number)-\(caller)",
+                        prefix: "\(instance)-\(number)-\(caller)", keys: keys,
                         random: SplitMix64(seed: seed &+ UInt64(caller)))
                     group.addTask {
                         var load = load
@@ -64,11 +65,13 @@ private struct Load {
     let acknowledged: AppendedFile
     let hasServer: Bool
     let prefix: String
+    let keys: Int
     var random: SplitMix64
     private var count = 0
 
-    init(log: EventLog, acknowledged: AppendedFile, hasServer: Bool, prefix: String, random: SplitMix64) {
+    init(log: EventLog, acknowledged: AppendedFile, hasServer: Bool, prefix: String, keys: Int, random: SplitMix64) {
         self.hasServer = hasServer
+        self.keys = keys
         self.log = log
         self.acknowledged = acknowledged
         self.prefix = prefix
@@ -112,7 +115,8 @@ private struct Load {
 
     private mutating func nextEvent() -> Event {
         count += 1
-        return Event(id: "\(prefix)-\(count)", type: "noted", payload: Array(repeating: 0x2A, count: 100))
+        let key = keys > 0 ? "k\(Int.random(in: 0..<keys, using: &random))" : nil
+        return Event(id: "\(prefix)-\(count)", type: "noted", key: key, payload: Array(repeating: 0x2A, count: 100))
     }
 
     private func tell(_ events: [Event], _ ids: [StreamID]) throws {
