@@ -222,7 +222,8 @@ extension PostgreSQLEventStore: ProcessorStore {
     }
 
     private static func parkedEvents(_ rows: PostgresRows, _ events: EventRows) throws -> [ParkedEvent] {
-        try (0..<rows.count).map { row in
+        var events = events
+        return try (0..<rows.count).map { row in
             guard let reason = ParkedReason(rawValue: Int(try rows.int64(row, 11))) else { throw UnknownReason() }
             let (partition, attempts) = (Int(try rows.int64(row, 10)), Int(try rows.int64(row, 12)))
             let (problem, parkedAt) = (try rows.text(row, 13), try rows.milliseconds(row, 14))
