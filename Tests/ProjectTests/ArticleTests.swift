@@ -10,7 +10,7 @@ import Testing
         return found.sorted()
     }
 
-    @Test func everyLibraryHasALandingPage() throws {
+    @Test func `every library has a landing page`() throws {
         let manifest = try Project.read("Package.swift")
         let libraries = manifest.matches(of: /\.library\(name: "([A-Za-z]+)"/).map { String($0.1) }
         #expect(libraries.count >= 9)
@@ -25,7 +25,7 @@ import Testing
     }
 
     /// Each snippet is a run of lines of an example, whatever its indentation there.
-    @Test func everySnippetIsAPartOfAnExample() throws {
+    @Test func `every snippet is a part of an example`() throws {
         let examples = try Project.swiftFiles().filter { $0.path.contains("/Examples/") }
             .map { Self.lines(try String(contentsOf: $0, encoding: .utf8)) }
         var count = 0
@@ -38,7 +38,7 @@ import Testing
         #expect(count >= 7)
     }
 
-    @Test func aSnippetThatIsNotInAnExampleIsFound() {
+    @Test func `a snippet that is not in an example is found`() {
         let example = Self.lines("func a() {\n    b()\n\n    c()\n}\n")
         #expect(Self.has(example, ["b()", "", "c()"]))
         #expect(!Self.has(example, ["b()", "c()"]))
@@ -47,7 +47,7 @@ import Testing
     }
 
     /// No line is logged at `info`: that level is the program's own.
-    @Test func noLibraryLogsAtInfo() throws {
+    @Test func `no library logs at info`() throws {
         for file in try Project.swiftFiles() where file.path.contains("/Sources/") {
             if file.path.contains("/Sources/TidemarkCLI/") { continue }
             let text = try String(contentsOf: file, encoding: .utf8)
@@ -56,7 +56,7 @@ import Testing
     }
 
     /// A metric that the article *Metrics* does not name is in no contract.
-    @Test func everyMetricIsInTheArticle() throws {
+    @Test func `every metric is in the article`() throws {
         let article = try Project.read("Sources/Tidemark/Tidemark.docc/Metrics.md")
         let table = Set(article.matches(of: /\| `(tidemark_[a-z_]+)` \|/).map { String($0.1) })
         var made: Set<String> = []

@@ -3,7 +3,7 @@ import Testing
 
 /// What the project's style asks of every file.
 @Suite struct HygieneTests {
-    @Test func noSourceFileIsOverFiveHundredLines() throws {
+    @Test func `no source file is over five hundred lines`() throws {
         for file in try Project.swiftFiles() {
             let lines = try String(contentsOf: file, encoding: .utf8).split(
                 separator: "\n", omittingEmptySubsequences: false
@@ -14,7 +14,7 @@ import Testing
 
     /// Each of them can be right, with a sentence beside it that shows why.
     @Test(arguments: ["try!", "@unchecked Sendable", "nonisolated(unsafe)", "Task.detached"])
-    func whatIsUnsafeHasASentenceBesideIt(construct: String) throws {
+    func `what is unsafe has a sentence beside it`(construct: String) throws {
         for file in try Project.swiftFiles() where !file.path.hasSuffix("HygieneTests.swift") {
             let lines = try String(contentsOf: file, encoding: .utf8).split(
                 separator: "\n", omittingEmptySubsequences: false)
@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test(arguments: ["TODO", "FIXME", "XXX"])
-    func nothingIsLeftForLater(mark: String) throws {
+    func `nothing is left for later`(mark: String) throws {
         for file in try Project.swiftFiles() where !file.path.hasSuffix("HygieneTests.swift") {
             #expect(try !String(contentsOf: file, encoding: .utf8).contains(mark), "\(file.path)")
         }

@@ -3,7 +3,7 @@ import Testing
 
 /// Every public declaration says what holds, or fulfils a requirement that does.
 @Suite struct PublicDeclarationsTests {
-    @Test func everyPublicDeclarationHasAComment() throws {
+    @Test func `every public declaration has a comment`() throws {
         var all = PublicDeclarations()
         let sources = Project.root.appending(path: "Sources").path + "/"
         for file in try Project.swiftFiles() where file.path.hasPrefix(sources) {

@@ -3,7 +3,7 @@ import Testing
 
 /// What the README says is what the package does.
 @Suite struct ReadmeTests {
-    @Test func theQuickStartIsTheExampleThatIsCompiled() throws {
+    @Test func `the quick start is the example that is compiled`() throws {
         let readme = try between("<!-- quick start: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
         let example = try Project.read("Examples/QuickStart/QuickStart.swift")
         let body = try between("        // quick start: begin\n", "        // quick start: end", in: example)
@@ -15,7 +15,7 @@ import Testing
         #expect(imports.allSatisfy { example.contains($0) } && imports.count == 3)
     }
 
-    @Test func theQuickStartForPostgreSQLIsTheExampleThatIsCompiled() throws {
+    @Test func `the quick start for PostgreSQL is the example that is compiled`() throws {
         let readme = try between(
             "<!-- quick start for PostgreSQL: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
         let example = try Project.read("Examples/PostgreSQLQuickStart/PostgreSQLQuickStart.swift")
@@ -28,7 +28,7 @@ import Testing
         #expect(imports.allSatisfy { example.contains($0) } && imports.count == 2)
     }
 
-    @Test func theServiceIsTheExampleThatIsCompiled() throws {
+    @Test func `the service is the example that is compiled`() throws {
         let readme = try between("<!-- service: begin -->\n```swift\n", "\n```\n", in: Project.read("README.md"))
         let example = try between(
             "// service: begin\n", "// service: end", in: Project.read("Examples/Services/Services.swift"))
@@ -36,13 +36,13 @@ import Testing
     }
 
     @Test(arguments: ["scripts/test", "scripts/bench"])
-    func theTwoCommandsAreThere(script: String) throws {
+    func `the two commands are there`(script: String) throws {
         #expect(try Project.read("README.md").contains(script))
         #expect(FileManager.default.isExecutableFile(atPath: Project.root.appending(path: script).path))
     }
 
     /// A script that nothing runs stops working, and nobody notices.
-    @Test func everyScriptThatIsNamedRunsBeforeAChangeGoesIn() throws {
+    @Test func `every script that is named runs before a change goes in`() throws {
         let named = Set(try Project.read("README.md").matches(of: /scripts\/[a-z]+/).map { String($0.0) })
         #expect(named.count >= 7)
         let called = Set(
@@ -57,7 +57,7 @@ import Testing
         }
     }
 
-    @Test func everyScriptIsNamedInTheReadmeOrUsedByAnother() throws {
+    @Test func `every script is named in the readme or used by another`() throws {
         let folder = Project.root.appending(path: "scripts")
         let scripts = try FileManager.default.contentsOfDirectory(atPath: folder.path).map { "scripts/\($0)" }
         let readme = try Project.read("README.md")
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    @Test func everyFolderThatIsNamedIsThere() throws {
+    @Test func `every folder that is named is there`() throws {
         let readme = try Project.read("README.md")
         for match in readme.matches(of: /\| `([A-Za-z.\/]+)` \|/) {
             #expect(FileManager.default.fileExists(atPath: Project.root.appending(path: String(match.1)).path))

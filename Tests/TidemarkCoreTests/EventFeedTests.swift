@@ -27,13 +27,13 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 0) == false)
     }
 
-    @Test mutating func aPositionIsTakenAtOnce() {
+    @Test mutating func `a position is taken at once`() {
         connect()
         #expect(feed.received(position(7, 9), from: .member) == .advance(p1, to: 9))
         #expect(feed.needsDatabase(minimum: 0) == false)
     }
 
-    @Test mutating func rowsAreTakenInAnyOrderAndSoAreRepeatedOnes() {
+    @Test mutating func `rows are taken in any order and so are repeated ones`() {
         connect()
         for id: StreamID in [10, 8, 9, 9] {
             #expect(feed.received(row(id), from: .member) == .finish(id, p1))
@@ -42,7 +42,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 0) == false)
     }
 
-    @Test mutating func rowsAreDroppedUntilAPositionOfTheirWriterCameOnThisConnection() {
+    @Test mutating func `rows are dropped until a position of their writer came on this connection`() {
         connect()
         feed.connected()
         #expect(feed.received(row(8), from: .member) == .nothing)
@@ -53,7 +53,7 @@ import TidemarkCore
         #expect(feed.received(row(9), from: .member) == .finish(9, p1))
     }
 
-    @Test mutating func aPreviousTokenAboveWhatWasHeardHasTheDatabaseAsked() {
+    @Test mutating func `a previous token above what was heard has the database asked`() {
         connect()
         let before = feed.counts.gaps
         #expect(feed.received(position(9, 12), from: .member) == .advance(p1, to: 12))
@@ -63,20 +63,20 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 8) == false)
     }
 
-    @Test mutating func missedRowsThatTheMinimumHasPassedAreNotAskedFor() {
+    @Test mutating func `missed rows that the minimum has passed are not asked for`() {
         connect()
         _ = feed.received(position(9, 12), from: .member)
         #expect(feed.needsDatabase(minimum: 9) == false)
     }
 
-    @Test mutating func aPreviousTokenAboveTheNewOneStandsForRowsThatWereNotSent() {
+    @Test mutating func `a previous token above the new one stands for rows that were not sent`() {
         connect()
         _ = feed.received(row(26), from: .member)
         #expect(feed.received(position(25, 0), from: .member) == .advance(p1, to: 0))
         #expect(feed.needsDatabase(minimum: 24) == true)
     }
 
-    @Test mutating func whatWasMissedWhileTheDatabaseWasAskedIsAskedForAgain() {
+    @Test mutating func `what was missed while the database was asked is asked for again`() {
         connect()
         _ = feed.received(position(9, 12), from: .member)
         let request = feed.beginAsking()
@@ -85,7 +85,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 8) == true)
     }
 
-    @Test mutating func ownEchoesAreIgnoredInSilence() {
+    @Test mutating func `own echoes are ignored in silence`() {
         connect()
         let own = Writer("me", epoch: 3)
         #expect(feed.received(position(40, 50, of: own), from: .own) == .nothing)
@@ -94,7 +94,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 0) == false)
     }
 
-    @Test mutating func anEpochThatIsOverIsDropped() {
+    @Test mutating func `an epoch that is over is dropped`() {
         connect()
         #expect(feed.received(position(40, 50), from: .outdated) == .nothing)
         #expect(feed.received(row(51), from: .outdated) == .nothing)
@@ -102,7 +102,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 0) == false)
     }
 
-    @Test mutating func aNewerEpochHasTheMembersReadAndChangesNothingByItself() {
+    @Test mutating func `a newer epoch has the members read and changes nothing by itself`() {
         connect()
         let newer = Writer("p1", epoch: 2)
         #expect(feed.received(position(40, 50, of: newer), from: .stranger) == .nothing)
@@ -110,7 +110,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 100) == true)
     }
 
-    @Test mutating func whatANewMemberHadSaidCountsFromThenOn() {
+    @Test mutating func `what a new member had said counts from then on`() {
         connect()
         let newer = Writer("p1", epoch: 2)
         _ = feed.received(position(40, 50, of: newer), from: .stranger)
@@ -118,7 +118,7 @@ import TidemarkCore
         #expect(feed.received(row(51, of: newer), from: .member) == .finish(51, newer))
     }
 
-    @Test mutating func rowsOfANewMemberThatWereDroppedAreAskedFor() {
+    @Test mutating func `rows of a new member that were dropped are asked for`() {
         connect()
         let newer = Writer("p1", epoch: 2)
         _ = feed.received(position(40, 50, of: newer), from: .stranger)
@@ -129,7 +129,7 @@ import TidemarkCore
     }
 
     /// The members were read and taken, and this is about to be told of them.
-    @Test mutating func rowsOfANewMemberThatComeBeforeTheAnswerIsHandedOverAreAskedFor() {
+    @Test mutating func `rows of a new member that come before the answer is handed over are asked for`() {
         connect()
         let newer = Writer("p1", epoch: 2)
         _ = feed.received(position(40, 50, of: newer), from: .stranger)
@@ -139,7 +139,7 @@ import TidemarkCore
         #expect(feed.needsDatabase(minimum: 51) == false)
     }
 
-    @Test mutating func whoIsNoMemberIsAskedForOnce() {
+    @Test mutating func `who is no member is asked for once`() {
         connect()
         let zombie = Writer("p9", epoch: 2)
         _ = feed.received(position(40, 50, of: zombie), from: .stranger)
@@ -149,7 +149,7 @@ import TidemarkCore
         #expect(feed.counts.outdated == 1)
     }
 
-    @Test mutating func strangersWithoutEndTakeNoMemoryWithoutEnd() {
+    @Test mutating func `strangers without end take no memory without end`() {
         connect()
         for epoch in 1...10_000 { _ = feed.received(position(1, 1, of: Writer("p9", epoch: epoch)), from: .stranger) }
         #expect(feed.needsDatabase(minimum: 0) == true)
@@ -159,7 +159,7 @@ import TidemarkCore
         #expect(feed.received(row(2, of: last), from: .member) == .finish(2, last))
     }
 
-    @Test mutating func aConnectionHasCaughtUpOnceTheDatabaseWasAskedSinceItBegan() {
+    @Test mutating func `a connection has caught up once the database was asked since it began`() {
         feed.connected()
         #expect(feed.becameCaughtUp(minimum: 100) == false)
         let early = feed.beginAsking()
@@ -172,14 +172,14 @@ import TidemarkCore
         #expect(feed.becameCaughtUp(minimum: 100) == false)
     }
 
-    @Test mutating func aConnectionThatIsGoneHasNotCaughtUp() {
+    @Test mutating func `a connection that is gone has not caught up`() {
         feed.connected()
         feed.disconnected()
         _ = ask(members: [p1])
         #expect(feed.becameCaughtUp(minimum: 100) == false)
     }
 
-    @Test mutating func missedRowsHaveToBeAskedForBeforeAConnectionHasCaughtUp() {
+    @Test mutating func `missed rows have to be asked for before a connection has caught up`() {
         feed.connected()
         _ = ask(members: [p1])
         _ = feed.received(position(9, 9), from: .member)

@@ -14,7 +14,7 @@ import TidemarkCore
         }
     }
 
-    @Test func writersAtOrBelowTheMinimumAreDropped() {
+    @Test func `writers at or below the minimum are dropped`() {
         let token = StreamToken(minimum: 5, ahead: ["p1": 5, "p2": 4, "p3": 6])
         #expect(token.ahead == ["p3": 6])
         #expect(token.position(of: "p1") == 5)
@@ -22,14 +22,14 @@ import TidemarkCore
         #expect(token.position(of: "stranger") == 5)
     }
 
-    @Test func tokensAreWrittenByTheNumberOfTheWriter() throws {
+    @Test func `tokens are written by the number of the writer`() throws {
         #expect(try encode(StreamToken(minimum: 56)) == "s56")
         #expect(try encode(StreamToken(minimum: 56, ahead: ["p3": 59, "p2": 58])) == "m56~2.58~3.59")
         #expect(try encode(StreamToken(minimum: 1, ahead: ["p10": 3, "p2": 2])) == "m1~2.2~10.3")
     }
 
     @Test(arguments: ["s56", "m56~2.58~3.59", "s0", "s-3", "m1~2.2~10.3"])
-    func whatIsReadIsWrittenBack(_ text: String) throws {
+    func `what is read is written back`(_ text: String) throws {
         #expect(try encode(decode(text)) == text)
     }
 
@@ -37,7 +37,7 @@ import TidemarkCore
         "", "s", "m", "x5", "56", "s5 ", "s05", "s+5", "s5~2.6", "m5~", "m5~2", "m5~2.", "m5~.6", "m5~2.6.7", "m5~2.06",
         "m5~2.6~2.7", "s99999999999999999999",
     ])
-    func whatIsNoTokenIsRefused(_ text: String) {
+    func `what is no token is refused`(_ text: String) {
         #expect(throws: InvalidStreamToken.self) { try decode(text) }
     }
 
@@ -52,7 +52,7 @@ import TidemarkCore
         }
     }
 
-    @Test func advancingGivesTheLeastTokenAtOrAfterBoth() {
+    @Test func `advancing gives the least token at or after both`() {
         for left in Self.small {
             for right in Self.small {
                 let join = left.advanced(by: right)
@@ -65,7 +65,7 @@ import TidemarkCore
         }
     }
 
-    @Test func orderIsAntisymmetric() {
+    @Test func `order is antisymmetric`() {
         for left in Self.small {
             #expect(left.isAtOrBefore(left))
             for right in Self.small where left.isAtOrBefore(right) && right.isAtOrBefore(left) {
@@ -74,7 +74,7 @@ import TidemarkCore
         }
     }
 
-    @Test func boundingCutsEveryPositionOff() {
+    @Test func `bounding cuts every position off`() {
         let token = StreamToken(minimum: 5, ahead: ["p1": 9, "p2": 7])
         #expect(token.bounded(by: 8) == StreamToken(minimum: 5, ahead: ["p1": 8, "p2": 7]))
         #expect(token.bounded(by: 4) == StreamToken(minimum: 4))

@@ -7,7 +7,7 @@ import TidemarkTesting
 
 /// The metrics are those that the documentation names, with these types and labels.
 @Suite struct MetricsContractTests {
-    @Test func presenceMeasuresWhatTheArticleSays() throws {
+    @Test func `presence measures what the article says`() throws {
         let metrics = TestMetrics()
         let transport = LocalTransport()
         _ = PresenceRegistry(transport: transport, name: "p1", metrics: metrics)

@@ -56,7 +56,7 @@ import TidemarkCore
         while !isTrue() { await Task.yield() }
     }
 
-    @Test func aSyncOnOneInstanceIsKnownOnTheOneThatHandlesPresence() async throws {
+    @Test func `a sync on one instance is known on the one that handles presence`() async throws {
         let (registry, reporter) = (registry(), try reporter())
         let listening = Task { try await registry.run() }
         await until { transport.connections == 1 }
@@ -80,7 +80,7 @@ import TidemarkCore
         try await reporting.value
     }
 
-    @Test func theOneThatHandlesPresenceCallsItsRegistryAndSendsNothing() async throws {
+    @Test func `the one that handles presence calls its registry and sends nothing`() async throws {
         let registry = registry()
         let listening = Task { try await registry.run() }
         let alice = try device("@alice:b")
@@ -95,7 +95,7 @@ import TidemarkCore
         #expect(!transport.sent.contains { $0.kind == .userSync || $0.kind == .clearUserSync })
     }
 
-    @Test func anInstanceThatStopsInOrderSaysSo() async throws {
+    @Test func `an instance that stops in order says so`() async throws {
         let (registry, reporter) = (registry(), try reporter())
         let listening = Task { try await registry.run() }
         await until { transport.connections == 1 }
@@ -110,7 +110,7 @@ import TidemarkCore
         try await listening.value
     }
 
-    @Test func aRegistryThatComesLaterIsToldEverything() async throws {
+    @Test func `a registry that comes later is told everything`() async throws {
         let reporter = try reporter()
         let reporting = Task { try await reporter.run() }
         let alice = try device("@alice:b")
@@ -129,7 +129,7 @@ import TidemarkCore
         try await reporting.value
     }
 
-    @Test func instanceIDsOfTwoRunsDiffer() {
+    @Test func `instance IDs of two runs differ`() {
         #expect(FieldText.newInstanceID() != FieldText.newInstanceID())
     }
 }

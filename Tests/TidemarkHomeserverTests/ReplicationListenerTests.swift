@@ -74,7 +74,7 @@ extension InMemoryStream {
         while transport.caughtUpCount < count { await Task.yield() }
     }
 
-    @Test func rowsAreHandedOnInOrder() async throws {
+    @Test func `rows are handed on in order`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source]) { listener in
             transport.inject(position(7, 7))
@@ -83,7 +83,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func missedRowsComeFromTheSourceBeforeThoseThatFollow() async throws {
+    @Test func `missed rows come from the source before those that follow`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source]) { listener in
             try source.keep(8...9)
@@ -94,7 +94,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func streamsDoNotWaitForEachOther() async throws {
+    @Test func `streams do not wait for each other`() async throws {
         let gate = Gate()
         let slow = InMemoryStream.foreign("slow")
         slow.setHook { _ in await gate.pass() }
@@ -110,7 +110,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func aNewConnectionAsksTheSourceAndTellsItsOwnPosition() async throws {
+    @Test func `a new connection asks the source and tells its own position`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source]) { _ in
             let own = try #require(source.own)
@@ -125,7 +125,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func manyWhoAskAreAnsweredTogether() async throws {
+    @Test func `many who ask are answered together`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source]) { _ in
             let own = ReplicationCommand.position(try #require(source.own))
@@ -139,7 +139,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func whatAnInstanceTellsOfItselfSaysNothingAboutRowsThatNobodyHeard() async throws {
+    @Test func `what an instance tells of itself says nothing about rows that nobody heard`() async throws {
         let writer = Writer("me", epoch: 0)
         let source = InMemoryStream(
             "caches", positions: [:],
@@ -150,7 +150,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func rowsThatNobodyTellsOfAnyMoreAreFoundAtTheNextInterval() async throws {
+    @Test func `rows that nobody tells of any more are found at the next interval`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source], askingEvery: .seconds(1)) { listener in
             // Its writer is gone, and nobody asks for anything.
@@ -161,7 +161,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func aFailureIsLoggedCountedAndTriedAgainAfterADelay() async throws {
+    @Test func `a failure is logged counted and tried again after a delay`() async throws {
         struct Refused: Error {}
         let refusals = Mutex(2)
         let source = InMemoryStream.foreign()
@@ -189,7 +189,7 @@ extension InMemoryStream {
         }
     }
 
-    @Test func eachStepIsASpanOfItsName() async throws {
+    @Test func `each step is a span of its name`() async throws {
         let source = InMemoryStream.foreign()
         try await listening(to: [source]) { _ in
             try source.keep(8...8)

@@ -14,7 +14,7 @@ import TidemarkWire
             row: try JSONText(validating: text))
     }
 
-    @Test mutating func rowsOfOneIDComeTogetherInTheirOrder() throws {
+    @Test mutating func `rows of one ID come together in their order`() throws {
         #expect(batches.add(try row(nil, "1")) == .incomplete)
         #expect(batches.add(try row(nil, "2")) == .incomplete)
         let complete = try ["1", "2", "3"].map { try JSONText(validating: $0) }
@@ -22,12 +22,12 @@ import TidemarkWire
         #expect(batches.add(try row(8, "1")) == .complete([complete[0]]))
     }
 
-    @Test mutating func writersDoNotMixTheirRows() throws {
+    @Test mutating func `writers do not mix their rows`() throws {
         _ = batches.add(try row(nil, "1"))
         #expect(batches.add(try row(7, "2", of: "p2")) == .complete([try JSONText(validating: "2")]))
     }
 
-    @Test mutating func aBatchAboveTheLimitIsThrownAwayToItsEnd() throws {
+    @Test mutating func `a batch above the limit is thrown away to its end`() throws {
         for _ in 0..<20 { #expect(batches.add(try row(nil, "\"xxxxxxxxxxxxxxxx\"")) == .incomplete) }
         #expect(batches.add(try row(7, "1")) == .incompleteID)
         #expect(batches.add(try row(nil, "1")) == .incomplete)
@@ -35,7 +35,7 @@ import TidemarkWire
         #expect(batches.add(try row(8, "2")) == .complete(complete))
     }
 
-    @Test mutating func theRestOfADiscardedBatchIsThrownAwayToo() throws {
+    @Test mutating func `the rest of a discarded batch is thrown away too`() throws {
         _ = batches.add(try row(nil, "1"))
         #expect(batches.discard(of: Writer("p1", epoch: 0)) == true)
         #expect(batches.add(try row(nil, "2")) == .incomplete)
@@ -43,7 +43,7 @@ import TidemarkWire
         #expect(batches.discard(of: Writer("p1", epoch: 0)) == false)
     }
 
-    @Test mutating func withTheConnectionAllBatchesGo() throws {
+    @Test mutating func `with the connection all batches go`() throws {
         _ = batches.add(try row(nil, "1"))
         _ = batches.add(try row(nil, "1", of: "p2"))
         #expect(batches.removeAll() == 2)

@@ -36,7 +36,7 @@ import TidemarkWire
         base.update(token, of: master, rows: rows)
     }
 
-    @Test mutating func anEpochThatTheSourceDoesNotKnowSilencesNobody() {
+    @Test mutating func `an epoch that the source does not know silences nobody`() {
         base.feed.received(base.position(7, 9, of: Writer("master", epoch: 5)))
         answer([master: 7])
         base.feed.received(base.row(8, of: master))
@@ -44,7 +44,7 @@ import TidemarkWire
         #expect(base.feed.counts.outdated == 0)
     }
 
-    @Test mutating func nobodyWhoHasNoEpochIsOutdated() {
+    @Test mutating func `nobody who has no epoch is outdated`() {
         let other = Writer("other", epoch: 0)
         base.open(other, at: 0)
         base.feed.received(base.position(0, 0, of: Writer("other", epoch: 5)))
@@ -52,7 +52,7 @@ import TidemarkWire
         handle(base.update(1, of: other))
     }
 
-    @Test mutating func aNewerEpochThatSomebodyMadeUpIsForgottenWhenTheSourceNamesAnother() {
+    @Test mutating func `a newer epoch that somebody made up is forgotten when the source names another`() {
         let (real, madeUp) = (Writer("p1", epoch: 3), Writer("p1", epoch: .max))
         base.open(madeUp, at: 0)
         base.feed.ask()
@@ -63,7 +63,7 @@ import TidemarkWire
         #expect(base.feed.position(of: madeUp) == nil)
     }
 
-    @Test mutating func everyEpochThatTheSourceNamesIsHeard() {
+    @Test mutating func `every epoch that the source names is heard`() {
         let (one, two) = (Writer("worker", epoch: 1), Writer("worker", epoch: 2))
         base.feed.ask()
         answer([master: 7, one: 0, two: 0])
@@ -74,7 +74,7 @@ import TidemarkWire
         handle(base.update(1, of: one), base.update(1, of: two))
     }
 
-    @Test mutating func aPositionThatIsFalseFreezesAWriterOnlyUntilTheSourceIsAsked() throws {
+    @Test mutating func `a position that is false freezes a writer only until the source is asked`() throws {
         base.feed.received(base.row(8, of: master))
         handle(update(8))
         base.feed.received(base.position(8, StreamID(.max), of: master))
@@ -91,7 +91,7 @@ import TidemarkWire
         #expect(base.feed.counts.setBack == 1)
     }
 
-    @Test mutating func aRowThatIsFalseHasWhatIsNotSureFetchedAgain() throws {
+    @Test mutating func `a row that is false has what is not sure fetched again`() throws {
         base.feed.ask()
         answer([master: 7])
         base.feed.received(base.row(8, of: master))
@@ -102,7 +102,7 @@ import TidemarkWire
         #expect(base.feed.next() == .fetch(master, after: 7, through: 8, limit: 500))
     }
 
-    @Test mutating func aStreamThatBeginsAgainIsFollowedFromItsBeginning() throws {
+    @Test mutating func `a stream that begins again is followed from its beginning`() throws {
         base.feed.ask()
         answer([master: 7])
         base.feed.received(base.position(0, 0, of: master))
@@ -116,7 +116,7 @@ import TidemarkWire
         handle(update(3))
     }
 
-    @Test mutating func whatWaitsOfALifeThatIsOverIsDropped() throws {
+    @Test mutating func `what waits of a life that is over is dropped`() throws {
         base.feed.ask()
         base.feed.received(base.row(8, of: master))
         base.feed.received(base.row(1, of: Writer("other", epoch: 0)))
@@ -125,7 +125,7 @@ import TidemarkWire
         #expect(base.feed.queue.isEmpty && base.feed.queuedBytes == 0)
     }
 
-    @Test mutating func aPositionWithoutRowsThatTheSourceDoesNotKnowHasNothingHandledTwice() {
+    @Test mutating func `a position without rows that the source does not know has nothing handled twice`() {
         base.feed.received(base.row(8, of: master))
         base.feed.received(base.position(8, 12, of: master))
         handle(update(8), update(12, rows: 0))
@@ -148,7 +148,7 @@ import TidemarkWire
 
     private func name(_ number: Int) -> Writer { Writer(InstanceName(stringLiteral: "p\(number)"), epoch: 0) }
 
-    @Test mutating func namesWithoutEndAreNotKept() {
+    @Test mutating func `names without end are not kept`() {
         begin(limit: 3)
         for number in 0..<100 { base.open(name(number), at: 0) }
         #expect(base.feed.writers.count == 4)
@@ -156,7 +156,7 @@ import TidemarkWire
         #expect(base.feed.position(of: master) == 7 && base.feed.position(of: name(99)) == 0)
     }
 
-    @Test mutating func namesThatAreSaidOnceKeepNobodyOutWhoGoesOn() {
+    @Test mutating func `names that are said once keep nobody out who goes on`() {
         begin(limit: 3)
         base.open(name(0), at: 0)
         for number in 1..<100 {
@@ -167,7 +167,7 @@ import TidemarkWire
         #expect(base.feed.position(of: name(0)) == 0)
     }
 
-    @Test mutating func epochsWithoutEndTakeNoMemory() {
+    @Test mutating func `epochs without end take no memory`() {
         begin(limit: 3)
         for epoch in 1...100 { base.open(Writer("p1", epoch: epoch), at: 0) }
         #expect(base.feed.writers.count == 2)

@@ -11,7 +11,7 @@ import TidemarkWire
     var p1: Writer { base.p1 }
     var p2: Writer { base.p2 }
 
-    @Test mutating func anEpochThatIsOverIsDropped() {
+    @Test mutating func `an epoch that is over is dropped`() {
         let old = Writer("p1", epoch: 0)
         base.feed.received(base.position(7, 20, of: old))
         base.feed.received(base.row(21, of: old))
@@ -19,7 +19,7 @@ import TidemarkWire
         #expect(base.feed.counts.outdated == 2)
     }
 
-    @Test mutating func aNewerEpochHasTheMembersReadAndGoesOnWhereTheOlderOneWas() throws {
+    @Test mutating func `a newer epoch has the members read and goes on where the older one was`() throws {
         let newer = Writer("p1", epoch: 2)
         base.feed.received(base.position(9, 12, of: newer))
         #expect(base.feed.position(of: newer) == nil)
@@ -29,7 +29,7 @@ import TidemarkWire
         #expect(base.feed.position(of: p1) == nil)
     }
 
-    @Test mutating func rowsOfANewMemberThatWereDroppedAreFetched() throws {
+    @Test mutating func `rows of a new member that were dropped are fetched`() throws {
         let new = Writer("p3", epoch: 1)
         base.feed.received(base.position(0, 0, of: new))
         base.feed.received(base.row(8, of: new))
@@ -38,7 +38,7 @@ import TidemarkWire
         #expect(base.feed.next() == .fetch(new, after: 0, through: 8, limit: 500))
     }
 
-    @Test mutating func whoIsNoMemberIsAskedForOnce() {
+    @Test mutating func `who is no member is asked for once`() {
         let zombie = Writer("p9", epoch: 1)
         base.feed.received(base.position(9, 12, of: zombie))
         #expect(base.feed.next() == .readPositions)
@@ -47,7 +47,7 @@ import TidemarkWire
         #expect(base.feed.next() == nil)
     }
 
-    @Test mutating func whoIsNoMemberAnyMoreIsForgotten() throws {
+    @Test mutating func `who is no member any more is forgotten`() throws {
         base.feed.received(base.row(8))
         base.feed.connected()
         #expect(base.feed.next() == .readPositions)
@@ -56,14 +56,14 @@ import TidemarkWire
         #expect(try base.work() == [])
     }
 
-    @Test mutating func whatTheSourceHasBeyondTheFirstAnswerWasMissed() {
+    @Test mutating func `what the source has beyond the first answer was missed`() {
         base.feed.connected()
         #expect(base.feed.next() == .readPositions)
         base.feed.read([p1: 7, p2: 11])
         #expect(base.feed.next() == .fetch(p2, after: 7, through: 11, limit: 500))
     }
 
-    @Test mutating func whereEveryoneIsHeardANewNameBeginsAtTheBeginning() throws {
+    @Test mutating func `where everyone is heard a new name begins at the beginning`() throws {
         base.feed = RowFeed(own: "me", hearing: .everyone)
         base.feed.connected()
         let foreign = Writer("event_persister-1", epoch: 0)
@@ -77,7 +77,7 @@ import TidemarkWire
         #expect(base.feed.next() == .handle(base.update(4, of: foreign)))
     }
 
-    @Test mutating func whereEveryoneIsHeardANewerEpochReplacesTheOlderOne() {
+    @Test mutating func `where everyone is heard a newer epoch replaces the older one`() {
         base.feed = RowFeed(own: "me", hearing: .everyone)
         base.feed.connected()
         #expect(base.feed.next() == .readPositions)
@@ -95,7 +95,7 @@ import TidemarkWire
 
     // MARK: Failures
 
-    @Test mutating func whatCouldNotBeHandledIsFetchedAfterADelayThatGrows() throws {
+    @Test mutating func `what could not be handled is fetched after a delay that grows`() throws {
         base.feed.received(base.row(8))
         base.feed.received(base.row(9))
         #expect(base.feed.next() == .handle(base.update(8)))
@@ -111,7 +111,7 @@ import TidemarkWire
         #expect(base.feed.failed(random: 0) == .milliseconds(50))
     }
 
-    @Test mutating func aCatchUpThatFailsGoesOnWhereItWas() throws {
+    @Test mutating func `a catch up that fails goes on where it was`() throws {
         base.feed.received(base.position(10, 10))
         #expect(base.feed.next() == .fetch(p1, after: 7, through: 10, limit: 500))
         try base.feed.fetched([base.update(8), base.update(9)], isComplete: true)
@@ -123,7 +123,7 @@ import TidemarkWire
         #expect(base.feed.next() == .fetch(p1, after: 8, through: 10, limit: 500))
     }
 
-    @Test mutating func positionsThatCouldNotBeReadAreReadAgain() {
+    @Test mutating func `positions that could not be read are read again`() {
         base.feed.connected()
         #expect(base.feed.next() == .readPositions)
         _ = base.feed.failed(random: 0)
@@ -133,7 +133,7 @@ import TidemarkWire
 
     // MARK: Having caught up
 
-    @Test mutating func aConnectionHasCaughtUpOnceNothingIsLeftToDo() throws {
+    @Test mutating func `a connection has caught up once nothing is left to do`() throws {
         #expect(base.feed.becameCaughtUp() == true)
         #expect(base.feed.becameCaughtUp() == false)
         base.feed.connected()
@@ -151,12 +151,12 @@ import TidemarkWire
         #expect(base.feed.position(of: p1) == 9)
     }
 
-    @Test mutating func aConnectionThatIsGoneHasNotCaughtUp() {
+    @Test mutating func `a connection that is gone has not caught up`() {
         base.feed.disconnected()
         #expect(base.feed.becameCaughtUp() == false)
     }
 
-    @Test func aParticipantHasCaughtUpWithItsLastStream() {
+    @Test func `a participant has caught up with its last stream`() {
         var progress = CatchUpProgress()
         let before = progress.caughtUp("a")
         #expect(!before)

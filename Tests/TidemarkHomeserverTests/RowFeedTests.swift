@@ -62,7 +62,7 @@ import TidemarkWire
         return handled
     }
 
-    @Test mutating func updatesAreHandedOnInOrderOneAtATime() {
+    @Test mutating func `updates are handed on in order one at a time`() {
         for id: StreamID in [8, 9] { feed.received(row(id)) }
         #expect(feed.next() == .handle(update(8)))
         #expect(feed.next() == nil)
@@ -71,7 +71,7 @@ import TidemarkWire
         #expect(feed.next() == .handle(update(9)))
     }
 
-    @Test mutating func aBatchIsHandedOnWhole() throws {
+    @Test mutating func `a batch is handed on whole`() throws {
         feed.received(row(nil))
         feed.received(row(nil))
         #expect(feed.next() == nil)
@@ -79,13 +79,13 @@ import TidemarkWire
         #expect(try work() == [update(8, rows: 3)])
     }
 
-    @Test mutating func aPositionAfterWhichNothingIsMissingFetchesNothing() throws {
+    @Test mutating func `a position after which nothing is missing fetches nothing`() throws {
         feed.received(position(7, 12))
         #expect(try work() == [update(12, rows: 0)])
         #expect(feed.position(of: p1) == 12)
     }
 
-    @Test mutating func missedRowsAreFetchedAndHandledBeforeThePositionIsTaken() throws {
+    @Test mutating func `missed rows are fetched and handled before the position is taken`() throws {
         feed.received(position(9, 12))
         feed.received(row(13))
         #expect(feed.next() == .fetch(p1, after: 7, through: 12, limit: 500))
@@ -99,7 +99,7 @@ import TidemarkWire
         #expect(feed.counts.gaps == 1)
     }
 
-    @Test mutating func missedRowsAreFetchedInBoundedSteps() throws {
+    @Test mutating func `missed rows are fetched in bounded steps`() throws {
         feed = RowFeed(own: "me", hearing: .members, limits: limits { $0.fetchedUpdates = 2 })
         start()
         feed.received(position(12, 12))
@@ -118,12 +118,12 @@ import TidemarkWire
         return limits
     }
 
-    @Test mutating func aPreviousTokenAboveTheNewOneStandsForRowsThatWereNotSent() throws {
+    @Test mutating func `a previous token above the new one stands for rows that were not sent`() throws {
         feed.received(position(9, 0))
         #expect(feed.next() == .fetch(p1, after: 7, through: 9, limit: 500))
     }
 
-    @Test mutating func oldNewsAreDroppedAtOnce() {
+    @Test mutating func `old news are dropped at once`() {
         feed.received(position(5, 7))
         feed.received(row(7))
         feed.received(row(8))
@@ -132,7 +132,7 @@ import TidemarkWire
         #expect(feed.queue.count == 1)
     }
 
-    @Test mutating func rowsAreDroppedUntilAPositionOfTheirWriterCameOnThisConnection() throws {
+    @Test mutating func `rows are dropped until a position of their writer came on this connection`() throws {
         feed.connected()
         feed.received(row(8))
         open(p2)
@@ -145,20 +145,20 @@ import TidemarkWire
         #expect(try work() == [update(9)])
     }
 
-    @Test mutating func ownEchoesAreIgnoredInSilence() {
+    @Test mutating func `own echoes are ignored in silence`() {
         feed.received(position(90, 100, of: Writer("me", epoch: 4)))
         feed.received(row(101, of: Writer("me", epoch: 4)))
         #expect(feed.next() == nil)
         #expect(feed.counts.own == 2)
     }
 
-    @Test mutating func writersDoNotWaitForEachOthersRows() throws {
+    @Test mutating func `writers do not wait for each others rows`() throws {
         feed.received(row(8))
         feed.received(row(9, of: p2))
         #expect(try work() == [update(8), update(9, of: p2)])
     }
 
-    @Test mutating func aCatchUpThrowsHalfABatchAwayAndFetchesAllOfIt() throws {
+    @Test mutating func `a catch up throws half a batch away and fetches all of it`() throws {
         feed.received(position(9, 9))
         feed.received(row(nil))
         #expect(feed.next() == .fetch(p1, after: 7, through: 9, limit: 500))
@@ -169,7 +169,7 @@ import TidemarkWire
         #expect(try work() == [update(9, rows: 0), update(10, rows: 2)])
     }
 
-    @Test mutating func aConnectionThatEndsInTheMiddleOfABatchHasItFetched() throws {
+    @Test mutating func `a connection that ends in the middle of a batch has it fetched`() throws {
         feed.received(row(nil))
         feed.connected()
         feed.received(row(10))
@@ -177,7 +177,7 @@ import TidemarkWire
         #expect(try work() == [update(8, rows: 2), update(9, rows: 2), update(10, rows: 2)])
     }
 
-    @Test mutating func aFullQueueIsDroppedAndWhatWasInItFetched() throws {
+    @Test mutating func `a full queue is dropped and what was in it fetched`() throws {
         feed = RowFeed(own: "me", hearing: .members, limits: limits { $0.queuedUpdates = 3 })
         start()
         for id: StreamID in [8, 9, 10, 11] { feed.received(row(id)) }
@@ -188,7 +188,7 @@ import TidemarkWire
             try work() == [8, 9, 10, 11].map { update($0, rows: 2) } + [update(12)])
     }
 
-    @Test mutating func aQueueIsBoundedInBytesToo() throws {
+    @Test mutating func `a queue is bounded in bytes too`() throws {
         feed = RowFeed(own: "me", hearing: .members, limits: limits { $0.queuedBytes = 1_000 })
         start()
         let text = try JSONText(validating: "\"\(String(repeating: "x", count: 1_000))\"")
@@ -197,7 +197,7 @@ import TidemarkWire
         #expect(try work() == [update(8, rows: 2)])
     }
 
-    @Test mutating func anAnswerThatCannotBeRightIsRefused() throws {
+    @Test mutating func `an answer that cannot be right is refused`() throws {
         feed.received(position(12, 12))
         #expect(feed.next() == .fetch(p1, after: 7, through: 12, limit: 500))
         for updates in [[update(7)], [update(13)], [update(9), update(9)], [update(8, of: p2)]] {

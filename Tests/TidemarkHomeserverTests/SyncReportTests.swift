@@ -22,7 +22,7 @@ import TidemarkWire
 
     private func lines(_ commands: [ReplicationCommand]) -> [String] { commands.map(\.line) }
 
-    @Test func theFirstSyncOfADeviceIsToldAndTheOthersAreNot() throws {
+    @Test func `the first sync of a device is told and the others are not`() throws {
         let alice = try #require(alice)
         var report = try connected()
         #expect(lines(report.begin(alice, at: 5)) == ["USER_SYNC run-1 @alice:b phone start 5"])
@@ -30,7 +30,7 @@ import TidemarkWire
         #expect(try lines(report.begin(#require(bob), at: 7)) == ["USER_SYNC run-1 @bob:b None start 7"])
     }
 
-    @Test func theEndIsToldAfterTheLastSyncAndTheGraceTime() throws {
+    @Test func `the end is told after the last sync and the grace time`() throws {
         let alice = try #require(alice)
         var report = try connected()
         _ = report.begin(alice, at: 5)
@@ -44,7 +44,7 @@ import TidemarkWire
         #expect(report.look(at: .seconds(31)).isEmpty)
     }
 
-    @Test func aSyncThatBeginsWithinTheGraceTimeIsAsIfNoneHadEnded() throws {
+    @Test func `a sync that begins within the grace time is as if none had ended`() throws {
         let alice = try #require(alice)
         var report = try connected()
         _ = report.begin(alice, at: 1)
@@ -58,7 +58,7 @@ import TidemarkWire
         #expect(lines(report.look(at: .seconds(70))) == ["USER_SYNC run-1 @alice:b phone end 4"])
     }
 
-    @Test func withoutAConnectionNothingIsSaidAndANewOneIsToldEverything() throws {
+    @Test func `without a connection nothing is said and a new one is told everything`() throws {
         let (alice, bob) = (try #require(alice), try #require(bob))
         var report = try report()
         #expect(report.begin(alice, at: 1).isEmpty && report.nextLook == nil)
@@ -74,7 +74,7 @@ import TidemarkWire
             ])
     }
 
-    @Test func everythingIsToldAgainRegularlySoThatNobodyTakesTheInstanceToBeGone() throws {
+    @Test func `everything is told again regularly so that nobody takes the instance to be gone`() throws {
         var report = try connected()
         _ = try report.begin(#require(alice), at: 1)
         var told: [Duration] = []
@@ -83,7 +83,7 @@ import TidemarkWire
         #expect(SyncReport.Timing().repetition * 2 < SyncingUsers.Limits().silence)
     }
 
-    @Test func anEndIsToldAgainForAWhileBecauseTheFirstMessageMayBeLost() throws {
+    @Test func `an end is told again for a while because the first message may be lost`() throws {
         let alice = try #require(alice)
         var report = try connected()
         _ = report.begin(alice, at: 1)
@@ -92,7 +92,7 @@ import TidemarkWire
         #expect(lines(told) == Array(repeating: "USER_SYNC run-1 @alice:b phone end 2", count: 3))
     }
 
-    @Test func whoBeginsAgainIsNoLongerToldToHaveEnded() throws {
+    @Test func `who begins again is no longer told to have ended`() throws {
         let alice = try #require(alice)
         var report = try connected()
         _ = report.begin(alice, at: 1)
@@ -102,7 +102,7 @@ import TidemarkWire
         #expect(lines(report.look(at: .seconds(120))) == ["USER_SYNC run-1 @alice:b phone start 3"])
     }
 
-    @Test func whoAsksIsAnsweredAtOnceAndThoseWhoAskAfterThatTogether() throws {
+    @Test func `who asks is answered at once and those who ask after that together`() throws {
         var report = try connected()
         _ = try report.begin(#require(alice), at: 1)
         report.asked(at: .seconds(100))
@@ -115,7 +115,7 @@ import TidemarkWire
         #expect(count == 1)
     }
 
-    @Test func aLongTellingGoesOutInPieces() throws {
+    @Test func `a long telling goes out in pieces`() throws {
         var report = try report(piece: 100)
         for number in 0..<250 { _ = try report.begin(device("@u\(number):b", nil), at: 1) }
         var pieces = [lines(report.connected(at: .zero))]
@@ -126,7 +126,7 @@ import TidemarkWire
         #expect(Set(pieces.joined()).count == 250)
     }
 
-    @Test func aLongTellingEndsWithItsConnection() throws {
+    @Test func `a long telling ends with its connection`() throws {
         var report = try report(piece: 1)
         for number in 0..<3 { _ = try report.begin(device("@u\(number):b", nil), at: 1) }
         _ = report.connected(at: .zero)
@@ -134,7 +134,7 @@ import TidemarkWire
         #expect(report.nextLook == nil && report.look(at: .seconds(200)).isEmpty)
     }
 
-    @Test func anOrderlyStopSaysThatAllIsOver() throws {
+    @Test func `an orderly stop says that all is over`() throws {
         var report = try connected()
         _ = try report.begin(#require(alice), at: 1)
         #expect(lines(report.stop()) == ["CLEAR_USER_SYNC run-1"])
@@ -142,7 +142,7 @@ import TidemarkWire
         #expect(try report.begin(#require(bob), at: 1).isEmpty)
     }
 
-    @Test func aDeviceThatWouldReadAsNoneIsRefused() throws {
+    @Test func `a device that would read as none is refused`() throws {
         #expect(throws: InvalidCommandText.reserved("None")) { try device("@a:b", "None") }
     }
 }

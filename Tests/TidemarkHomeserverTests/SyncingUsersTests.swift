@@ -16,7 +16,7 @@ import TidemarkWire
             device: device.map { try FieldText(validating: $0) }, state: state, lastSyncMilliseconds: time)
     }
 
-    @Test func aUserSyncsFromTheFirstSyncToTheLastOfAllInstancesAndDevices() throws {
+    @Test func `a user syncs from the first sync to the last of all instances and devices`() throws {
         var users = SyncingUsers()
         let alice = try user("@alice:b")
         #expect(try users.heard(sync("r1", "@alice:b", "phone"), at: .zero) == [.started(alice)])
@@ -34,7 +34,7 @@ import TidemarkWire
         #expect(!users.isSyncing(alice) && users.users.isEmpty && users.syncs(of: alice).isEmpty)
     }
 
-    @Test func whatIsToldAgainCountsOnce() throws {
+    @Test func `what is told again counts once`() throws {
         var users = SyncingUsers()
         let alice = try user("@alice:b")
         _ = try users.heard(sync("r1", "@alice:b"), at: .zero)
@@ -48,7 +48,7 @@ import TidemarkWire
         #expect(users.nextLook == nil)
     }
 
-    @Test func whatAnInstanceReportedGoesWithItsClear() throws {
+    @Test func `what an instance reported goes with its clear`() throws {
         var users = SyncingUsers()
         for name in ["@alice:b", "@bob:b"] { _ = try users.heard(sync("r1", name), at: .zero) }
         _ = try users.heard(sync("r2", "@bob:b"), at: .zero)
@@ -58,7 +58,7 @@ import TidemarkWire
         #expect(users.heard(ClearUserSync(instanceID: try user("r1"))).isEmpty)
     }
 
-    @Test func whatAnInstanceReportedGoesWhenItHasBeenSilentForFiveMinutes() throws {
+    @Test func `what an instance reported goes when it has been silent for five minutes`() throws {
         var users = SyncingUsers()
         _ = try users.heard(sync("r1", "@alice:b"), at: .zero)
         _ = try users.heard(sync("r2", "@bob:b"), at: .seconds(10))
@@ -67,7 +67,7 @@ import TidemarkWire
         #expect(users.silenced == 1 && users.nextLook == .seconds(310))
     }
 
-    @Test func anythingThatAnInstanceReportsEndsItsSilence() throws {
+    @Test func `anything that an instance reports ends its silence`() throws {
         var users = SyncingUsers()
         _ = try users.heard(sync("r1", "@alice:b"), at: .zero)
         _ = try users.heard(sync("r1", "@bob:b", nil, .end), at: .seconds(200))
@@ -76,7 +76,7 @@ import TidemarkWire
         #expect(users.look(at: .seconds(500)).count == 1)
     }
 
-    @Test func anotherRunOfAnInstanceIsAnotherInstance() throws {
+    @Test func `another run of an instance is another instance`() throws {
         var users = SyncingUsers()
         _ = try users.heard(sync("run-1", "@alice:b"), at: .zero)
         _ = try users.heard(sync("run-2", "@alice:b"), at: .seconds(200))
@@ -85,7 +85,7 @@ import TidemarkWire
         #expect(users.isSyncing(try user("@alice:b")))
     }
 
-    @Test func syncsOfThisInstanceCountDirectlyAndAreNeverSilent() throws {
+    @Test func `syncs of this instance count directly and are never silent`() throws {
         var users = SyncingUsers()
         let phone = try device("@alice:b", "phone")
         #expect(users.begin(phone, at: 1) == [.started(phone.user)])
@@ -98,7 +98,7 @@ import TidemarkWire
         #expect(users.look(at: .seconds(10_011)) == [.ended(phone.user, lastSyncMilliseconds: 4)])
     }
 
-    @Test func aUserWhoSyncsHereAndElsewhereEndsWithTheLastOfBoth() throws {
+    @Test func `a user who syncs here and elsewhere ends with the last of both`() throws {
         var users = SyncingUsers()
         let phone = try device("@alice:b", "phone")
         _ = users.begin(phone, at: 1)
@@ -108,7 +108,7 @@ import TidemarkWire
         #expect(users.heard(ClearUserSync(instanceID: try user("r1"))).count == 1)
     }
 
-    @Test func thereIsABoundAndWhatIsAboveItIsCounted() throws {
+    @Test func `there is a bound and what is above it is counted`() throws {
         var limits = SyncingUsers.Limits()
         limits.syncs = 2
         var users = SyncingUsers(limits: limits)
@@ -121,7 +121,7 @@ import TidemarkWire
         #expect(try users.heard(sync("r1", "@c:b"), at: .zero).count == 1)
     }
 
-    @Test func whatSyncsTakeIsBoundedToo() throws {
+    @Test func `what syncs take is bounded too`() throws {
         var limits = SyncingUsers.Limits()
         limits.bytes = 100_000
         var users = SyncingUsers(limits: limits)
@@ -139,7 +139,7 @@ import TidemarkWire
         #expect(users.users.count == kept)
     }
 
-    @Test func manyInstancesThatSpeakInTurnsAreSilencedInTime() throws {
+    @Test func `many instances that speak in turns are silenced in time`() throws {
         var users = SyncingUsers()
         for number in 0..<1000 { _ = try users.heard(sync("r\(number)", "@\(number):b"), at: .seconds(number)) }
         for number in 0..<300 {
@@ -157,7 +157,7 @@ import TidemarkWire
 
     /// Every order of reports, losses, silences and stops ends with exactly the syncs that go on.
     @Test(arguments: 0..<20)
-    func aRegistryAgreesWithItsReportersAfterMessagesWereLost(seed: UInt64) throws {
+    func `a registry agrees with its reporters after messages were lost`(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         var users = SyncingUsers()
         var reports = try ["r1", "r2"].map { SyncReport(instanceID: try FieldText(validating: $0)) }

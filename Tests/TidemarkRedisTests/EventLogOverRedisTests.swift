@@ -63,7 +63,7 @@ import TidemarkTesting
         try await eventually("everyone is connected") { logs.allSatisfy { $0.transport.failure == nil } }
     }
 
-    @Test func readersGoOnThroughTheDatabaseWhileTheServerIsDownAndWritersDoNotWait() async throws {
+    @Test func `readers go on through the database while the server is down and writers do not wait`() async throws {
         let server = try await RedisServerProcess()
         let writer = try await open("p1", at: server)
         let idle = try await open("p2", at: server)
@@ -86,7 +86,7 @@ import TidemarkTesting
         for log in [writer, idle, reader] { try await log.stop() }
     }
 
-    @Test func afterARestartWhilePositionsMoveTheMinimumMovesAgainAndNothingIsMissing() async throws {
+    @Test func `after a restart while positions move the minimum moves again and nothing is missing`() async throws {
         let server = try await RedisServerProcess()
         let writers = [try await open("p1", at: server), try await open("p2", at: server)]
         let reader = try await open(nil, at: server)

@@ -17,7 +17,7 @@ import Tidemark
         .position(ReplicationPosition(stream: "events", writer: writer, previous: 4, new: 5))
     }
 
-    @Test func addressesOfUsersGoToAChannelOfTheirOwn() throws {
+    @Test func `addresses of users go to a channel of their own`() throws {
         let seen = UserIP(
             user: try FieldText(validating: "@a:b"), accessToken: "t", ip: "::1", userAgent: "u", device: nil,
             lastSeenMilliseconds: 1)
@@ -26,13 +26,13 @@ import Tidemark
         #expect(String(decoding: messages[1].line, as: UTF8.self) == "USER_IP @a:b [\"t\",\"::1\",\"u\",null,1]")
     }
 
-    @Test func whatIsAboutOneConnectionIsNotPublished() throws {
+    @Test func `what is about one connection is not published`() throws {
         let text = try SimpleText(validating: "x")
         let (messages, leftOut) = encoding.messages(of: [.server(text), .name(text), .ping(text), .error(text)])
         #expect(messages.isEmpty && leftOut == 4)
     }
 
-    @Test func inPlaceOfARowThatIsTooLongAPositionHasReceiversFetchItsID() throws {
+    @Test func `in place of a row that is too long a position has receivers fetch its ID`() throws {
         let commands = try [row(.id(1)), row(.batch), row(.batch, bytes: 100), row(.id(2)), row(.id(3))]
         let (messages, leftOut) = encoding.messages(of: commands)
         #expect(
@@ -42,7 +42,7 @@ import Tidemark
                 ])
     }
 
-    @Test func rowsAndPositionsOfTheEpochsThatOneSpokeForAreOnesOwn() throws {
+    @Test func `rows and positions of the epochs that one spoke for are ones own`() throws {
         var own = OwnWriter(name: "p1")
         #expect(!own.isOwn(position(Writer("p1", epoch: 3))))
         own.sent(try row(.id(1)))
@@ -56,7 +56,7 @@ import Tidemark
         #expect(!own.isOwn(.position(foreign)))
     }
 
-    @Test func eachSortOfLineThatIsSkippedIsToldOnceAndAgainAfterTenTimesAsMany() {
+    @Test func `each sort of line that is skipped is told once and again after ten times as many`() {
         var skipped = SkippedLines()
         func told(_ line: String) -> String? {
             do throws(InvalidReplicationCommand) {

@@ -12,7 +12,7 @@ import TidemarkTesting
     private func transport(_ url: String) throws -> RedisTransport { try .quiet(url) }
 
     @Test(arguments: ["u:secret@", ":default@"])
-    func theRightPasswordIsAccepted(credentials: String) async throws {
+    func `the right password is accepted`(credentials: String) async throws {
         var options = RedisServerProcess.Options()
         options.password = "default"
         options.configuration = ["user u on >secret resetchannels &c +@all"]
@@ -27,7 +27,8 @@ import TidemarkTesting
     @Test(arguments: [
         ("u:hunter2@", RedisError.Step.authentication), (":hunter2@", .authentication), ("", .subscription),
     ])
-    func aWrongPasswordIsATypedErrorAndNoTightLoop(credentials: String, step: RedisError.Step) async throws {
+    func `a wrong password is a typed error and no tight loop`(credentials: String, step: RedisError.Step) async throws
+    {
         var options = RedisServerProcess.Options()
         options.password = "default"
         let server = try await RedisServerProcess(options)
@@ -49,7 +50,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func whoMayNotPublishStillHears() async throws {
+    @Test func `who may not publish still hears`() async throws {
         var options = RedisServerProcess.Options()
         options.configuration = ["user reader on >secret resetchannels &c -@all +subscribe +ping"]
         let server = try await RedisServerProcess(options)
@@ -69,7 +70,7 @@ import TidemarkTesting
         await writer.connection.close()
     }
 
-    @Test func aServerThatIsNotThereIsTriedAgainUntilItIs() async throws {
+    @Test func `a server that is not there is tried again until it is`() async throws {
         let server = try await RedisServerProcess()
         server.kill()
         let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
@@ -79,7 +80,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func aServerThatComesBackIsUsedAgain() async throws {
+    @Test func `a server that comes back is used again`() async throws {
         let server = try await RedisServerProcess()
         let one = try await RedisInstance("p1", at: server)
         let other = try await RedisInstance("p2", at: server)
@@ -99,7 +100,7 @@ import TidemarkTesting
         await other.connection.close()
     }
 
-    @Test func aServerThatFallsSilentIsNoticed() async throws {
+    @Test func `a server that falls silent is noticed`() async throws {
         let server = try await RedisServerProcess()
         var configuration = RedisConfiguration()
         configuration.pingInterval = .milliseconds(50)
@@ -112,7 +113,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func rowsForWhichAServerIsTooSlowAreStoodForByAPosition() async throws {
+    @Test func `rows for which a server is too slow are stood for by a position`() async throws {
         let server = try await RedisServerProcess()
         var configuration = RedisConfiguration()
         configuration.unsentLimit = 2000
@@ -136,7 +137,7 @@ import TidemarkTesting
         await receiver.connection.close()
     }
 
-    @Test func whatIsAtThePortMayBeSomethingElse() async throws {
+    @Test func `what is at the port may be something else`() async throws {
         let server = try await OtherServer(saying: "HTTP/1.1 400 Bad Request\r\n\r\n")
         let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
         #expect(await participant.waitUntilDisconnected()?.contains("does not answer as a Redis server") == true)

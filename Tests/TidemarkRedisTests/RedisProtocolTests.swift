@@ -14,7 +14,7 @@ import Testing
 
     private static let message = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$9\r\nREPLICATE\r\n"
 
-    @Test func everyKindOfReplyIsRead() throws {
+    @Test func `every kind of reply is read`() throws {
         let text = "+OK\r\n-ERR no\r\n:-7\r\n$-1\r\n$0\r\n\r\n*2\r\n:1\r\n*1\r\n$1\r\nx\r\n"
         #expect(
             try replies([text]) == [
@@ -23,18 +23,18 @@ import Testing
             ])
     }
 
-    @Test func aReplyMayComeInAnyPieces() throws {
+    @Test func `a reply may come in any pieces`() throws {
         let whole = try replies([Self.message + Self.message])
         #expect(whole.count == 2)
         #expect(try replies((Self.message + Self.message).map { String($0) }) == whole)
     }
 
-    @Test func whatIsNotTheProtocolIsAnError() {
+    @Test func `what is not the protocol is an error`() {
         #expect(throws: RedisReplyReader.Failure.self) { try replies(["HTTP/1.1 400 Bad Request\r\n\r\n"]) }
         #expect(throws: RedisReplyReader.Failure.self) { try replies(["$x\r\n"]) }
     }
 
-    @Test func aReplyThatGoesOnBeyondTheLimitIsAnErrorBeforeItIsWhole() throws {
+    @Test func `a reply that goes on beyond the limit is an error before it is whole`() throws {
         let piece = String(repeating: "x", count: 1000)
         #expect(throws: RedisReplyReader.Failure.tooLong(limit: 3000)) {
             try replies(["$500000000\r\n"] + Array(repeating: piece, count: 4), limit: 3000)
@@ -43,7 +43,7 @@ import Testing
         #expect(try replies(Array(repeating: Self.message, count: 200), limit: 3000).count == 200)
     }
 
-    @Test func aCommandIsWrittenWithTheLengthsOfItsArguments() {
+    @Test func `a command is written with the lengths of its arguments`() {
         var buffer = ByteBuffer()
         buffer.write(.publish(RedisMessage(channel: "ch", line: Array("PING é".utf8))))
         buffer.write(.publish(RedisMessage(channel: "ch", line: [])))
@@ -53,7 +53,7 @@ import Testing
                 + "*3\r\n$7\r\nPUBLISH\r\n$2\r\nch\r\n$0\r\n\r\n*1\r\n$4\r\nPING\r\n")
     }
 
-    @Test func aLineMayHoldAnyBytes() throws {
+    @Test func `a line may hold any bytes`() throws {
         let line = (0...255).map { UInt8($0) }
         var buffer = ByteBuffer()
         buffer.write(.publish(RedisMessage(channel: "c", line: line)))
@@ -62,7 +62,7 @@ import Testing
         #expect(read == [.array([.bytes(Array("PUBLISH".utf8)), .bytes([UInt8(ascii: "c")]), .bytes(line)])])
     }
 
-    @Test func aPasswordIsNotInTheDescriptionOfACommand() {
+    @Test func `a password is not in the description of a command`() {
         #expect("\(RedisCommand.auth(user: "u", password: "hunter2"))" == "AUTH")
     }
 }

@@ -28,7 +28,7 @@ import Testing
         return session
     }
 
-    @Test func replicateIsSaidOnlyAfterTheSubscriptionIsConfirmed() throws {
+    @Test func `replicate is said only after the subscription is confirmed`() throws {
         var session = try session("redis://h/c")
         #expect(session.start(at: .zero) == [.open])
         #expect(session.opened(.listener, at: .zero).isEmpty)
@@ -40,7 +40,7 @@ import Testing
 
     // MARK: What is published comes back
 
-    @Test func theLinkIsUpWhenWhatWasPublishedHasComeBack() throws {
+    @Test func `the link is up when what was published has come back`() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
         for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
@@ -54,7 +54,7 @@ import Testing
     }
 
     /// Where a proxy, or a failover, has the two connections reach different servers.
-    @Test func aLinkOnWhichNothingComesBackIsNeverUpAndFails() throws {
+    @Test func `a link on which nothing comes back is never up and fails`() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
         for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
@@ -63,7 +63,7 @@ import Testing
         try expectDeafness(of: &session, wasConnected: false)
     }
 
-    @Test func aLinkOnWhichNothingComesBackAnyMoreFails() throws {
+    @Test func `a link on which nothing comes back any more fails`() throws {
         var session = try subscribed()
         _ = session.received(.integer(1), from: .publisher, at: .zero)
         let task = RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))
@@ -87,7 +87,7 @@ import Testing
             ])
     }
 
-    @Test func aProcessThatWasStoppedItselfIsNotDeaf() throws {
+    @Test func `a process that was stopped itself is not deaf`() throws {
         var session = try subscribed()
         _ = session.publish([RedisMessage(channel: "c", line: Array("NEW_ACTIVE_TASK 1".utf8))], at: .zero)
         #expect(session.look(at: .seconds(60)).count == 2)
@@ -95,7 +95,7 @@ import Testing
         #expect(session.look(at: .seconds(61)).count == 2)
     }
 
-    @Test func whoMayNotPublishIsUpWithTheRefusal() throws {
+    @Test func `who may not publish is up with the refusal`() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
         for role in RedisSession.Role.allCases { _ = session.opened(role, at: .zero) }
@@ -105,7 +105,7 @@ import Testing
         #expect(session.received(message("REPLICATE"), from: .listener, at: .zero).count == 1)
     }
 
-    @Test func bothConnectionsLogInBeforeTheSubscription() throws {
+    @Test func `both connections log in before the subscription`() throws {
         var session = try session("redis://u:secret@h/c")
         _ = session.start(at: .zero)
         let auth = RedisCommand.auth(user: "u", password: "secret")
@@ -115,7 +115,7 @@ import Testing
         #expect(session.received(.status("OK"), from: .listener, at: .zero) == [.write(.listener, [.subscribe("c")])])
     }
 
-    @Test func aWrongPasswordIsATypedErrorAndTheNextAttemptComesLater() throws {
+    @Test func `a wrong password is a typed error and the next attempt comes later`() throws {
         var session = try session("redis://u:secret@h/c")
         var now = Duration.zero
         var actions = session.start(at: now)
@@ -140,7 +140,7 @@ import Testing
     @Test(arguments: [
         "ERR unknown command 'AUTH', with args beginning with: 'u' 'hunter2'", "ERR unknown command `AUTH` `hunter2`",
     ])
-    func anAnswerThatRepeatsThePasswordIsNotShown(answer: String) throws {
+    func `an answer that repeats the password is not shown`(answer: String) throws {
         var session = try session("redis://u:hunter2@h/c")
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -148,11 +148,11 @@ import Testing
         #expect(actions.count == 2 && !"\(actions)".contains("hunter2") && "\(actions)".contains("ERR"))
     }
 
-    @Test func anAnswerDoesNothingToATerminal() {
+    @Test func `an answer does nothing to a terminal`() {
         #expect(RedisAnswer.shown("ERR \u{1B}[2J", hiding: nil) == "ERR \\u{1B}[2J")
     }
 
-    @Test func aSubscriptionThatIsRefusedIsATypedError() throws {
+    @Test func `a subscription that is refused is a typed error`() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -164,7 +164,7 @@ import Testing
             ])
     }
 
-    @Test func theChannelOfAddressesIsListenedToOnlyWhenAskedFor() throws {
+    @Test func `the channel of addresses is listened to only when asked for`() throws {
         var session = try session("redis://h/c", hearsUserIP: true)
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -177,7 +177,7 @@ import Testing
         #expect(session.received(confirmation("c"), from: .listener, at: .zero) == [.write(.publisher, [replicate])])
     }
 
-    @Test func whoMayNotHearTheAddressesHearsTheRest() throws {
+    @Test func `who may not hear the addresses hears the rest`() throws {
         var session = try session("redis://h/c", hearsUserIP: true)
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -192,7 +192,7 @@ import Testing
         #expect(session.received(message("NEW_ACTIVE_TASK 1"), from: .listener, at: .zero).isEmpty)
     }
 
-    @Test func theDelayGrowsUntilTheParticipantHasCaughtUpAndNotOnlyUntilItIsConnected() throws {
+    @Test func `the delay grows until the participant has caught up and not only until it is connected`() throws {
         var session = try subscribed()
         var now = Duration.zero
         func fail() -> Duration {
@@ -214,7 +214,7 @@ import Testing
         #expect(fail() == .milliseconds(15))
     }
 
-    @Test func aParticipantThatCaughtUpOnAConnectionThatIsGoneChangesNothing() throws {
+    @Test func `a participant that caught up on a connection that is gone changes nothing`() throws {
         var session = try subscribed()
         for _ in 0..<3 {
             _ = session.failed(.lost(server: "h:6379", problem: ""), at: .zero)
@@ -226,7 +226,7 @@ import Testing
         #expect(session.nextLook == .milliseconds(120))
     }
 
-    @Test func aSetUpThatTakesTooLongIsGivenUp() throws {
+    @Test func `a set up that takes too long is given up`() throws {
         var session = try session("redis://h/c")
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -237,7 +237,7 @@ import Testing
             ])
     }
 
-    @Test func whatDoesNotAnswerAsRedisIsATypedError() throws {
+    @Test func `what does not answer as Redis is a typed error`() throws {
         var session = try session("redis://:p@h/c")
         _ = session.start(at: .zero)
         _ = session.opened(.publisher, at: .zero)
@@ -246,7 +246,7 @@ import Testing
                 "does not answer as a Redis server"))
     }
 
-    @Test func aStoppedSessionDoesNothingMore() throws {
+    @Test func `a stopped session does nothing more`() throws {
         var session = try subscribed()
         #expect(session.stop() == [.close] && session.nextLook == nil)
         #expect(session.failed(.lost(server: "h:6379", problem: ""), at: .zero).isEmpty)
@@ -256,7 +256,7 @@ import Testing
 
     // MARK: Pings
 
-    @Test func theServerIsAskedOnBothConnections() throws {
+    @Test func `the server is asked on both connections`() throws {
         var session = try subscribed()
         #expect(session.nextLook == .seconds(1))
         #expect(session.look(at: .seconds(1)) == [.write(.publisher, [.ping]), .write(.listener, [.ping])])
@@ -267,7 +267,7 @@ import Testing
     }
 
     @Test(arguments: RedisSession.Role.allCases)
-    func silenceOfEitherConnectionEndsBoth(silent: RedisSession.Role) throws {
+    func `silence of either connection ends both`(silent: RedisSession.Role) throws {
         var session = try subscribed()
         _ = session.received(.integer(1), from: .publisher, at: .zero)
         for second in 1...3 {
@@ -285,7 +285,7 @@ import Testing
             ])
     }
 
-    @Test func aProcessThatWasStoppedItselfDoesNotTakeThatForSilence() throws {
+    @Test func `a process that was stopped itself does not take that for silence`() throws {
         var session = try subscribed()
         #expect(session.look(at: .seconds(60)) == [.write(.publisher, [.ping]), .write(.listener, [.ping])])
     }

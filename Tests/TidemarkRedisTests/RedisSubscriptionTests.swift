@@ -24,14 +24,14 @@ import Testing
         }
     }
 
-    @Test func severalLinesAreOneWrite() throws {
+    @Test func `several lines are one write`() throws {
         var subscription = try subscription()
         #expect(
             subscription.publish([line("A"), line("B")], at: .zero)
                 == [.write(.publisher, [.publish(line("A")), .publish(line("B"))])])
     }
 
-    @Test func whatComesBackIsNotHandedOn() throws {
+    @Test func `what comes back is not handed on`() throws {
         var subscription = try subscription()
         _ = subscription.publish([line("A"), line("B"), line("A")], at: .zero)
         #expect(hear("A", &subscription) == [])
@@ -40,7 +40,7 @@ import Testing
         #expect(hear("A", &subscription) == ["A"])
     }
 
-    @Test func ofEqualLinesSoManyAreHandedOnAsOthersHaveSent() throws {
+    @Test func `of equal lines so many are handed on as others have sent`() throws {
         var subscription = try subscription()
         _ = subscription.publish([line("REPLICATE"), line("B")], at: .zero)
         // Somebody else's comes first, between and after.
@@ -48,7 +48,7 @@ import Testing
         #expect(heard == ["REPLICATE", "REPLICATE", "B"])
     }
 
-    @Test func whatTheServerRefusedDoesNotComeBack() throws {
+    @Test func `what the server refused does not come back`() throws {
         var subscription = try subscription()
         _ = subscription.publish([line("A"), line("B"), line("C")], at: .zero)
         #expect(subscription.received(.integer(1), from: .publisher, at: .zero).isEmpty)
@@ -62,7 +62,7 @@ import Testing
         #expect(subscription.received(.error("NOPERM no"), from: .publisher, at: .zero) == [.dropped(1)])
     }
 
-    @Test func anAnswerThatRepeatsWhatWasPublishedIsCutOff() throws {
+    @Test func `an answer that repeats what was published is cut off`() throws {
         var subscription = try subscription()
         _ = subscription.publish([line("USER_IP @a [\"token\"]")], at: .zero)
         let answer = "ERR unknown command 'PUBLISH', with args beginning with: 'c' 'USER_IP @a [\"token\"]'"
@@ -70,7 +70,7 @@ import Testing
         #expect("\(actions)".contains("ERR unknown command") && !"\(actions)".contains("token"))
     }
 
-    @Test func onlySoMuchMayBeOnItsWay() throws {
+    @Test func `only so much may be on its way`() throws {
         var subscription = try subscription(limit: 10)
         #expect(subscription.hasRoom)
         _ = subscription.publish([line("12345"), line("12345")], at: .zero)
@@ -83,7 +83,7 @@ import Testing
     }
 
     /// Nobody knows what it refused: with a new connection everyone looks.
-    @Test func aServerThatTakesLinesAgainAfterItRefusedSomeIsLeft() throws {
+    @Test func `a server that takes lines again after it refused some is left`() throws {
         var subscription = try subscription()
         _ = subscription.publish([line("A"), line("B")], at: .zero)
         _ = subscription.received(.error("OOM"), from: .publisher, at: .zero)
@@ -94,14 +94,14 @@ import Testing
         }
     }
 
-    @Test func aServerThatLoadsItsDataIsThere() throws {
+    @Test func `a server that loads its data is there`() throws {
         var subscription = try subscription()
         _ = subscription.ping()
         #expect(subscription.received(.error("LOADING"), from: .publisher, at: .zero).isEmpty)
     }
 
     @Test(arguments: RedisSession.Role.allCases)
-    func anAnswerToNothingEndsTheConnection(role: RedisSession.Role) throws {
+    func `an answer to nothing ends the connection`(role: RedisSession.Role) throws {
         var subscription = try subscription()
         let actions = subscription.received(.integer(1), from: role, at: .zero)
         #expect("\(actions)".contains("does not answer as a Redis server"))

@@ -31,7 +31,7 @@ import TidemarkTesting
     }
 
     @Test(arguments: ["127.0.0.1", "localhost"])
-    func commandsGoOverTLS(host: String) async throws {
+    func `commands go over TLS`(host: String) async throws {
         let server = try await server()
         let url = "rediss://:secret@\(host):\(server.port)/c"
         let one = try await RedisInstance("p1", on: transport(url, trusting: certificates.authorityFile))
@@ -44,7 +44,7 @@ import TidemarkTesting
         await other.connection.close()
     }
 
-    @Test func aServerThatNobodyVouchesForIsNotTalkedTo() async throws {
+    @Test func `a server that nobody vouches for is not talked to`() async throws {
         let server = try await server()
         let participant = try await RedisInstance(
             "p1", on: transport("rediss://:secret@127.0.0.1:\(server.port)/c", trusting: nil))
@@ -56,7 +56,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func aPasswordIsNotSentToAServerThatSpeaksNoTLS() async throws {
+    @Test func `a password is not sent to a server that speaks no TLS`() async throws {
         var options = RedisServerProcess.Options()
         options.password = "secret"
         let server = try await RedisServerProcess(options)
@@ -67,7 +67,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func aConfigurationThatCannotBeUsedIsATypedError() async throws {
+    @Test func `a configuration that cannot be used is a typed error`() async throws {
         let transport = try transport("rediss://127.0.0.1:1/c", trusting: "/nowhere/ca.crt")
         await #expect(throws: RedisError.self) { try await transport.connect(as: "p1") { _ in } }
     }

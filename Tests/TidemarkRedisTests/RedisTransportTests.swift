@@ -7,7 +7,7 @@ import TidemarkTesting
 
 /// On a real server.
 @Suite(.timeLimit(.minutes(1))) struct RedisTransportTests {
-    @Test func whatOneSendsTheOthersHearAndItselfDoesNot() async throws {
+    @Test func `what one sends the others hear and itself does not`() async throws {
         let server = try await RedisServerProcess()
         let names: [InstanceName] = ["p1", "p2", "p3"]
         var all: [RedisInstance] = []
@@ -30,7 +30,7 @@ import TidemarkTesting
         for participant in all { await participant.connection.close() }
     }
 
-    @Test func commandsKeepTheirOrderAndNoneIsLost() async throws {
+    @Test func `commands keep their order and none is lost`() async throws {
         let server = try await RedisServerProcess()
         let sender = try await RedisInstance("p1", at: server)
         let receiver = try await RedisInstance("p2", at: server)
@@ -44,7 +44,7 @@ import TidemarkTesting
         await receiver.connection.close()
     }
 
-    @Test func channelsAreApart() async throws {
+    @Test func `channels are apart`() async throws {
         let server = try await RedisServerProcess()
         let one = try await RedisInstance("p1", at: server, channel: "one")
         let other = try await RedisInstance("p2", at: server, channel: "other")
@@ -56,7 +56,7 @@ import TidemarkTesting
         for participant in [one, other, same] { await participant.connection.close() }
     }
 
-    @Test func addressesOfUsersReachOnlyThoseWhoListenToThem() async throws {
+    @Test func `addresses of users reach only those who listen to them`() async throws {
         let server = try await RedisServerProcess()
         var configuration = RedisConfiguration()
         configuration.hearsUserIP = true
@@ -77,7 +77,7 @@ import TidemarkTesting
         for participant in [sender, curious, other] { await participant.connection.close() }
     }
 
-    @Test func linesOfOtherSoftwareAreHeardAndWhatIsUnknownIsCountedAndSkipped() async throws {
+    @Test func `lines of other software are heard and what is unknown is counted and skipped`() async throws {
         let server = try await RedisServerProcess()
         let listener = try await RedisInstance("p1", at: server)
         let other = try await RawRedis(port: server.port)
@@ -98,7 +98,7 @@ import TidemarkTesting
         await listener.connection.close()
     }
 
-    @Test func whatIsSentWithoutAConnectionIsDroppedAndCounted() async throws {
+    @Test func `what is sent without a connection is dropped and counted`() async throws {
         let server = try await RedisServerProcess()
         let participant = try await RedisInstance("p1", at: server)
         server.kill()
@@ -110,7 +110,7 @@ import TidemarkTesting
         await participant.connection.close()
     }
 
-    @Test func aConnectionThatIsClosedHearsNothingMore() async throws {
+    @Test func `a connection that is closed hears nothing more`() async throws {
         let server = try await RedisServerProcess()
         let one = try await RedisInstance("p1", at: server)
         let other = try await RedisInstance("p2", at: server)

@@ -51,14 +51,14 @@ import TidemarkCore
 
     private func nextClient() async throws -> HandMadePeer { try #require(await server.accept()) }
 
-    @Test func aClientGivesItsNameAndAsksForPositions() async throws {
+    @Test func `a client gives its name and asks for positions`() async throws {
         try await listening {
             let peer = try await nextClient()
             #expect(await peer.read(until: "PING").hasPrefix("NAME me\nREPLICATE\nPING"))
         }
     }
 
-    @Test func ownEchoesAreNotHandledTwice() async throws {
+    @Test func `own echoes are not handled twice`() async throws {
         try await listening {
             let peer = try await nextClient()
             peer.write("SERVER tidemark\nPOSITION caches me 7 7\nRDATA caches me 8 [1]\n")
@@ -67,7 +67,7 @@ import TidemarkCore
         }
     }
 
-    @Test func aConnectionKilledInTheMiddleOfABatchCostsNoRow() async throws {
+    @Test func `a connection killed in the middle of a batch costs no row`() async throws {
         try await listening {
             let first = try await nextClient()
             first.write("SERVER tidemark\nPOSITION caches w1 7 7\nRDATA caches w1 8 [1]\n")
@@ -82,7 +82,7 @@ import TidemarkCore
         }
     }
 
-    @Test func aRowThatIsTooLongInTheMiddleOfACatchUpIsNoTightLoop() async throws {
+    @Test func `a row that is too long in the middle of a catch up is no tight loop`() async throws {
         let (opened, gate) = AsyncStream<Void>.makeStream()
         source.setHook { _ in for await _ in opened {} }
         try keep(8)

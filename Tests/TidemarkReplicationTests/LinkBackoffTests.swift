@@ -11,7 +11,7 @@ import Testing
     /// The delays of sockets and of TCP.
     static let kinds = [Election.delays, TCPConfiguration().delays]
 
-    @Test(arguments: kinds) mutating func delaysGrowWithJitterToALimit(delays: Backoff) {
+    @Test(arguments: kinds) mutating func `delays grow with jitter to a limit`(delays: Backoff) {
         var backoff = LinkBackoff(delays)
         var full = delays.shortest
         for _ in 0..<12 {
@@ -22,7 +22,9 @@ import Testing
         }
     }
 
-    @Test(arguments: kinds) mutating func aLinkThatAlwaysFailsIsTriedLessThanTenTimesInTenSeconds(delays: Backoff) {
+    @Test(arguments: kinds) mutating func `a link that always fails is tried less than ten times in ten seconds`(
+        delays: Backoff
+    ) {
         for seed in 0..<100 as Range<UInt64> {
             var random = SplitMix64(seed: seed)
             var backoff = LinkBackoff(delays)
@@ -38,7 +40,9 @@ import Testing
     }
 
     /// What catches up at once and fails just after that would otherwise be a tight loop.
-    @Test(arguments: kinds) mutating func aLinkThatFailsJustAfterItHasCaughtUpKeepsTheDelaysGrowing(delays: Backoff) {
+    @Test(arguments: kinds) mutating func `a link that fails just after it has caught up keeps the delays growing`(
+        delays: Backoff
+    ) {
         var backoff = LinkBackoff(delays)
         var last = TimeAmount.zero
         for _ in 0..<12 {
@@ -49,7 +53,8 @@ import Testing
         #expect(last >= TimeAmount(delays.longest / 2))
     }
 
-    @Test(arguments: kinds) mutating func aLinkThatHasCaughtUpAndLastsStartsTheDelaysAnew(delays: Backoff) {
+    @Test(arguments: kinds) mutating func `a link that has caught up and lasts starts the delays anew`(delays: Backoff)
+    {
         var backoff = LinkBackoff(delays)
         for _ in 0..<8 { _ = backoff.next(at: start, using: &random) }
         backoff.linkCameUp()
@@ -57,7 +62,9 @@ import Testing
         #expect(backoff.next(at: start + LinkBackoff.healthyAfter, using: &random) <= TimeAmount(delays.shortest))
     }
 
-    @Test(arguments: kinds) mutating func aLinkThatLastsAndNeverCatchesUpKeepsTheDelaysGrowing(delays: Backoff) {
+    @Test(arguments: kinds) mutating func `a link that lasts and never catches up keeps the delays growing`(
+        delays: Backoff
+    ) {
         var backoff = LinkBackoff(delays)
         for _ in 0..<8 { _ = backoff.next(at: start, using: &random) }
         backoff.linkCameUp()

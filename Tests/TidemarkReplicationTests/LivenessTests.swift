@@ -25,24 +25,24 @@ import Testing
         return nil
     }
 
-    @Test func aPeerThatPingedIsDroppedExactlyWhenTheLimitIsOver() {
+    @Test func `a peer that pinged is dropped exactly when the limit is over`() {
         var liveness = liveness(greetingExpected: false)
         liveness.heardPing(at: start + .milliseconds(120))
         #expect(silence(of: &liveness, until: start + .seconds(9)) == start + .milliseconds(1620))
     }
 
-    @Test func aPeerThatNeverPingedIsLeftAlone() {
+    @Test func `a peer that never pinged is left alone`() {
         var liveness = liveness(greetingExpected: false)
         liveness.heard(at: start)
         #expect(silence(of: &liveness, until: start + .hours(1)) == nil)
     }
 
-    @Test func aPeerThatDoesNotSayWhoItIsIsDropped() {
+    @Test func `a peer that does not say who it is is dropped`() {
         var liveness = liveness(greetingExpected: true)
         #expect(silence(of: &liveness, until: start + .seconds(9)) == start + .milliseconds(2200))
     }
 
-    @Test func nothingButItsNameGivesAPeerMoreTime() {
+    @Test func `nothing but its name gives a peer more time`() {
         var liveness = liveness(greetingExpected: true)
         for step in 1...4 {
             let now = start + .milliseconds(500 * Int64(step))
@@ -53,13 +53,13 @@ import Testing
         #expect(liveness.look(at: start + .milliseconds(2200)) == .silent)
     }
 
-    @Test func aServerThatSaidWhoItIsAndNeverPingedIsLeftAlone() {
+    @Test func `a server that said who it is and never pinged is left alone`() {
         var liveness = liveness(greetingExpected: true)
         liveness.greeted()
         #expect(silence(of: &liveness, until: start + .hours(1)) == nil)
     }
 
-    @Test func everyLineOfAWatchedPeerCounts() {
+    @Test func `every line of a watched peer counts`() {
         var liveness = liveness(greetingExpected: false)
         liveness.heardPing(at: start)
         _ = liveness.look(at: start)
@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    @Test func aPingIsDueOnceAnInterval() {
+    @Test func `a ping is due once an interval`() {
         var liveness = liveness(greetingExpected: false)
         var pings: [NIODeadline] = []
         var now = start
@@ -83,7 +83,7 @@ import Testing
     }
 
     /// Guards against a process that was stopped for a while, and then drops a server whose lines it has not read yet.
-    @Test func silenceWhileThisProcessWasStoppedDoesNotCount() {
+    @Test func `silence while this process was stopped does not count`() {
         var liveness = liveness(greetingExpected: false)
         liveness.heardPing(at: start)
         _ = liveness.look(at: start)

@@ -15,7 +15,7 @@ import Testing
         if case .wait = action { true } else { false }
     }
 
-    @Test func itConnectsFirstAndServesWhereNobodyDoes() {
+    @Test func `it connects first and serves where nobody does`() {
         var either = rendezvous(.either)
         #expect(either.waited() == .connect)
         #expect(either.nobodyServes(now: start) == .serve)
@@ -23,19 +23,19 @@ import Testing
         #expect(either.isServing)
     }
 
-    @Test func whoCannotServeConnectsAgainLater() {
+    @Test func `who cannot serve connects again later`() {
         var either = rendezvous(.either)
         #expect(waits(either.failed(now: start)))
         #expect(either.waited() == .connect)
     }
 
-    @Test func aClientNeverServes() {
+    @Test func `a client never serves`() {
         var client = rendezvous(.client)
         #expect(client.waited() == .connect)
         #expect(waits(client.nobodyServes(now: start)))
     }
 
-    @Test func aServerNeverConnects() {
+    @Test func `a server never connects`() {
         var server = rendezvous(.server)
         #expect(server.waited() == .serve)
         server.serves()

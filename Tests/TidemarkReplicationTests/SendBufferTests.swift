@@ -4,7 +4,7 @@ import Testing
 @testable import TidemarkReplication
 
 @Suite struct SendBufferTests {
-    @Test func theFirstOneWakesAndTheOthersGoAlong() {
+    @Test func `the first one wakes and the others go along`() {
         let sendBuffer = SendBuffer(limit: 10_000)
         #expect(sendBuffer.append([.replicate], from: 1) == .wake)
         #expect(sendBuffer.append([position("p1", 1)], from: 2) == .accepted)
@@ -13,7 +13,7 @@ import Testing
         #expect(sendBuffer.append([.replicate], from: 1) == .wake)
     }
 
-    @Test func whatDoesNotFitIsRefusedUntilThereIsRoom() throws {
+    @Test func `what does not fit is refused until there is room`() throws {
         let sendBuffer = SendBuffer(limit: 1000)
         #expect(sendBuffer.append([try row(1, bytes: 600)], from: 1) == .wake)
         #expect(sendBuffer.append([try row(2, bytes: 600)], from: 1) == .full(wakes: false))
@@ -25,7 +25,7 @@ import Testing
         .position(ReplicationPosition(stream: "events", writer: Writer("p1", epoch: 1), previous: id, new: 0))
     }
 
-    @Test func rowsThatAreDroppedAreStoodForBeforeWhatFollows() throws {
+    @Test func `rows that are dropped are stood for before what follows`() throws {
         let sendBuffer = SendBuffer(limit: 2000)
         #expect(sendBuffer.append([try row(1, bytes: 900)], from: 1) == .wake)
         for id in 2...4 { _ = sendBuffer.append([try row(StreamID(Int64(id)), bytes: 900)], from: 1) }
@@ -37,7 +37,7 @@ import Testing
             ])
     }
 
-    @Test func aRowThatNeverFitsIsStoodForAtOnce() throws {
+    @Test func `a row that never fits is stood for at once`() throws {
         let sendBuffer = SendBuffer(limit: 1000)
         #expect(sendBuffer.append([try row(nil), try row(7, bytes: 900)], from: 3) == .full(wakes: true))
         let entries = sendBuffer.takeAll()
@@ -45,7 +45,7 @@ import Testing
         #expect(sendBuffer.takeAll().isEmpty)
     }
 
-    @Test func whatStandsForRowsIsOfTheSameJoin() throws {
+    @Test func `what stands for rows is of the same join`() throws {
         let sendBuffer = SendBuffer(limit: 300)
         let writer = Writer("p1", epoch: 3)
         let row = ReplicationRow(stream: "events", writer: writer, nonce: 5208, token: .id(9), row: .null)
@@ -54,7 +54,7 @@ import Testing
         #expect(sendBuffer.takeAll().map(\.commands) == [[.position(position)]])
     }
 
-    @Test func aPositionThatToldOfMissingRowsDoesSoAgain() throws {
+    @Test func `a position that told of missing rows does so again`() throws {
         let sendBuffer = SendBuffer(limit: 300)
         #expect(sendBuffer.append([.replicate], from: 1) == .wake)
         #expect(sendBuffer.append([missing(through: 9)], from: 1) == .full(wakes: false))

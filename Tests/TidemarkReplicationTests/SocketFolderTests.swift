@@ -20,18 +20,18 @@ import Testing
         }
     }
 
-    @Test func aFolderThatIsMadeIsItsOwnersAlone() throws {
+    @Test func `a folder that is made is its owners alone`() throws {
         _ = try SocketFolder(path: folder)
         #expect(try TemporaryFolder.permissions(of: folder) == 0o700)
     }
 
-    @Test func theSocketIsItsOwnersAlone() throws {
+    @Test func `the socket is its owners alone`() throws {
         let (descriptor, _) = try #require(try takeOver())
         defer { close(descriptor) }
         #expect(try TemporaryFolder.permissions(of: folder + "/" + SocketFolder.socketName) == 0o600)
     }
 
-    @Test func aFolderThatOthersCanEnterIsRefused() throws {
+    @Test func `a folder that others can enter is refused`() throws {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o750])
         #expect(throws: SocketFolderError.openToOthers(path: folder, mode: 0o750)) {
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test func besideADatabaseAFolderThatOthersCanEnterIsPutRight() throws {
+    @Test func `beside a database a folder that others can enter is put right`() throws {
         let database = temporary.path + "/events.db"
         #expect(FileManager.default.createFile(atPath: database, contents: nil))
         let beside = try SocketFolder.path(besideDatabase: database)
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test(.enabled(if: geteuid() == 0))
-    func whatRootMakesBesideADatabaseBelongsToItsOwner() throws {
+    func `what root makes beside a database belongs to its owner`() throws {
         let database = temporary.path + "/events.db"
         #expect(FileManager.default.createFile(atPath: database, contents: nil))
         #expect(chown(database, 54_321, 54_321) == 0)
@@ -73,12 +73,12 @@ import Testing
         #expect(throws: SocketFolderError.notOwned(path: beside, owner: 54_321)) { _ = try SocketFolder(path: beside) }
     }
 
-    @Test func onlyTheLastComponentIsMade() throws {
+    @Test func `only the last component is made`() throws {
         let error = #expect(throws: SocketFolderError.self) { _ = try SocketFolder(path: folder + "/a") }
         #expect(error == .systemCall(name: "mkdir", path: folder + "/a", number: ENOENT))
     }
 
-    @Test func nobodyAnswersWhereNobodyServes() throws {
+    @Test func `nobody answers where nobody serves`() throws {
         #expect(try SocketFolder(path: folder).connectedSocket() == nil)
         let (descriptor, _) = try #require(try takeOver())
         let connection = try #require(try SocketFolder(path: folder).connectedSocket())
@@ -87,7 +87,7 @@ import Testing
         #expect(try SocketFolder(path: folder).connectedSocket() == nil)
     }
 
-    @Test func onlyTheSocketThatWasSeenIsReplaced() throws {
+    @Test func `only the socket that was seen is replaced`() throws {
         let (first, identity) = try #require(try takeOver())
         defer { close(first) }
         #expect(try takeOver(replacing: nil) == nil)
@@ -98,7 +98,7 @@ import Testing
         #expect(try takeOver(replacing: identity) == nil)
     }
 
-    @Test func theElectionLockKeepsASecondOneOut() throws {
+    @Test func `the election lock keeps a second one out`() throws {
         let opened = try SocketFolder(path: folder)
         let lock = try ElectionLock(in: opened)
         let isHeld = lock.isHeld
@@ -111,7 +111,7 @@ import Testing
         close(descriptor)
     }
 
-    @Test func socketsThatNeverGotTheirNameAreRemoved() throws {
+    @Test func `sockets that never got their name are removed`() throws {
         _ = try SocketFolder(path: folder)
         try bindSocket(folder + "/" + SocketFolder.temporaryPrefix + "1a2b")
         let (descriptor, _) = try #require(try takeOver())
@@ -125,7 +125,7 @@ import Testing
     /// Where the socket is.
     private var socketPath: String { folder + "/" + SocketFolder.socketName }
 
-    @Test func nothingThatAnotherProgramMadeIsRemoved() throws {
+    @Test func `nothing that another program made is removed`() throws {
         _ = try SocketFolder(path: folder)
         let (file, socket) = (SocketFolder.temporaryPrefix + "1a2b", SocketFolder.temporaryPrefix + "io")
         #expect(FileManager.default.createFile(atPath: folder + "/" + file, contents: nil))
@@ -136,7 +136,7 @@ import Testing
         #expect(Set(left) == [SocketFolder.lockName, SocketFolder.socketName, file, socket])
     }
 
-    @Test func aSocketOfAnotherProgramIsNotReplaced() throws {
+    @Test func `a socket of another program is not replaced`() throws {
         let opened = try SocketFolder(path: folder)
         try bindSocket(socketPath)
         let found = opened.identity(ofName: SocketFolder.socketName)
@@ -144,7 +144,7 @@ import Testing
         #expect(opened.identity(ofName: SocketFolder.socketName) == found)
     }
 
-    @Test func aFileThatHasTheSocketsNameIsNotReplaced() throws {
+    @Test func `a file that has the sockets name is not replaced`() throws {
         let (descriptor, _) = try #require(try takeOver())
         close(descriptor)
         try Data("mine".utf8).write(to: URL(filePath: socketPath), options: .atomic)
@@ -154,7 +154,7 @@ import Testing
     }
 
     @Test(arguments: ["", "/"])
-    func aFolderThatIsASymbolicLinkIsRefused(end: String) throws {
+    func `a folder that is a symbolic link is refused`(end: String) throws {
         let target = temporary.path + "/target"
         try FileManager.default.createDirectory(
             atPath: target, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
@@ -178,7 +178,7 @@ import Testing
         try #require(bound == 0)
     }
 
-    @Test func linksToADatabaseLeadToItsFolder() throws {
+    @Test func `links to a database lead to its folder`() throws {
         let root = try #require(realpath(temporary.path, nil).map { String(cString: $0) })
         #expect(try SocketFolder.path(besideDatabase: temporary.path + "/a.db") == root + "/a.db-tidemark")
         #expect(FileManager.default.createFile(atPath: root + "/a.db", contents: nil))

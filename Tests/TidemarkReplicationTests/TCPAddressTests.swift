@@ -3,7 +3,7 @@ import Testing
 @testable import TidemarkReplication
 
 @Suite struct TCPAddressTests {
-    @Test func anAddressOrLocalhostIsMeantForThisMachineAndANameIsNot() throws {
+    @Test func `an address or localhost is meant for this machine and a name is not`() throws {
         for host in ["127.0.0.1", "::1", "localhost", "LOCALHOST", "a.localhost", "192.0.2.1"] {
             #expect(try TCPAddress(host: host, port: 1).isMeantForThisMachineAlone)
         }

@@ -21,7 +21,7 @@ import Tidemark
         for instance in instances { await instance.connection.close() }
     }
 
-    @Test func whatOneSendsTheOthersReceiveOnceAndItselfDoesNot() async throws {
+    @Test func `what one sends the others receive once and itself does not`() async throws {
         let (server, port) = try await TCPInstance.server("p1")
         let second = try await client("p2", port: port)
         await second.waitUntilConnected()
@@ -39,7 +39,7 @@ import Tidemark
         await close(server, second, third)
     }
 
-    @Test func theFirstProcessAtAnAddressServesAndAnotherOneTakesItsPlace() async throws {
+    @Test func `the first process at an address serves and another one takes its place`() async throws {
         let (free, port) = try await TCPInstance.server("p0")
         await close(free)
         let first = try await TCPInstance("p1", on: .quiet(port: port))
@@ -62,7 +62,7 @@ import Tidemark
         await close(second, third)
     }
 
-    @Test func aServerThatIsStartedAgainIsFoundAgain() async throws {
+    @Test func `a server that is started again is found again`() async throws {
         let (first, port) = try await TCPInstance.server("p1")
         let client = try await client("p2", port: port)
         await client.waitUntilConnected()
@@ -75,7 +75,7 @@ import Tidemark
         await close(client, second)
     }
 
-    @Test func clientsThatExpectAnotherNameBackOffWithATypedError() async throws {
+    @Test func `clients that expect another name back off with a typed error`() async throws {
         let (server, port) = try await TCPInstance.server("p1")
         let wrong = try SimpleText(validating: "another")
         let clients = [
@@ -95,7 +95,7 @@ import Tidemark
         await close(server, right, clients[0], clients[1])
     }
 
-    @Test func linesTypedByHandAreHeardHoweverSilentTheTypistIs() async throws {
+    @Test func `lines typed by hand are heard however silent the typist is`() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.silenceLimit = .milliseconds(50) }
         let peer = try HandMadePeer.client(port: port)
         peer.write("NAME typist\n")
@@ -109,7 +109,7 @@ import Tidemark
         await close(server)
     }
 
-    @Test func aPeerThatReadsTooSlowlyIsCutOffWithAReason() async throws {
+    @Test func `a peer that reads too slowly is cut off with a reason`() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.unsentLimit = 256 * 1024 }
         let slow = try HandMadePeer.client(port: port)
         slow.write("NAME slow\u{1B}[2J\nPOSITION events p9#1 4 4\n")
@@ -125,7 +125,7 @@ import Tidemark
         await close(server)
     }
 
-    @Test func withoutTLSOnlyLoopbackIsUsed() async throws {
+    @Test func `without TLS only loopback is used`() async throws {
         for host in ["0.0.0.0", "192.0.2.1", "::"] {
             let transport = try TCPTransport.quiet(host: host, port: 0)
             await #expect(throws: TCPTransportError.tlsRequired(host: host, address: host)) {

@@ -21,7 +21,7 @@ import Tidemark
         }
     }
 
-    @Test func instancesWithCertificatesOfTheirAuthorityHearEachOther() async throws {
+    @Test func `instances with certificates of their authority hear each other`() async throws {
         let files = try ours.files(for: "p1")
         // Beyond loopback: every address of this machine.
         let (server, port) = try await TCPInstance.server("p1", host: "0.0.0.0") { $0.tls = files }
@@ -34,7 +34,7 @@ import Tidemark
         for instance in [client, server] { await instance.connection.close() }
     }
 
-    @Test func whoShowsAnotherAuthoritysCertificateIsNotLetIn() async throws {
+    @Test func `who shows another authoritys certificate is not let in`() async throws {
         let files = try ours.files(for: "p1")
         let (server, port) = try await TCPInstance.server("p1") { $0.tls = files }
         let theirs = try TestCertificates(in: temporary.path, authority: "theirs")
@@ -52,7 +52,7 @@ import Tidemark
         for instance in [stranger, client, server] { await instance.connection.close() }
     }
 
-    @Test func aServerOfAnotherAuthorityIsNotSpokenTo() async throws {
+    @Test func `a server of another authority is not spoken to`() async throws {
         let theirs = try TestCertificates(in: temporary.path, authority: "theirs")
         let strange = try theirs.files(for: "p9")
         let (server, port) = try await TCPInstance.server("p9") { $0.tls = strange }
@@ -62,7 +62,7 @@ import Tidemark
         for instance in [client, server] { await instance.connection.close() }
     }
 
-    @Test func filesThatAreMissingAreAnErrorAtOnce() throws {
+    @Test func `files that are missing are an error at once`() throws {
         let files = TLSFiles(certificateChain: "/nowhere", privateKey: "/nowhere", trustRoots: "/nowhere")
         let error = #expect(throws: TCPTransportError.self) {
             try TCPTransport.quiet(port: 1) { $0.tls = files }

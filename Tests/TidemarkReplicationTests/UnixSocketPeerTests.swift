@@ -23,7 +23,7 @@ import Tidemark
         return instance
     }
 
-    @Test func aServerSaysWhoItIsFirstToAClientThatHasSaidSo() async throws {
+    @Test func `a server says who it is first to a client that has said so`() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("NAME p9\n")
@@ -31,7 +31,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func linesTypedByHandAreHeard() async throws {
+    @Test func `lines typed by hand are heard`() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("NAME typist\n\nPOSITION events p9#1 4 4\n")
@@ -39,7 +39,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func malformedAndUnknownLinesAreCountedAndSkipped() async throws {
+    @Test func `malformed and unknown lines are counted and skipped`() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("NAME p9\nPOSITION events p9#1 007 7\nHELLO\n\u{0}\nSERVER tidemark\nPOSITION events p9#1 4 4\n")
@@ -48,7 +48,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func malformedLinesAreNotRelayed() async throws {
+    @Test func `malformed lines are not relayed`() async throws {
         let server = try await server()
         let listener = try #require(try HandMadePeer.client(in: folder))
         listener.write("NAME listener\nPOSITION events p8#1 1 1\n")
@@ -61,7 +61,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func aLineThatIsTooLongEndsTheConnectionWithAReason() async throws {
+    @Test func `a line that is too long ends the connection with a reason`() async throws {
         let server = try await server()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write(String(repeating: "x", count: 17 * 1024))
@@ -69,7 +69,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func aRowThatIsTooLongIsToBeFetchedAndTheNextOneArrives() async throws {
+    @Test func `a row that is too long is to be fetched and the next one arrives`() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
         await client.waitUntilConnected()
@@ -82,7 +82,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func aPeerThatReadsTooSlowlyIsCutOff() async throws {
+    @Test func `a peer that reads too slowly is cut off`() async throws {
         var configuration = SocketConfiguration()
         configuration.unsentLimit = 256 * 1024
         let server = try await server(configuration)
@@ -108,7 +108,7 @@ import Tidemark
     }
 
     /// How soon is in the tests of liveness and elections, which have no clock, and measured by scripts/crash.
-    @Test func aServerThatFallsSilentIsReplaced() async throws {
+    @Test func `a server that falls silent is replaced`() async throws {
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder)
         let connection = await silent.accept(saying: "SERVER tidemark\nPING 1\n")
@@ -123,7 +123,7 @@ import Tidemark
         for instance in [client, newcomer] { await instance.connection.close() }
     }
 
-    @Test func aServerThatNeverSaysWhoItIsIsReplaced() async throws {
+    @Test func `a server that never says who it is is replaced`() async throws {
         var configuration = SocketConfiguration()
         configuration.silenceLimit = .milliseconds(100)
         let silent = try HandMadeServer(in: folder)
@@ -134,7 +134,7 @@ import Tidemark
         await client.connection.close()
     }
 
-    @Test func aServerOfAnotherNameIsLeft() async throws {
+    @Test func `a server of another name is left`() async throws {
         var configuration = SocketConfiguration()
         // However slow this machine is: it is left for its name and not for its silence.
         configuration.silenceLimit = .seconds(3_600)
@@ -144,7 +144,7 @@ import Tidemark
         await client.connection.close()
     }
 
-    @Test func aServerThatWasReplacedStepsDownAndFollows() async throws {
+    @Test func `a server that was replaced steps down and follows`() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
         await client.waitUntilConnected()

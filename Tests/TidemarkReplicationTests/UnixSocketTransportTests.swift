@@ -30,7 +30,7 @@ import Tidemark
         for instance in instances { await instance.connection.close() }
     }
 
-    @Test func whatOneSendsTheOthersReceiveAndItselfDoesNot() async throws {
+    @Test func `what one sends the others receive and itself does not`() async throws {
         let all = try await linked("p1", "p2", "p3")
         for (index, sender) in all.enumerated() {
             let sent = position("p1", StreamID(rawValue: Int64(index + 1)))
@@ -41,7 +41,7 @@ import Tidemark
         await close(all)
     }
 
-    @Test func commandsKeepTheirOrder() async throws {
+    @Test func `commands keep their order`() async throws {
         let all = try await linked("p1", "p2", "p3")
         let sent = (1...2000).map { position("p3", StreamID(rawValue: $0)) }
         for command in sent { all[2].send(command) }
@@ -50,7 +50,7 @@ import Tidemark
         await close(all)
     }
 
-    @Test func instancesOfOneProcessHearEachOtherAndShareALink() async throws {
+    @Test func `instances of one process hear each other and share a link`() async throws {
         let other = try await linked("p3")
         let transport = UnixSocketTransport.quiet(folder)
         let one = try await TestInstance("p1", on: transport)
@@ -71,14 +71,14 @@ import Tidemark
         await close(other + [two])
     }
 
-    @Test func whoComesAsksEveryoneForTheirPositions() async throws {
+    @Test func `who comes asks everyone for their positions`() async throws {
         let all = try await linked("p1", "p2", "p3")
         let newcomer = try await TestInstance("p4", on: all[1].transport)
         for instance in all { await instance.waitForReplicate() }
         await close(all + [newcomer])
     }
 
-    @Test func whenTheServerGoesAnotherTakesOver() async throws {
+    @Test func `when the server goes another takes over`() async throws {
         let all = try await linked("p1", "p2", "p3")
         await all[0].connection.close()
         for instance in all[1...] {
@@ -92,7 +92,7 @@ import Tidemark
         await close(Array(all[1...]))
     }
 
-    @Test func whenManyLoseTheServerAtOnceTheyMeetAgain() async throws {
+    @Test func `when many lose the server at once they meet again`() async throws {
         let all = try await linked("p1", "p2", "p3", "p4", "p5", "p6")
         await all[0].connection.close()
         for instance in all[1...] {
@@ -109,7 +109,7 @@ import Tidemark
         await close(Array(all[1...]))
     }
 
-    @Test func theLastOneAloneGoesOn() async throws {
+    @Test func `the last one alone goes on`() async throws {
         let all = try await linked("p1", "p2")
         await all[0].connection.close()
         #expect(await all[1].waitUntilDisconnected() != nil)
@@ -121,7 +121,7 @@ import Tidemark
         await close([all[1], newcomer])
     }
 
-    @Test func theSocketOfACrashedProcessIsReplaced() async throws {
+    @Test func `the socket of a crashed process is replaced`() async throws {
         // Bound, and closed without a word: what a crash leaves.
         _ = try HandMadeServer(in: folder)
         let stale = try #require(SocketFolder.socketIdentity(inFolder: folder))
@@ -132,7 +132,7 @@ import Tidemark
         await close(all)
     }
 
-    @Test func aPathLongerThanASocketsAddressWorks() async throws {
+    @Test func `a path longer than a sockets address works`() async throws {
         let deep = temporary.path + "/" + String(repeating: "d", count: 200)
         let all = try await linked("p1", "p2", in: deep)
         all[1].send(position("p2", 1))
@@ -140,7 +140,7 @@ import Tidemark
         await close(all)
     }
 
-    @Test func aTransportCanBeUsedAgain() async throws {
+    @Test func `a transport can be used again`() async throws {
         let transport = UnixSocketTransport.quiet(folder)
         for _ in 0..<3 {
             let instance = try await TestInstance("p1", on: transport)
@@ -151,7 +151,7 @@ import Tidemark
     }
 
     /// Guards against a link that is on its way out, and is started a second time by who comes then.
-    @Test func whoComesWhileTheLastOneLeavesIsLinked() async throws {
+    @Test func `who comes while the last one leaves is linked`() async throws {
         let transport = UnixSocketTransport.quiet(folder)
         var current = try await TestInstance("p1", on: transport)
         for _ in 0..<50 {
@@ -168,13 +168,13 @@ import Tidemark
         await close([current, other])
     }
 
-    @Test func aFolderThatOthersCanEnterIsAnErrorAtOnce() async throws {
+    @Test func `a folder that others can enter is an error at once`() async throws {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
         await #expect(throws: SocketFolderError.self) { try await TestInstance("p1", in: folder) }
     }
 
-    @Test func aFolderThatIsDeletedIsMadeAgain() async throws {
+    @Test func `a folder that is deleted is made again`() async throws {
         let all = try await linked("p1", "p2")
         try FileManager.default.removeItem(atPath: folder)
         for instance in all {

@@ -18,7 +18,7 @@ import Tidemark
         post, "\nNAME p9\nPOSITION events p9#1 9 9\n", "POSITION events p9#1 9 9\n", "REPLICATE\n",
         "NAME / HTTP/1.1\r\n\nPOSITION events p9#1 9 9\n",
     ])
-    func aFirstLineThatIsNoNameEndsTheConnectionAndNothingOfItIsHeard(text: String) async throws {
+    func `a first line that is no name ends the connection and nothing of it is heard`(text: String) async throws {
         let (server, port) = try await TCPInstance.server("p1")
         let peer = try HandMadePeer.client(port: port)
         peer.write(text)
@@ -30,7 +30,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func onAUnixSocketTheFirstLineIsANameToo() async throws {
+    @Test func `on a Unix socket the first line is a name too`() async throws {
         let server = try await TestInstance("p1", in: temporary.exchange)
         await server.waitUntilConnected()
         let peer = try #require(try HandMadePeer.client(in: temporary.exchange))
@@ -39,7 +39,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func whoHasNotSaidWhoHeIsHearsNothingOfWhatOthersSay() async throws {
+    @Test func `who has not said who he is hears nothing of what others say`() async throws {
         let (server, port) = try await TCPInstance.server("p1")
         let silent = try HandMadePeer.client(port: port)
         server.send(position("p1", 1))
@@ -57,7 +57,7 @@ import Tidemark
         await server.connection.close()
     }
 
-    @Test func whoDoesNotSayWhoHeIsInTimeIsDisconnected() async throws {
+    @Test func `who does not say who he is in time is disconnected`() async throws {
         let (server, port) = try await TCPInstance.server("p1") { $0.socket.greetingLimit = .milliseconds(100) }
         let silent = try HandMadePeer.client(port: port)
         // It ends.
@@ -115,7 +115,7 @@ import Tidemark
         return (server, port, certificates)
     }
 
-    @Test func silentSocketsWithoutACertificateDoNotKeepThoseOutWhoHaveOne() async throws {
+    @Test func `silent sockets without a certificate do not keep those out who have one`() async throws {
         let (server, port, certificates) = try await server { configuration in
             configuration.socket.unnamedPeers = 2
             configuration.socket.greetingLimit = .seconds(3_600)
@@ -139,7 +139,7 @@ import Tidemark
         for instance in [client, server] { await instance.connection.close() }
     }
 
-    @Test func whoNeverBeginsTheHandshakeIsDisconnected() async throws {
+    @Test func `who never begins the handshake is disconnected`() async throws {
         let (server, port, _) = try await server { $0.socket.greetingLimit = .milliseconds(100) }
         let silent = try HandMadePeer.client(port: port)
         _ = await silent.read()

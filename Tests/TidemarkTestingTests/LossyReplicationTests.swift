@@ -73,13 +73,13 @@ import TidemarkTesting
     }
 
     @Test(arguments: 0..<3 as Range<UInt64>)
-    func everyEventIsReadInOrder(seed: UInt64) async throws {
+    func `every event is read in order`(seed: UInt64) async throws {
         try await expectThatAllIsRead(seed: seed, EventLogConfiguration())
     }
 
     /// Positions are repeated, so that what was lost heals, without the database's help.
     @Test(arguments: 0..<3 as Range<UInt64>)
-    func everyEventIsReadInOrderByReplicationAlone(seed: UInt64) async throws {
+    func `every event is read in order by replication alone`(seed: UInt64) async throws {
         var configuration = EventLogConfiguration()
         configuration.reconcileInterval = nil
         configuration.closesSilentWriters = false

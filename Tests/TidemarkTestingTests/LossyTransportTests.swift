@@ -47,7 +47,7 @@ import TidemarkTesting
         return (ear.heard, transport.counts)
     }
 
-    @Test func theSameSeedDoesTheSame() async throws {
+    @Test func `the same seed does the same`() async throws {
         let (first, _) = try await hear(seed: 7, LossyTransport.Faults())
         let (second, _) = try await hear(seed: 7, LossyTransport.Faults())
         let (other, _) = try await hear(seed: 8, LossyTransport.Faults())
@@ -55,7 +55,7 @@ import TidemarkTesting
         #expect(first != other)
     }
 
-    @Test func commandsAreLostRepeatedAndOvertaken() async throws {
+    @Test func `commands are lost repeated and overtaken`() async throws {
         let (heard, counts) = try await hear(seed: 7, LossyTransport.Faults(lossPercent: 30, repetitionPercent: 30))
         #expect(counts.sent == 500 && counts.delivered == heard.count)
         #expect(counts.delivered == counts.sent - counts.lost + counts.repeated)
@@ -63,13 +63,13 @@ import TidemarkTesting
         #expect(heard != heard.sorted() && Set(heard).count == 500 - counts.lost)
     }
 
-    @Test func withoutFaultsEverythingArrivesAtOnceAndInOrder() async throws {
+    @Test func `without faults everything arrives at once and in order`() async throws {
         let faults = LossyTransport.Faults(lossPercent: 0, repetitionPercent: 0, delay: .zero ... .zero)
         let (heard, counts) = try await hear(seed: 7, faults)
         #expect(heard == Array(1...500) && counts.overtaken == 0)
     }
 
-    @Test func nothingArrivesBeforeItsTime() async throws {
+    @Test func `nothing arrives before its time`() async throws {
         let transport = transport(
             LossyTransport.Faults(lossPercent: 0, repetitionPercent: 0, delay: .seconds(2) ... .seconds(2)))
         let ear = Ear()
@@ -89,7 +89,7 @@ import TidemarkTesting
         #expect(ear.heard == [1, 2])
     }
 
-    @Test func aFullQueueLosesWhatComes() async throws {
+    @Test func `a full queue loses what comes`() async throws {
         let transport = transport(
             LossyTransport.Faults(
                 lossPercent: 0, repetitionPercent: 100, delay: .seconds(1) ... .seconds(1), queueLimit: 5))

@@ -12,7 +12,7 @@ import TidemarkTesting
 
     /// Swift's dictionaries are in another order in each process; the history is not, nor is its text.
     @Test(arguments: SimulationConfiguration.Mode.allCases, [42, 43, 44] as [UInt64])
-    func theHistoryIsTheSameInAnotherProcess(mode: SimulationConfiguration.Mode, seed: UInt64) async throws {
+    func `the history is the same in another process`(mode: SimulationConfiguration.Mode, seed: UInt64) async throws {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.recordsHistory = true
         var simulation = Simulation(seed: seed, configuration: configuration)
@@ -24,7 +24,7 @@ import TidemarkTesting
         #expect(result.status == 0)
     }
 
-    @Test func aFailureEndsItWithTheCommandThatReplaysIt() async throws {
+    @Test func `a failure ends it with the command that replays it`() async throws {
         let result = try await run("--from", "0", "--seeds", "1000", "--without", "watermarkBeforeSnapshot")
         #expect(result.status == 1)
         let last = try #require(result.text.split(separator: "\n").last)
@@ -39,7 +39,7 @@ import TidemarkTesting
         #expect(replayed.text.hasSuffix("\(last)\n"))
     }
 
-    @Test func itGoesOnForAsLongAsItIsTold() async throws {
+    @Test func `it goes on for as long as it is told`() async throws {
         let result = try await run("--minutes", "0.01")
         #expect(result.status == 0)
         let lines = result.text.split(separator: "\n")
@@ -51,7 +51,7 @@ import TidemarkTesting
         ["--minutes", "0"], ["--minutes", "x"], ["--seeds", "-1"], ["--seed", "1", "--seeds", "2"],
         ["--mode", "unsafe"], ["--without", "anything"], ["42"],
     ])
-    func badArgumentsAreAUsageError(arguments: [String]) async throws {
+    func `bad arguments are a usage error`(arguments: [String]) async throws {
         #expect(try await run(arguments).status == 64)
     }
 }

@@ -82,7 +82,7 @@ import TidemarkTesting
     }
 
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func aConsumerThatKeepsItsPlacePasses(mode: SimulationConfiguration.Mode) {
+    func `a consumer that keeps its place passes`(mode: SimulationConfiguration.Mode) {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.consumer = Projection()
         #expect(firstFailure(configuration, seeds: 60) == nil)
@@ -95,15 +95,15 @@ import TidemarkTesting
         #expect(failure.kind == .consumer && failure.problem.contains(text))
     }
 
-    @Test func oneThatCannotBearRepetitionIsFound() throws {
+    @Test func `one that cannot bear repetition is found`() throws {
         try expectFound(Mailer(), saying: "a second time")
     }
 
-    @Test func oneThatForgetsWhatItHadInMemoryIsFound() throws {
+    @Test func `one that forgets what it had in memory is found`() throws {
         try expectFound(Buffer(), saying: "is lost")
     }
 
-    @Test func oneThatLosesItsPlaceIsFound() throws {
+    @Test func `one that loses its place is found`() throws {
         try expectFound(Skipper(), saying: "it has")
     }
 }

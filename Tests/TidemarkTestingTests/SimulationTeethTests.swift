@@ -5,7 +5,7 @@ import TidemarkTesting
 /// as it should be.
 @Suite struct SimulationTeethTests {
     @Test(arguments: SimulationConfiguration.Rule.allCases)
-    func withoutTheRuleAnEventIsSkipped(rule: SimulationConfiguration.Rule) throws {
+    func `without the rule an event is skipped`(rule: SimulationConfiguration.Rule) throws {
         // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
         let first: UInt64 =
             switch rule {

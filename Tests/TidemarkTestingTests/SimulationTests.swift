@@ -7,7 +7,7 @@ import TidemarkTesting
 @Suite struct SimulationTests {
     /// Other seeds in each run: the one that it begins with is printed, and a failure says how to replay its own.
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func nothingFailsInFreshSeeds(mode: SimulationConfiguration.Mode) throws {
+    func `nothing fails in fresh seeds`(mode: SimulationConfiguration.Mode) throws {
         let first = UInt64.random(in: 0 ... .max)
         let count = 1000 as UInt64
         print(
@@ -17,7 +17,7 @@ import TidemarkTesting
     }
 
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func theSameSeedGivesTheSameHistory(mode: SimulationConfiguration.Mode) throws {
+    func `the same seed gives the same history`(mode: SimulationConfiguration.Mode) throws {
         var hashes: Set<UInt64> = []
         for seed in 0..<25 as Range<UInt64> {
             var configuration = SimulationConfiguration(mode: mode)
@@ -34,7 +34,7 @@ import TidemarkTesting
         #expect(hashes.count == 25)
     }
 
-    @Test func aFailureIsReplayedByItsSeed() throws {
+    @Test func `a failure is replayed by its seed`() throws {
         let configuration = SimulationConfiguration(withoutRule: .watermarkBeforeSnapshot)
         let failure = try #require(firstFailure(configuration, seeds: 1000))
         #expect(failure.replayCommand == "scripts/simulate --seed \(failure.seed) --without watermarkBeforeSnapshot")
@@ -50,7 +50,7 @@ import TidemarkTesting
 
     /// Slow simulations try few seeds. 20,000 steps a second, which `scripts/simulate` prints, are 50 µs a step where an
     /// update of a dictionary takes 130 ns: the time of 400 updates. It was 190 when this was written.
-    @Test func aStepIsCheap() throws {
+    @Test func `a step is cheap`() throws {
         var steps = 0
         let simulating = try threadTime {
             for seed in 0..<100 as Range<UInt64> {

@@ -36,7 +36,7 @@ import TidemarkTesting
     enum Way: CaseIterable { case persister, scope, scopeThatThrows }
 
     /// Another writer holds the ID below, so that the position of this one may hold readers back and is told at once.
-    @Test(arguments: Way.allCases) func noPositionDeniesARowThatIsToldLater(way: Way) async throws {
+    @Test(arguments: Way.allCases) func `no position denies a row that is told later`(way: Way) async throws {
         let one = try await open("p1")
         let two = try await open("p2")
         for log in [one, two] { try await log.reconcile() }

@@ -26,7 +26,7 @@ import Tidemark
         try metrics.expectCounter(label, labels).totalValue
     }
 
-    @Test func runsAreCountedMeasuredAndSeenWhileTheyGoOn() async throws {
+    @Test func `runs are counted measured and seen while they go on`() async throws {
         let gauge = try metrics.expectGauge("tidemark_background_in_flight", labels)
         let process = process
         let seen = try await process.run { _ in
@@ -40,7 +40,7 @@ import Tidemark
         #expect(try metrics.expectTimer("tidemark_background_duration", labels).values.count == 2)
     }
 
-    @Test func aFailureIsLoggedCountedAndThrown() async throws {
+    @Test func `a failure is logged counted and thrown`() async throws {
         await #expect(throws: Failed.self) { try await process.run { _ in throw Failed() } }
         #expect(try count("tidemark_background_errors") == 1)
         #expect(try metrics.expectTimer("tidemark_background_duration", labels).values.count == 1)
@@ -51,24 +51,24 @@ import Tidemark
         #expect(logged.first?.metadata["error"] == "Failed()")
     }
 
-    @Test func aFailureInATaskOfItsOwnIsNotLost() async throws {
+    @Test func `a failure in a task of its own is not lost`() async throws {
         await process.start { _ in throw Failed() }.value
         #expect(try count("tidemark_background_errors") == 1)
         #expect(lines.lines("a background process failed").count == 1)
     }
 
-    @Test func beingCancelledIsNoFailure() async throws {
+    @Test func `being cancelled is no failure`() async throws {
         await #expect(throws: CancellationError.self) { try await process.run { _ in throw CancellationError() } }
         #expect(try count("tidemark_background_errors") == 0)
         #expect(lines.lines("a background process failed").isEmpty)
     }
 
-    @Test func theLoggerCarriesTheName() async throws {
+    @Test func `the logger carries the name`() async throws {
         try await process.run { $0.info("a sheep") }
         #expect(lines.lines("a sheep").first?.metadata["process"] == "count-sheep")
     }
 
-    @Test func eachRunIsASpanThatRecordsItsError() async throws {
+    @Test func `each run is a span that records its error`() async throws {
         try await process.run { _ in }
         try? await process.run { _ in throw Failed() }
         let spans = tracer.finishedSpans

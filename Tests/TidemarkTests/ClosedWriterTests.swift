@@ -12,7 +12,7 @@ import TidemarkTesting
 
     // MARK: Closed
 
-    @Test func aClosedScopesCallerTriesAgainAndNothingStaysInFlight() async throws {
+    @Test func `a closed scopes caller tries again and nothing stays in flight`() async throws {
         let (slow, other) = (try await scene.open("p1"), try await scene.open("p2"))
         let gate = Gate()
         let scope = await scene.hold("late", in: slow, until: gate)
@@ -30,7 +30,7 @@ import TidemarkTesting
     }
 
     /// The answer to its heartbeat has a durable position above the one that it promised.
-    @Test func aClosedWriterHearsOfItWithItsHeartbeat() async throws {
+    @Test func `a closed writer hears of it with its heartbeat`() async throws {
         let (slow, other) = (try await scene.open("p1"), try await scene.open("p2"))
         let gate = Gate()
         let scope = await scene.hold("late", in: slow, until: gate)
@@ -48,7 +48,7 @@ import TidemarkTesting
     }
 
     /// It was committed before the closing, and its answer came after it.
-    @Test func aCommitThatWasBeforeTheClosingStands() async throws {
+    @Test func `a commit that was before the closing stands`() async throws {
         let log = try await scene.open("p1")
         let gate = Gate()
         scene.store.setHook { operation, moment in
@@ -66,7 +66,7 @@ import TidemarkTesting
     }
 
     /// Databases that allocate outside of the transaction refuse a group whose IDs were closed under way.
-    @Test func aGroupThatWasClosedIsTriedAgainAndAcknowledgedOnce() async throws {
+    @Test func `a group that was closed is tried again and acknowledged once`() async throws {
         let log = try await scene.open("p1")
         let transactions = Mutex(0)
         scene.store.setHook { operation, moment in
@@ -82,7 +82,7 @@ import TidemarkTesting
     }
 
     /// What comes from the sequence after the closing is above it, whatever was under way.
-    @Test func anIDThatWasClosedBeforeItArrivedIsRefused() async throws {
+    @Test func `an ID that was closed before it arrived is refused`() async throws {
         let log = try await scene.open("p1")
         let gate = Gate()
         scene.store.setHook { operation, moment in
@@ -102,7 +102,7 @@ import TidemarkTesting
 
     // MARK: Retired
 
-    @Test func aWriterThatIsSilentForMuchLongerIsRetiredAndJoinsAgainByItself() async throws {
+    @Test func `a writer that is silent for much longer is retired and joins again by itself`() async throws {
         let slow = try await scene.open("p1")
         let other = try await scene.open("p2") { $0.retirementTimeout = .seconds(20) }
         try await scene.pass(80, healthy: [other], observer: other)
@@ -117,7 +117,7 @@ import TidemarkTesting
         for log in [slow, other] { await log.shutDown() }
     }
 
-    @Test func aScopeThatWasHeldOverARetirementIsToldToTryAgain() async throws {
+    @Test func `a scope that was held over a retirement is told to try again`() async throws {
         let (slow, other) = (try await scene.open("p1"), try await scene.open("p2"))
         let gate = Gate()
         let scope = await scene.hold("late", in: slow, until: gate)
@@ -130,7 +130,7 @@ import TidemarkTesting
         for log in [slow, other] { await log.shutDown() }
     }
 
-    @Test func aHeartbeatOfARetiredWriterJoinsAgain() async throws {
+    @Test func `a heartbeat of a retired writer joins again`() async throws {
         let log = try await scene.open("p1")
         try await scene.store.retire("events", instance: "p1")
         try await log.generator.beat(as: Writer("p1", epoch: 1))
@@ -142,7 +142,7 @@ import TidemarkTesting
     // MARK: A stall of everyone
 
     /// Every process is stopped for a minute, and the observer wakes up first.
-    @Test func afterEveryoneWasStoppedNobodyIsClosed() async throws {
+    @Test func `after everyone was stopped nobody is closed`() async throws {
         let (healthy, observer) = (try await scene.open("p1"), try await scene.open("p2"))
         let gate = Gate()
         let scope = await scene.hold("late", in: healthy, until: gate)
@@ -157,7 +157,7 @@ import TidemarkTesting
     }
 
     /// Somebody holds the write lock for 20 s: heartbeats wait, looks do not, and the observer's heartbeat comes first.
-    @Test func afterNobodyCouldWriteNobodyIsClosed() async throws {
+    @Test func `after nobody could write nobody is closed`() async throws {
         let (healthy, observer) = (try await scene.open("p1"), try await scene.open("p2"))
         let gate = Gate()
         let scope = await scene.hold("late", in: healthy, until: gate)

@@ -63,7 +63,7 @@ import TidemarkTesting
 
     // MARK: Silence
 
-    @Test func theMinimumPassesADeadWriterAfterTheTimeout() async throws {
+    @Test func `the minimum passes a dead writer after the timeout`() async throws {
         let (dead, alive) = (try await open("p1"), try await open("p2"))
         let gate = Gate()
         let scope = await hold("lost", in: dead, until: gate)
@@ -78,7 +78,7 @@ import TidemarkTesting
     }
 
     /// It does not write, so that it tries whether anyone could before it closes.
-    @Test func aReaderClosesTooAfterItHasWritten() async throws {
+    @Test func `a reader closes too after it has written`() async throws {
         let (dead, alive, reader) = (try await open("p1"), try await open("p2"), try await open(nil))
         let gate = Gate()
         let scope = await hold("lost", in: dead, until: gate)
@@ -95,7 +95,7 @@ import TidemarkTesting
         for log in [dead, alive, reader] { await log.shutDown() }
     }
 
-    @Test func oneWhoseProcessIsGoneIsClosedAtOnce() async throws {
+    @Test func `one whose process is gone is closed at once`() async throws {
         let (dead, alive) = (try await open("p1"), try await open("p2"))
         let gate = Gate()
         let scope = await hold("lost", in: dead, until: gate)
@@ -108,7 +108,7 @@ import TidemarkTesting
         for log in [dead, alive] { await log.shutDown() }
     }
 
-    @Test func whoIsToldNotToClosesNobody() async throws {
+    @Test func `who is told not to closes nobody`() async throws {
         let dead = try await open("p1")
         let alive = try await open("p2") { $0.closesSilentWriters = false }
         let gate = Gate()
@@ -122,7 +122,7 @@ import TidemarkTesting
         for log in [dead, alive] { await log.shutDown() }
     }
 
-    @Test func aStoreThatCannotWriteEndsTheWatchingQuietly() async throws {
+    @Test func `a store that cannot write ends the watching quietly`() async throws {
         let (dead, alive, reader) = (try await open("p1"), try await open("p2"), try await open(nil))
         let gate = Gate()
         let scope = await hold("late", in: dead, until: gate)
@@ -144,7 +144,7 @@ import TidemarkTesting
 
     //  p1   heartbeat 1                         heartbeat 2
     //  p2                sees 1 for too long                  closes: not as observed
-    @Test func aHeartbeatJustBeforeTheClosingPreventsIt() async throws {
+    @Test func `a heartbeat just before the closing prevents it`() async throws {
         let (slow, alive) = (try await open("p1"), try await open("p2"))
         let gate = Gate()
         let scope = await hold("late", in: slow, until: gate)
@@ -163,7 +163,7 @@ import TidemarkTesting
     //  p1   dead
     //  p2        sees it …… closes
     //  p3        sees it ………………………… closes: it was closed already
-    @Test func ofTwoThatCloseAtOnceOneDoes() async throws {
+    @Test func `of two that close at once one does`() async throws {
         let (dead, second, third) = (try await open("p1"), try await open("p2"), try await open("p3"))
         let gate = Gate()
         let scope = await hold("lost", in: dead, until: gate)
@@ -185,7 +185,7 @@ import TidemarkTesting
     }
 
     /// The name was taken between the look and the closing: the heir is not the one that was observed.
-    @Test func anHeirIsNotClosedForItsZombie() async throws {
+    @Test func `an heir is not closed for its zombie`() async throws {
         let (zombie, alive) = (try await open("p1"), try await open("p2"))
         let gate = Gate()
         let scope = await hold("lost", in: zombie, until: gate)

@@ -64,7 +64,7 @@ import TidemarkTesting
 
     func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
 
-    @Test func aLogGoesOnWithoutReplicationAndConnectsLater() async throws {
+    @Test func `a log goes on without replication and connects later`() async throws {
         let refusing = Refusing(transport, refusals: 3)
         let log = try await open("p1", refusing)
         #expect(try await log.persist(event("a")) == 1)
@@ -81,7 +81,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aLogThatWasShutDownDoesNotConnect() async throws {
+    @Test func `a log that was shut down does not connect`() async throws {
         let refusing = Refusing(transport, refusals: 1)
         let log = try await open("p1", refusing)
         await clock.waitForSleepers(1)
@@ -93,7 +93,7 @@ import TidemarkTesting
 
     /// Homeservers' writers have no epochs.
     @Test(arguments: ["events", "backfill"] as [StreamName])
-    func aLogFallsSilentWhereOtherSoftwareAnnouncesStreams(stream: StreamName) async throws {
+    func `a log falls silent where other software announces streams`(stream: StreamName) async throws {
         let log = try await open("p1", transport)
         let reader = try await open(nil, transport)
         try await reader.reconcile()
@@ -218,7 +218,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aLogSpeaksBesideOtherSoftwareWhereItIsToldTo() async throws {
+    @Test func `a log speaks beside other software where it is told to`() async throws {
         let log = try await open("p1", transport) { $0.speaksBesideOthers = true }
         transport.inject(
             .position(
@@ -230,7 +230,7 @@ import TidemarkTesting
     }
 
     /// On a broker that others may use a writer listens before it says anything.
-    @Test func aLogListensBeforeItSpeaksOnAChannelThatMayBeAnothers() async throws {
+    @Test func `a log listens before it speaks on a channel that may be anothers`() async throws {
         let shared = Refusing(transport, refusals: 0, listensFirst: .milliseconds(500))
         let log = try await open("p1", shared)
         try await log.persist(event("a"))

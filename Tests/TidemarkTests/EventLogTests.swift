@@ -31,7 +31,7 @@ import TidemarkTesting
         return ids
     }
 
-    @Test func whatIsPersistedIsReadInOrder() async throws {
+    @Test func `what is persisted is read in order`() async throws {
         let log = try await open("p1", transport: transport)
         let ids = try await log.persist([event("a"), event("b")])
         #expect(ids == [1, 2])
@@ -43,7 +43,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func theSameIDAgainWritesNothing() async throws {
+    @Test func `the same ID again writes nothing`() async throws {
         let log = try await open("p1")
         #expect(try await log.persist([event("a"), event("b"), event("a")]) == [1, 2, 1])
         #expect(try await log.persist(event("b")) == 2)
@@ -55,7 +55,7 @@ import TidemarkTesting
     }
 
     /// Swift's strings equate different bytes; ids do not.
-    @Test func idsAreComparedAsBytes() async throws {
+    @Test func `IDs are compared as bytes`() async throws {
         let log = try await open("p1")
         #expect(try await log.persist([event("\u{E9}"), event("e\u{301}")]) == [1, 2])
         await log.shutDown()
@@ -64,7 +64,7 @@ import TidemarkTesting
     // MARK: Rule 7
 
     /// p1 is idle, the reader has its watermark; p2 joins, allocates and commits below what p1 commits later.
-    @Test func aWriterThatJoinsBetweenWatermarkAndSnapshotIsNotSkipped() async throws {
+    @Test func `a writer that joins between watermark and snapshot is not skipped`() async throws {
         //  reader   watermark 2 ………………………………………… snapshot: version differs → again
         //  p1       1, 2 committed
         //  p2                      joins, holds 3
@@ -102,7 +102,7 @@ import TidemarkTesting
         for log in [first, second, reader] { await log.shutDown() }
     }
 
-    @Test func withoutWritersAReaderReadsToTheEnd() async throws {
+    @Test func `without writers a reader reads to the end`() async throws {
         let log = try await open("p1")
         try await log.persist([event("a"), event("b")])
         let gate = Gate()
@@ -122,7 +122,7 @@ import TidemarkTesting
 
     // MARK: Rule 1
 
-    @Test func aZombieIsNotHeard() async throws {
+    @Test func `a zombie is not heard`() async throws {
         let zombie = try await open("p1", transport: transport)
         let reader = try await open(nil, transport: transport)
         let heir = try await open("p1", transport: transport)
@@ -155,7 +155,7 @@ import TidemarkTesting
     // MARK: Rule 5
 
     /// The commit is on its way when the scope's time runs out: the tombstone is there first.
-    @Test func aCommitThatArrivesAfterItsIDWasAbandonedIsRefused() async throws {
+    @Test func `a commit that arrives after its ID was abandoned is refused`() async throws {
         let clock = ManualClock()
         let log = try await open("p1", time: TimeSource(clock))
         let gate = Gate()
@@ -179,7 +179,7 @@ import TidemarkTesting
     }
 
     /// The answer to a commit is lost: the event is there, and its ID counts as committed.
-    @Test func aCommitWhoseAnswerWasLostIsFound() async throws {
+    @Test func `a commit whose answer was lost is found`() async throws {
         struct ConnectionLost: Error {}
         let log = try await open("p1")
         store.setHook { operation, moment in
@@ -194,7 +194,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func anIDIsOnlyForItsScope() async throws {
+    @Test func `an ID is only for its scope`() async throws {
         let log = try await open("p1")
         let id = try await log.withNextID { $0 }
         await #expect(throws: TidemarkError.closed(stream: "events", instance: "p1", id: id)) {

@@ -48,7 +48,7 @@ import TidemarkTesting
         while log.persister.waitingCount != count { await Task.yield() }
     }
 
-    @Test func whatComesDuringACommitGoesIntoTheNextOne() async throws {
+    @Test func `what comes during a commit goes into the next one`() async throws {
         let log = try await open()
         let gate = Gate()
         let transactions = hold(gate)
@@ -64,7 +64,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func oneBadEventFailsItsOwnCallerOnly() async throws {
+    @Test func `one bad event fails its own caller only`() async throws {
         let log = try await open { $0.limits.payloadBytes = 10 }
         let gate = Gate()
         _ = hold(gate)
@@ -82,7 +82,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aCallerThatIsCancelledWhileItWaitsPersistsNothing() async throws {
+    @Test func `a caller that is cancelled while it waits persists nothing`() async throws {
         let log = try await open()
         let gate = Gate()
         _ = hold(gate)
@@ -98,7 +98,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aCallerThatIsCancelledDuringTheCommitPersistsAll() async throws {
+    @Test func `a caller that is cancelled during the commit persists all`() async throws {
         let log = try await open()
         let gate = Gate()
         _ = hold(gate)
@@ -112,7 +112,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func callersWaitWhenTheQueueIsFull() async throws {
+    @Test func `callers wait when the queue is full`() async throws {
         let log = try await open { $0.waitingEvents = 2 }
         let gate = Gate()
         _ = hold(gate)
@@ -132,7 +132,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aRetiredWriterWhoseNameNobodyTookJoinsAgain() async throws {
+    @Test func `a retired writer whose name nobody took joins again`() async throws {
         let log = try await open()
         try await log.persist(event("a"))
         try await store.retire("events", instance: "p1")
@@ -143,7 +143,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func oneWhoseNameWasTakenStopsForGood() async throws {
+    @Test func `one whose name was taken stops for good`() async throws {
         let log = try await open()
         let running = Task { try await log.run() }
         let heir = try await open()
@@ -155,7 +155,7 @@ import TidemarkTesting
         await heir.shutDown()
     }
 
-    @Test func whatWasHandedInBeforeShuttingDownIsPersisted() async throws {
+    @Test func `what was handed in before shutting down is persisted`() async throws {
         let log = try await open()
         let gate = Gate()
         _ = hold(gate)

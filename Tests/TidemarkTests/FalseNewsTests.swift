@@ -73,7 +73,7 @@ import TidemarkTesting
         }
     }
 
-    @Test(arguments: [false, true]) func aFalseLineMovesNoCheckpointAndIsNamed(asRow: Bool) async throws {
+    @Test(arguments: [false, true]) func `a false line moves no checkpoint and is named`(asRow: Bool) async throws {
         let writer = try await open("p1")
         let reader = try await open(nil)
         try await writer.persist(event("a"))
@@ -96,7 +96,7 @@ import TidemarkTesting
         for log in [writer, reader] { await log.shutDown() }
     }
 
-    @Test func aFalseLineEndsNoWriter() async throws {
+    @Test func `a false line ends no writer`() async throws {
         let one = try await open("p1")
         let two = try await open("p2")
         try await one.reconcile()
@@ -117,7 +117,7 @@ import TidemarkTesting
     }
 
     /// What an idle writer says aloud is never above what it has read of the sequence.
-    @Test func aFalseLineIsNotPromisedAgain() async throws {
+    @Test func `a false line is not promised again`() async throws {
         let idle = try await open("p1")
         let busy = try await open("p2")
         try await idle.reconcile()
@@ -138,7 +138,7 @@ import TidemarkTesting
     }
 
     /// One that lies again and again makes a reader late, and no more.
-    @Test func aReaderGetsOnBesideOneThatLiesAllTheTime() async throws {
+    @Test func `a reader gets on beside one that lies all the time`() async throws {
         let writer = try await open("p1")
         let reader = try await open(nil)
         try await reader.reconcile()
@@ -160,7 +160,7 @@ import TidemarkTesting
         for log in [writer, reader] { await log.shutDown() }
     }
 
-    @Test func waitingIsNotEndedByAFalseLine() async throws {
+    @Test func `waiting is not ended by a false line`() async throws {
         let writer = try await open("p1")
         let reader = try await open(nil)
         try await writer.persist(event("a"))
@@ -172,7 +172,7 @@ import TidemarkTesting
     }
 
     /// An idle writer that stands in the way of others' minimum reads the sequence, and promises what it heard then.
-    @Test func anIdleWriterReadsTheSequenceWhenOthersNeedIt() async throws {
+    @Test func `an idle writer reads the sequence when others need it`() async throws {
         let reader = try await open(nil)
         let idle = try await open("p1")
         let busy = try await open("p2")

@@ -28,7 +28,7 @@ import TidemarkTesting
         }
     }
 
-    @Test func aConnectionHasCaughtUpWhenTheDatabaseWasAsked() async throws {
+    @Test func `a connection has caught up when the database was asked`() async throws {
         let log = try await open("p1")
         #expect(transport.caughtUpCount == 0)
         await pass { transport.caughtUpCount == 1 }
@@ -38,7 +38,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aDatabaseThatCannotBeAskedLeavesAConnectionBehind() async throws {
+    @Test func `a database that cannot be asked leaves a connection behind`() async throws {
         let log = try await open("p1")
         await pass { transport.caughtUpCount == 1 }
         struct Gone: Error {}
@@ -58,7 +58,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aPositionThatTellsOfMissedRowsHasTheDatabaseAskedSoon() async throws {
+    @Test func `a position that tells of missed rows has the database asked soon`() async throws {
         let reader = try await open(nil)
         let one = try await open("p1")
         let two = try await open("p2")
@@ -77,7 +77,7 @@ import TidemarkTesting
         for log in [reader, one, two] { await log.shutDown() }
     }
 
-    @Test func aWriterThatJoinsIsHeardFromItsFirstPositionOn() async throws {
+    @Test func `a writer that joins is heard from its first position on`() async throws {
         let reader = try await open(nil)
         await pass { transport.caughtUpCount == 1 }
         let writer = try await open("p1")

@@ -40,7 +40,7 @@ import TidemarkTesting
 
     private func event(_ id: String) -> Event { Event(id: id, type: "test") }
 
-    @Test func whoIsAloneWaitsForNoTransaction() async throws {
+    @Test func `who is alone waits for no transaction`() async throws {
         let log = try await open()
         #expect(try await log.persist(event("a")) == 1)
         #expect(try await log.persist([event("b"), event("a"), event("c")]) == [2, 1, 3])
@@ -49,7 +49,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func whereTheStoreHasToWaitNothingIsDoneTwice() async throws {
+    @Test func `where the store has to wait nothing is done twice`() async throws {
         let log = try await open { _ in false }
         #expect(try await log.persist(event("a")) == 1)
         #expect(counts.asked == 1 && counts.waitedFor == 1)
@@ -62,7 +62,7 @@ import TidemarkTesting
     //                               wait
     //  commits
     //                               commit together
-    @Test func whoComesMeanwhileGoesIntoOneGroupAfterwards() async throws {
+    @Test func `who comes meanwhile goes into one group afterwards`() async throws {
         let others = Mutex<[Task<StreamID, any Error>]>([])
         let log = try await open { log in
             for id in ["two", "three"] {
@@ -79,7 +79,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aFailureIsItsCallersAndTheNextOneGoesOn() async throws {
+    @Test func `a failure is its callers and the next one goes on`() async throws {
         struct Broken: Error {}
         let log = try await open { _ in throw Broken() }
         await #expect(throws: Broken.self) { try await log.persist(event("a")) }
@@ -89,7 +89,7 @@ import TidemarkTesting
     }
 
     @Test(arguments: [true, false])
-    func aRetiredWriterJoinsAgain(knowsAlready: Bool) async throws {
+    func `a retired writer joins again`(knowsAlready: Bool) async throws {
         let log = try await open()
         try await store.retire("events", instance: "p1")
         if knowsAlready { try await log.reconcile() }
@@ -102,7 +102,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aDatabaseThatWasPutBackEndsTheLog() async throws {
+    @Test func `a database that was put back ends the log`() async throws {
         let log = try await open()
         let early = store.database
         try await log.persist(event("a"))
@@ -117,7 +117,7 @@ import TidemarkTesting
         #expect(store.database.streams["events"]?.events.isEmpty == true)
     }
 
-    @Test func shuttingDownWaitsForWhoIsAlone() async throws {
+    @Test func `shutting down waits for who is alone`() async throws {
         let ending = Mutex<Task<Void, Never>?>(nil)
         let log = try await open { log in
             ending.withLock { $0 = Task.immediate { await log.shutDown() } }

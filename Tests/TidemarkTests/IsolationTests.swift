@@ -36,7 +36,7 @@ import TidemarkTesting
         func abandon(_ ids: [StreamID]) async throws -> [StreamID] { [] }
     }
 
-    @Test func aBodyRunsOnTheActorThatCalls() async throws {
+    @Test func `a body runs on the actor that calls`() async throws {
         let store = InMemoryEventStore()
         let joined = try await store.join("other", as: "p1")
         let generator = MultiWriterIDGenerator(

@@ -19,7 +19,7 @@ import TidemarkTesting
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    @Test func aScopeHoldsThePositionUntilItEnds() async throws {
+    @Test func `a scope holds the position until it ends`() async throws {
         let generator = generator(ScriptedSequence(last: 7), members: [p1: 7])
         let inside = try await generator.withNextID { id in
             #expect(id == 8)
@@ -30,7 +30,7 @@ import TidemarkTesting
         #expect(generator.minimumPersistedPosition == 8)
     }
 
-    @Test func severalIDsAscend() async throws {
+    @Test func `several IDs ascend`() async throws {
         let generator = generator(ScriptedSequence(last: 7))
         let ids = try await generator.withNextIDs(3) { $0 }
         #expect(ids == [8, 9, 10])
@@ -38,14 +38,14 @@ import TidemarkTesting
         #expect(none.isEmpty)
     }
 
-    @Test func theLeastNumberIsHeardInABackwardStreamToo() async throws {
+    @Test func `the least number is heard in a backward stream too`() async throws {
         let generator = generator(ScriptedSequence(last: 7), members: [p1: -7, p2: -7], direction: .backward)
         generator.advance(p2, to: StreamID(Int64.min))
         generator.recordFinished([StreamID(Int64.min)])
         #expect(generator.position(of: "p2") == StreamID(Int64.min + 1))
     }
 
-    @Test func aBackwardStreamMirrorsAForwardOne() async throws {
+    @Test func `a backward stream mirrors a forward one`() async throws {
         let generator = generator(ScriptedSequence(last: 7), members: [p1: -7, p2: -7], direction: .backward)
         let ids = try await generator.withNextIDs(2) { ids in
             #expect(generator.position(of: "p1") == -7)
@@ -71,7 +71,7 @@ import TidemarkTesting
 
     // MARK: Scopes that fail
 
-    @Test func aScopeThatThrowsAbandonsItsIDBeforeTheErrorGoesOn() async throws {
+    @Test func `a scope that throws abandons its ID before the error goes on`() async throws {
         let sequence = ScriptedSequence(last: 7)
         let generator = generator(sequence, members: [p1: 7])
         await #expect(throws: Failure.self) {
@@ -82,7 +82,7 @@ import TidemarkTesting
     }
 
     /// Rule 5: only the database knows that an ID is given up.
-    @Test func anIDStaysInFlightUntilAbandoningSucceeds() async throws {
+    @Test func `an ID stays in flight until abandoning succeeds`() async throws {
         let clock = ManualClock()
         let sequence = ScriptedSequence(last: 7)
         sequence.set { $0.abandonFailures = 1 }
@@ -102,7 +102,7 @@ import TidemarkTesting
     // MARK: Scopes that run over their limit
 
     /// The body runs on; its ID is abandoned and the position moves on; the scope throws when the body is done.
-    @Test func aScopeThatRunsOverItsLimitGivesItsIDUp() async throws {
+    @Test func `a scope that runs over its limit gives its ID up`() async throws {
         let clock = ManualClock()
         let sequence = ScriptedSequence(last: 7)
         let generator = generator(sequence, members: [p1: 7], clock: clock)
@@ -124,7 +124,7 @@ import TidemarkTesting
         ) { try await scope.value }
     }
 
-    @Test func aScopeThatRanOverButHadCommittedSucceeds() async throws {
+    @Test func `a scope that ran over but had committed succeeds`() async throws {
         let clock = ManualClock()
         let sequence = ScriptedSequence(last: 7)
         sequence.set { $0.committed = [8] }
@@ -148,7 +148,7 @@ import TidemarkTesting
     // MARK: Fetches
 
     /// Rule 3: the answer comes after its time limit.
-    @Test func anAnswerThatComesTooLateIsAbandoned() async throws {
+    @Test func `an answer that comes too late is abandoned`() async throws {
         let clock = ManualClock()
         let gate = Gate()
         let abandoned = Gate()
@@ -172,7 +172,7 @@ import TidemarkTesting
         await abandoned.arrivals()
     }
 
-    @Test func aCallerThatIsCancelledDoesNotWaitForItsID() async throws {
+    @Test func `a caller that is cancelled does not wait for its ID`() async throws {
         let gate = Gate()
         let abandoned = Gate()
         abandoned.open()
@@ -189,7 +189,7 @@ import TidemarkTesting
         await abandoned.arrivals()
     }
 
-    @Test func aSequenceThatWentBackwardsIsAnError() async throws {
+    @Test func `a sequence that went backwards is an error`() async throws {
         let generator = generator(ScriptedSequence(last: 3))
         await #expect(
             throws: TidemarkError.sequenceWentBackwards(stream: "events", instance: "p1", id: 4, known: 7)
@@ -197,14 +197,14 @@ import TidemarkTesting
         #expect(generator.position(of: "p1") == 7)
     }
 
-    @Test func aReaderOnlyCannotAllocate() async throws {
+    @Test func `a reader only cannot allocate`() async throws {
         let generator = generator(ScriptedSequence(last: 7), members: [p2: 7])
         await #expect(throws: TidemarkError.notAMember(stream: "events", instance: "p1")) {
             try await generator.withNextID { _ in }
         }
     }
 
-    @Test func aScopeThatWasClosedAfterItsCommitSucceeds() async throws {
+    @Test func `a scope that was closed after its commit succeeds`() async throws {
         let generator = generator(ScriptedSequence(last: 7))
         try await generator.withNextID { _ in
             generator.updateMembers([p1: 8, p2: 7], version: 1)

@@ -15,7 +15,7 @@ import TidemarkTesting
 
     func event(_ id: String) -> Event { Event(id: id, type: "test") }
 
-    @Test func aConsumerGoesOnFromItsCheckpoint() async throws {
+    @Test func `a consumer goes on from its checkpoint`() async throws {
         let log = try await open("p1")
         try await log.persist([event("a"), event("b")])
         let first = try await log.consumer("mailer")
@@ -33,7 +33,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aSecondReaderTakesAConsumerOver() async throws {
+    @Test func `a second reader takes a consumer over`() async throws {
         let log = try await open("p1")
         try await log.persist([event("a"), event("b")])
         let first = try await log.consumer("mailer")
@@ -55,7 +55,7 @@ import TidemarkTesting
     }
 
     /// Rule 7: it may have been suspended, and the database put back meanwhile.
-    @Test func whoHasNotAgreedWithTheDatabaseForTwoSecondsAsksItBeforeItReads() async throws {
+    @Test func `who has not agreed with the database for two seconds asks it before it reads`() async throws {
         let clock = ManualClock()
         let log = try await open("p1", time: TimeSource(clock))
         var batches = log.events().makeAsyncIterator()
@@ -81,7 +81,7 @@ import TidemarkTesting
     //  has read everything
     //                                   takes the consumer over
     //  reads what has come since
-    @Test func whoWasTakenOverIsGivenNothingMore() async throws {
+    @Test func `who was taken over is given nothing more`() async throws {
         let log = try await open("p1")
         try await log.persist(event("a"))
         let first = try await log.consumer("mailer")
@@ -97,7 +97,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aConsumerThatIsInUseIsLeftAloneUnlessItIsToBeTakenOver() async throws {
+    @Test func `a consumer that is in use is left alone unless it is to be taken over`() async throws {
         let log = try await open(nil)
         _ = try await log.consumer("mailer")
         await #expect(throws: TidemarkError.consumerInUse(stream: "events", consumer: "mailer", by: nil)) {
@@ -109,7 +109,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func whoBeginsBeyondTheSequenceIsTold() async throws {
+    @Test func `who begins beyond the sequence is told`() async throws {
         let log = try await open("p1")
         try await log.persist(event("a"))
         var batches = log.events(after: 2).makeAsyncIterator()
@@ -121,7 +121,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aBatchFromBeforeARestoreMovesNoCheckpoint() async throws {
+    @Test func `a batch from before a restore moves no checkpoint`() async throws {
         let log = try await open("p1")
         try await log.persist(event("a"))
         let consumer = try await log.consumer("mailer")
@@ -148,7 +148,7 @@ import TidemarkTesting
         for log in [log, other] { await log.shutDown() }
     }
 
-    @Test func aBatchThatIsToEndBeforeItsBeginningGivesNoFalseAlarm() async throws {
+    @Test func `a batch that is to end before its beginning gives no false alarm`() async throws {
         let log = try await open("p1")
         let consumer = try await log.consumer("mailer")
         var batches = consumer.events.makeAsyncIterator()
@@ -165,7 +165,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func aDatabaseThatWasPutBackIsAnError() async throws {
+    @Test func `a database that was put back is an error`() async throws {
         let log = try await open("p1")
         try await log.persist(event("a"))
         let backup = store.database
@@ -180,14 +180,14 @@ import TidemarkTesting
         for log in [log, other] { await log.shutDown() }
     }
 
-    @Test func waitingEndsWhenASnapshotHasConfirmedTheMinimum() async throws {
+    @Test func `waiting ends when a snapshot has confirmed the minimum`() async throws {
         let log = try await open("p1")
         let id = try await log.persist(event("a"))
         #expect(try await log.waitUntilPersisted(id, timeout: .seconds(10)) == .reached)
         await log.shutDown()
     }
 
-    @Test func waitingNamesWhoHoldsItBack() async throws {
+    @Test func `waiting names who holds it back`() async throws {
         let clock = ManualClock()
         let log = try await open("p1", time: TimeSource(clock))
         let gate = Gate()
@@ -208,7 +208,7 @@ import TidemarkTesting
         await log.shutDown()
     }
 
-    @Test func whoReadsAStreamThatIsNotThereWaitsForIt() async throws {
+    @Test func `who reads a stream that is not there waits for it`() async throws {
         let reader = try await open(nil)
         let reading = Task {
             var batches = reader.events().makeAsyncIterator()
@@ -220,7 +220,7 @@ import TidemarkTesting
         for log in [log, reader] { await log.shutDown() }
     }
 
-    @Test func aReaderEndsWithItsLog() async throws {
+    @Test func `a reader ends with its log`() async throws {
         let log = try await open("p1")
         let reading = Task {
             var batches = log.events().makeAsyncIterator()

@@ -39,7 +39,7 @@ import TidemarkTesting
         try await body()
     }
 
-    @Test func neitherHearsTheOther() async throws {
+    @Test func `neither hears the other`() async throws {
         let stores = [InMemoryEventStore(), InMemoryEventStore()]
         let one = try await open("p1", on: stores[0])
         let other = try await open("p1", on: stores[1])
@@ -71,7 +71,7 @@ import TidemarkTesting
 
     /// The same epochs of the same names begin once more in a backup that is put back: what their first lives said and is
     /// still under way says nothing of their second.
-    @Test func aLifeBeforeABackupWasPutBackIsNotHeard() async throws {
+    @Test func `a life before a backup was put back is not heard`() async throws {
         let store = InMemoryEventStore()
         let first = try await open("p0", on: store)
         await first.shutDown()
@@ -94,7 +94,7 @@ import TidemarkTesting
     }
 
     /// The backup has the writer as a member, with its nonce, and its old announcements are above the sequence.
-    @Test func aZombieOfTheLifeBeforeMovesNoFreshReader() async throws {
+    @Test func `a zombie of the life before moves no fresh reader`() async throws {
         let store = InMemoryEventStore()
         let zombie = try await open("p1", on: store)
         let backup = store.database
@@ -123,7 +123,7 @@ import TidemarkTesting
     }
 
     /// A line of a program that knows no nonces, or of other software.
-    @Test func aLineWithoutANonceIsNotHeard() async throws {
+    @Test func `a line without a nonce is not heard`() async throws {
         let store = InMemoryEventStore()
         let writer = try await open("p1", on: store)
         let reader = try await open(nil, on: store)

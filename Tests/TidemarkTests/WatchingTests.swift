@@ -45,7 +45,7 @@ import TidemarkTesting
         return limit
     }
 
-    @Test func aSilentWriterIsClosedAfterTheTimeoutAndTheMinimumPasses() async throws {
+    @Test func `a silent writer is closed after the timeout and the minimum passes`() async throws {
         try await withDeadAndRunning { alive in
             let steps = await stepsUntilClosed(alive)
             #expect((40...46).contains(steps))
@@ -59,7 +59,7 @@ import TidemarkTesting
         }
     }
 
-    @Test func oneWhoseProcessIsGoneIsClosedWithinASecond() async throws {
+    @Test func `one whose process is gone is closed within a second`() async throws {
         try await withDeadAndRunning { alive in
             for _ in 0..<10 { await step(alive) }
             #expect(!scene.isClosed("p1"))
@@ -70,7 +70,7 @@ import TidemarkTesting
         }
     }
 
-    @Test func aSilentWriterIsRetired() async throws {
+    @Test func `a silent writer is retired`() async throws {
         try await withDeadAndRunning({ $0.retirementTimeout = .seconds(10) }) { alive in
             while alive.generator.positions["p1"] != nil { await step(alive) }
             #expect((.seconds(10)...(.seconds(11))).contains(scene.clock.now.offset))
@@ -78,7 +78,7 @@ import TidemarkTesting
         }
     }
 
-    @Test func whoHoldsTheMinimumBackIsLoggedOnceAndThenOnceAMinute() async throws {
+    @Test func `who holds the minimum back is logged once and then once a minute`() async throws {
         try await withDeadAndRunning({ $0.closesSilentWriters = false }) { alive in
             func count() -> Int { lines.lines("events wait: the minimum has stood still").count }
             for _ in 0..<40 { await step(alive) }

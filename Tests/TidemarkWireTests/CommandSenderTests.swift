@@ -7,15 +7,15 @@ import TidemarkWire
         Set(ReplicationCommand.Kind.allCases.filter { !$0.mayBeSent(by: sender) })
     }
 
-    @Test func onlyAServerSaysThatItIsOne() {
+    @Test func `only a server says that it is one`() {
         #expect(kinds(.client) == [.server])
     }
 
-    @Test func aServerHasNoClientName() {
+    @Test func `a server has no client name`() {
         #expect(kinds(.server) == [.name])
     }
 
-    @Test func whatConcernsOneConnectionIsNotPublished() {
+    @Test func `what concerns one connection is not published`() {
         #expect(kinds(.publisher) == [.server, .name, .ping, .error])
     }
 }

@@ -10,7 +10,7 @@ import TidemarkWire
         #""\"\\\/\b\f\n\r\t\u00e9\uD83D\ude00\ud800""#, "\"\u{E9}\u{7F}\u{1F600} 12345678\"", "[1 , 2\t]",
         "123456789012345678901",
     ])
-    func jsonIsKeptAsItCame(_ text: String) throws {
+    func `JSON is kept as it came`(_ text: String) throws {
         #expect(Array(try JSONText(validating: text).text.utf8) == Array(text.utf8))
     }
 
@@ -22,12 +22,12 @@ import TidemarkWire
         "[1,", "[1,]", "[,1]", "[1 2]", "[1}", "{", "}", "{1:2}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}",
         "{\"a\":1]", "{,}", "[]]", "{}{}", "1 2", "// a\n1", "\u{FEFF}1", "\u{A0}1", "[\"a\",\u{B}1]",
     ])
-    func whatIsNotJSONIsRefused(_ text: String) {
+    func `what is not JSON is refused`(_ text: String) {
         #expect(throws: InvalidJSONText.self) { try JSONText(validating: text) }
     }
 
     @Test(arguments: [("[", "]"), ("{\"a\":", "}")])
-    func nestingIsBounded(_ open: String, _ close: String) throws {
+    func `nesting is bounded`(_ open: String, _ close: String) throws {
         func nested(_ depth: Int) -> String {
             String(repeating: open, count: depth) + "[]" + String(repeating: close, count: depth)
         }
@@ -38,7 +38,7 @@ import TidemarkWire
     }
 
     /// The containers inside which a value is are one bit each: all patterns of them up to ten deep.
-    @Test func everyContainerEndsWithItsOwnBracket() throws {
+    @Test func `every container ends with its own bracket`() throws {
         for depth in 1...10 {
             for pattern in 0..<(1 << depth) {
                 let levels = (0..<depth).map { pattern >> $0 & 1 == 1 }
@@ -53,7 +53,7 @@ import TidemarkWire
     }
 
     /// Strings are looked through eight bytes at a time; whatever the alignment, nothing is passed over.
-    @Test func charactersThatEndAStringAreFoundAtEveryPlace() throws {
+    @Test func `characters that end a string are found at every place`() throws {
         for length in 0...20 {
             for place in 0...length {
                 let before = String(repeating: "!", count: place)

@@ -87,7 +87,7 @@ import TidemarkWire
         "007", "+1", "-0", "00", "-", "--1", "1-", "0x1", "1.0", "1e3", "\u{661}", "9223372036854775808",
         "-9223372036854775809", "99999999999999999999", "18446744073709551617", "-18446744073709551617",
     ])
-    func numbersThatAreNotCanonicalAreRefused(_ number: String) {
+    func `numbers that are not canonical are refused`(_ number: String) {
         let error = InvalidReplicationCommand.malformed(.position, .invalidNumber(field: "previous"))
         #expect(throws: error) { try ReplicationCommand(parsing: "POSITION events p1 \(number) 2") }
     }
@@ -96,7 +96,7 @@ import TidemarkWire
         arguments: [
             [0xFF], [0x80], [0xC3], [0xC0, 0xAF], [0xED, 0xA0, 0x80], [0xF0, 0x9F, 0x98], [0xF4, 0x90, 0x80, 0x80],
         ] as [[UInt8]])
-    func whatIsNotUTF8IsRefused(_ bytes: [UInt8]) {
+    func `what is not UTF8 is refused`(_ bytes: [UInt8]) {
         for prefix in [
             "PING ", "RDATA events p1 5 \"", "CLEAR_USER_SYNC ", "POSITION events p1", "USER_SYNC a b ", "P",
         ] {
@@ -106,7 +106,7 @@ import TidemarkWire
         }
     }
 
-    @Test func valuesCannotBringALineBreakOrASpaceIntoALine() throws {
+    @Test func `values cannot bring a line break or a space into a line`() throws {
         #expect(throws: InvalidCommandText.lineBreak(at: 1)) { try SimpleText(validating: "a\r\n") }
         #expect(throws: InvalidCommandText.lineBreak(at: 1)) { try FieldText(validating: "a\n") }
         #expect(throws: InvalidCommandText.space(at: 1)) { try FieldText(validating: "a b") }

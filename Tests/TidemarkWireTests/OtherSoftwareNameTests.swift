@@ -7,7 +7,7 @@ import TidemarkCore
 /// Names of instances as other software may have them.
 @Suite struct OtherSoftwareNameTests {
     @Test(arguments: ["a/b", "a#b", "#a", "a#b#3", "a#b.5", "matrix/worker#one"])
-    func theyAreHeardAndPrintedAsTheyAre(name: String) throws {
+    func `they are heard and printed as they are`(name: String) throws {
         let line = "POSITION caches \(name) 1 2"
         let command = try ReplicationCommand(parsing: line)
         guard case .position(let position) = command else {
@@ -19,7 +19,7 @@ import TidemarkCore
         #expect(try Writer(parsing: name) == position.writer)
     }
 
-    @Test func anEpochIsToldFromThem() throws {
+    @Test func `an epoch is told from them`() throws {
         #expect(try Writer(parsing: "a#3") == Writer("a", epoch: 3))
         for text in ["a#", "a#007", "a#-1", "a#3x", "a#.5", "a b"] {
             #expect(throws: (any Error).self) { try Writer(parsing: text) }
@@ -29,7 +29,7 @@ import TidemarkCore
         }
     }
 
-    @Test func noInstanceOfOnesOwnCanHaveOne() {
+    @Test func `no instance of ones own can have one`() {
         for name in ["a/b", "a#b"] {
             #expect(throws: InvalidName.self) { try InstanceName(validating: name) }
         }

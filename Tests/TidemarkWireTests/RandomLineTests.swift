@@ -8,7 +8,7 @@ import TidemarkWire
     private static let scalars = Array("ab \"\\/[]{}:,\u{E9}\u{301}\u{1F600}\t\u{1}\u{7F}\u{2028}".unicodeScalars)
 
     @Test(arguments: UInt64(1)...8)
-    func commandsAreTheSameAfterPrintingAndParsing(_ seed: UInt64) throws {
+    func `commands are the same after printing and parsing`(_ seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         for _ in 0..<500 {
             let command = try Self.command(&random)
@@ -20,7 +20,7 @@ import TidemarkWire
 
     /// Lines one or a few bytes away from good ones: either refused, or the same after parsing and printing.
     @Test(arguments: UInt64(1)...8)
-    func damagedLinesAreRefusedOrPrintedAsTheyWere(_ seed: UInt64) throws {
+    func `damaged lines are refused or printed as they were`(_ seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         var parsed = 0
         for _ in 0..<2000 {

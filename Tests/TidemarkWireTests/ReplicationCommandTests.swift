@@ -87,7 +87,7 @@ import TidemarkWire
     ]
 
     @Test(arguments: commands)
-    func aLineIsItsCommandAndACommandItsLine(_ line: String, _ command: ReplicationCommand) throws {
+    func `a line is its command and a command its line`(_ line: String, _ command: ReplicationCommand) throws {
         #expect(try ReplicationCommand(parsing: line) == command)
         #expect(command.line == line)
         var bytes: [UInt8] = [1]
@@ -96,7 +96,7 @@ import TidemarkWire
         #expect(line.utf8.starts(with: command.kind.rawValue.utf8))
     }
 
-    @Test func everyKindOfCommandIsInTheTable() {
+    @Test func `every kind of command is in the table`() {
         #expect(Set(Self.commands.map(\.1.kind)) == Set(ReplicationCommand.Kind.allCases))
     }
 
@@ -104,11 +104,11 @@ import TidemarkWire
         "REPLICATE", "POSITION events p1 1 2", "CLEAR_USER_SYNC hXn2", "FEDERATION_ACK master 12",
         "USER_SYNC hXn2 @anna:example.org None end 0", "PING",
     ])
-    func oneSpaceAtTheEndIsLetPassAndNotPrinted(_ line: String) throws {
+    func `one space at the end is let pass and not printed`(_ line: String) throws {
         #expect(try ReplicationCommand(parsing: line + " ").line == line)
     }
 
-    @Test func textsAreComparedAsBytes() throws {
+    @Test func `texts are compared as bytes`() throws {
         let one = Self.simple("\u{E9}")
         let two = Self.simple("e\u{301}")
         #expect(one.text == two.text)
@@ -116,7 +116,7 @@ import TidemarkWire
         #expect(Set([one, two, one]).count == 2)
     }
 
-    @Test func whatIsNoNameIsRefusedByteForByte() throws {
+    @Test func `what is no name is refused byte for byte`() throws {
         for byte in UInt8.min...UInt8.max where byte != UInt8(ascii: " ") && byte != UInt8(ascii: "#") {
             let name: [UInt8] = [UInt8(ascii: "a"), byte]
             let valid = String(validating: name, as: UTF8.self).flatMap { try? StreamName(validating: $0) }
@@ -131,12 +131,12 @@ import TidemarkWire
         #expect(throws: InvalidReplicationCommand.self) { try ReplicationCommand(parsing: "POSITION s \(long)a 1 2") }
     }
 
-    @Test func aDescriptionIsTheLineWithEscapes() {
+    @Test func `a description is the line with escapes`() {
         #expect("\(Self.commands[0].1)" == Self.commands[0].0)
         #expect("\(ReplicationCommand.ping(Self.simple("a\u{1B}[2J\u{202E}b")))" == "PING a\\u{1B}[2J\\u{202E}b")
     }
 
-    @Test func anIDIsFinishedWithTheLastRowOfItsBatch() {
+    @Test func `an ID is finished with the last row of its batch`() {
         let p1 = Writer("p1", epoch: 1)
         func row(_ token: ReplicationRow.Token) -> ReplicationRow {
             ReplicationRow(stream: "events", writer: p1, nonce: 5, token: token, row: .null)

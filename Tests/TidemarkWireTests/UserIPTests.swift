@@ -11,7 +11,7 @@ import TidemarkWire
         return seen
     }
 
-    @Test func fieldsAreReadAndTheLineIsKept() throws {
+    @Test func `fields are read and the line is kept`() throws {
         let seen = try seen()
         #expect(seen.user.text == "@anna:example.org")
         #expect(seen.accessToken == "s3cret")
@@ -22,7 +22,7 @@ import TidemarkWire
         #expect(ReplicationCommand.userIP(seen).line == line)
     }
 
-    @Test func theAccessTokenIsInNoDescription() throws {
+    @Test func `the access token is in no description`() throws {
         let seen = try seen()
         let command = ReplicationCommand.userIP(seen)
         var dumped = ""
@@ -47,7 +47,7 @@ import TidemarkWire
         #"["s3cret","i","u",null,1.5]"#, #"["s3cret","i","u",null,-0]"#, #"["s3cret","i","u",null,1e3]"#,
         #"["s3cret","i",["u"],null,1]"#, #"["s3cret","i","u",null,1"#, #"["s3cret" "i"]"#, "s3cret",
     ])
-    func anErrorDoesNotTellTheAccessToken(_ json: String) {
+    func `an error does not tell the access token`(_ json: String) {
         do {
             let command = try ReplicationCommand(parsing: "USER_IP @anna:example.org \(json)")
             Issue.record("\(command) was read from \(json)")
@@ -58,7 +58,7 @@ import TidemarkWire
         }
     }
 
-    @Test func aLockIsReadFromItsArray() throws {
+    @Test func `a lock is read from its array`() throws {
         let line = #"LOCK_RELEASED ["p1", "rooms" , "\u006bey"]"#
         guard case .lockReleased(let lock) = try ReplicationCommand(parsing: line) else {
             Issue.record("another command was read")
@@ -74,7 +74,7 @@ import TidemarkWire
         #"["p1","a"]"#, #"["p1#0","a","b"]"#, #"["p1 1","a","b"]"#, #"["","a","b"]"#, #"["p1","a",1]"#, #"{"p1":1}"#,
         #"["p1","a","b","c"]"#, #"["p\n1","a","b"]"#,
     ])
-    func whatIsNoLockIsRefused(_ json: String) throws {
+    func `what is no lock is refused`(_ json: String) throws {
         let json = try JSONText(validating: json)
         #expect(throws: InvalidJSONText.self) { try LockReleased(validating: json) }
     }

@@ -11,7 +11,7 @@ import Tidemark
         return report.summaries(now: .zero, time: 0).split(separator: "\n").map(String.init)
     }
 
-    @Test func aCommandIsWrittenAsTheLineThatWasHeard() throws {
+    @Test func `a command is written as the line that was heard`() throws {
         var report = WatchReport(format: .text)
         for line in ["RDATA events p1#1.7 5 [\"ev\", {}]", "REMOTE_SERVER_UP example.org", "REPLICATE"] {
             #expect(report.heard(try ReplicationCommand(parsing: line), time: 0) == line + "\n")
@@ -20,7 +20,7 @@ import Tidemark
 
     /// What is in such a row is between the processes of that software: a cache is told by the access token that it is for.
     @Test(arguments: [WatchReport.Format.text, .json])
-    func rowsOfOtherSoftwareAreShownBySizeUnlessTheyAreAskedFor(format: WatchReport.Format) throws {
+    func `rows of other software are shown by size unless they are asked for`(format: WatchReport.Format) throws {
         let line = "RDATA caches master 5 [\"get_user_by_access_token\",[\"syt_secret\"],1]"
         let command = try ReplicationCommand(parsing: line)
         var report = WatchReport(format: format)
@@ -35,7 +35,7 @@ import Tidemark
         #expect(!open.heard(userIP, time: 0).contains("s3cret"))
     }
 
-    @Test func anInterruptionIsTold() throws {
+    @Test func `an interruption is told`() throws {
         var report = WatchReport(format: .text)
         // While it was never there the log says why.
         #expect(report.heard(.disconnected(reason: "refused"), time: 0) == "")
@@ -51,7 +51,7 @@ import Tidemark
         }
     }
 
-    @Test func howManyLinesWereSkippedIsToldWhenItHasGrown() {
+    @Test func `how many lines were skipped is told when it has grown`() {
         var report = WatchReport(format: .text)
         #expect(report.skipped(0, now: .zero, time: 0) == "")
         #expect(report.skipped(1, now: .zero, time: 0).hasPrefix("# 1 line skipped so far"))
@@ -61,7 +61,7 @@ import Tidemark
         #expect(report.skipped(6, now: .seconds(31), time: 0, isEnd: true).hasPrefix("# 6 lines"))
     }
 
-    @Test func asJSONACommandHasItsTimeAndName() throws {
+    @Test func `as JSONA command has its time and name`() throws {
         var report = WatchReport(format: .json)
         let line = report.heard(try ReplicationCommand(parsing: "RDATA events p1#1.7 5 [\"ev\"]"), time: 1)
         #expect(
@@ -70,20 +70,20 @@ import Tidemark
     }
 
     @Test(arguments: [WatchReport.Format.text, .json])
-    func anAccessTokenIsNeverWritten(format: WatchReport.Format) throws {
+    func `an access token is never written`(format: WatchReport.Format) throws {
         var report = WatchReport(format: format)
         let line = report.heard(
             try ReplicationCommand(parsing: "USER_IP @a:b [\"s3cret\",\"192.0.2.1\",\"agent\",\"dev\",1]"), time: 0)
         #expect(line.contains("USER_IP @a:b") && !line.contains("s3cret") && !line.contains("192.0.2.1"))
     }
 
-    @Test func whatWouldChangeATerminalIsEscaped() throws {
+    @Test func `what would change a terminal is escaped`() throws {
         var report = WatchReport(format: .text)
         let line = report.heard(try ReplicationCommand(parsing: "REMOTE_SERVER_UP \u{1B}[2Jx"), time: 0)
         #expect(line == "REMOTE_SERVER_UP \\u{1B}[2Jx\n")
     }
 
-    @Test func theMinimumIsTheLeastPositionAndIsCalledAnEstimate() throws {
+    @Test func `the minimum is the least position and is called an estimate`() throws {
         #expect(
             try output(["POSITION events p2#1 7 7", "POSITION events p1#3 3 5", "POSITION caches p1#3 2 2"]) == [
                 "# caches: estimated minimum 2 (p1#3 2)", "# events: estimated minimum 5 (p1#3 5, p2#1 7)",
@@ -95,7 +95,7 @@ import Tidemark
             ])
     }
 
-    @Test func aStreamThatBeginsAgainIsWhereItsWriterSaysNow() throws {
+    @Test func `a stream that begins again is where its writer says now`() throws {
         #expect(
             try output(["POSITION typing master 500 500", "POSITION typing master 0 0", "RDATA typing master 2 [1]"])
                 == ["# typing: estimated minimum 2 (master 2)"])
@@ -107,7 +107,7 @@ import Tidemark
             ]) == ["# events: estimated minimum 9 (p1#1 9)", "# typing: estimated minimum 9 (master 9)"])
     }
 
-    @Test func aRowMovesAWriterWithoutAnEpochAndNoOther() throws {
+    @Test func `a row moves a writer without an epoch and no other`() throws {
         #expect(
             try output([
                 "RDATA events master batch [1]", "RDATA events master 5 [2]", "POSITION events p1#3 4 4",
@@ -117,7 +117,7 @@ import Tidemark
         #expect(try output(["RDATA events master batch [1]"]) == [])
     }
 
-    @Test func onlyTheNewestEpochOfANameCountsAndPositionsThatAreLateDoNot() throws {
+    @Test func `only the newest epoch of a name counts and positions that are late do not`() throws {
         #expect(
             try output([
                 "POSITION events p1#2 40 40", "POSITION events p1#3 30 30", "POSITION events p1#2 50 50",
@@ -125,7 +125,7 @@ import Tidemark
             ]) == ["# events: estimated minimum 30 (p1#3 30)"])
     }
 
-    @Test func whatHasNotChangedIsNotWrittenAgainAndWhatHasAtMostOnceASecond() throws {
+    @Test func `what has not changed is not written again and what has at most once a second`() throws {
         var report = WatchReport(format: .text)
         _ = report.heard(try ReplicationCommand(parsing: "POSITION events p1 1 1"), time: 0)
         #expect(report.summaries(now: .seconds(5), time: 0) == "# events: estimated minimum 1 (p1 1)\n")
@@ -141,7 +141,7 @@ import Tidemark
         #expect(report.summaries(now: .seconds(9.5), time: 0, isEnd: true).contains("minimum 3"))
     }
 
-    @Test func thereIsABoundOnStreamsAndWriters() throws {
+    @Test func `there is a bound on streams and writers`() throws {
         var streams = HeardStreams()
         for number in 0..<3000 {
             streams.heard(try ReplicationCommand(parsing: "POSITION s\(number) p1 1 1"))

@@ -10,7 +10,7 @@ import TidemarkCore
 
     // MARK: Looking
 
-    @Test func aLookThatComesTooLateStartsSilenceAnew() {
+    @Test func `a look that comes too late starts silence anew`() {
         var scene = Scene()
         scene.pass(writer, from: 0, until: 4.75)
         // The last look was at 4.5, and the observer was stopped until now.
@@ -21,14 +21,14 @@ import TidemarkCore
         #expect(scene.look(writer, at: 12.01).close == [writer])
     }
 
-    @Test func aLookThatIsAsLateAsItMayBeIsAsGoodAsAny() {
+    @Test func `a look that is as late as it may be is as good as any`() {
         var scene = Scene()
         scene.pass(writer, from: 0, until: 4.75)
         scene.write(at: 7)
         #expect(scene.look(writer, at: 7).close == [writer])
     }
 
-    @Test func aLookThatTookTooLongStartsSilenceAnew() {
+    @Test func `a look that took too long starts silence anew`() {
         var scene = Scene()
         scene.pass(writer, from: 0, until: 5)
         #expect(scene.look(writer, at: 5, took: 2.51) == none)
@@ -39,7 +39,7 @@ import TidemarkCore
 
     // MARK: Writing
 
-    @Test func anObserverThatNeverWroteHasToTryBeforeItCloses() {
+    @Test func `an observer that never wrote has to try before it closes`() {
         var scene = Scene()
         for quarter in 0..<10 { #expect(scene.look(writer, at: Double(quarter) / 4) == none) }
         for quarter in 10..<24 {
@@ -50,7 +50,7 @@ import TidemarkCore
     }
 
     /// Before the writer was silent for half of the timeout a write says nothing: the lock may be taken after it.
-    @Test func aWriteThatBeganTooEarlyShowsNothing() {
+    @Test func `a write that began too early shows nothing`() {
         var scene = Scene()
         for quarter in 0..<20 {
             if quarter == 9 { scene.write(at: 2.25) }
@@ -59,7 +59,7 @@ import TidemarkCore
         #expect(scene.look(writer, at: 5) == SilenceWatchTests.decision(needsWrite: true))
     }
 
-    @Test func aWriteThatIsLongAgoShowsNothing() {
+    @Test func `a write that is long ago shows nothing`() {
         var scene = Scene()
         for quarter in 0..<20 {
             if quarter == 10 { scene.write(at: 2.5) }
@@ -72,7 +72,7 @@ import TidemarkCore
     //  somebody   holds the write lock ………………………………… releases it
     //  p1         waits with its heartbeat                    writes it
     //  observer   waits with its heartbeat            writes it first, and looks
-    @Test func aSlowWriteOfTheObserversOwnStartsSilenceAnew() {
+    @Test func `a slow write of the observers own starts silence anew`() {
         var scene = Scene()
         scene.write(at: 0)
         for quarter in 0..<80 { #expect(scene.look(writer, at: Double(quarter) / 4).close.isEmpty) }
@@ -84,7 +84,7 @@ import TidemarkCore
         #expect(scene.look(writer, at: 25).close == [writer])
     }
 
-    @Test func aWriteThatFailedStartsSilenceAnew() {
+    @Test func `a write that failed starts silence anew`() {
         var scene = Scene()
         scene.pass(writer, from: 0, until: 5)
         scene.watch.interrupted(at: .seconds(4.9))
@@ -94,7 +94,7 @@ import TidemarkCore
         #expect(scene.look(writer, at: 9.9).close == [writer])
     }
 
-    @Test func aQuickWriteIsOneThatTakesAFifthOfTheTimeout() {
+    @Test func `a quick write is one that takes a fifth of the timeout`() {
         var scene = Scene()
         #expect(scene.watch.quickWrite == .seconds(1))
         scene.pass(writer, from: 0, until: 5)
@@ -106,19 +106,19 @@ import TidemarkCore
 
     // MARK: Gone
 
-    @Test func whoseProcessIsGoneIsClosedAtOnceWithoutAnyWriting() {
+    @Test func `whose process is gone is closed at once without any writing`() {
         var scene = Scene()
         #expect(scene.look(gone, at: 0) == SilenceWatchTests.decision(close: [gone]))
         // Nor is it a matter of stalls.
         #expect(scene.look(gone, at: 60) == SilenceWatchTests.decision(close: [gone]))
     }
 
-    @Test func whoseProcessIsGoneIsLeftAloneWhileItIsNotInTheWay() {
+    @Test func `whose process is gone is left alone while it is not in the way`() {
         var scene = Scene(newest: 4)
         #expect(scene.look(gone, at: 0) == none)
     }
 
-    @Test func aGoneProcessIsForgottenWhenTheNameComesBack() {
+    @Test func `a gone process is forgotten when the name comes back`() {
         var scene = Scene()
         _ = scene.look(gone, at: 0)
         let heir = WriterObservation(writer: Writer("p1", epoch: 4), heartbeat: 8, position: 4)
@@ -128,7 +128,7 @@ import TidemarkCore
     // MARK: Retiring
 
     @Test(arguments: [false, true])
-    func aWriterIsRetiredWhenItWasSilentForMuchLonger(isGone: Bool) {
+    func `a writer is retired when it was silent for much longer`(isGone: Bool) {
         let silent = SilenceWatchTests().dead(gone: isGone)
         var scene = Scene(newest: 4)
         scene.pass(silent, from: 0, until: 600)
@@ -136,7 +136,7 @@ import TidemarkCore
         #expect(scene.look(silent, at: 600) == SilenceWatchTests.decision(retire: [silent]))
     }
 
-    @Test func whoIsRetiredIsNotClosedAsWell() {
+    @Test func `who is retired is not closed as well`() {
         var scene = Scene()
         scene.pass(writer, from: 0, until: 600)
         #expect(scene.look(writer, at: 600) == SilenceWatchTests.decision(retire: [writer]))
@@ -145,7 +145,7 @@ import TidemarkCore
         #expect(scene.look(gone, at: 600) == SilenceWatchTests.decision(retire: [gone]))
     }
 
-    @Test func whoDoesNotWriteTriesToBeforeItRetiresAnyone() {
+    @Test func `who does not write tries to before it retires anyone`() {
         var scene = Scene(newest: 4)
         for quarter in 0..<2400 { #expect(scene.look(writer, at: Double(quarter) / 4) == none) }
         #expect(scene.look(writer, at: 600) == SilenceWatchTests.decision(needsWrite: true))
@@ -153,7 +153,7 @@ import TidemarkCore
         #expect(scene.look(writer, at: 600.25) == SilenceWatchTests.decision(retire: [writer]))
     }
 
-    @Test func afterAStallNobodyIsRetired() {
+    @Test func `after a stall nobody is retired`() {
         var scene = Scene(newest: 4)
         scene.pass(writer, from: 0, until: 599)
         scene.write(at: 605)
@@ -162,7 +162,7 @@ import TidemarkCore
 
     /// Every history of a healthy writer, its observer and a lock that is held for any time: nobody is closed.
     @Test(arguments: 0..<64)
-    func aHealthyWriterIsNeverClosed(seed: UInt64) {
+    func `a healthy writer is never closed`(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var scene = Scene()
         var heartbeat = 0

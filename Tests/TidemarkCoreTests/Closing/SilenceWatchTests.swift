@@ -47,14 +47,14 @@ import TidemarkCore
 
     // MARK: Silence
 
-    @Test func aWriterIsClosedWhenItWasSilentForTheTimeoutAndNotBefore() {
+    @Test func `a writer is closed when it was silent for the timeout and not before`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 5)
         #expect(scene.look(dead(), at: 4.99) == Self.decision())
         #expect(scene.look(dead(), at: 5) == Self.decision(close: [dead()]))
     }
 
-    @Test func itIsNamedAgainUntilItIsOutOfTheWay() {
+    @Test func `it is named again until it is out of the way`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 5)
         #expect(scene.look(dead(), at: 5).close == [dead()])
@@ -64,7 +64,7 @@ import TidemarkCore
         #expect(scene.look(closed, at: 5.5) == Self.decision())
     }
 
-    @Test func aHeartbeatStartsSilenceAnew() {
+    @Test func `a heartbeat starts silence anew`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 4.75)
         scene.pass(dead(heartbeat: 8), from: 4.75, until: 9.75)
@@ -73,13 +73,13 @@ import TidemarkCore
     }
 
     /// Any other number is a sign of life: a database that was put back counts up again from below.
-    @Test func aLowerHeartbeatIsASignOfLifeToo() {
+    @Test func `a lower heartbeat is a sign of life too`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 5)
         #expect(scene.look(dead(heartbeat: 6), at: 5).close.isEmpty)
     }
 
-    @Test func aNewEpochStartsSilenceAnew() {
+    @Test func `a new epoch starts silence anew`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 5)
         let heir = WriterObservation(writer: Writer("p1", epoch: 4), heartbeat: 7, position: 4)
@@ -88,13 +88,13 @@ import TidemarkCore
         #expect(scene.look(heir, at: 10).close == [heir])
     }
 
-    @Test func silenceBeginsWhenAWriterIsSeenFirstHoweverLongItIsDead() {
+    @Test func `silence begins when a writer is seen first however long it is dead`() {
         var scene = Scene()
         scene.pass(from: 0, until: 60)
         #expect(scene.look(dead(), at: 60) == Self.decision())
     }
 
-    @Test func silenceIsCountedFromTheEndOfALookToTheBeginningOfAnother() {
+    @Test func `silence is counted from the end of a look to the beginning of another`() {
         var scene = Scene()
         _ = scene.look(dead(), at: 0, took: 1)
         scene.pass(dead(), from: 1.25, until: 6)
@@ -105,13 +105,13 @@ import TidemarkCore
     // MARK: In the way
 
     @Test(arguments: [(StreamID(9), StreamID(9)), (5, 4), (4, 4)])
-    func nobodyIsInTheWayOfAMinimumThatHasReachedTheNewestID(minimum: StreamID, newest: StreamID) {
+    func `nobody is in the way of a minimum that has reached the newest ID`(minimum: StreamID, newest: StreamID) {
         var scene = Scene(minimum: minimum, newest: newest)
         scene.pass(dead(), from: 0, until: 60)
         #expect(scene.look(dead(), at: 60) == Self.decision())
     }
 
-    @Test func aWriterAheadOfTheMinimumIsNotInTheWay() {
+    @Test func `a writer ahead of the minimum is not in the way`() {
         var scene = Scene()
         let ahead = WriterObservation(writer: Writer("p1", epoch: 3), heartbeat: 7, position: 5)
         scene.pass(ahead, from: 0, until: 60)
@@ -119,7 +119,7 @@ import TidemarkCore
     }
 
     /// Its durable position lags behind what was heard of it.
-    @Test func aWriterThatWasHeardAheadOfTheMinimumIsNotInTheWay() {
+    @Test func `a writer that was heard ahead of the minimum is not in the way`() {
         var scene = Scene()
         scene.positions = [dead().writer: 5]
         scene.pass(dead(), from: 0, until: 60)
@@ -129,14 +129,14 @@ import TidemarkCore
         #expect(scene.look(dead(), at: 60.25).close == [dead()])
     }
 
-    @Test func silenceIsCountedBeforeTheWriterIsInTheWay() {
+    @Test func `silence is counted before the writer is in the way`() {
         var scene = Scene(newest: 4)
         scene.pass(dead(), from: 0, until: 20)
         scene.newest = 9
         #expect(scene.look(dead(), at: 20).close == [dead()])
     }
 
-    @Test func theObserverNeverNamesItself() {
+    @Test func `the observer never names itself`() {
         var scene = Scene()
         let own = [1, 2].map { WriterObservation(writer: Writer("me", epoch: $0), heartbeat: 1, position: 0) }
         let gone = WriterObservation(writer: Writer("me", epoch: 3), heartbeat: 1, position: 0, isProcessGone: true)
@@ -148,7 +148,7 @@ import TidemarkCore
         }
     }
 
-    @Test func onlyTheSilentOneOfSeveralIsClosed() {
+    @Test func `only the silent one of several is closed`() {
         var scene = Scene()
         for quarter in 0...20 {
             let seconds = Double(quarter) / 4
@@ -158,7 +158,7 @@ import TidemarkCore
         }
     }
 
-    @Test func whoIsNoMemberAnyMoreIsForgotten() {
+    @Test func `who is no member any more is forgotten`() {
         var scene = Scene()
         scene.pass(dead(), from: 0, until: 5)
         #expect(scene.look(at: 5) == Self.decision())

@@ -11,7 +11,7 @@ import TidemarkCore
         PositionTracker(instance: instance, members: members, version: 1, sequence: members.values.max() ?? 0)
     }
 
-    @Test func whatIsAboveALaterSnapshotWasFalseAndIsTakenBack() {
+    @Test func `what is above a later snapshot was false and is taken back`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p2, to: 9)
         tracker.advance(p1, to: 1_000_000)
@@ -25,7 +25,7 @@ import TidemarkCore
     }
 
     /// The watermark itself may be below the sequence: what it follows from is false all the same.
-    @Test func aMinimumIsNotConfirmedWhileAnythingIsFalse() {
+    @Test func `a minimum is not confirmed while anything is false`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p1, to: 1_000_000)
         tracker.advance(p2, to: 9)
@@ -38,7 +38,7 @@ import TidemarkCore
         #expect(tracker.confirmed == 7)
     }
 
-    @Test func theMinimumNeverFallsBelowWhatASnapshotConfirmed() {
+    @Test func `the minimum never falls below what a snapshot confirmed`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p1, to: 12)
         tracker.advance(p2, to: 12)
@@ -51,7 +51,7 @@ import TidemarkCore
         #expect(tracker.minimum == 12)
     }
 
-    @Test func rowsAboveTheSequenceAreTakenBackToo() {
+    @Test func `rows above the sequence are taken back too`() {
         var tracker = tracker([p1: 7])
         tracker.advance(p1, finished: 8)
         tracker.advance(p1, finished: 20)
@@ -60,7 +60,7 @@ import TidemarkCore
         #expect(tracker.minimum == 8 && tracker.highestKnown == 8)
     }
 
-    @Test func whoSaidSomethingFalseIsHeardAgainAfterTheDatabaseWasAskedOnce() {
+    @Test func `who said something false is heard again after the database was asked once`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p1, to: 1_000_000)
         let note = tracker.note()
@@ -76,7 +76,7 @@ import TidemarkCore
     }
 
     /// What was heard after the note says nothing about the snapshot: it may be newer.
-    @Test func whatWasHeardAfterTheNoteIsNotFalse() {
+    @Test func `what was heard after the note is not false`() {
         var tracker = tracker([p1: 7, p2: 7])
         let note = tracker.note()
         tracker.advance(p1, to: 12)
@@ -85,14 +85,14 @@ import TidemarkCore
         #expect(tracker.minimum == 12 && tracker.confirmed == 7)
     }
 
-    @Test func anotherVersionConfirmsNothing() {
+    @Test func `another version confirms nothing`() {
         var tracker = tracker([p1: 7])
         #expect(tracker.agree(tracker.note(), sequence: 7, membershipVersion: 2) == nil)
         #expect(tracker.confirmed == 0)
     }
 
     /// Rule 2: what it only heard, a writer promises up to the sequence as it was read last.
-    @Test func anIdleWriterPromisesWhatItHeardUpToTheSequenceThatItRead() {
+    @Test func `an idle writer promises what it heard up to the sequence that it read`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.advance(p2, to: 40)
         #expect(tracker.position == 7 && tracker.known == 7)
@@ -102,7 +102,7 @@ import TidemarkCore
         #expect(tracker.promise?.position == 40 && tracker.promise?.afterReading == 40)
     }
 
-    @Test func aFalsePositionIsNotPromised() {
+    @Test func `a false position is not promised`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.advance(p2, to: 1_000_000)
         #expect(tracker.agree(tracker.note(), sequence: 9, membershipVersion: 1)?.writers == [p2])
@@ -112,7 +112,7 @@ import TidemarkCore
 
     /// The sequence may be ahead of what is durable, and what is heard above it may be false. So it is not a promise of what
     /// lies below it: after a crash the sequence would hand those IDs out again.
-    @Test func whatIsHeardAboveTheSequenceSaysNothingOfTheIDsBelowIt() {
+    @Test func `what is heard above the sequence says nothing of the IDs below it`() {
         var tracker = tracker([p1: 7, p2: 7, p3: 7], instance: "p1")
         let note = tracker.note()
         tracker.advance(p2, to: 1_000_000)
@@ -130,7 +130,7 @@ import TidemarkCore
     //  notes what it heard              has said 1,000,000
     //                                   says 1,000,001
     //  opens a snapshot: the sequence is 20
-    @Test func whoLiesHigherEachTimeIsFoundAllTheSame() throws {
+    @Test func `who lies higher each time is found all the same`() throws {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         for lie in 0..<3 {
             tracker.advance(p2, to: StreamID(1_000_000 + Int64(lie) * 2))
@@ -149,7 +149,7 @@ import TidemarkCore
     }
 
     /// In a busy stream something higher is heard before each answer.
-    @Test func anIdleWriterPromisesWhatItHeardBeforeItReadTheSequence() {
+    @Test func `an idle writer promises what it heard before it read the sequence`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.advance(p2, to: 12)
         let note = tracker.note()
@@ -159,7 +159,7 @@ import TidemarkCore
     }
 
     /// It has joined again, and has read the members before the answer came.
-    @Test func aWriterDoesNotPromiseWhatOthersSaidInItsName() {
+    @Test func `a writer does not promise what others said in its name`() {
         let next = Writer("p1", epoch: 2)
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.pin(to: p1)
@@ -171,7 +171,7 @@ import TidemarkCore
     }
 
     /// Rule 3: what was promised was at or below the sequence: an answer that is not above it went backwards.
-    @Test func theFloorIsWhatWasPromised() throws {
+    @Test func `the floor is what was promised`() throws {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.advance(p2, to: 12)
         _ = tracker.agree(tracker.note(), sequence: 12, membershipVersion: 1)
@@ -182,7 +182,7 @@ import TidemarkCore
     }
 
     /// Others stand at a gap that only this writer's position closes, and it has to read the sequence for that.
-    @Test func whatOthersNeedIsKnownBeforeTheSequenceIsRead() {
+    @Test func `what others need is known before the sequence is read`() {
         var tracker = tracker([p1: 7, p2: 7, p3: 7], instance: "p1")
         tracker.advance(p2, to: 20)
         tracker.advance(p3, to: 20)
@@ -190,7 +190,7 @@ import TidemarkCore
         #expect(tracker.announcementNeed(announced: 7, position: 20) == .holdsBack)
     }
 
-    @Test func aMemberSpeaksWithTheNonceOfItsJoin() {
+    @Test func `a member speaks with the nonce of its join`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "p1")
         tracker.updateMembers([p1: 7, p2: 7], version: 2, nonces: [p1: 11, p2: 22])
         tracker.pin(to: p1)

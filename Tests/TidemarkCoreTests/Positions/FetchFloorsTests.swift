@@ -2,7 +2,7 @@ import Testing
 import TidemarkCore
 
 @Suite struct FetchFloorsTests {
-    @Test func theLowestFloorIsThatOfTheEarliestFetch() {
+    @Test func `the lowest floor is that of the earliest fetch`() {
         var floors = FetchFloors()
         #expect(floors.lowest == nil)
         let first = floors.begin(at: 5)

@@ -2,7 +2,7 @@ import Testing
 import TidemarkCore
 
 @Suite struct FinishedRangesTests {
-    @Test func aRunWithoutAGapIsOneRange() {
+    @Test func `a run without a gap is one range`() {
         var finished = FinishedRanges()
         for id in [3, 1, 5, 4] as [StreamID] { finished.insert(id...id) }
         #expect(finished.ranges == [1...1, 3...5])
@@ -13,14 +13,14 @@ import TidemarkCore
         #expect(finished.endOfRun(after: 5) == 5)
     }
 
-    @Test func aRangeThatCoversOthersReplacesThem() {
+    @Test func `a range that covers others replaces them`() {
         var finished = FinishedRanges()
         for id in [2, 4, 6, 20] as [StreamID] { finished.insert(id...id) }
         finished.insert(3...10)
         #expect(finished.ranges == [2...10, 20...20])
     }
 
-    @Test func theHighestRangeIsForgottenBeyondTheBound() {
+    @Test func `the highest range is forgotten beyond the bound`() {
         var finished = FinishedRanges(maximumCount: 2)
         for id in [10, 20, 30] as [StreamID] { finished.insert(id...id) }
         #expect(finished.ranges == [10...10, 20...20])
@@ -30,7 +30,7 @@ import TidemarkCore
         #expect(finished.ranges == [5...5, 10...30])
     }
 
-    @Test func rangesBelowAnIDAreForgotten() {
+    @Test func `ranges below an ID are forgotten`() {
         var finished = FinishedRanges()
         for id in [1, 3, 5] as [StreamID] { finished.insert(id...id) }
         finished.removeRanges(endingBelow: 3)
@@ -38,7 +38,7 @@ import TidemarkCore
     }
 
     @Test(arguments: 0..<20 as Range<UInt64>)
-    func itIsASetOfIDs(seed: UInt64) {
+    func `it is a set of IDs`(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var finished = FinishedRanges()
         var model: Set<Int64> = []
@@ -61,7 +61,7 @@ import TidemarkCore
     }
 
     @Test(arguments: 0..<20 as Range<UInt64>, [3, 4_096])
-    func manyRunsAtOnceAreTheSameAsOneAfterTheOther(seed: UInt64, maximumCount: Int) {
+    func `many runs at once are the same as one after the other`(seed: UInt64, maximumCount: Int) {
         var random = SplitMix64(seed: seed)
         for _ in 0..<20 {
             var one = FinishedRanges(maximumCount: maximumCount)

@@ -8,7 +8,7 @@ import TidemarkCore
         return ids
     }
 
-    @Test func whatFinishesBehindOneThatIsStuckIsPassedWithIt() {
+    @Test func `what finishes behind one that is stuck is passed with it`() {
         var ids = ids(1...4)
         var passed: [StreamID] = []
         _ = ids.finish(3) { passed.append($0) }
@@ -20,20 +20,20 @@ import TidemarkCore
         #expect(ids.lowest?.id == 4 && ids.count == 1)
     }
 
-    @Test func anIDFinishesOnce() {
+    @Test func `an ID finishes once`() {
         var ids = ids(1...3)
         let answers = [2, 2, 9].map { ids.finish($0) { _ in } }
         #expect(answers == [true, false, false])
         #expect(ids.count == 2)
     }
 
-    @Test func aLaterAnswerThatCameFirstIsSortedIn() {
+    @Test func `a later answer that came first is sorted in`() {
         var ids = InFlightIDs()
         for id in [5, 6, 3, 4] as [StreamID] { ids.insert(id, scope: 0, since: .zero, deadline: .zero) }
         #expect(ids.inFlight.map(\.id) == [3, 4, 5, 6])
     }
 
-    @Test func onlyScopesThatStillHoldTheirIDsExpire() {
+    @Test func `only scopes that still hold their IDs expire`() {
         var ids = ids(1...4)
         let answers = [ids.giveUp(2), ids.giveUp(2), ids.giveUp(7)]
         #expect(answers == [true, false, false])
@@ -43,7 +43,7 @@ import TidemarkCore
     }
 
     /// Guards the bound on memory: one stuck ID, and many that come and go behind it.
-    @Test func memoryFollowsTheNumberOfIDsInFlight() {
+    @Test func `memory follows the number of IDs in flight`() {
         var ids = InFlightIDs()
         ids.insert(1, scope: 0, since: .zero, deadline: .zero)
         var passed = 0
@@ -56,7 +56,7 @@ import TidemarkCore
     }
 
     @Test(arguments: 0..<20 as Range<UInt64>)
-    func everyIDIsPassedOnceAndOnlyWhenItIsFinished(seed: UInt64) {
+    func `every ID is passed once and only when it is finished`(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var ids = ids(1...3_000)
         var passed: Set<StreamID> = []
@@ -73,7 +73,7 @@ import TidemarkCore
 
     /// IDs are looked for where they ought to lie: they are found where they do not, too.
     @Test(arguments: 0..<20 as Range<UInt64>)
-    func anIDIsFoundHoweverUnevenlyTheyLie(seed: UInt64) {
+    func `an ID is found however unevenly they lie`(seed: UInt64) {
         var random = SplitMix64(seed: seed)
         var ids = InFlightIDs()
         var model: Set<StreamID> = []

@@ -2,7 +2,7 @@ import Testing
 import TidemarkCore
 
 @Suite struct PositionHeapTests {
-    @Test func onlyTheEpochOfTheMemberIsRaised() {
+    @Test func `only the epoch of the member is raised`() {
         var heap = PositionHeap([Writer("p1", epoch: 3): 5])
         let strangers = [Writer("p1", epoch: 2), Writer("p1", epoch: 4), Writer("p2", epoch: 3)]
         let answers = strangers.map { heap.raise($0, to: 9) }
@@ -13,7 +13,7 @@ import TidemarkCore
     }
 
     @Test(arguments: [1, 2, 3, 10, 100])
-    func theLeastIsTheLeast(count: Int) throws {
+    func `the least is the least`(count: Int) throws {
         var random = SplitMix64(seed: UInt64(count))
         var model: [Writer: StreamID] = [:]
         for number in 1...count {

@@ -18,7 +18,7 @@ import TidemarkCore
         }
     }
 
-    @Test func aPositionStaysBelowTheLowestIDInFlight() throws {
+    @Test func `a position stays below the lowest ID in flight`() throws {
         var tracker = tracker([p1: 7])
         try allocate(8, 9, 10, 11, in: &tracker)
         #expect(tracker.position == 7)
@@ -30,7 +30,7 @@ import TidemarkCore
         #expect(positions == [7, 9, 9, 11])
     }
 
-    @Test func anIdleWriterIsAtTheNewestIDItKnows() {
+    @Test func `an idle writer is at the newest ID it knows`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p2, to: 40)
         #expect(tracker.position == 40)
@@ -38,7 +38,7 @@ import TidemarkCore
     }
 
     /// Rule 2: a crash of the database can take the sequence back over an ID that is not finished.
-    @Test func anAllocatedIDIsNotKnownBeforeItIsFinished() throws {
+    @Test func `an allocated ID is not known before it is finished`() throws {
         var tracker = tracker([p1: 7])
         try allocate(8, in: &tracker)
         #expect(tracker.known == 7)
@@ -48,7 +48,7 @@ import TidemarkCore
 
     /// Rule 3: the database has started again, and hands 8 out once more, to p2, which holds it when p1 hears that its
     /// own 8 is void. Were that one finished, readers would pass p2's.
-    @Test func aVoidIDIsNeitherKnownNorFinished() throws {
+    @Test func `a void ID is neither known nor finished`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         try allocate(8, in: &tracker)
         let wasInFlight = [tracker.discard(8), tracker.discard(8)]
@@ -59,7 +59,7 @@ import TidemarkCore
         #expect(tracker.position == 9 && tracker.minimum == 7)
     }
 
-    @Test func whatIsFinishedAboveAVoidIDCountsOnceThatIsGone() throws {
+    @Test func `what is finished above a void ID counts once that is gone`() throws {
         var tracker = tracker([p1: 7])
         try allocate(8, 9, in: &tracker)
         tracker.finish(9)
@@ -70,7 +70,7 @@ import TidemarkCore
 
     /// An answer from before the database started again comes after a second one with the same ID, which is finished
     /// already, and kept because 8 is in flight: that is an error, and must not end the process.
-    @Test func anIDThatWasFinishedAboveOneInFlightIsNotTakenAgain() throws {
+    @Test func `an ID that was finished above one in flight is not taken again`() throws {
         var tracker = tracker([p1: 7])
         let late = try tracker.beginFetch()
         try allocate(8, 9, in: &tracker)
@@ -82,14 +82,14 @@ import TidemarkCore
     }
 
     /// Without members nobody can commit: what the snapshot holds is all there is, gaps and all.
-    @Test func aSnapshotWithoutMembersFinishesAllThatItHolds() {
+    @Test func `a snapshot without members finishes all that it holds`() {
         var tracker = tracker([p2: 7])
         tracker.take(Membership(members: [:], version: 2), newestCommitted: 12)
         #expect(tracker.minimum == 12)
     }
 
     /// Rule 3: p2 commits 9 while 8 is on its way to p1.
-    @Test func aPositionStaysAtTheFloorOfAFetchInProgress() throws {
+    @Test func `a position stays at the floor of a fetch in progress`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         let fetch = try tracker.beginFetch()
         tracker.advance(p2, to: 9)
@@ -100,7 +100,7 @@ import TidemarkCore
         #expect(tracker.position == 9)
     }
 
-    @Test func aFetchThatEndedHoldsNothingBack() throws {
+    @Test func `a fetch that ended holds nothing back`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         let fetch = try tracker.beginFetch()
         tracker.advance(p2, to: 9)
@@ -118,7 +118,7 @@ import TidemarkCore
             ([8, 9, 10], .wrongCount(asked: 2, got: 3)),
             ([8], .wrongCount(asked: 2, got: 1)),
         ] as [([StreamID], AllocationFailure)])
-    func anAnswerThatCannotBeRightIsAnError(ids: [StreamID], failure: AllocationFailure) throws {
+    func `an answer that cannot be right is an error`(ids: [StreamID], failure: AllocationFailure) throws {
         var tracker = tracker([p1: 7])
         let fetch = try tracker.beginFetch()
         let asked = ids.count == 1 && failure != .wrongCount(asked: 2, got: 1) ? 1 : 2
@@ -128,7 +128,7 @@ import TidemarkCore
         #expect(tracker.inFlightCount == 0)
     }
 
-    @Test func anIDThatIsInFlightIsNotHandedOutAgain() throws {
+    @Test func `an ID that is in flight is not handed out again`() throws {
         var tracker = tracker([p1: 7])
         let first = try tracker.beginFetch()
         let second = try tracker.beginFetch()
@@ -138,7 +138,7 @@ import TidemarkCore
         }
     }
 
-    @Test func aReaderAllocatesNothing() {
+    @Test func `a reader allocates nothing`() {
         var tracker = tracker([p2: 7], instance: "reader")
         #expect(throws: AllocationFailure.notAMember) { try tracker.beginFetch() }
         #expect(tracker.position == nil)
@@ -147,7 +147,7 @@ import TidemarkCore
 
     // MARK: The minimum
 
-    @Test func theMinimumRunsOnOverFinishedIDsWithoutAGap() {
+    @Test func `the minimum runs on over finished IDs without a gap`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "reader")
         tracker.recordFinished(9...9)
         #expect(tracker.minimum == 7)
@@ -156,14 +156,14 @@ import TidemarkCore
     }
 
     /// Rule 8: "p2 is at 24" says nothing about 24 itself, which may be another writer's and in flight.
-    @Test func aPositionDoesNotSayThatItsIDIsFinished() {
+    @Test func `a position does not say that its ID is finished`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "reader")
         tracker.advance(p2, to: 9)
         tracker.recordFinished(8...8)
         #expect(tracker.minimum == 8)
     }
 
-    @Test func onlyMembersInTheirEpochAreHeard() {
+    @Test func `only members in their epoch are heard`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "reader")
         for stranger in [Writer("p1", epoch: 0), Writer("p1", epoch: 2), Writer("p3", epoch: 1)] {
             tracker.advance(stranger, to: 100)
@@ -174,7 +174,7 @@ import TidemarkCore
 
     // MARK: Members
 
-    @Test func aNewEpochStartsAtExactlyItsDurablePosition() {
+    @Test func `a new epoch starts at exactly its durable position`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "reader")
         tracker.advance(p1, to: 20)
         tracker.advance(p2, to: 30)
@@ -183,7 +183,7 @@ import TidemarkCore
         #expect(tracker.minimum == 15)
     }
 
-    @Test func anOlderVersionChangesNothing() {
+    @Test func `an older version changes nothing`() {
         var tracker = tracker([p1: 7], instance: "reader")
         tracker.updateMembers([p1: 7, p2: 7], version: 3)
         let before = tracker.watermark
@@ -192,14 +192,14 @@ import TidemarkCore
         #expect(tracker.positions == [p1: 7, p2: 7])
     }
 
-    @Test func theSameVersionOnlyRaisesPositions() {
+    @Test func `the same version only raises positions`() {
         var tracker = tracker([p1: 7, p2: 9], instance: "reader")
         tracker.updateMembers([p1: 8, p2: 5], version: 1)
         #expect(tracker.positions == [p1: 8, p2: 9])
         #expect(tracker.minimum == 8)
     }
 
-    @Test func whatWasClosedIsInFlightNoMore() throws {
+    @Test func `what was closed is in flight no more`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         try allocate(8, 9, in: &tracker)
         let closed = tracker.updateMembers([p1: 8, p2: 7], version: 1)
@@ -208,7 +208,7 @@ import TidemarkCore
     }
 
     /// The database has started again, and p2 holds 8 now: that p1 may not commit under it says nothing about p2.
-    @Test func whatWasClosedIsNotFinishedForOthers() throws {
+    @Test func `what was closed is not finished for others`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         try allocate(8, in: &tracker)
         tracker.closed(p1, through: 8)
@@ -218,7 +218,7 @@ import TidemarkCore
         #expect(tracker.minimum == 8)
     }
 
-    @Test func aMinimumThatRanOnStaysWhenMembersLeave() {
+    @Test func `a minimum that ran on stays when members leave`() {
         var tracker = tracker([p1: 7, p2: 7], instance: "reader")
         tracker.recordFinished(8...12)
         tracker.updateMembers([p1: 7], version: 2)
@@ -227,7 +227,7 @@ import TidemarkCore
         #expect(tracker.minimum == 12)
     }
 
-    @Test func theNameOfAPinnedInstanceInAnotherEpochIsAnotherProcess() throws {
+    @Test func `the name of a pinned instance in another epoch is another process`() throws {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.pin(to: p1)
         let taker = Writer("p1", epoch: 2)
@@ -246,14 +246,14 @@ import TidemarkCore
 
     // MARK: Announcing
 
-    @Test func anIdleWriterNeedNotSpeakWhileRunsHaveNoGap() {
+    @Test func `an idle writer need not speak while runs have no gap`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.recordFinished(8...20)
         #expect(tracker.minimum == 20)
         #expect(tracker.announcementNeed(announced: 7) == .none)
     }
 
-    @Test func anIdleWriterMustSpeakWhenAnIDWasLost() {
+    @Test func `an idle writer must speak when an ID was lost`() {
         // 8 was a dead writer's, whose durable position was raised to 8 when it was closed.
         var tracker = tracker([p1: 7, p2: 7])
         tracker.advance(p2, to: 8)
@@ -264,7 +264,7 @@ import TidemarkCore
     }
 
     /// Guards against every idle writer waiting for the others to speak first.
-    @Test func idleWritersThatWaitAtTheSameGapAllSpeak() {
+    @Test func `idle writers that wait at the same gap all speak`() {
         var tracker = tracker([p1: 7, p2: 7])
         tracker.recordFinished(9...20)
         #expect(tracker.minimum == 7 && tracker.position == 20)
@@ -274,7 +274,7 @@ import TidemarkCore
         #expect(tracker.announcementNeed(announced: 7) == .holdsBack)
     }
 
-    @Test func theTokenHasTheWritersThatAreAhead() {
+    @Test func `the token has the writers that are ahead`() {
         var tracker = tracker([p1: 7, p2: 7, Writer("p3", epoch: 1): 7], instance: "reader")
         tracker.advance(p2, to: 12)
         tracker.advance(Writer("p3", epoch: 1), to: 9)

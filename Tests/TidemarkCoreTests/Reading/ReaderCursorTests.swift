@@ -22,7 +22,7 @@ import TidemarkCore
         )
     }
 
-    @Test func nothingIsReadBeforeTheWatermarkMoves() throws {
+    @Test func `nothing is read before the watermark moves`() throws {
         var cursor = ReaderCursor(after: 5)
         _ = cursor.received(view(), for: try request(cursor, minimum: 5))
         for minimum in [4, 5] as [StreamID] {
@@ -31,7 +31,7 @@ import TidemarkCore
         }
     }
 
-    @Test func theCursorGoesToTheWatermarkOfTheRequest() throws {
+    @Test func `the cursor goes to the watermark of the request`() throws {
         var cursor = ReaderCursor(after: 5)
         let request = try request(cursor, minimum: 9)
         #expect(request.after == 5 && request.through == 9 && request.delivered == nil)
@@ -40,20 +40,20 @@ import TidemarkCore
         #expect(try self.request(cursor, minimum: 10).delivered?.streamID == 7)
     }
 
-    @Test func aBatchThatWasCutOffEndsAtItsLastEvent() throws {
+    @Test func `a batch that was cut off ends at its last event`() throws {
         var cursor = ReaderCursor(after: 5)
         let outcome = cursor.received(view(last: 7, isTruncated: true), for: try request(cursor, minimum: 9))
         #expect(outcome == .deliver && cursor.position == 7)
     }
 
     /// Rule 7: whoever joined between the watermark and the snapshot may commit below the watermark.
-    @Test func withOtherMembersNothingIsDelivered() throws {
+    @Test func `with other members nothing is delivered`() throws {
         var cursor = ReaderCursor(after: 5)
         let outcome = cursor.received(view(version: 4, last: 7), for: try request(cursor, minimum: 9))
         #expect(outcome == .reloadMembers && cursor.position == 5)
     }
 
-    @Test func aDatabaseThatWasPutBackIsNoticed() throws {
+    @Test func `a database that was put back is noticed`() throws {
         var cursor = ReaderCursor(after: 5)
         _ = cursor.received(view(last: 7), for: try request(cursor, minimum: 9))
         for view in [view(isThere: false), view(sequence: 8), view(version: 2)] {
@@ -69,14 +69,14 @@ import TidemarkCore
 
     /// What was heard may be false, and the watermark with it, also where that is at or below the sequence.
     @Test(arguments: [(101, 0), (9, 101), (StreamID(.max), StreamID(.max))] as [(StreamID, StreamID)])
-    func whatWasHeardAboveTheSequenceMovesNoCursor(minimum: StreamID, heard: StreamID) throws {
+    func `what was heard above the sequence moves no cursor`(minimum: StreamID, heard: StreamID) throws {
         var cursor = ReaderCursor(after: 5)
         let outcome = cursor.received(
             view(sequence: 100, last: 7), for: try request(cursor, minimum: minimum), heard: heard)
         #expect(outcome == .heardFalsely && cursor.position == 5 && cursor.delivered == nil)
     }
 
-    @Test func whereReadingBeginsIsNeverBeyondTheSequence() throws {
+    @Test func `where reading begins is never beyond the sequence`() throws {
         var cursor = ReaderCursor(after: 500)
         // Before the watermark comes as far: otherwise everything up to there would be skipped without a word.
         let request = try request(cursor, minimum: 3)
@@ -90,7 +90,7 @@ import TidemarkCore
             cursor.nextStep(watermark: Watermark(minimum: 3, membershipVersion: 3), limit: 1, byteLimit: 1) == .wait)
     }
 
-    @Test func thePassedEventIsAskedForAtOnce() throws {
+    @Test func `the passed event is asked for at once`() throws {
         let passed = Delivered(streamID: 4, mark: CommitMark(77))
         var cursor = ReaderCursor(after: 5, passed: passed)
         let request = try request(cursor, minimum: 5)

@@ -38,14 +38,14 @@ import Testing
     }()
 
     @Test(arguments: [empty, full])
-    func thePageNeedsNothingBesideItself(html: String) {
+    func `the page needs nothing beside itself`(html: String) {
         for word in ["http:", "https:", "<script", "<link", "<img", "src=", "href=", "url(", "@import"] {
             #expect(!html.contains(word), "\(word)")
         }
     }
 
     @Test(arguments: [empty, full])
-    func aPhoneAndAScreenReaderAreToldWhatTheyNeed(html: String) {
+    func `a phone and a screen reader are told what they need`(html: String) {
         #expect(html.hasPrefix("<!doctype html>"))
         #expect(html.contains("<html lang=\"en\">"))
         #expect(html.contains("name=\"viewport\" content=\"width=device-width, initial-scale=1\""))
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test func identifiersAreUnique() {
+    @Test func `identifiers are unique`() {
         let identifiers = Self.full.components(separatedBy: " id=\"").dropFirst().map {
             String($0.prefix { $0 != "\"" })
         }
@@ -69,12 +69,12 @@ import Testing
         #expect(Set(identifiers).count == identifiers.count)
     }
 
-    @Test func whatIsNoNumberDoesNotGetIn() {
+    @Test func `what is no number does not get in`() {
         #expect(!Self.full.lowercased().contains(">nan") && !Self.full.contains("\"nan"))
         #expect(!Self.full.contains("inf<") && !Self.full.contains("Infinity"))
     }
 
-    @Test func aRunWithoutFiguresSaysSoEverywhere() {
+    @Test func `a run without figures says so everywhere`() {
         let sentences = Self.empty.components(separatedBy: "class=\"empty\"").count - 1
         // The facts, six plots and the tables of each section.
         #expect(sentences >= 14)
@@ -82,18 +82,18 @@ import Testing
         #expect(Self.empty.contains("No bars were set."))
     }
 
-    @Test func itSaysWhichBarsAreMet() {
+    @Test func `it says which bars are met`() {
         #expect(Self.full.contains("1 of 3 bars are met."))
         #expect(Self.full.contains("<td class=\"good\">met</td>"))
         #expect(Self.full.contains("<td class=\"bad\">missed</td>"))
         #expect(Self.full.contains("<td class=\"bad\">not measured</td>"))
     }
 
-    @Test func factsAreNamedAndEscaped() {
+    @Test func `facts are named and escaped`() {
         #expect(Self.full.contains("<dt>file system</dt><dd>ext4 &lt;rw&gt;</dd>"))
     }
 
-    @Test func throughputStandsBesideItsLimit() {
+    @Test func `throughput stands beside its limit`() {
         #expect(Self.full.contains("Tidemark 90\u{00A0}%"))
         // What cannot be compared is left out.
         #expect(!Self.full.contains("Reading, as events"))
@@ -101,14 +101,14 @@ import Testing
 }
 
 @Suite struct BarTests {
-    @Test func aBarIsMetAtItsLimit() {
+    @Test func `a bar is met at its limit`() {
         #expect(Bar("x", 2, .atMost, 2).isMet)
         #expect(!Bar("x", 2.01, .atMost, 2).isMet)
         #expect(Bar("x", 2, .atLeast, 2).isMet)
         #expect(!Bar("x", 1.99, .atLeast, 2).isMet)
     }
 
-    @Test func whatWasNotMeasuredIsNotMet() {
+    @Test func `what was not measured is not met`() {
         #expect(!Bar("x", nil, .atMost, 2).isMet)
         #expect(!Bar("x", .nan, .atLeast, 2).isMet)
         #expect(Bar("x", nil, .atMost, 2).sentence == "x was not measured; it has to be at most 2")

@@ -38,7 +38,7 @@ import Testing
     ]
 
     @Test(arguments: full)
-    func aPlotSaysWhatItShows(plot: Plot) {
+    func `a plot says what it shows`(plot: Plot) {
         let html = plot.markup.html
         #expect(html.contains("role=\"img\""))
         #expect(html.contains("aria-labelledby=\"\(plot.id)-title\" aria-describedby=\"\(plot.id)-text\""))
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(arguments: full)
-    func everythingLiesWithinThePlotAndIsANumber(plot: Plot) throws {
+    func `everything lies within the plot and is a number`(plot: Plot) throws {
         let html = plot.markup.html
         #expect(!html.lowercased().contains("nan") && !html.contains("inf\""))
         for (attribute, end) in [
@@ -62,18 +62,18 @@ import Testing
     }
 
     @Test(arguments: empty)
-    func aPlotOfNothingSaysSo(plot: Plot) {
+    func `a plot of nothing says so`(plot: Plot) {
         let html = plot.markup.html
         #expect(html.contains("Nothing was measured for this plot."))
         #expect(html.contains(plot.title))
         #expect(!html.contains("<svg"))
     }
 
-    @Test func anEmptyPanelSaysWhy() {
+    @Test func `an empty panel says why`() {
         #expect(Self.full[0].markup.html.contains(">nothing arrived<"))
     }
 
-    @Test func barsAreAsLongAsTheirValues() {
+    @Test func `bars are as long as their values`() {
         let plot = BarPlot(
             id: "c", title: "Bars", summary: "",
             groups: [("g", [.init(name: "x", value: 5, text: "5"), .init(name: "y", value: 10, text: "10")])]
@@ -83,7 +83,7 @@ import Testing
         #expect(html.contains("width=\"208\""))
     }
 
-    @Test func aLimitIsDrawnWhereItIs() throws {
+    @Test func `a limit is drawn where it is`() throws {
         let html = Self.full[2].markup.html
         // The axis goes from 0 to 5: the limit is at its end.
         #expect(html.contains("class=\"limit\""))
