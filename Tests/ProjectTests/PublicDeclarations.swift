@@ -4,7 +4,7 @@ import Foundation
 /// the requirements of public protocols and the cases of public enums.
 ///
 /// It is a reader of lines, not a compiler. It relies on the project's format: one declaration begins a line, and what
-/// belongs to it above it is comments, attributes and conditions.
+/// belongs to it above it is comments and attributes.
 struct PublicDeclarations {
     struct Declaration: Hashable {
         var file: String
@@ -306,10 +306,7 @@ struct PublicDeclarations {
         while index >= 0 {
             let line = lines[index]
             if line.starts(with: Array("///".utf8)) || line.suffix(2) == Array("*/".utf8)[...] { return true }
-            guard
-                line.first == UInt8(ascii: "@") || line.starts(with: Array("#if".utf8))
-                    || line.starts(with: Array("#else".utf8))
-            else { return false }
+            guard line.first == UInt8(ascii: "@") else { return false }
             index -= 1
         }
         return false

@@ -36,6 +36,8 @@ import Testing
         ("@discardableResult\n@available(*, deprecated)\npublic func a(\n    _ b: Int,\n    c: Int\n) {}", ["a(_:c:)"]),
         ("public private(set) var a = 0", ["a"]),
         ("@inlinable nonisolated public static func a() {}", ["a()"]),
+        ("#if os(Linux)\n/// A.\npublic func a() {}\n#else\npublic func a() {}\n#endif", ["a()"]),
+        ("/// P.\npublic struct P: Sequence {\n    public struct Iterator {}\n}", ["P.Iterator"]),
         // A comment that is elsewhere, or is none for documentation.
         ("/// Of something else.\n\npublic let a = 0", ["a"]),
         ("// Not for documentation.\npublic let a = 0", ["a"]),
@@ -61,7 +63,7 @@ import Testing
         "/// A.\npublic func a() {}",
         "/** A. */\npublic func a() {}",
         "/// A.\n@available(*, deprecated)\n@inlinable public func a() {}",
-        "/// A.\n#if os(Linux)\npublic func a() {}\n#else\npublic func a() {}\n#endif",
+        "#if os(Linux)\n/// A.\npublic func a() {}\n#else\n/// A.\npublic func a() {}\n#endif",
         "func a() {}\nlet b = 0\npublic import Foundation",
         // What nobody outside sees.
         "struct S {\n    public let a: Int\n}",
