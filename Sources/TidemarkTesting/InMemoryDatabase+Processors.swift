@@ -1,27 +1,41 @@
 import Tidemark
 
 extension InMemoryDatabase {
+    /// What the database has of a partition.
     public struct PartitionRow: Hashable, Sendable {
+        /// Which claim is the newest.
         public var claim: Int
+        /// Who has it; nil where nobody does.
         public var owner: ProcessorProcess?
+        /// Everything of the partition at or below it is done.
         public var position: StreamID
+        /// What was passed up to there; nil where that is not known.
         public var delivered: DeliveredSum?
+        /// The last event at or below the position.
         public var passed: Delivered?
+        /// How often events that are not passed were started.
         public var attempts: [StreamID: Int] = [:]
     }
 
+    /// What the database has of a process that runs a processor.
     public struct ProcessRow: Hashable, Sendable {
+        /// How many signs of life it gave.
         public var heartbeat: Int64 = 0
         /// What the operating system would say.
         public var isGone = false
     }
 
+    /// What the database has of a processor, beside its consumer.
     public struct ProcessorRow: Sendable {
+        /// The partitions by their numbers.
         public var partitions: [PartitionRow] = []
+        /// The processes that run it.
         public var processes: [ProcessorProcess: ProcessRow] = [:]
+        /// What was put aside, by its place in the stream.
         public var parked: [StreamID: ParkedEvent] = [:]
     }
 
+    /// As `openProcessor` of a `ProcessorStore`, with the errors of that.
     public mutating func openProcessor(
         _ processor: ProcessorName, filter: EventFilter, partitions: Int
     ) throws(TidemarkError) {
@@ -82,6 +96,7 @@ extension InMemoryDatabase {
         return value
     }
 
+    /// As `beat` of a `ProcessorStore`, with the errors of that.
     public mutating func beat(_ beat: ProcessorBeat, of processor: ProcessorName) throws(TidemarkError) -> ProcessorLook
     {
         guard streams[processor.stream]?.processors[processor.consumer] != nil else {
@@ -106,6 +121,7 @@ extension InMemoryDatabase {
         }
     }
 
+    /// As `claimPartitions` of a `ProcessorStore`, with the errors of that.
     public mutating func claimPartitions(
         _ observed: [PartitionObservation], of processor: ProcessorName, by process: ProcessorProcess
     ) throws(TidemarkError) -> [ProcessorMachine.Claimed] {
@@ -138,6 +154,7 @@ extension InMemoryDatabase {
         return claims
     }
 
+    /// As `checkpoint` of a `ProcessorStore`, with the errors of that.
     public mutating func checkpoint(
         _ checkpoints: [ProcessorMachine.Checkpoint], of processor: ProcessorName
     ) throws(TidemarkError) -> [Bool] {
@@ -170,6 +187,7 @@ extension InMemoryDatabase {
         streams[processor.stream]?.consumers[processor.consumer]?.passed = nil
     }
 
+    /// As `countStarts` of a `ProcessorStore`, with the errors of that.
     public mutating func countStarts(
         _ counts: [ProcessorMachine.Count], of processor: ProcessorName
     ) throws(TidemarkError) -> [[StreamID: Int]?] {
@@ -186,12 +204,14 @@ extension InMemoryDatabase {
         }
     }
 
+    /// As `leaveProcessor` of a `ProcessorStore`, with the errors of that.
     public mutating func leaveProcessor(
         _ processor: ProcessorName, process: ProcessorProcess
     ) throws(TidemarkError) {
         try change(processor) { $0.processes[process] = nil }
     }
 
+    /// As `takeRetries` of a `ProcessorStore`, with the errors of that.
     public mutating func takeRetries(
         partition: Int, claim: Int, of processor: ProcessorName, limit: Int
     ) throws(TidemarkError) -> [ParkedEvent] {
@@ -204,6 +224,7 @@ extension InMemoryDatabase {
         }
     }
 
+    /// As `endRetries` of a `ProcessorStore`, with the errors of that.
     public mutating func endRetries(
         _ endings: [ProcessorMachine.LateEnding], of processor: ProcessorName
     ) throws(TidemarkError) {
@@ -218,10 +239,12 @@ extension InMemoryDatabase {
         }
     }
 
+    /// As `parkedIDs` of a `ProcessorStore`, with the errors of that.
     public func parkedIDs(partition: Int, of processor: ProcessorName) throws(TidemarkError) -> [StreamID] {
         try found(processor).parked.values.filter { $0.partition == partition }.map(\.streamID).sorted()
     }
 
+    /// As `parkedEvents` of a `ProcessorStore`, with the errors of that.
     public func parkedEvents(
         of processor: ProcessorName, after id: StreamID, limit: Int
     ) throws(TidemarkError) -> [ParkedEvent] {
@@ -229,6 +252,7 @@ extension InMemoryDatabase {
         return Array(parked.sorted { $0.streamID < $1.streamID }.prefix(limit))
     }
 
+    /// As `retryParked` of a `ProcessorStore`, with the errors of that.
     public mutating func retryParked(_ ids: [StreamID]?, of processor: ProcessorName) throws(TidemarkError) -> Int {
         try change(processor) { row throws(TidemarkError) in
             let chosen = try row.requireParked(ids, of: processor)
@@ -237,6 +261,7 @@ extension InMemoryDatabase {
         }
     }
 
+    /// As `dropParked` of a `ProcessorStore`, with the errors of that.
     public mutating func dropParked(_ ids: [StreamID]?, of processor: ProcessorName) throws(TidemarkError) -> Int {
         try change(processor) { row throws(TidemarkError) in
             let chosen = try row.requireParked(ids, of: processor)

@@ -60,6 +60,7 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var ids: [[UInt8]: StreamID] = [:]
         /// The consumers with their checkpoints.
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
+        /// The processors, by the names of their consumers.
         public internal(set) var processors: [ConsumerName: ProcessorRow] = [:]
         /// Which life of the database it is in.
         public internal(set) var incarnation = Incarnation(1)

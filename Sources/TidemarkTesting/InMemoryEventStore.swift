@@ -20,9 +20,13 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case snapshot, reconciliation, lookUp, status
         /// Calls about consumers.
         case claim, verify, position, checkpoint, move, changeFilter, delete, audit
+        /// Calls about a processor as a whole, by the names that they have in `ProcessorStore`.
         case openProcessor, checkpointPartitions, countStarts
+        /// This process writes a sign of life.
         case beat(ProcessorProcess)
+        /// This process claims partitions.
         case claimPartitions(ProcessorProcess)
+        /// This process runs the processor no more.
         case leaveProcessor(ProcessorProcess)
         /// Anything that has to do with parked events.
         case parked

@@ -9,17 +9,22 @@ import Testing
 @Suite struct MetricsContractTests {
     let metrics = TestMetrics()
 
-    @Test func `a log measures what the article says`() throws {
+    @Test func aLogMeasuresWhatTheArticleSays() throws {
         _ = LogMetrics(stream: "orders", instance: "p1", factory: metrics)
         #expect(made(["stream": "orders", "instance": "p1"]) == (try MetricsTable().sections["Of a log"]))
     }
 
-    @Test func `a background process measures what the article says`() throws {
+    @Test func aProcessorMeasuresWhatTheArticleSays() throws {
+        _ = ProcessorMetrics(stream: "orders", consumer: "mailer", factory: metrics)
+        #expect(made(["stream": "orders", "consumer": "mailer"]) == (try MetricsTable().sections["Of a processor"]))
+    }
+
+    @Test func aBackgroundProcessMeasuresWhatTheArticleSays() throws {
         _ = BackgroundProcess("count-sheep", logger: Logger(label: "test"), metrics: metrics)
         #expect(made(["process": "count-sheep"]) == (try MetricsTable().sections["Of background processes"]))
     }
 
-    @Test func `a table is read by its headings`() {
+    @Test func aTableIsReadByItsHeadings() {
         let table = MetricsTable(
             parsing: """
                 # Metrics

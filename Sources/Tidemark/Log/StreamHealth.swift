@@ -11,6 +11,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         /// For how long an event may wait for a consumer; nil where consumers may lag as they like.
         public var consumerLag: Duration?
 
+        /// The defaults.
         public init() {}
     }
 
@@ -51,6 +52,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
 
     /// How far one consumer is.
     public struct Consumer: Hashable, Sendable {
+        /// The name under which it keeps its place.
         public let name: ConsumerName
         /// Its checkpoint.
         public let position: StreamID
@@ -60,6 +62,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         /// process. Zero where it has passed all.
         public let behindFor: Duration
 
+        /// For tests of what shows it; otherwise it comes with a ``StreamHealth``.
         public init(name: ConsumerName, position: StreamID, eventsBehind: Int64, behindFor: Duration) {
             self.name = name
             self.position = position
@@ -68,6 +71,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The stream that was looked at.
     public let stream: StreamName
     /// What readers may read up to, as far as the database says; a log that was asked may know of a higher one.
     public let minimum: StreamID

@@ -15,6 +15,7 @@ import Synchronization
 ///
 /// At least once: an event is handled again where the process ended, or lost its partition, before the checkpoint.
 public final class EventProcessor: Service {
+    /// The name under which its places are kept, in this and every other process that runs it.
     public let name: ConsumerName
     let log: EventLog
     let start: ConsumerStart

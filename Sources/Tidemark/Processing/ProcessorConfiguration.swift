@@ -1,5 +1,6 @@
 /// How a processor behaves. The defaults are right for most programs.
 public struct ProcessorConfiguration: Sendable {
+    /// What becomes of an event whose attempts are used up; see there.
     public typealias WhenExhausted = ProcessorMachine.WhenExhausted
 
     /// How many handlers run at once in this process.
@@ -10,6 +11,7 @@ public struct ProcessorConfiguration: Sendable {
     public var maximumAttempts: Int
     /// How long it takes from one attempt to the next: about the shortest after the first, twice as long after each other.
     public var shortestDelay: Duration
+    /// The longest time from one attempt to the next, however many there were.
     public var longestDelay: Duration
     /// What becomes of an event whose attempts are used up.
     public var whenExhausted: WhenExhausted
@@ -69,7 +71,9 @@ public struct HandlingContext: Hashable, Sendable {
     /// That of the handler that runs in this task; nil outside of handlers.
     @TaskLocal public static var current: HandlingContext?
 
+    /// The processor's name.
     public let consumer: ConsumerName
+    /// The number of the partition, from 0.
     public let partition: Int
     /// Grows each time that a process takes the partition over: whoever keeps the highest that it has seen, and refuses a lower
     /// one, is safe from a process that was thought dead and goes on (a fencing token).

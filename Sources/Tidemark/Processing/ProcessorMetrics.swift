@@ -11,16 +11,16 @@ struct ProcessorMetrics: Sendable {
     private let parkedEvents: Counter
     private let handlerTime: Metrics.Timer
 
-    init(stream: StreamName, consumer: ConsumerName) {
+    init(stream: StreamName, consumer: ConsumerName, factory: any MetricsFactory = MetricsSystem.factory) {
         let labels = [("stream", stream.rawValue), ("consumer", consumer.rawValue)]
-        position = Gauge(label: "tidemark_consumer_position", dimensions: labels)
-        lagEvents = Gauge(label: "tidemark_consumer_lag_events", dimensions: labels)
-        lagSeconds = Gauge(label: "tidemark_consumer_lag_seconds", dimensions: labels)
-        partitions = Gauge(label: "tidemark_consumer_partitions_owned", dimensions: labels)
-        attempts = Counter(label: "tidemark_consumer_attempts", dimensions: labels)
-        failures = Counter(label: "tidemark_consumer_failures", dimensions: labels)
-        parkedEvents = Counter(label: "tidemark_consumer_parked", dimensions: labels)
-        handlerTime = Metrics.Timer(label: "tidemark_consumer_handler_duration", dimensions: labels)
+        position = Gauge(label: "tidemark_consumer_position", dimensions: labels, factory: factory)
+        lagEvents = Gauge(label: "tidemark_consumer_lag_events", dimensions: labels, factory: factory)
+        lagSeconds = Gauge(label: "tidemark_consumer_lag_seconds", dimensions: labels, factory: factory)
+        partitions = Gauge(label: "tidemark_consumer_partitions_owned", dimensions: labels, factory: factory)
+        attempts = Counter(label: "tidemark_consumer_attempts", dimensions: labels, factory: factory)
+        failures = Counter(label: "tidemark_consumer_failures", dimensions: labels, factory: factory)
+        parkedEvents = Counter(label: "tidemark_consumer_parked", dimensions: labels, factory: factory)
+        handlerTime = Metrics.Timer(label: "tidemark_consumer_handler_duration", dimensions: labels, factory: factory)
     }
 
     func handled(_ ending: EventProcessor.HandlerEnding, took duration: Duration) {

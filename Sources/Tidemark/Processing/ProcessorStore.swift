@@ -1,8 +1,11 @@
 /// A processor of a stream.
 public struct ProcessorName: Hashable, Sendable, CustomStringConvertible {
+    /// The stream that it reads.
     public let stream: StreamName
+    /// The name under which its places are kept.
     public let consumer: ConsumerName
 
+    /// Nothing is looked up.
     public init(_ consumer: ConsumerName, of stream: StreamName) {
         self.consumer = consumer
         self.stream = stream
@@ -82,12 +85,14 @@ public protocol ProcessorStore: EventStore {
 
 /// A sign of life of a process that runs a processor.
 public struct ProcessorBeat: Hashable, Sendable {
+    /// The process that lives.
     public let process: ProcessorProcess
     /// Processes that are gone, as they were observed: their rows are removed where they still are so.
     public var forgetting: [ProcessSighting]
     /// The oldest handler of each partition, for people.
     public var oldest: [OldestHandler]
 
+    /// For a processor, at each of its heartbeats.
     public init(process: ProcessorProcess, forgetting: [ProcessSighting] = [], oldest: [OldestHandler] = []) {
         self.process = process
         self.forgetting = forgetting
@@ -97,12 +102,14 @@ public struct ProcessorBeat: Hashable, Sendable {
 
 /// The handler of a partition that has run for longest.
 public struct OldestHandler: Hashable, Sendable {
+    /// The number of the partition, from 0.
     public let partition: Int
     /// The event that it handles.
     public let id: StreamID
     /// For how long it has run.
     public let milliseconds: Int64
 
+    /// For a processor, which measures it on its own clock.
     public init(partition: Int, id: StreamID, milliseconds: Int64) {
         self.partition = partition
         self.id = id
@@ -112,9 +119,12 @@ public struct OldestHandler: Hashable, Sendable {
 
 /// What the database showed with a heartbeat.
 public struct ProcessorLook: Hashable, Sendable {
+    /// The processes that run the processor, the one that asks among them.
     public let processes: [ProcessSighting]
+    /// All partitions, with whoever has them.
     public let partitions: [PartitionSighting]
 
+    /// For stores, from one snapshot.
     public init(processes: [ProcessSighting], partitions: [PartitionSighting]) {
         self.processes = processes
         self.partitions = partitions
@@ -125,8 +135,11 @@ public struct ProcessorLook: Hashable, Sendable {
 public struct ParkedEvent: Hashable, Sendable {
     /// Nil where the event is in a table of the user's own: then only its place is known.
     public let event: PersistedEvent?
+    /// The event's place where it is in a table of the user's own; otherwise nil.
     public let externalEvent: ExternalEvent?
+    /// The number of the partition that its key belongs to.
     public let partition: Int
+    /// Why it was put aside.
     public let reason: ParkedReason
     /// How often its handler was called.
     public let attempts: Int
@@ -137,8 +150,10 @@ public struct ParkedEvent: Hashable, Sendable {
     /// Whether it is marked to be tried again.
     public let isToBeRetried: Bool
 
+    /// Its place in the stream.
     public var streamID: StreamID { event?.streamID ?? externalEvent?.streamID ?? 0 }
 
+    /// For stores, of an event that they have.
     public init(
         event: PersistedEvent, partition: Int, reason: ParkedReason, attempts: Int, problem: String,
         parkedAtMilliseconds: Int64, isToBeRetried: Bool
@@ -148,6 +163,7 @@ public struct ParkedEvent: Hashable, Sendable {
             parkedAtMilliseconds: parkedAtMilliseconds, isToBeRetried: isToBeRetried)
     }
 
+    /// For stores, of an event in a table of the user's own.
     public init(
         externalEvent: ExternalEvent, partition: Int, reason: ParkedReason, attempts: Int, problem: String,
         parkedAtMilliseconds: Int64, isToBeRetried: Bool

@@ -30,8 +30,10 @@ public enum PartitionHash {
 
 /// A process that runs a processor, as the database knows it: a random number, not 0, drawn when it begins.
 public struct ProcessorProcess: Hashable, Sendable, CustomStringConvertible {
+    /// The number that the database keeps. It says nothing by its size.
     public let rawValue: Int64
 
+    /// For processors, which draw it, and for stores.
     public init(_ rawValue: Int64) { self.rawValue = rawValue }
 
     public var description: String { String(UInt64(bitPattern: rawValue), radix: 16) }

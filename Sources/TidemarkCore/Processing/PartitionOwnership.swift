@@ -1,11 +1,13 @@
 /// A process that runs a processor, as one look at the database shows it.
 public struct ProcessSighting: Hashable, Sendable {
+    /// The process.
     public let process: ProcessorProcess
     /// Counts up with each sign of life.
     public let heartbeat: Int64
     /// Whether the operating system says that the process is gone; false where it cannot tell.
     public let isGone: Bool
 
+    /// For stores, from one snapshot.
     public init(process: ProcessorProcess, heartbeat: Int64, isGone: Bool = false) {
         self.process = process
         self.heartbeat = heartbeat
@@ -15,6 +17,7 @@ public struct ProcessSighting: Hashable, Sendable {
 
 /// A partition, as one look at the database shows it.
 public struct PartitionSighting: Hashable, Sendable {
+    /// The number of the partition, from 0.
     public let partition: Int
     /// Nil where nobody has it.
     public let owner: ProcessorProcess?
@@ -23,6 +26,7 @@ public struct PartitionSighting: Hashable, Sendable {
     /// How many of its parked events are to be tried again.
     public let retries: Int
 
+    /// For stores, from one snapshot.
     public init(partition: Int, owner: ProcessorProcess?, claim: Int, retries: Int = 0) {
         self.partition = partition
         self.owner = owner
@@ -33,12 +37,16 @@ public struct PartitionSighting: Hashable, Sendable {
 
 /// A partition that is to be claimed, if it still is what was observed: whose it was, and that one's heartbeat.
 public struct PartitionObservation: Hashable, Sendable {
+    /// The number of the partition, from 0.
     public let partition: Int
+    /// Its newest claim, as it was observed.
     public let claim: Int
+    /// Whose it was; nil where nobody had it.
     public let owner: ProcessorProcess?
     /// Nil where it does not matter: nobody owns it, its process is gone, or it is the observer itself.
     public let heartbeat: Int64?
 
+    /// Made by ``PartitionOwnership``, and by tests of stores.
     public init(partition: Int, claim: Int, owner: ProcessorProcess?, heartbeat: Int64?) {
         self.partition = partition
         self.claim = claim
@@ -53,7 +61,9 @@ public struct PartitionObservation: Hashable, Sendable {
 /// that is to have it. An owner that lives is never robbed: it gives back what another one is to have, one partition with each
 /// heartbeat.
 public struct PartitionOwnership: Sendable {
+    /// What a process is to do about partitions.
     public struct Decision: Hashable, Sendable {
+        /// To be claimed, each if it still is what was observed.
         public var claim: [PartitionObservation] = []
         /// Given back, because another process is to have it.
         public var release: Int?
@@ -68,11 +78,13 @@ public struct PartitionOwnership: Sendable {
         var duration = Duration.zero
     }
 
+    /// The process that decides.
     public let process: ProcessorProcess
     private let timeout: Duration
     private var silences: [ProcessorProcess: Silence] = [:]
     private var lastLook: Duration?
 
+    /// Traps unless the timeout, after which a silent process loses its partitions, is above 0.
     public init(process: ProcessorProcess, timeout: Duration) {
         precondition(timeout > .zero, "who is silent for no time at all?")
         self.process = process

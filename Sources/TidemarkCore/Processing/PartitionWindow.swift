@@ -2,13 +2,16 @@ import DequeModule
 
 /// An event as a processor orders it: what the handler gets is kept by whoever feeds it.
 public struct EventToHandle: Hashable, Sendable {
+    /// The event's place in the stream.
     public let id: StreamID
+    /// The mark of its commit.
     public let mark: CommitMark
     /// Nil when it is about nothing in particular: then it waits for no other event.
     public let key: String?
     /// Of its payload.
     public let bytes: Int
 
+    /// Nothing is checked: events come as a snapshot has them.
     public init(id: StreamID, mark: CommitMark, key: String?, bytes: Int = 0) {
         self.id = id
         self.mark = mark
@@ -29,13 +32,16 @@ public enum ParkedReason: Int, Hashable, Sendable {
 
 /// An event that is to be parked: its copy is written in the transaction that passes it.
 public struct ParkingNote: Hashable, Sendable {
+    /// The event's place in the stream.
     public let id: StreamID
+    /// Why it is put aside.
     public let reason: ParkedReason
     /// How often its handler was called.
     public let attempts: Int
     /// What went wrong last, 1,000 characters at most.
     public let problem: String
 
+    /// Cuts the problem off after 1,000 characters.
     public init(id: StreamID, reason: ParkedReason, attempts: Int, problem: String) {
         self.id = id
         self.reason = reason
@@ -414,6 +420,7 @@ public struct Passage: Hashable, Sendable {
     /// What is parked in the transaction that passes it, ascending.
     public let parked: [ParkingNote]
 
+    /// For a window, which makes it of what is done, and for tests of stores.
     public init(
         position: StreamID, delivered: DeliveredSum?, passed: Delivered?, snapshot: SnapshotMark?,
         parked: [ParkingNote] = []

@@ -51,6 +51,7 @@ extension ProcessorMachine {
         return lateEndings
     }
 
+    /// What became of a parked event is in the database, or was refused. It counts for the claim that it names alone.
     public mutating func wroteLate(_ ending: LateEnding) {
         guard let index = partitions.index(forKey: ending.partition), partitions.values[index].claim == ending.claim
         else { return }

@@ -17,34 +17,46 @@ extension ProcessorMachine {
         case stop
     }
 
+    /// How a processor works in one process.
     public struct Configuration: Hashable, Sendable {
         /// How many handlers run at once.
         public var concurrency = 8
+        /// Into how many parts the keys are split.
         public var partitions = 16
+        /// In which order events are handled.
         public var order = Order.key
         /// Events of one partition between its durable checkpoint and what was read.
         public var windowEvents = 10_000
         /// Bytes of payload of events of one partition that are not done.
         public var windowBytes = 4 << 20
+        /// How often a handler is called for one event before its attempts are used up.
         public var maximumAttempts = 5
+        /// About how long it takes from the first attempt to the second; twice as long after each other.
         public var shortestDelay = Duration.milliseconds(100)
+        /// The longest time from one attempt to the next.
         public var longestDelay = Duration.seconds(60)
+        /// What becomes of an event whose attempts are used up.
         public var whenExhausted = WhenExhausted.park
         /// How long a handler may run; nil: as long as it likes.
         public var timeLimit: Duration?
         /// An owner whose heartbeat was not confirmed for so long starts nothing more.
         public var confirmationLimit = Duration.seconds(3)
 
+        /// The defaults.
         public init() {}
     }
 
     /// What the database says when a partition is claimed.
     public struct Claimed: Hashable, Sendable {
+        /// The number of the partition, from 0.
         public let partition: Int
         /// The fencing number: grows with each claim.
         public let claim: Int
+        /// Everything of the partition at or below it is done.
         public let position: StreamID
+        /// What was passed up to there; nil where that is not known.
         public let delivered: DeliveredSum?
+        /// The last event at or below the position; nil where there is none.
         public let passed: Delivered?
         /// Where the one before did not give it back: the newest ID of the sequence. Up to there its handlers may have been
         /// under way. Nil after an orderly end.
@@ -54,6 +66,7 @@ extension ProcessorMachine {
         /// What is parked of each key, where keys are held.
         public let held: [String: [StreamID]]
 
+        /// For stores, from the transaction that wrote the claim down.
         public init(
             partition: Int, claim: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?,
             uncleanThrough: StreamID?, attempts: [StreamID: Int] = [:], held: [String: [StreamID]] = [:]
@@ -73,8 +86,11 @@ extension ProcessorMachine {
     public struct Start: Hashable, Sendable {
         /// Names this run.
         public let run: Int
+        /// The number of the partition.
         public let partition: Int
+        /// The claim that the run belongs to: what becomes of it counts for no other.
         public let claim: Int
+        /// The event that is handled.
         public let id: StreamID
         /// 1 for the first time.
         public let attempt: Int
@@ -86,6 +102,7 @@ extension ProcessorMachine {
 
     /// How a run has ended.
     public enum Ending: Hashable, Sendable {
+        /// The handler returned.
         case succeeded
         /// And the passage that it was given is in the database.
         case succeededDurably
@@ -95,19 +112,24 @@ extension ProcessorMachine {
 
     /// What may be read next.
     public struct Read: Hashable, Sendable {
+        /// Events above this ID.
         public let after: StreamID
         /// An event at or below it that was there.
         public let passed: Delivered?
     }
 
+    /// How far a partition has come, to be written down.
     public struct Checkpoint: Hashable, Sendable {
+        /// The number of the partition.
         public let partition: Int
+        /// The claim that it is for. Where it is the newest no more, nothing is written.
         public let claim: Int
         /// Nil where it says nothing new, and the partition is only given back.
         public let passage: Passage?
         /// Whether the partition is given back with it.
         public let releases: Bool
 
+        /// For the machine, and for tests of stores.
         public init(partition: Int, claim: Int, passage: Passage?, releases: Bool) {
             self.partition = partition
             self.claim = claim
@@ -118,10 +140,14 @@ extension ProcessorMachine {
 
     /// Events that are about to be started: to be counted durably before.
     public struct Count: Hashable, Sendable {
+        /// The number of the partition.
         public let partition: Int
+        /// The claim that it is for.
         public let claim: Int
+        /// The events, of the partition.
         public let ids: [StreamID]
 
+        /// For the machine, and for tests of stores.
         public init(partition: Int, claim: Int, ids: [StreamID]) {
             self.partition = partition
             self.claim = claim
@@ -131,12 +157,16 @@ extension ProcessorMachine {
 
     /// What became of a parked event that was tried again.
     public struct LateEnding: Hashable, Sendable {
+        /// The number of the partition.
         public let partition: Int
+        /// The claim that it is for.
         public let claim: Int
+        /// The event that was parked.
         public let id: StreamID
         /// Why it stays parked; nil where it was handled.
         public let note: ParkingNote?
 
+        /// For the machine, and for tests of stores.
         public init(partition: Int, claim: Int, id: StreamID, note: ParkingNote?) {
             self.partition = partition
             self.claim = claim
@@ -147,7 +177,9 @@ extension ProcessorMachine {
 
     /// Why the processor stops.
     public enum Failure: Hashable, Sendable {
+        /// The attempts of an event are used up, and the configuration says to stop then.
         case exhausted(ParkingNote)
+        /// More events wait behind a parked one of their key than may; the ID is that of the parked one.
         case tooManyHeld(StreamID, limit: Int)
     }
 }

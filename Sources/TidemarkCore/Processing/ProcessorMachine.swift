@@ -52,6 +52,7 @@ public struct ProcessorMachine: Sendable {
         var lateEndings = 0
     }
 
+    /// How it works.
     public let configuration: Configuration
     var partitions: [Int: Owned] = [:]
     var runs: [Int: Run] = [:]
@@ -77,6 +78,7 @@ public struct ProcessorMachine: Sendable {
     /// How many events were parked.
     public private(set) var parkedCount = 0
 
+    /// Owns nothing yet. Traps unless there is room for an attempt, a handler and an event.
     public init(configuration: Configuration, now: Duration) {
         precondition(configuration.concurrency > 0 && configuration.maximumAttempts > 0, "there must be a first one")
         precondition(configuration.windowEvents > 0 && configuration.windowBytes > 0, "there must be room for an event")
@@ -98,6 +100,7 @@ public struct ProcessorMachine: Sendable {
     /// How many runs of claims that are over there are.
     private var overlapping: [Int: Int] = [:]
 
+    /// The database has given this process the partition. Traps where it is owned already: ask ``mayClaim(_:)`` before.
     public mutating func claimed(_ claimed: Claimed) {
         precondition(mayClaim(claimed.partition), "partition \(claimed.partition) is owned already, or handled still")
         let limit: Int? = if case .parkAndHoldKey(let limit) = configuration.whenExhausted { limit } else { nil }
@@ -389,6 +392,7 @@ public struct ProcessorMachine: Sendable {
         return deadline
     }
 
+    /// To be called now and then, and when something was due: what was not confirmed for too long is cancelled.
     public mutating func timePassed(now: Duration) {
         if !isUnconfirmed, !isConfirmed(now) {
             isUnconfirmed = true
