@@ -71,10 +71,15 @@ import Tidemark
                 let plainPosition = try await connecting(first) {
                     try $0.query("SELECT max(id) FROM plain").int64(0, 0)
                 }
+                let (ends, end) = AsyncStream.makeStream(of: StreamID.self)
                 let reading = Task {
                     var passed: [StreamID] = []
+                    defer { end.finish() }
                     do {
-                        for try await batch in log.events() { passed += batch.events.map(\.streamID) }
+                        for try await batch in log.events() {
+                            passed += batch.events.map(\.streamID)
+                            if let last = passed.last { end.yield(last) }
+                        }
                         return (passed, nil as (any Error)?)
                     } catch {
                         return (passed, error)
@@ -82,6 +87,8 @@ import Tidemark
                 }
                 #expect(
                     try await log.waitUntilPersisted(lost[39], timeout: .seconds(20)) == .reached)
+                // The reader has passed what will be lost.
+                for await last in ends where last == lost[39] { break }
                 try await cluster.run("pg_ctl", "-D", "d", "-m", "immediate", "-w", "stop")
                 try await copy.promote()
 

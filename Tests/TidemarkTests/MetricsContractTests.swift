@@ -9,22 +9,22 @@ import Testing
 @Suite struct MetricsContractTests {
     let metrics = TestMetrics()
 
-    @Test func aLogMeasuresWhatTheArticleSays() throws {
+    @Test func `a log measures what the article says`() throws {
         _ = LogMetrics(stream: "orders", instance: "p1", factory: metrics)
         #expect(made(["stream": "orders", "instance": "p1"]) == (try MetricsTable().sections["Of a log"]))
     }
 
-    @Test func aProcessorMeasuresWhatTheArticleSays() throws {
+    @Test func `a processor measures what the article says`() throws {
         _ = ProcessorMetrics(stream: "orders", consumer: "mailer", factory: metrics)
         #expect(made(["stream": "orders", "consumer": "mailer"]) == (try MetricsTable().sections["Of a processor"]))
     }
 
-    @Test func aBackgroundProcessMeasuresWhatTheArticleSays() throws {
+    @Test func `a background process measures what the article says`() throws {
         _ = BackgroundProcess("count-sheep", logger: Logger(label: "test"), metrics: metrics)
         #expect(made(["process": "count-sheep"]) == (try MetricsTable().sections["Of background processes"]))
     }
 
-    @Test func aTableIsReadByItsHeadings() {
+    @Test func `a table is read by its headings`() {
         let table = MetricsTable(
             parsing: """
                 # Metrics
