@@ -19,8 +19,11 @@ struct Participant: ParsableArguments {
         sqlite: SQLiteConfiguration = .init(), configuration: EventLogConfiguration = .init()
     ) async throws -> EventLog {
         if let server {
+            var connections = try PostgresConfiguration(server)
+            // A server that recovers may take longer than callers wait by default, where many build beside it.
+            connections.waitLimit = .seconds(60)
             return try await EventLog.open(
-                PostgreSQLEventStore.open(PostgresConfiguration(server)), stream: Self.stream, instance: instance,
+                PostgreSQLEventStore.open(connections), stream: Self.stream, instance: instance,
                 configuration: configuration)
         }
         return try await EventLog.open(

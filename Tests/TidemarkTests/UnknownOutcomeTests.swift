@@ -92,6 +92,10 @@ import TidemarkTesting
         let unknown = TidemarkError.outcomeUnknown(stream: "events", events: ["a"], problem: "the connection broke")
         await #expect(throws: unknown) { try await caller.value }
         #expect(log.generator.position(of: "p1") == 0)
+        // The limit is for each caller: who comes now does not wait as long once more.
+        let unavailable = TidemarkError.storeUnavailable(
+            store: "memory", problem: "it has not said what became of the group before this one")
+        await #expect(throws: unavailable) { try await log.persister.persist([event("b")]) }
         gate.open()
         // Whoever asks again is told of the event that is there.
         #expect(try await log.persister.persist([event("a")]) == [.alreadyPersisted(1)])

@@ -13,7 +13,8 @@ struct NeverCommitted: Error {}
 /// What becomes of groups whose outcome is unknown (rule 5): the database is asked, with growing delays, until it answers or
 /// the log has ended. No other group begins meanwhile.
 extension EventPersister {
-    /// How long a caller waits for an outcome. The database is asked on after that.
+    /// How long an outcome is waited for, from when it became unknown. The database is asked on after that, and whoever comes then
+    /// does not wait: the limit is for each caller, and not for each group before it.
     static let settleLimit = Duration.seconds(30)
 
     /// Asks for what became of the group, in the background.
@@ -21,7 +22,7 @@ extension EventPersister {
         logger.warning(
             "the outcome of a group is unknown; asking the database for it",
             metadata: ["events": "\(unsettled.group.events.count)", "error": "\(problem)"])
-        let settling = Settling(unsettled)
+        let settling = Settling(unsettled, deadline: time.now + Self.settleLimit)
         let task = Task { await self.settle(settling) }
         let isCutShort = state.withLock { state in
             state.settling = (settling, task)
@@ -35,7 +36,7 @@ extension EventPersister {
     /// - Throws: ``TidemarkError/storeUnavailable(store:problem:)`` when that takes too long.
     func settled() async throws {
         guard let (settling, _) = state.withLock({ $0.settling }) else { return }
-        guard await settling.outcome(until: time.now + Self.settleLimit, on: time) != nil else {
+        guard await settling.outcome(on: time) != nil else {
             throw TidemarkError.storeUnavailable(
                 store: "\(store)", problem: "it has not said what became of the group before this one")
         }
@@ -44,7 +45,7 @@ extension EventPersister {
     /// - Throws: ``NeverCommitted``, and ``TidemarkError/outcomeUnknown(stream:events:problem:)`` when that takes too long.
     func outcome(of group: EventGroup, _ problem: String) async throws -> [PersistOutcome] {
         let settling = state.withLock { $0.settling?.settling }
-        switch await settling?.outcome(until: time.now + Self.settleLimit, on: time) {
+        switch await settling?.outcome(on: time) {
         case .committed(let outcomes): return outcomes
         case .neverCommitted: throw NeverCommitted()
         case .failed(let error): throw error
@@ -99,12 +100,17 @@ final class Settling: Sendable {
     }
 
     let unsettled: UnsettledGroup
+    /// How long callers wait.
+    private let deadline: Duration
     private let state = Mutex<(outcome: Outcome?, waiters: [Waiter<Outcome?>])>((nil, []))
 
-    init(_ unsettled: UnsettledGroup) { self.unsettled = unsettled }
+    init(_ unsettled: UnsettledGroup, deadline: Duration) {
+        self.unsettled = unsettled
+        self.deadline = deadline
+    }
 
     /// Nil at the deadline, and where the task is cancelled.
-    func outcome(until deadline: Duration, on time: TimeSource) async -> Outcome? {
+    func outcome(on time: TimeSource) async -> Outcome? {
         let waiter = Waiter<Outcome?>()
         let known = state.withLock { state in
             if state.outcome == nil { state.waiters.append(waiter) }
