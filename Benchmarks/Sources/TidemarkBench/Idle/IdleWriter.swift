@@ -42,7 +42,7 @@ struct IdleWriter {
     mutating func answered(_ answer: HeartbeatAnswer) {
         guard case .alive(let newestCommitted, let durablePosition) = answer else { return }
         tracker.recordKnown(newestCommitted)
-        tracker.close(writer, through: durablePosition)
+        tracker.closed(writer, through: durablePosition)
     }
 
     mutating func take(_ found: Reconciliation) {
