@@ -31,6 +31,11 @@ enum DatabaseLocation: Hashable, Sendable {
             throw ValidationError("--direct and --namespace go with postgres://…")
         }
         let path = text.hasPrefix("sqlite:") ? String(text.dropFirst("sqlite:".count)) : text
+        if let scheme = text.firstMatch(of: /^([A-Za-z][A-Za-z0-9+.-]*):\/\//)?.1, scheme != "sqlite" {
+            // Not the rest, which may hold a password.
+            throw ValidationError(
+                "no database is at \(scheme)://…: give the path of a file, sqlite:PATH or postgres://…")
+        }
         if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a file, or postgres://…") }
         self = .sqlite(path: path)
     }

@@ -101,6 +101,13 @@ import Testing
         #expect(outcome.errors.contains(allowed), "\(outcome.errors)")
     }
 
+    @Test(arguments: ["postgre", "mysql"])
+    func `an address of no store is a mistake in the call, and its password is not shown`(scheme: String) async throws {
+        let outcome = try await Program.run(["status", "--database", "\(scheme)://app:secret@db/events"])
+        #expect(outcome.status == 64 && outcome.errors.contains("no database is at \(scheme)://…"))
+        #expect(!outcome.errors.contains("secret"))
+    }
+
     @Test(arguments: ["", " ", "\t \n", "sqlite:", "sqlite: "])
     func `blanks are no path of a database`(path: String) async throws {
         for arguments in [["ingest", "--instance", "p1"], ["tail"], ["status"]] {
