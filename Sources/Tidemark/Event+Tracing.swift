@@ -1,5 +1,5 @@
 import Instrumentation
-public import Tracing
+import Tracing
 
 extension [Event] {
     /// The events with the current trace in their metadata, under the names that the program's tracer gives it

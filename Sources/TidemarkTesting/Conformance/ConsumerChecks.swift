@@ -115,7 +115,8 @@ extension StoreConformance {
             }
             func position(_ name: ConsumerName, _ milliseconds: Int64) async throws -> StreamID {
                 let start = ConsumerStart.at(.init(timeIntervalSince1970: Double(milliseconds) / 1000))
-                return try await stores.store.claimConsumer(stores.request(name, from: start)).position
+                let claim = try await stores.store.claimConsumer(stores.request(name, from: start))
+                return claim.position
             }
             try require(try await position("before", time - 3_600_000), is: 0)
             try require(try await position("after", time + 3_600_000), is: 2)
