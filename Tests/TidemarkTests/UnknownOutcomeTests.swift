@@ -97,6 +97,7 @@ import TidemarkTesting
             store: "memory", problem: "it has not said what became of the group before this one")
         await #expect(throws: unavailable) { try await log.persister.persist([event("b")]) }
         gate.open()
+        while log.persister.state.withLock({ $0.settling != nil }) { await Task.yield() }
         // Whoever asks again is told of the event that is there.
         #expect(try await log.persister.persist([event("a")]) == [.alreadyPersisted(1)])
         await log.shutDown()
