@@ -30,7 +30,10 @@ struct TidemarkCommand: AsyncParsableCommand {
         // waits for anything: libdispatch traps as soon as it looks at its threads.
         guard !CommandLine.arguments.isEmpty else { exitWithoutArguments() }
         let status = await run(Array(CommandLine.arguments.dropFirst()))
-        Foundation.exit(status.rawValue)
+        // Not `exit`, which takes libraries down under threads that still use them: one that was just connecting to a server ended
+        // the program with an assertion of Kerberos. What is to be closed is closed by now.
+        fflush(nil)
+        _exit(status.rawValue)
     }
 
     /// Swift reads the arguments from `/proc`, and finds them there no more after some preloaded libraries have been at work.
