@@ -35,6 +35,7 @@ struct ProcessorCommand: AsyncParsableCommand {
             guard let context = HandlingContext.current else { throw Failure("a handler has no context") }
             let what = "\(event.streamID) \(event.event.key ?? "-") \(context.claim) \(process)"
             try notes.append(["begin \(MonotonicTime.now) \(what)"])
+            // A handler's work: kills and stops are to find some under way.
             try await Task.sleep(for: .milliseconds(Int.random(in: 0...3)))
             try notes.append(["end \(MonotonicTime.now) \(what)"])
         }

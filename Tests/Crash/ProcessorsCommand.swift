@@ -91,6 +91,7 @@ struct ProcessorRun {
                 program.send(SIGSTOP)
                 // Whatever happens, it goes on.
                 defer { program.send(SIGCONT) }
+                // For how long it is stopped is what is tried; nothing is hoped to have happened by then.
                 try await Task.sleep(for: .seconds(max(0.05, longestStop * part * part)))
                 continued["\(name)-\(starts[name] ?? 0)", default: []].append(MonotonicTime.now)
             }
@@ -99,6 +100,7 @@ struct ProcessorRun {
         }
     }
 
+    /// Spreads faults over time. What must hold is looked at when all is over.
     private mutating func pause(upTo seconds: Double) async throws {
         try await Task.sleep(for: .seconds(Double.random(in: 0...seconds, using: &random)))
     }

@@ -39,9 +39,11 @@ struct ServerKillsCommand: AsyncParsableCommand {
                     try children.check()
                     return try zip(acknowledged(participant), before).allSatisfy { $0 >= $1 + 20 }
                 }
+                // A moment that is drawn, in the middle of whatever is under way.
                 try await Task.sleep(for: .seconds(Double.random(in: 0...0.5, using: &random)))
                 let start = ContinuousClock.now
                 try await server.kill()
+                // For so long nobody serves.
                 try await Task.sleep(for: .seconds(Double.random(in: 0...1, using: &random)))
                 try await server.start()
                 let up = ContinuousClock.now

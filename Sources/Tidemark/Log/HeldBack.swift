@@ -30,6 +30,7 @@ public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
         self.since = since
     }
 
+    /// Who, why and for how long, for people.
     public var description: String {
         let milliseconds = since / .milliseconds(1)
         return "\(instance): \(reason), for \(Int64(milliseconds)) ms"
@@ -37,6 +38,7 @@ public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension HeldBack.Reason: CustomStringConvertible {
+    /// For people.
     public var description: String {
         switch self {
         case .inFlight(let id): "ID \(id) is in flight"

@@ -171,6 +171,7 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 }
 
 extension EventStore {
+    /// A quarter of a second.
     public var standstillInterval: Duration { .milliseconds(250) }
 
     /// None.
