@@ -10,7 +10,7 @@ CREATE TABLE tidemark_schema (
     database_id INTEGER
 ) STRICT;
 
-INSERT INTO tidemark_schema (version, database_id) VALUES (3, random() & 0x7fffffffffffffff);
+INSERT INTO tidemark_schema (version, database_id) VALUES (4, random() & 0x7fffffffffffffff);
 
 -- An ordered log of events, and the one sequence that all its writers share.
 CREATE TABLE tidemark_streams (
@@ -30,7 +30,10 @@ CREATE TABLE tidemark_streams (
     -- The store that the stream was moved to, or is being moved to: nobody may use it here. Null where it is here.
     moved_to TEXT,
     -- The store that the stream is being moved from: nobody may use it yet. Null where it is whole.
-    arriving_from TEXT
+    arriving_from TEXT,
+    -- The commit number before the transaction that changed this row last, by which a `-wal` is known as that of its
+    -- database. Null where it was not kept.
+    previous_commit INTEGER
 ) STRICT;
 
 -- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its

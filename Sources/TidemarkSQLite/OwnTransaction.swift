@@ -1,5 +1,6 @@
 import GRDB
 import GRDBSQLite
+import Synchronization
 import Tidemark
 
 /// A transaction of the user's own that may commit stream IDs, or move a checkpoint.
@@ -41,6 +42,67 @@ struct OwnTransaction {
         self.db = db
         self.store = store
     }
+
+    /// Gives what is committed now its number. Others of the transaction, in this stream too, have the same random bits,
+    /// and of each stream the commit before the transaction is remembered.
+    func number(_ state: inout WriterState) {
+        let found = state.previousCommit
+        (state.previousCommit, state.nextCommit) = NumberedTransaction.of(db).numbers(
+            for: state.streamRow, after: found)
+    }
+}
+
+/// The numbers of the commits in a transaction of the user's own, which may be several: it is known as one by them, see
+/// ``LogOrigin``.
+private final class NumberedTransaction: TransactionObserver {
+    private static let running = Mutex<[ObjectIdentifier: Running]>([:])
+
+    private struct Running {
+        /// A connection that is gone may leave its address to another one.
+        let connection: Connection
+        let mark: Int64
+        /// By stream, what the database had before.
+        var previous: [Int64: Int64] = [:]
+    }
+
+    /// `@unchecked`: it is asked for its identity alone, which a weak reference says on any thread.
+    private final class Connection: @unchecked Sendable {
+        private weak var db: Database?
+
+        init(_ db: Database) { self.db = db }
+
+        func isStill(_ id: ObjectIdentifier) -> Bool { db.map { ObjectIdentifier($0) == id } ?? false }
+    }
+
+    private let id: ObjectIdentifier
+
+    private init(_ db: Database) { id = ObjectIdentifier(db) }
+
+    static func of(_ db: Database) -> NumberedTransaction {
+        let transaction = NumberedTransaction(db)
+        let (id, connection) = (transaction.id, Connection(db))
+        let isNew = running.withLock { running in
+            if running[id]?.connection.isStill(id) == true { return false }
+            running[id] = Running(connection: connection, mark: CommitNumber.makeMark())
+            return true
+        }
+        if isNew { db.add(transactionObserver: transaction, extent: .nextTransaction) }
+        return transaction
+    }
+
+    func numbers(for stream: Int64, after found: Int64) -> (previous: Int64, next: Int64) {
+        Self.running.withLock { running in
+            let mark = running[id]?.mark ?? CommitNumber.makeMark()
+            let previous = running[id]?.previous[stream] ?? found
+            running[id]?.previous[stream] = previous
+            return (previous, CommitNumber.next(after: found, mark: mark))
+        }
+    }
+
+    func observes(eventsOfKind eventKind: DatabaseEventKind) -> Bool { false }
+    func databaseDidChange(with event: DatabaseEvent) {}
+    func databaseDidCommit(_ db: Database) { Self.running.withLock { $0[id] = nil } }
+    func databaseDidRollback(_ db: Database) { Self.running.withLock { $0[id] = nil } }
 }
 
 /// Makes a transaction impossible to commit: SQLite asks before each commit, and rolls back when the answer is an

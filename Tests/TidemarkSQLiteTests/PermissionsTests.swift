@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Logging
 import Synchronization
 import TestSupport
@@ -58,6 +59,45 @@ import Tidemark
         _ = try await store.join(stream, as: "p2")
         #expect(try owner(store.directory) == Self.service)
         for name in ["open", "next", "turn"] { #expect(try owner(store.directory + "/\(name).lock") == Self.service) }
+    }
+
+    @Test func `a store that only reads leaves nothing beside a database at rest`() async throws {
+        let folder = try TemporaryFolder()
+        let writer = try await folder.open()
+        _ = try await writer.join(stream, as: "p1")
+        await writer.close()
+        let first = try await folder.open(.init(readOnly: true))
+        let second = try await folder.open(.init(readOnly: true))
+        for store in [first, second] { _ = try await store.version() }
+        #expect(FileManager.default.fileExists(atPath: folder.database + "-wal"))
+        for store in [first, second] { await store.close() }
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-wal"))
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-shm"))
+    }
+
+    @Test func `nor does it take a writer's files away`() async throws {
+        let folder = try TemporaryFolder()
+        let writer = try await folder.open()
+        let instance = try await writer.join(stream, as: "p1").writer
+        try await writer.withWriter { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+        let reader = try await folder.open(.init(readOnly: true))
+        _ = try await reader.version()
+        await reader.close()
+        _ = try await writer.persist(events("a"), in: stream, by: instance)
+        #expect(try await writer.all().count == 1)
+    }
+
+    @Test func `beside a file that nobody may write to it makes nothing`() async throws {
+        let folder = try TemporaryFolder()
+        let writer = try await folder.open()
+        _ = try await writer.join(stream, as: "p1")
+        await writer.close()
+        #expect(chmod(folder.database, 0o400) == 0)
+        let reader = try await folder.open(.init(readOnly: true))
+        #expect(try await reader.version() > 0)
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-wal"))
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-shm"))
+        await reader.close()
     }
 
     @Test func `a store that only reads makes no folder, and puts no permissions right`() async throws {

@@ -12,10 +12,10 @@ import Tidemark
     }
 
     private static let twoSteps = SchemaMigrations(
-        newest: 5,
+        newest: 6,
         steps: [
-            .init(version: 4) { try $0.execute(sql: "CREATE TABLE tidemark_two (x INTEGER)") },
-            .init(version: 5) { try $0.execute(sql: "INSERT INTO tidemark_two VALUES (3)") },
+            .init(version: 5) { try $0.execute(sql: "CREATE TABLE tidemark_two (x INTEGER)") },
+            .init(version: 6) { try $0.execute(sql: "INSERT INTO tidemark_two VALUES (3)") },
         ])
 
     @Test func `an older file takes every step that it lacks, once`() async throws {
@@ -28,7 +28,7 @@ import Tidemark
             let store = try await Self.open(folder, Self.twoSteps)
             #expect(try await store.withWriter { try Int.fetchAll($0, sql: "SELECT x FROM tidemark_two") } == [3])
             #expect(
-                try await store.withWriter { try Int.fetchOne($0, sql: "SELECT version FROM tidemark_schema") } == 5)
+                try await store.withWriter { try Int.fetchOne($0, sql: "SELECT version FROM tidemark_schema") } == 6)
             #expect(try await store.all().count == 1)
         }
     }
@@ -37,8 +37,8 @@ import Tidemark
         let folder = try TemporaryFolder()
         await (try await folder.open()).close()
         let failing = SchemaMigrations(
-            newest: 5,
-            steps: [Self.twoSteps.steps[0], .init(version: 5) { try $0.execute(sql: "CREATE TABLE tidemark_two (x)") }])
+            newest: 6,
+            steps: [Self.twoSteps.steps[0], .init(version: 6) { try $0.execute(sql: "CREATE TABLE tidemark_two (x)") }])
         await #expect(throws: TidemarkError.self) { try await Self.open(folder, failing) }
         let store = try await folder.open()
         #expect(try await store.withWriter { try !$0.tableExists("tidemark_two") })
@@ -50,7 +50,7 @@ import Tidemark
         await (try await Self.open(folder, Self.twoSteps)).close()
         for readOnly in [false, true] {
             let path = try DatabaseFile(resolving: folder.database).path
-            await #expect(throws: TidemarkError.schemaTooNew(store: path, found: 5, supported: 3)) {
+            await #expect(throws: TidemarkError.schemaTooNew(store: path, found: 6, supported: 4)) {
                 try await Self.open(folder, .current, readOnly: readOnly)
             }
         }

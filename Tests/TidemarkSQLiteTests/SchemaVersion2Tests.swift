@@ -139,7 +139,7 @@ import Tidemark
         let old = try Self.make(folder)
         #expect(try await old.write { try Int.fetchOne($0, sql: statement) } == 2)
         let store = try await folder.open()
-        #expect(try await old.write { try Int.fetchOne($0, sql: statement) } == 3)
+        #expect(try await old.write { try Int.fetchOne($0, sql: statement) } == 4)
         await store.close()
     }
 }

@@ -271,40 +271,28 @@ final class DatabaseContents: Sendable {
     /// Of the table of streams. Where SQLite cannot read the schema any more it is where it was.
     private func rootPage(_ db: Database) -> Int64? {
         do {
-            return try Query.first(
-                db, "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = 'tidemark_streams'"
-            ) { $0.number(0) }
+            return try StreamsPage.number(db)
         } catch {
             return state.withLock { $0.seen?.page }
         }
     }
 
     /// Whether the page has the newest commit of each stream; nil where that cannot be told.
-    ///
-    /// In a row, the number of the newest commit is stored right behind the sequence
-    /// (https://www.sqlite.org/fileformat2.html#record_format).
-    private static func holdsNewest(_ page: [UInt8], _ db: Database) throws -> Bool? {
-        let rows = try Query.all(db, "SELECT sequence, commit_number FROM tidemark_streams WHERE commit_number > 65535")
-        {
-            stored($0.number(0)) + stored($0.number(1))
+    private static func holdsNewest(_ bytes: [UInt8], _ db: Database) throws -> Bool? {
+        let rows = try Query.all(db, "SELECT stream, sequence, commit_number FROM tidemark_streams") {
+            (stream: $0.number(0), sequence: $0.number(1), commit: $0.number(2))
         }
-        if rows.isEmpty { return nil }
-        switch page.first {
-        case 0x0D:
-            return rows.allSatisfy { row in
-                page.indices.contains { start in page[start...].starts(with: row) }
-            }
+        if rows.allSatisfy({ $0.commit == 0 }) { return nil }
         // Several pages have the streams, if they are many: this one has none then.
-        case 0x05: return nil
+        if bytes.first == 0x05 { return nil }
         // It is no page of a table: somebody writes into the file just now, say.
-        default: return false
+        guard let page = StreamsPage(bytes) else { return false }
+        let columns = try StreamsPage.Columns(db)
+        return rows.allSatisfy { row in
+            page.streams[row.stream].map {
+                columns.value("sequence", of: $0) == row.sequence
+                    && columns.value("commit_number", of: $0) == row.commit
+            } ?? false
         }
-    }
-
-    /// A whole number as SQLite stores it, in as few bytes as it has sizes for.
-    private static func stored(_ number: Int64) -> [UInt8] {
-        if number == 0 || number == 1 { return [] }
-        let count = [1, 2, 3, 4, 6].first { number >> ($0 * 8 - 1) == 0 } ?? 8
-        return (0..<count).reversed().map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
     }
 }

@@ -1,3 +1,8 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 import Dispatch
 import Foundation
 import GRDB
@@ -40,6 +45,7 @@ struct Opening: Sendable {
         try file.checkReadable()
         if configuration.readOnly {
             try file.requireNoLostLog()
+            try requireOwnLog()
             let still = StillFile(file)
             return try inPlace(still) { try retryingBusy { try connect(still) } }
         }
@@ -57,6 +63,7 @@ struct Opening: Sendable {
         }
         defer { lock.unlock() }
         try file.requireNoLostLog()
+        try requireOwnLog()
         if !file.exists { try file.makeFile() }
         return try inPlace {
             try retryingBusy {
@@ -71,6 +78,27 @@ struct Opening: Sendable {
                 return pool
             }
         }
+    }
+
+    /// Before anything else reads the `-wal`, and by a connection that only reads: any other would move it into the
+    /// database when it is closed.
+    ///
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` where it is not that of the database.
+    private func requireOwnLog() throws {
+        var information = stat()
+        guard stat(file.path + "-wal", &information) == 0, information.st_size > 0 else { return }
+        var options = Configuration()
+        options.label = "tidemark"
+        options.readonly = true
+        options.busyMode = .timeout(min(configuration.readTimeout, configuration.busyTimeout).inSeconds)
+        // Where it cannot be read, whoever opens it next says why.
+        let isRight = try? DatabaseQueue(path: file.path, configuration: options).read { try LogOrigin.isRight($0) }
+        guard isRight == false else { return }
+        throw TidemarkError.notADatabase(
+            store: file.path,
+            problem: "its -wal is of another state of it, as when a backup is copied over it: put the file back that "
+                + "belongs to the -wal; or, where the backup is what you want, end every process that uses it, remove "
+                + "its -wal and its -shm, and open it again")
     }
 
     /// The file that had the name before and after is the one that was opened in between.

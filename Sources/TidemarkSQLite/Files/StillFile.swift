@@ -4,6 +4,7 @@ import Glibc
 import Darwin
 #endif
 import Foundation
+import GRDB
 
 /// A database that nobody has open for writing, and beside which this process can make no `-wal`: on a volume that is
 /// mounted read-only, or in somebody else's folder.
@@ -47,9 +48,24 @@ struct StillFile: Hashable, Sendable {
 }
 
 extension DatabaseFile {
-    /// Whether SQLite may make the files beside the database that it needs for reading. Only the owner makes them: what
-    /// somebody else makes might lock the owner out.
+    /// Whether SQLite may make the files beside the database that it needs for reading. Only the owner makes them, and
+    /// only where the database may be written to, whose permissions they get: what somebody else makes, or what nobody
+    /// may write to, might lock the owner out later.
     var mayMakeLog: Bool {
-        access(Self.folder(of: path), W_OK) == 0 && [0, FileOwner(path: path)?.user].contains(geteuid())
+        var information = stat()
+        guard stat(path, &information) == 0, information.st_mode & S_IWUSR != 0 else { return false }
+        return access(Self.folder(of: path), W_OK) == 0 && [0, information.st_uid].contains(geteuid())
+    }
+
+    /// Takes the files away that reading made beside a database at rest. Connections that only read cannot; the last one
+    /// that may write does, when it is closed.
+    ///
+    /// - Throws: GRDB's errors: then they stay, and the next one that writes takes them away.
+    func removeEmptyLog() throws {
+        var information = stat()
+        guard mayMakeLog, stat(path + "-wal", &information) == 0, information.st_size == 0 else { return }
+        let queue = try DatabaseQueue(path: path)
+        try queue.read { _ = try Query.first($0, "SELECT 1 FROM sqlite_master LIMIT 1") { _ in true } }
+        try queue.close()
     }
 }

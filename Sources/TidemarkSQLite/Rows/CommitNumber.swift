@@ -13,7 +13,12 @@ enum CommitNumber {
         number <= unmarked ? number : number >> Int64(markBits)
     }
 
-    static func next(after number: Int64) -> Int64 {
-        ((number >> Int64(markBits)) + 1) << Int64(markBits) | Int64.random(in: 0..<(1 << Int64(markBits)))
+    /// - Parameter mark: its random bits.
+    static func next(after number: Int64, mark: Int64 = makeMark()) -> Int64 {
+        ((number >> Int64(markBits)) + 1) << Int64(markBits) | mark
     }
+
+    static func makeMark() -> Int64 { Int64.random(in: 0..<(1 << Int64(markBits))) }
+
+    static func mark(of number: Int64) -> Int64 { number & (1 << Int64(markBits) - 1) }
 }

@@ -28,7 +28,8 @@ enum FormerNames {
         try Query.run(
             db,
             """
-            UPDATE tidemark_streams SET forgotten_epoch = max(forgotten_epoch, w.epoch)
+            UPDATE tidemark_streams SET
+                forgotten_epoch = max(forgotten_epoch, w.epoch), previous_commit = commit_number
             FROM tidemark_instances w WHERE w.writer = ? AND tidemark_streams.stream = w.stream
             """, writer)
         try Query.run(

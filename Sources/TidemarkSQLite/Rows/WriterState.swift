@@ -7,8 +7,9 @@ struct WriterState {
     let streamRow: Int64
     let writerRow: Int64
     let sequence: StreamID
-    /// The number of this transaction, if it writes rows.
+    /// The number of this transaction, if it writes rows, and of the commit before it.
     var nextCommit: Int64
+    var previousCommit: Int64
     /// The newest epoch of the instance's name, whether or not it is a member.
     let newest: Writer
     let isMember: Bool
@@ -73,7 +74,8 @@ struct WriterState {
     private init(_ row: Query, stream: StreamName, instance: InstanceName) {
         streamRow = row.number(0)
         sequence = row.streamID(1)
-        nextCommit = CommitNumber.next(after: row.number(2))
+        previousCommit = row.number(2)
+        nextCommit = CommitNumber.next(after: previousCommit)
         writerRow = row.number(3)
         newest = Writer(instance, epoch: Int(row.number(4)))
         isMember = row.number(5) == 1
@@ -133,7 +135,8 @@ struct WriterState {
     /// Writes down that this transaction wrote rows, and how far it took the sequence.
     func recordCommit(_ db: Database, sequence newSequence: StreamID) throws {
         try Query.run(
-            db, "UPDATE tidemark_streams SET sequence = ?, commit_number = ? WHERE stream = ?", newSequence,
-            nextCommit, streamRow)
+            db,
+            "UPDATE tidemark_streams SET sequence = ?, commit_number = ?, previous_commit = ? WHERE stream = ?",
+            newSequence, nextCommit, previousCommit, streamRow)
     }
 }

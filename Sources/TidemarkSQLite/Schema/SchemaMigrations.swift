@@ -24,13 +24,14 @@ struct SchemaMigrations: Sendable {
 
     /// Those of this library.
     static let current = SchemaMigrations(
-        newest: 3,
+        newest: 4,
         steps: [
             .init(version: 2) { try $0.execute(sql: toVersion2) },
             .init(version: 3) { db in
                 try db.execute(sql: toVersion3)
                 try db.execute(sql: processorTables)
             },
+            .init(version: 4) { try $0.execute(sql: toVersion4) },
         ])
 
     /// The writers' table has another name from now on, so that the statements of a program of version 1 that still runs
@@ -152,6 +153,10 @@ struct SchemaMigrations: Sendable {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX tidemark_retries ON tidemark_parked (stream, consumer, partition, stream_id) WHERE is_retried = 1;
         CREATE INDEX tidemark_parked_keys ON tidemark_parked (stream, consumer, key, stream_id) WHERE reason = 2;
+        """
+
+    private static let toVersion4 = """
+        ALTER TABLE tidemark_streams ADD COLUMN previous_commit INTEGER;
         """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.

@@ -49,8 +49,9 @@ extension EventLog {
         let writer = try writer(committing: ids)
         let (db, store) = (transaction.db, transaction.store)
         let last = store.commits.withLock { $0.last(in: stream, by: writer) }
-        let state = try WriterState(db, stream: stream, writer: writer, store: store.path, known: last)
+        var state = try WriterState(db, stream: stream, writer: writer, store: store.path, known: last)
         try state.requireMember(writer)
+        transaction.number(&state)
         let rows = EventRows(db, state, persistedAt: store.configuration.wallClockMilliseconds())
         for id in ids {
             try state.requireAllocated(id)

@@ -92,7 +92,8 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            UPDATE tidemark_streams SET membership_version = membership_version + 1 + (random() & 0xfffff)
+            UPDATE tidemark_streams SET
+                previous_commit = commit_number, membership_version = membership_version + 1 + (random() & 0xfffff)
             WHERE stream = ?
             """, state.streamRow)
     }

@@ -83,7 +83,9 @@ extension SQLiteEventStore {
         try Query.run(
             db,
             """
-            UPDATE tidemark_streams SET sequence = ?, membership_version = membership_version + 1 + (random() & 0xfffff)
+            UPDATE tidemark_streams SET
+                sequence = ?, previous_commit = commit_number,
+                membership_version = membership_version + 1 + (random() & 0xfffff)
             WHERE stream = ?
             """, position, row.row)
         let state = try WriterState(db, stream: stream, instance: instance, store: self.path)

@@ -88,7 +88,8 @@ extension SQLiteEventStore: MovableStore {
                 db,
                 """
                 UPDATE tidemark_streams SET
-                    moved_to = ?2, membership_version = membership_version + 1 + (random() & 0xfffff)
+                    moved_to = ?2, previous_commit = commit_number,
+                    membership_version = membership_version + 1 + (random() & 0xfffff)
                 WHERE stream = ?1
                 """, row.row, destination)
         }
@@ -101,7 +102,8 @@ extension SQLiteEventStore: MovableStore {
                 db,
                 """
                 UPDATE tidemark_streams SET
-                    moved_to = NULL, membership_version = membership_version + 1 + (random() & 0xfffff)
+                    moved_to = NULL, previous_commit = commit_number,
+                    membership_version = membership_version + 1 + (random() & 0xfffff)
                 WHERE name = ? AND moved_to IS NOT NULL
                 """, stream)
         }
@@ -121,7 +123,8 @@ extension SQLiteEventStore: MovableStore {
                     db,
                     """
                     UPDATE tidemark_streams SET
-                        moved_to = NULL, arriving_from = ?2, commit_number = 0, unmarked_commits = 0
+                        moved_to = NULL, arriving_from = ?2, previous_commit = commit_number, commit_number = 0,
+                        unmarked_commits = 0
                     WHERE stream = ?1
                     """, row.row, source)
             }
@@ -224,7 +227,8 @@ extension SQLiteEventStore: MovableStore {
                 db,
                 """
                 UPDATE tidemark_streams SET
-                    sequence = max(sequence, ?2, ?3), forgotten_epoch = max(forgotten_epoch, ?4),
+                    sequence = max(sequence, ?2, ?3), previous_commit = commit_number,
+                    forgotten_epoch = max(forgotten_epoch, ?4),
                     membership_version = max(membership_version, ?5) + 1 + (random() & 0xfffff), arriving_from = NULL
                 WHERE stream = ?1
                 """, row.row, moved.sequence, highest, moved.forgottenEpoch, moved.membershipVersion)

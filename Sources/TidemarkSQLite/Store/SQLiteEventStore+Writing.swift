@@ -11,7 +11,9 @@ extension SQLiteEventStore {
             try state.requireMember(writer)
             let first = state.sequence.rawValue + 1
             let last = state.sequence.rawValue + Int64(count)
-            try Query.run(db, "UPDATE tidemark_streams SET sequence = ? WHERE stream = ?", last, state.streamRow)
+            try Query.run(
+                db, "UPDATE tidemark_streams SET sequence = ?, previous_commit = commit_number WHERE stream = ?", last,
+                state.streamRow)
             return (first...last).map { StreamID($0) }
         }
     }

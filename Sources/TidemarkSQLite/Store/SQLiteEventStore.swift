@@ -106,6 +106,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
             // it fails all the same, the connections go with the store.
             try pool.close()
             files.close()
+            if configuration.readOnly { try file.removeEmptyLog() }
         }
         processFile.release()
     }

@@ -1,0 +1,129 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+import Tidemark
+@testable import TidemarkSQLite
+
+/// A backup that was copied over a database whose old `-wal` is there still.
+@Suite struct StaleLogTests {
+    private static let other: StreamName = "other"
+
+    /// The database and its `-wal` as a crash would leave them now, in another folder.
+    private static func crashed(_ folder: TemporaryFolder) throws -> TemporaryFolder {
+        let copy = try TemporaryFolder()
+        for end in ["", "-wal"] {
+            try FileManager.default.copyItem(atPath: folder.database + end, toPath: copy.database + end)
+        }
+        return copy
+    }
+
+    private static func backUp(_ folder: TemporaryFolder) async throws -> Data {
+        let copy = try TemporaryFolder()
+        let from = try DatabaseQueue(path: folder.database)
+        let to = try DatabaseQueue(path: copy.database)
+        try from.backup(to: to)
+        try to.close()
+        try from.close()
+        return try Data(contentsOf: URL(filePath: copy.database))
+    }
+
+    /// Everything is moved into the file, so that the next commit begins the `-wal` again.
+    private static func empty(_ store: SQLiteEventStore) async throws {
+        try await store.withWriter { try $0.execute(sql: "PRAGMA wal_checkpoint(RESTART)") }
+    }
+
+    enum FirstTransaction: CaseIterable {
+        case group, ofAnotherStream, allocation, join, oneOfBoth, twiceInOne
+    }
+
+    private static func run(
+        _ first: FirstTransaction, _ log: EventLog, _ otherLog: EventLog, _ store: SQLiteEventStore
+    ) async throws {
+        switch first {
+        case .group: _ = try await log.persist(events("first"))
+        case .ofAnotherStream: _ = try await otherLog.persist(events("first"))
+        case .allocation: try await log.withNextID { _ in }
+        case .join: _ = try await store.join(stream, as: "late")
+        case .oneOfBoth:
+            try await log.withNextID { id in
+                try await otherLog.withNextID { otherID in
+                    try await Self.empty(store)
+                    try await store.write { db in
+                        try log.commit([id], in: db)
+                        try otherLog.commit([otherID], in: db)
+                    }
+                }
+            }
+        case .twiceInOne:
+            try await log.withNextIDs(2) { ids in
+                try await Self.empty(store)
+                try await store.write { db in
+                    try log.commit([ids[0]], in: db)
+                    try log.commit([ids[1]], in: db)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: FirstTransaction.allCases, [false, true])
+    func `the file and the -wal that a crash leaves are opened, an older copy of the file beside it is not`(
+        first: FirstTransaction, isMoved: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let log = try await EventLog.open(store, stream: stream, instance: "p1", transport: nil)
+        let otherLog = try await EventLog.open(store, stream: Self.other, instance: "p1", transport: nil)
+        _ = try await log.persist(events("a"))
+        _ = try await otherLog.persist(events("b"))
+        let old = try await Self.backUp(folder)
+        _ = try await log.persist(events("c"))
+        let backup = try await Self.backUp(folder)
+        _ = try await log.persist(events("d"))
+        try await Self.empty(store)
+        try await Self.run(first, log, otherLog, store)
+        if isMoved {
+            // A part of the `-wal` is in the file when it ends.
+            try await store.withWriter { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
+            _ = try await log.persist(events("e"))
+        }
+        _ = try await otherLog.persist(events("f"))
+
+        let good = try Self.crashed(folder)
+        let whole = try await good.open()
+        #expect(
+            try await whole.withWriter { try Int.fetchOne($0, sql: "SELECT count(*) FROM tidemark_events") } ?? 0 > 3)
+        await whole.close()
+
+        for copy in [old, backup] {
+            let mixed = try Self.crashed(folder)
+            try copy.write(to: URL(filePath: mixed.database))
+            let log = try Data(contentsOf: URL(filePath: mixed.database + "-wal"))
+            for readOnly in [true, false] {
+                let error = await #expect(throws: TidemarkError.self) {
+                    try await SQLiteEventStore.open(path: mixed.database, configuration: .init(readOnly: readOnly))
+                }
+                #expect("\(error.map(String.init(describing:)) ?? "")".contains("its -wal is of another state of it"))
+                // Both are there still, for whoever has to put one of them right.
+                #expect(try Data(contentsOf: URL(filePath: mixed.database)) == copy)
+                #expect(try Data(contentsOf: URL(filePath: mixed.database + "-wal")) == log)
+            }
+            // As the error says.
+            for end in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: mixed.database + end) }
+            await (try await mixed.open()).close()
+        }
+        await store.close()
+    }
+
+    @Test func `whoever opens a database that others write to looks at both as well`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        for number in 0..<30 {
+            _ = try await store.persist(events("\(number)"), in: stream, by: writer)
+            if number % 7 == 3 { try await store.withWriter { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") } }
+            await (try await folder.open()).close()
+        }
+        await store.close()
+    }
+}
