@@ -34,9 +34,11 @@ import Testing
         let documents = Self.documents.map { Project.root.appending(path: $0) }
         for file in try Project.swiftFiles() + documents {
             let text = try String(contentsOf: file, encoding: .utf8)
-            for cited in text.matches(of: /[Rr]ules? ([0-9]+)/) {
-                let number = try #require(Int(cited.1))
-                #expect(numbers.contains(number), "\(file.path) cites rule \(number)")
+            // "rule 5", and "Rules 1, 2 and 7" or "rules 1 to 9" too.
+            for cited in text.matches(of: /[Rr]ules? ([0-9]+(?:(?:, | and | to )[0-9]+)*)/) {
+                for number in cited.1.matches(of: /[0-9]+/).compactMap({ Int($0.0) }) {
+                    #expect(numbers.contains(number), "\(file.path) cites rule \(number)")
+                }
             }
         }
     }

@@ -283,8 +283,8 @@ extension MultiWriterIDGenerator {
         var canWrite = true
         do {
             var hasChanged = false
-            for observed in decision.close { hasChanged = try await close(observed, log) || hasChanged }
-            for observed in decision.retire { hasChanged = try await retire(observed, log) || hasChanged }
+            for observed in decision.close { hasChanged = try await closeWriter(observed, log) || hasChanged }
+            for observed in decision.retire { hasChanged = try await retireWriter(observed, log) || hasChanged }
             if decision.needsWrite, decision.close.isEmpty, decision.retire.isEmpty {
                 try await recordWrite { try await log.store.checkWritable() }
             }
@@ -298,7 +298,7 @@ extension MultiWriterIDGenerator {
         state.withLock { $0.machine.closingEnded(canWrite: canWrite) }
     }
 
-    private func close(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
+    private func closeWriter(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
         let position = try await recordWrite { try await log.store.closeWriter(stream, observed: observed) }
         guard let position else { return false }
         log.metrics.closedWriter()
@@ -306,7 +306,7 @@ extension MultiWriterIDGenerator {
         return true
     }
 
-    private func retire(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
+    private func retireWriter(_ observed: WriterObservation, _ log: LogParts) async throws -> Bool {
         guard try await recordWrite({ try await log.store.retire(stream, observed: observed) }) else { return false }
         log.metrics.retiredWriter()
         logger.notice("retired a writer", metadata: metadata(observed, position: observed.position))
