@@ -61,7 +61,7 @@ struct StatusReport {
     }
 
     /// What is only said where there is something to say.
-    private var moreRows: [[String]] {
+    var moreRows: [[String]] {
         var rows: [[String]] = []
         if let holder = status.writeLockHolder { rows.append(["write lock held by", holder]) }
         rows += status.blockers.map { ["in the way", $0.description.onOneLine] }
@@ -117,7 +117,7 @@ struct StatusReport {
         }.joined()
     }
 
-    private var sortedWriters: [StreamStatus.WriterStatus] {
+    var sortedWriters: [StreamStatus.WriterStatus] {
         status.writers.sorted { $0.writer.instance < $1.writer.instance }
     }
 
