@@ -8,12 +8,19 @@ public struct Membership: Hashable, Sendable {
     public var version: Int
     /// The life of the database that says so.
     public var incarnation: Incarnation
+    /// The newest eras of the stream, ascending; empty where the store has none. More than ``mostEras`` need not be there: whoever
+    /// looks has seen one of them before.
+    public var eras: [Era]
+
+    /// How many of the eras a store gives. So many crashes between two looks are taken for a loss.
+    public static let mostEras = 64
 
     /// Without nonces nobody is heard by one: tests, and stores that keep none.
     public init(
         members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
-        incarnation: Incarnation = Incarnation(1)
+        incarnation: Incarnation = Incarnation(1), eras: [Era] = []
     ) {
+        self.eras = eras
         self.members = members
         self.nonces = nonces
         self.version = version

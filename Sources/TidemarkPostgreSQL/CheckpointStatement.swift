@@ -13,6 +13,7 @@ public import Tidemark
 /// | `TM023` | a batch before it was left out |
 /// | `TM010` | another reader has the consumer |
 /// | `TM008` | the database was put back |
+/// | `TM025` | the database has lost commits, and hands out IDs of the batch again |
 /// | `TM001` | the transaction has another isolation level |
 ///
 /// No savepoint may lie around it: whoever rolls back to one that was set before takes the refusal back with it, and must roll

@@ -24,7 +24,8 @@ import Tidemark
         var folder: String { "\(cluster.folder)/\(name)" }
 
         /// - Parameter isStandby: whether it waits to be promoted. It follows nobody, as where replication has stopped.
-        func start(isStandby: Bool) async throws {
+        func start(isStandby: Bool, port: Int? = nil) async throws {
+            let port = port ?? self.port
             if isStandby {
                 #expect(FileManager.default.createFile(atPath: folder + "/standby.signal", contents: nil))
             }
@@ -37,8 +38,103 @@ import Tidemark
 
         func stop() async throws { try await cluster.run("pg_ctl", "-D", folder, "-m", "immediate", "-w", "stop") }
 
-        func configuration(database: String) throws -> PostgresConfiguration {
-            try PostgresConfiguration("host=\(cluster.folder) port=\(port) dbname=\(database) user=postgres")
+        /// A restart that the incarnation survives.
+        func stopCleanly() async throws { try await cluster.run("pg_ctl", "-D", folder, "-m", "fast", "-w", "stop") }
+
+        func configuration(database: String, port: Int? = nil) throws -> PostgresConfiguration {
+            let port = port ?? self.port
+            return try PostgresConfiguration("host=\(cluster.folder) port=\(port) dbname=\(database) user=postgres")
+        }
+    }
+
+    /// A standby has the event 1, and not the tombstones of the 60 IDs above it. Readers and checkpoints pass those on the old
+    /// primary. The standby is promoted, and hands out the same IDs again, out of reach of the old primary's clients; only
+    /// when its sequence is above all that they have passed do they reach it, under the same address.
+    ///
+    ///     old primary   1: event   2…61: tombstones   | readers at 61
+    ///     standby       1: event   34…: in flight, 94: event
+    @Test func `after a promotion that lost IDs without events, whoever has passed them says so`() async throws {
+        let cluster = try await TestCluster(["fsync=off"])
+        let first = try await cluster.newDatabase("lead")
+        let processor = ProcessorName("workers", of: stream)
+        try await withStore(at: first) { store in
+            let writer = try await store.join(stream, as: "p0").writer
+            _ = try await store.persist(events("kept"), in: stream, by: writer)
+            _ = try await store.claimConsumer("workers", in: stream)
+            try await store.openProcessor(processor, filter: .all, partitions: 1)
+            let process = ProcessorProcess(7)
+            let look = try await store.beat(ProcessorBeat(process: process), of: processor)
+            let partition = try #require(look.partitions.first)
+            let claimed = try #require(
+                try await store.claimPartitions(
+                    [PartitionObservation(partition: 0, claim: partition.claim, owner: nil, heartbeat: nil)],
+                    of: processor, by: process
+                ).first)
+            let claim = try await store.claimConsumer("mailer", in: stream)
+            let copy = try await Copy("standby", of: cluster)
+            try await copy.start(isStandby: true)
+            let port = try TestCluster.freePort()
+            let both = try PostgresConfiguration(
+                "host=\(cluster.folder),\(cluster.folder) port=\(cluster.port),\(port) dbname=lead user=postgres "
+                    + "target_session_attrs=read-write")
+            try await withStore(at: both) { running in
+                let log = try await EventLog.open(running, stream: stream)
+                let ids = try await store.allocate(60, in: stream, for: writer)
+                _ = try await store.abandon(ids, in: stream, by: writer)
+                _ = try await store.beat(writer, at: 61)
+                try await log.reconcile()
+                var batches = log.events().makeAsyncIterator()
+                let batch = try #require(try await batches.next())
+                #expect(batch.events.map(\.streamID) == [1] && batch.through == 61)
+
+                try await cluster.run("pg_ctl", "-D", "d", "-m", "immediate", "-w", "stop")
+                try await copy.promote()
+                var held: [StreamID] = []
+                try await withStore(at: copy.configuration(database: "lead")) { promoted in
+                    let joined = try await promoted.join(stream, as: "p2")
+                    held = try await promoted.allocate(60, in: stream, for: joined.writer)
+                    #expect(held.contains(61), "\(held) are not handed out a second time")
+                    #expect(
+                        try await promoted.persist(events("new"), in: stream, by: joined.writer)
+                            == [.persisted(StreamID(try #require(held.last).rawValue + 1))])
+                    // Nothing that is there contradicts what they have passed: the last event, the sequence, the claims.
+                    let lost: Comment = "the incarnation hands out again"
+                    await expectLoss(lost) {
+                        try await promoted.checkpoint(
+                            claim, at: 61, snapshot: batch.snapshot, delivered: nil, passed: batch.passed)
+                    }
+                    await expectLoss(lost) {
+                        let passage = Passage(
+                            position: 61, delivered: nil, passed: batch.passed, snapshot: batch.snapshot)
+                        _ = try await promoted.checkpoint(
+                            [.init(partition: 0, claim: claimed.claim, passage: passage, releases: false)],
+                            of: processor)
+                    }
+                    await expectLoss(lost) {
+                        _ = try await promoted.moveConsumer("mailer", in: stream, to: .after(batch.place))
+                    }
+                    // What was passed below is as it was.
+                    try await promoted.checkpoint(
+                        claim, at: 1, snapshot: batch.snapshot, delivered: nil, passed: batch.passed)
+                }
+                try await copy.stopCleanly()
+                try await copy.start(isStandby: false, port: port)
+                await expectLoss("a reader") { _ = try await batches.next() }
+                await expectLoss("the log") { try await log.reconcile() }
+                await expectLoss("who waits") {
+                    _ = try await log.wait(for: "mailer", toPass: 1, timeout: .seconds(20))
+                }
+                await log.shutDown()
+            }
+            try await copy.stop()
+        }
+    }
+
+    private func expectLoss(_ who: Comment, _ body: () async throws -> Void) async {
+        let error = await #expect(throws: TidemarkError.self, who) { try await body() }
+        guard case .acknowledgedEventsLost = error else {
+            Issue.record("\(who): \(String(describing: error))")
+            return
         }
     }
 

@@ -127,7 +127,17 @@ extension MultiWriterIDGenerator {
                 known, "its sequence is at \(found.sequence), membership version \(found.membership.version)",
                 incarnation: found.membership.incarnation)
         }
+        try requireNothingLost(since: note, in: found.membership.eras)
         return found
+    }
+
+    /// - Parameters:
+    ///   - note: what this instance went by before the snapshot was opened.
+    ///   - eras: the newest ones of the snapshot.
+    /// - Throws: ``TidemarkError/acknowledgedEventsLost(stream:id:problem:)`` where IDs that it knew are handed out again.
+    func requireNothingLost(since note: StreamMachine.Note, in eras: [Era]) throws(TidemarkError) {
+        guard let problem = note.loss(in: eras) else { return }
+        throw .acknowledgedEventsLost(stream: stream, id: max(note.known, note.confirmed), problem: problem)
     }
 
     /// A database that was put back may have come further since than it was: its newest event then was another.
@@ -159,8 +169,13 @@ extension MultiWriterIDGenerator {
         changeNow { $0.agree(note, sequence: sequence, membershipVersion: membershipVersion, now: $1) }
     }
 
-    /// What one snapshot of the database says.
-    func take(_ membership: Membership, newestCommitted: StreamID) {
+    /// What one snapshot of the database says that was opened after the note.
+    ///
+    /// - Throws: ``TidemarkError/acknowledgedEventsLost(stream:id:problem:)``.
+    func take(
+        _ membership: Membership, newestCommitted: StreamID, since note: StreamMachine.Note
+    ) throws(TidemarkError) {
+        try requireNothingLost(since: note, in: membership.eras)
         change { $0.take(membership, newestCommitted: newestCommitted, now: $1) }
     }
 
@@ -348,9 +363,17 @@ extension MultiWriterIDGenerator {
 
     private func join(after writer: Writer, nonce: Int64) async throws -> Writer {
         guard let log else { throw TidemarkError.notAMember(stream: stream, instance: instance) }
-        let joined: Joined
+        let (joined, note): (Joined, StreamMachine.Note)
         do {
+            note = self.note()
             joined = try await log.store.rejoin(stream, after: writer, nonce: nonce)
+            do {
+                try requireNothingLost(since: note, in: joined.membership.eras)
+            } catch {
+                // It writes no more: nobody has to wait for this epoch.
+                try? await Task { [stream] in try await log.store.leave(stream, as: joined.writer) }.value
+                throw error
+            }
         } catch {
             state.withLock { state in
                 state.machine.joinFailed()

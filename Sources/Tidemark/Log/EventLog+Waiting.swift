@@ -17,6 +17,7 @@ extension EventLog {
     ///
     /// - Parameter timeout: with none left, the database is asked once.
     /// - Throws: ``TidemarkError/unknownConsumer(stream:consumer:known:)`` where nobody has made the consumer;
+    ///   ``TidemarkError/acknowledgedEventsLost(stream:id:problem:)`` where the database has lost what this log knew;
     ///   ``TidemarkError/stopped(stream:instance:)``, `CancellationError`, or what the store throws.
     public func wait(
         for consumer: ConsumerName, toPass id: StreamID, timeout: Duration
@@ -29,10 +30,13 @@ extension EventLog {
             // Before the snapshot is opened: what is said after that is not missed.
             let (number, waiter) = generator.checkpoints.add(consumer, id)
             defer { generator.checkpoints.remove(number, of: consumer) }
+            let note = generator.note()
             guard let found = try await store.position(of: consumer, in: stream, passing: id) else {
                 throw TidemarkError.unknownConsumer(
                     stream: stream, consumer: consumer, known: try await consumers().map(\.name))
             }
+            // The ID may be another one by now.
+            try generator.requireNothingLost(since: note, in: found.eras)
             if found.isParked { return .parked }
             if found.position >= id { return .reached }
             let asked = time.now

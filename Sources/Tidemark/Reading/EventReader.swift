@@ -54,6 +54,8 @@ public struct EventBatch: Sendable {
     package var start: BatchStart?
     /// The last event at or below its end, in it or left out by a filter; nil where the batch's own events say it.
     var lastPassed: Delivered?
+    /// The newest incarnation of the stream in the snapshot; nil where the store tells of none.
+    var era: Incarnation?
 
     /// For tests of what handles batches. A batch that no reader has made tells a checkpoint nothing of what was
     /// delivered.
@@ -76,11 +78,12 @@ public struct EventBatch: Sendable {
             through: end, snapshot: snapshot, database: database)
         // Of what was given before the batch began it is not known how much lies at or below `end`.
         if let start, start.position <= end { batch.start = start }
+        batch.era = era
         return batch
     }
 
     /// The place at its end, for whoever keeps it outside of the database; ``ConsumerStart/after(_:)-type.method`` takes it.
-    public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark) }
+    public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark, era: era) }
 
     /// The last event at or below the end of this batch; nil where that is not known.
     package var passed: Delivered? { lastPassed ?? Delivered.last(of: events, externalEvents) ?? start?.passed }
@@ -143,6 +146,7 @@ public struct EventBatches: AsyncSequence, Sendable {
                     snapshot: snapshot.mark, database: snapshot.database)
                 batch.start = progress.start
                 batch.lastPassed = progress.cursor.delivered
+                batch.era = snapshot.membership.eras.last?.incarnation
                 progress.gave(batch.delivered)
                 return batch
             }

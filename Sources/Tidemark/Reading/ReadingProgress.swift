@@ -85,7 +85,10 @@ struct ReadingProgress: Sendable {
     ///   ``TidemarkError/consumerTaken(stream:consumer:)``.
     mutating func received(_ snapshot: Snapshot, last: Delivered?, for request: SnapshotRequest) throws -> Bool {
         let outcome = cursor.received(snapshot.view(last: last), for: request, heard: note.heard)
-        if case .wentBackwards = outcome {} else { try claim?.require(generation: snapshot.consumerGeneration) }
+        switch outcome {
+        case .wentBackwards, .lost: break
+        default: try claim?.require(generation: snapshot.consumerGeneration)
+        }
         switch outcome {
         case .deliver:
             agree(with: snapshot)
@@ -99,10 +102,13 @@ struct ReadingProgress: Sendable {
             }
             return false
         case .reloadMembers:
-            reader.generator.take(snapshot.membership, newestCommitted: snapshot.newestEvent)
+            try reader.generator.take(
+                snapshot.membership, newestCommitted: snapshot.newestEvent, since: note)
             return false
         case .wentBackwards(let id, let problem):
             throw reader.generator.wentBackwards(id, problem, incarnation: snapshot.membership.incarnation)
+        case .lost(let id, let problem):
+            throw TidemarkError.acknowledgedEventsLost(stream: reader.stream, id: id, problem: problem)
         }
     }
 
@@ -140,6 +146,6 @@ extension Snapshot {
     fileprivate func view(last: Delivered?) -> ReaderCursor.View {
         ReaderCursor.View(
             membershipVersion: membership.version, sequence: sequence, deliveredIsThere: deliveredIsThere, last: last,
-            isTruncated: isTruncated)
+            isTruncated: isTruncated, eras: membership.eras)
     }
 }

@@ -202,11 +202,14 @@ public struct ConsumerPosition: Hashable, Sendable {
     public let position: StreamID
     /// Whether the event that was asked about was put aside.
     public let isParked: Bool
+    /// The newest eras of the stream, as in ``Membership``.
+    public let eras: [Era]
 
     /// For stores, from one snapshot.
-    public init(position: StreamID, isParked: Bool = false) {
+    public init(position: StreamID, isParked: Bool = false, eras: [Era] = []) {
         self.position = position
         self.isParked = isParked
+        self.eras = eras
     }
 }
 

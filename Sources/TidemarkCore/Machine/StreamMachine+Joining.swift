@@ -18,10 +18,8 @@ extension StreamMachine {
             seenIncarnation = ownIncarnation
         }
         // The positions first: nothing is persisted in the new epoch before its position counts for it.
-        tracker.pin(to: joined.writer)
-        reportClosed(
-            tracker.updateMembers(
-                joined.membership.members, version: joined.membership.version, nonces: joined.membership.nonces))
+        tracker.pin(to: joined.writer, nonce: joined.nonce)
+        reportClosed(tracker.take(joined.membership, newestCommitted: 0))
         guard membership.joined(joined.writer, fence: joined.fence) else { return false }
         announcer.joined(as: Speaker(joined.writer, nonce: joined.nonce), at: joined.position)
         changed(now: now)

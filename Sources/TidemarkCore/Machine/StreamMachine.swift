@@ -60,8 +60,8 @@ public struct StreamMachine: ~Copyable, Sendable {
         self.configuration = configuration
         tracker = PositionTracker(
             instance: instance, members: membership.members, version: membership.version, nonces: membership.nonces,
-            sequence: sequence)
-        if let writer { tracker.pin(to: writer) }
+            sequence: sequence, era: membership.eras.last)
+        if let writer { tracker.pin(to: writer, nonce: membership.nonces[writer]) }
         announcer = Announcer(configuration.announcements, rowLimit: configuration.announcedRows)
         self.membership = OwnMembership(writer: writer, fence: fence)
         seenIncarnation = membership.incarnation

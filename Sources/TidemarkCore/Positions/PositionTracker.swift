@@ -22,22 +22,22 @@ public struct PositionTracker: Sendable {
     /// read of it. What was allocated and is not finished does not count. Without a sequence, what was heard counts.
     public private(set) var known: StreamID
     /// The greatest ID such that it and all below it are finished, as far as is known here.
-    public private(set) var minimum: StreamID
+    public internal(set) var minimum: StreamID
     /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
     /// minimum was computed with, and its sequence had passed everything that was heard.
-    public private(set) var confirmed: StreamID
+    public internal(set) var confirmed: StreamID
     /// The newest sequence that was read from the database, up to which this instance promises what it only heard; nil
     /// where nobody reads it, and everything that is heard is taken as it is.
-    public private(set) var sequence: StreamID?
+    public internal(set) var sequence: StreamID?
     /// The highest ID that was only heard and that this instance promises: a sequence that was read had reached it. What
     /// was heard above every sequence may be false, and then the IDs below it need not be durable either.
-    private var promisable: StreamID = 0
+    var promisable: StreamID = 0
 
-    private var others: PositionHeap
-    private var hearsay = Hearsay()
+    var others: PositionHeap
+    var hearsay = Hearsay()
     private var inFlight = InFlightIDs()
     private var floors = FetchFloors()
-    private var finished: FinishedRanges
+    var finished: FinishedRanges
     /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
     /// reads.
     private var ownPosition: StreamID
@@ -45,6 +45,10 @@ public struct PositionTracker: Sendable {
     public private(set) var nonces: [Writer: Int64]
     /// When set, this instance is this writer and no other: another epoch of its name is another process.
     public private(set) var pinned: Writer?
+    /// What that writer drew when it joined: the same epoch with another one is another process, too.
+    private var pinnedNonce: Int64?
+    /// The newest era that the database has told of; nil where it has none.
+    public internal(set) var era: Era?
 
     /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
     ///   newest ID of the sequence that it knew when it joined.
@@ -52,9 +56,10 @@ public struct PositionTracker: Sendable {
     /// - Parameter sequence: the sequence as it was read last; nil where it will never be read.
     public init(
         instance: InstanceName, members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
-        sequence: StreamID? = nil, maximumRanges: Int = 4096
+        sequence: StreamID? = nil, era: Era? = nil, maximumRanges: Int = 4096
     ) {
         self.nonces = nonces
+        self.era = era
         self.instance = instance
         self.sequence = sequence
         membershipVersion = version
@@ -336,9 +341,10 @@ public struct PositionTracker: Sendable {
         _ members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:]
     ) -> [StreamID] {
         guard version >= membershipVersion else { return [] }
+        let before = self.nonces
         if version > membershipVersion || !nonces.isEmpty { self.nonces = nonces }
         known = max(known, members.values.max() ?? known)
-        if version > membershipVersion { replaceMembers(members, version: version) }
+        if version > membershipVersion { replaceMembers(members, version: version, noncesBefore: before) }
         for (writer, position) in members {
             guard let member = others.number(of: writer) else { continue }
             _ = others.raise(member, to: position)
@@ -357,7 +363,8 @@ public struct PositionTracker: Sendable {
     public mutating func take(
         _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
     ) -> [StreamID] {
-        let closed = updateMembers(membership.members, version: membership.version, nonces: membership.nonces)
+        var closed = sees(membership.eras)
+        closed += updateMembers(membership.members, version: membership.version, nonces: membership.nonces)
         for range in finished { recordFinished(range) }
         recordKnown(newestCommitted)
         // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
@@ -368,9 +375,10 @@ public struct PositionTracker: Sendable {
     }
 
     /// From now on this instance is this writer: another epoch of its name in the members is another process.
-    public mutating func pin(to writer: Writer) {
+    public mutating func pin(to writer: Writer, nonce: Int64? = nil) {
         precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
         pinned = writer
+        pinnedNonce = nonce
         // The members may have been read after it joined, and before it knew.
         guard own != writer, let member = others.number(of: writer) else { return }
         own = writer
@@ -383,19 +391,32 @@ public struct PositionTracker: Sendable {
         update()
     }
 
-    private mutating func replaceMembers(_ members: [Writer: StreamID], version: Int) {
+    private mutating func replaceMembers(
+        _ members: [Writer: StreamID], version: Int, noncesBefore: [Writer: Int64]
+    ) {
         membershipVersion = version
-        let mine = members.keys.first { $0.instance == instance && (pinned == nil || $0 == pinned) }
+        let mine = members.keys.first {
+            $0.instance == instance && (pinned == nil || $0 == pinned && isPinned(nonces[$0]))
+        }
         if let mine, mine != own { ownPosition = members[mine] ?? 0 }
         own = mine
+        // The same name and epoch in another life of the database is another writer.
+        let same = members.filter { nonces[$0.key] == noncesBefore[$0.key] }
+        hearsay.replaceMembers(others.all.filter { same[$0.writer] != nil }.map { ($0.writer, 0) })
         others = PositionHeap(
             members.filter { $0.key != mine }
                 .reduce(into: [:]) { heard, member in
-                    heard[member.key] = max(member.value, others.position(of: member.key) ?? member.value)
+                    let before = same[member.key] == nil ? nil : others.position(of: member.key)
+                    heard[member.key] = max(member.value, before ?? member.value)
                 })
         hearsay.replaceMembers(others.all.map { ($0.writer, members[$0.writer] ?? 0) })
         if let mine, let durable = members[mine] { ownPosition = max(ownPosition, durable) }
         if let least { minimum = finished.endOfRun(after: max(least, confirmed)) }
+    }
+
+    private func isPinned(_ nonce: Int64?) -> Bool {
+        guard let pinnedNonce, let nonce else { return true }
+        return nonce == pinnedNonce
     }
 
     /// Whether this instance was a member, and the newest members do not have it: it was retired, or its name taken.
@@ -443,58 +464,5 @@ public struct PositionTracker: Sendable {
         for id in closed { _ = discardOwn(id) }
         ownPosition = max(ownPosition, durable)
         return closed
-    }
-
-    // MARK: Agreeing with the database
-
-    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
-    public struct Note: Hashable, Sendable {
-        /// The minimum then, with the version of its members.
-        public let watermark: Watermark
-        /// The highest ID that is known from the database.
-        public let known: StreamID
-        /// The highest ID that was only heard.
-        public let heard: StreamID
-        /// The highest minimum that a snapshot has confirmed.
-        public let confirmed: StreamID
-        /// The last message that was heard.
-        fileprivate let message: Int
-    }
-
-    /// Changes nothing, as ``marks()``.
-    public mutating func note() -> Note {
-        Note(
-            watermark: watermark, known: known, heard: hearsay.highest, confirmed: confirmed,
-            message: hearsay.lastMessage)
-    }
-
-    /// A snapshot that was opened after the note has this sequence and this membership version.
-    ///
-    /// Where something that was heard before it is above its sequence, everything that follows from it is taken back: who
-    /// said it is where the database has it, and is not heard until ``hearAgain(_:)``. The minimum then is what the
-    /// database says, and never below what a snapshot has confirmed.
-    ///
-    /// - Returns: what was false; nil where nothing was. Then the minimum of the note is confirmed, if the version is its.
-    public mutating func agree(_ note: Note, sequence read: StreamID, membershipVersion version: Int) -> FalseNews? {
-        if let before = sequence { sequence = max(before, read) }
-        guard note.heard > read else {
-            if version == note.watermark.membershipVersion { confirmed = max(confirmed, note.watermark.minimum) }
-            promisable = max(promisable, note.heard)
-            update()
-            return nil
-        }
-        let found = hearsay.takeBack(above: read, heardBy: note.message)
-        for (member, _, durable) in found { others.lower(member, to: durable) }
-        finished.removeRanges(above: max(read, known))
-        minimum = confirmed
-        update()
-        return FalseNews(heard: note.heard, sequence: read, writers: found.map(\.writer))
-    }
-
-    /// Everything was read from the database in a snapshot that was opened after the note: who had said something false
-    /// before that is heard again.
-    public mutating func hearAgain(_ note: Note) {
-        hearsay.hearAgain(mutedBy: note.message)
-        update()
     }
 }

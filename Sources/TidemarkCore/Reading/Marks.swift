@@ -48,3 +48,35 @@ public struct Incarnation: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { "\(rawValue)" }
 }
+
+/// Where an incarnation begins in a stream: it has handed out the IDs above one ID, up to where the next one begins.
+public struct Era: Hashable, Sendable {
+    /// Its incarnation.
+    public let incarnation: Incarnation
+    /// The last ID that is not of it.
+    public let after: StreamID
+
+    /// For stores whose sequence can go back.
+    public init(_ incarnation: Incarnation, after: StreamID) {
+        self.incarnation = incarnation
+        self.after = after
+    }
+
+    /// A database that lost commits, with a promotion or a restore, begins an incarnation below what was seen of the one before,
+    /// and hands out IDs again. Where they had no event, nothing else tells.
+    ///
+    /// - Parameters:
+    ///   - id: everything up to here was taken for finished, or known to be handed out.
+    ///   - seen: the newest era then; nil where there was none, or the store has none.
+    ///   - eras: the newest eras of a snapshot that was opened since, ascending.
+    /// - Returns: what was lost, for people; nil where nothing was.
+    static func loss(through id: StreamID, seen: Era?, in eras: [Era]) -> String? {
+        guard let seen else { return nil }
+        guard let place = eras.firstIndex(where: { $0.incarnation == seen.incarnation }) else {
+            return "the incarnation that was seen last is not there"
+        }
+        let next = eras.index(after: place)
+        guard next < eras.endIndex, eras[next].after < id else { return nil }
+        return "an incarnation has begun that hands out the IDs above \(eras[next].after) again"
+    }
+}

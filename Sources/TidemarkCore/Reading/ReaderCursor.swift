@@ -15,6 +15,8 @@ public struct ReaderCursor: Sendable {
     public private(set) var position: StreamID
     /// The last event that was passed, delivered or left out by the filter; nil until there is one.
     public private(set) var delivered: Delivered?
+    /// The newest era of the snapshot that was looked at last; nil before, and where the store has none.
+    private var era: Era?
     /// Whether a snapshot has shown that the stream has come as far as the cursor.
     private var isConfirmed: Bool
 
@@ -38,11 +40,15 @@ public struct ReaderCursor: Sendable {
         public var last: Delivered?
         /// Whether a limit cut the batch off.
         public var isTruncated: Bool
+        /// The newest eras of the stream in the snapshot, ascending.
+        public var eras: [Era]
 
         /// All of it comes from one snapshot.
         public init(
-            membershipVersion: Int, sequence: StreamID, deliveredIsThere: Bool, last: Delivered?, isTruncated: Bool
+            membershipVersion: Int, sequence: StreamID, deliveredIsThere: Bool, last: Delivered?, isTruncated: Bool,
+            eras: [Era] = []
         ) {
+            self.eras = eras
             self.membershipVersion = membershipVersion
             self.sequence = sequence
             self.deliveredIsThere = deliveredIsThere
@@ -62,6 +68,8 @@ public struct ReaderCursor: Sendable {
         case heardFalsely
         /// What was there is not there any more: the database was put back.
         case wentBackwards(at: StreamID, problem: String)
+        /// The database begins anew below the cursor, or without what was seen: it has lost commits.
+        case lost(at: StreamID, problem: String)
     }
 
     /// - Parameter passed: the last event at or below `position`, where that is known.
@@ -105,6 +113,11 @@ public struct ReaderCursor: Sendable {
         if view.sequence < position {
             return .wentBackwards(at: position, problem: "the sequence is only at \(view.sequence)")
         }
+        // IDs without an event were passed too, and only where the eras begin shows that they are handed out again.
+        if let problem = Era.loss(through: position, seen: era, in: view.eras) {
+            return .lost(at: position, problem: problem)
+        }
+        era = view.eras.last ?? era
         isConfirmed = true
         if view.membershipVersion < request.membershipVersion {
             return .wentBackwards(

@@ -135,7 +135,7 @@ $$;
 CREATE FUNCTION @namespace@.join_1(
     stream text, instance text, replaces bigint, nonce bigint, process_id integer, life_key bigint, limit_ms integer,
     OUT epoch bigint, OUT "position" bigint, OUT raised_from bigint, OUT fence bigint, OUT incarnation bigint,
-    OUT version bigint, OUT members text
+    OUT version bigint, OUT members text, OUT eras text
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -175,7 +175,8 @@ BEGIN
     join_1.epoch := i.epoch;
     join_1.position := i.position;
     join_1.fence := i.fence;
-    SELECT st.membership_version, @namespace@.members_1(st.stream) INTO join_1.version, join_1.members
+    SELECT st.membership_version, @namespace@.members_1(st.stream), @namespace@.eras_1(st.stream)
+    INTO join_1.version, join_1.members, join_1.eras
     FROM @namespace@.streams st WHERE st.stream = s.stream;
 END
 $$;

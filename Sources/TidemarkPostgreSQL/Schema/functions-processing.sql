@@ -49,7 +49,7 @@ BEGIN
     SELECT count(*)::integer, max(p.hash) INTO open_processor_1.partition_count, open_processor_1.partition_hash
     FROM @namespace@.partitions p WHERE p.stream = stream_row AND p.consumer = c.name;
     IF open_processor_1.partition_count > 0 THEN RETURN; END IF;
-    PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.passed_id, c.passed_mark);
+    PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.snapshot, c.passed_id, c.passed_mark);
     PERFORM @namespace@.stop_reader_1(stream_row, c.name);
     SELECT e.stream_id, e.mark INTO last_id, last_mark FROM @namespace@.events e
     WHERE e.stream = stream_row AND e.stream_id <= c.position AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1;
@@ -57,7 +57,7 @@ BEGIN
         (stream, consumer, partition, hash, claim, position, snapshot, delivered_count, delivered_sum, passed_id,
         passed_mark, updated_at)
     SELECT stream_row, c.name, n, open_processor_1.hash, @namespace@.random_step_1(), c.position,
-        @namespace@.snapshot_mark_1(), 0, 0, last_id, last_mark, clock_timestamp()
+        @namespace@.snapshot_mark_1(stream_row), 0, 0, last_id, last_mark, clock_timestamp()
     FROM generate_series(0, open_processor_1.partitions - 1) n;
     open_processor_1.partition_count := open_processor_1.partitions;
     open_processor_1.partition_hash := open_processor_1.hash;
@@ -149,7 +149,7 @@ BEGIN
                 found_process.heartbeat = o.heartbeat, @namespace@.is_gone_1(found_process.life_key), false);
         END IF;
         PERFORM @namespace@.require_place_1(
-            stream_row, claim_partitions_1.consumer, p.position, p.passed_id, p.passed_mark);
+            stream_row, claim_partitions_1.consumer, p.position, p.snapshot, p.passed_id, p.passed_mark);
         is_unclean := coalesce(p.owner <> claim_partitions_1.process, false);
         UPDATE @namespace@.partitions pa SET
             claim = pa.claim + @namespace@.random_step_1(), owner = claim_partitions_1.process, oldest_id = NULL,
@@ -195,7 +195,8 @@ BEGIN
     IF NOT FOUND OR p.claim <> pass_partition_1.claim OR p.owner IS NULL THEN RETURN false; END IF;
     IF pass_partition_1.position IS NOT NULL THEN
         PERFORM @namespace@.require_place_1(
-            p.stream, p.consumer, pass_partition_1.position, pass_partition_1.passed_id, pass_partition_1.passed_mark);
+            p.stream, p.consumer, pass_partition_1.position, pass_partition_1.snapshot, pass_partition_1.passed_id,
+            pass_partition_1.passed_mark);
         UPDATE @namespace@.partitions pa SET
             position = pass_partition_1.position, snapshot = coalesce(pass_partition_1.snapshot, pa.snapshot),
             delivered_count = pass_partition_1.delivered_count, delivered_sum = pass_partition_1.delivered_sum,

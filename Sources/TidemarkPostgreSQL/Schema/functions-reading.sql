@@ -21,15 +21,61 @@ LANGUAGE sql STABLE AS $$
     FROM (SELECT min(i.position) AS least FROM @namespace@.instances i WHERE i.stream = $1 AND i.is_member) m
 $$;
 
--- What a snapshot that is taken now has seen, as a checkpoint keeps it.
-CREATE FUNCTION @namespace@.snapshot_mark_1() RETURNS bytea
+-- The newest eras of a stream, ascending, a line each: incarnation, and the ID above which it begins.
+CREATE FUNCTION @namespace@.eras_1(stream_row integer) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT convert_to(concat(@namespace@.incarnation_1(), ':', pg_current_snapshot()), 'UTF8')
+    SELECT coalesce(string_agg(concat_ws(' ', n.incarnation, n.after_id), E'\n' ORDER BY n.after_id), '')
+    FROM (
+        SELECT a.incarnation, a.after_id FROM @namespace@.eras a WHERE a.stream = $1 ORDER BY a.after_id DESC LIMIT 64
+    ) n
 $$;
 
--- Whether what a checkpoint stands on is there: the sequence has come as far, and the event that was passed is what it was.
+-- What a snapshot that is taken now has seen, as a checkpoint keeps it: the incarnation, and what PostgreSQL calls a snapshot.
+-- Where no incarnation runs, the newest era's with a minus sign: it compares no transaction ids.
+CREATE FUNCTION @namespace@.snapshot_mark_1(stream_row integer) RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT convert_to(concat(coalesce(@namespace@.incarnation_1(), -(
+        SELECT a.incarnation FROM @namespace@.eras a WHERE a.stream = $1 ORDER BY a.after_id DESC LIMIT 1
+    )), ':', pg_current_snapshot()), 'UTF8')
+$$;
+
+-- The incarnation of such a mark; null where it is of another kind.
+CREATE FUNCTION @namespace@.mark_era_1(snapshot bytea) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN m.era <= 9223372036854775807 THEN m.era::bigint END
+    FROM (SELECT substring(encode($1, 'escape') FROM '^-?([0-9]{1,19}):')::numeric AS era) m
+$$;
+
+-- Whether what was passed up to a place is not handed out again: a database that lost commits, with a promotion or a restore,
+-- begins another incarnation below what was seen of the last one. Era: the newest that was seen when the place was reached;
+-- nothing is compared where it is null.
+CREATE FUNCTION @namespace@.require_era_1(stream_row integer, "position" bigint, era bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    next bigint;
+    problem text;
+BEGIN
+    IF require_era_1.era IS NULL THEN RETURN; END IF;
+    SELECT min(b.after_id) INTO next
+    FROM @namespace@.eras a LEFT JOIN @namespace@.eras b ON b.stream = a.stream AND b.after_id > a.after_id
+    WHERE a.stream = require_era_1.stream_row AND a.incarnation = require_era_1.era
+    GROUP BY a.after_id;
+    IF NOT FOUND THEN
+        problem := 'the incarnation that was seen last is not there';
+    ELSIF next < require_era_1.position THEN
+        problem := format('an incarnation has begun that hands out the IDs above %s again', next);
+    ELSE
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'the database has lost commits: %', problem
+    USING ERRCODE = 'TM025', DETAIL = json_build_object('id', require_era_1.position, 'problem', problem)::text;
+END
+$$;
+
+-- Whether what a checkpoint stands on is there: the sequence has come as far, the event that was passed is what it was, and
+-- no ID that was passed is handed out again.
 CREATE FUNCTION @namespace@.require_place_1(
-    stream_row integer, consumer text, "position" bigint, passed_id bigint, passed_mark bigint
+    stream_row integer, consumer text, "position" bigint, snapshot bytea, passed_id bigint, passed_mark bigint
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -50,6 +96,8 @@ BEGIN
         wrong_id := require_place_1.passed_id;
         problem := format('the event that consumer %s has passed is not there now', require_place_1.consumer);
     ELSE
+        PERFORM @namespace@.require_era_1(
+            require_place_1.stream_row, require_place_1.position, @namespace@.mark_era_1(require_place_1.snapshot));
         RETURN;
     END IF;
     RAISE EXCEPTION 'the database went backwards: %', problem
@@ -67,10 +115,10 @@ $$;
 
 -- Puts a consumer after an ID, no higher than everything is finished; where it may be lowered it is, and otherwise that is an
 -- error. Confirmed is as far as a reader has seen that, with the members of this version. Of a place that was kept elsewhere
--- the database, and the mark of the last event up to it, are compared. Returns where the consumer is then.
+-- the database, the mark of the last event up to it, and the newest era then, are compared. Returns where the consumer is then.
 CREATE FUNCTION @namespace@.put_consumer_1(
     stream_row integer, consumer text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint,
-    confirmed bigint, confirmed_version bigint
+    target_era bigint, confirmed bigint, confirmed_version bigint
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -83,6 +131,8 @@ BEGIN
     IF put_consumer_1.target_database <> (SELECT v.database_id FROM @namespace@.schema_version v) THEN
         RAISE EXCEPTION 'the place is one of another database' USING ERRCODE = 'TM020';
     END IF;
+    PERFORM @namespace@.require_era_1(
+        put_consumer_1.stream_row, put_consumer_1.target, put_consumer_1.target_era);
     highest := @namespace@.minimum_persisted_1(put_consumer_1.stream_row);
     highest := greatest(highest, (
         SELECT least(put_consumer_1.confirmed, coalesce(pg_sequence_last_value(s.sequence), 0))
@@ -103,7 +153,7 @@ BEGIN
             'the last event up to there is not what it was when the place was kept')::text;
     END IF;
     UPDATE @namespace@.consumers co SET
-        position = place, start_after = place, snapshot = @namespace@.snapshot_mark_1(),
+        position = place, start_after = place, snapshot = @namespace@.snapshot_mark_1(put_consumer_1.stream_row),
         updated_at = clock_timestamp(), delivered_count = 0, delivered_sum = 0, passed_id = p.passed_id,
         passed_mark = p.passed_mark
     FROM (SELECT passed_id AS passed_id, passed_mark AS passed_mark) p
@@ -116,8 +166,9 @@ $$;
 -- where they are missing. With the key of the newest claim, which is that of a call whose answer was lost, it changes nothing.
 CREATE FUNCTION @namespace@.claim_consumer_1(
     stream text, consumer text, replaces bigint, key bigint, taking_over boolean, process_id integer, life_key bigint,
-    filter text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint, confirmed bigint,
-    confirmed_version bigint, OUT generation bigint, OUT "position" bigint, OUT delivered_count bigint, OUT delivered_sum bigint,
+    filter text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint, target_era bigint,
+    confirmed bigint, confirmed_version bigint, OUT generation bigint, OUT "position" bigint,
+    OUT delivered_count bigint, OUT delivered_sum bigint,
     OUT passed_id bigint, OUT passed_mark bigint
 )
 LANGUAGE plpgsql AS $$
@@ -141,8 +192,8 @@ BEGIN
     IF FOUND THEN
         PERFORM @namespace@.put_consumer_1(
             stream_row, claim_consumer_1.consumer, claim_consumer_1.target, claim_consumer_1.may_be_lowered,
-            claim_consumer_1.target_database, claim_consumer_1.target_mark, claim_consumer_1.confirmed,
-            claim_consumer_1.confirmed_version);
+            claim_consumer_1.target_database, claim_consumer_1.target_mark, claim_consumer_1.target_era,
+            claim_consumer_1.confirmed, claim_consumer_1.confirmed_version);
     END IF;
     SELECT * INTO STRICT c FROM @namespace@.consumers co
     WHERE co.stream = stream_row AND co.name = claim_consumer_1.consumer FOR UPDATE;
@@ -151,7 +202,7 @@ BEGIN
         USING ERRCODE = 'TM021', DETAIL = json_build_object('filter', c.filter)::text;
     END IF;
     IF c.claim_key IS DISTINCT FROM claim_consumer_1.key THEN
-        PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.passed_id, c.passed_mark);
+        PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.snapshot, c.passed_id, c.passed_mark);
         IF NOT claim_consumer_1.taking_over AND c.holder_key IS NOT NULL
             AND NOT @namespace@.is_gone_1(c.holder_key)
         THEN
@@ -223,7 +274,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM @namespace@.require_place_1(
-        c.stream, c.name, checkpoint_1.position, checkpoint_1.passed_id, checkpoint_1.passed_mark);
+        c.stream, c.name, checkpoint_1.position, checkpoint_1.snapshot, checkpoint_1.passed_id, checkpoint_1.passed_mark);
     IF checkpoint_1.position < c.position THEN RETURN; END IF;
     IF checkpoint_1.passed_id IS NULL THEN
         SELECT e.stream_id, e.mark INTO checkpoint_1.passed_id, checkpoint_1.passed_mark
@@ -282,7 +333,8 @@ $$;
 
 -- Moves a consumer by hand; the arguments are those of `put_consumer_1`. Returns where it is then.
 CREATE FUNCTION @namespace@.move_consumer_1(
-    stream text, consumer text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint
+    stream text, consumer text, target bigint, may_be_lowered boolean, target_database bigint, target_mark bigint,
+    target_era bigint
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -293,7 +345,7 @@ BEGIN
     PERFORM @namespace@.stop_reader_1(stream_row, move_consumer_1.consumer);
     place := @namespace@.put_consumer_1(
         stream_row, move_consumer_1.consumer, move_consumer_1.target, move_consumer_1.may_be_lowered,
-        move_consumer_1.target_database, move_consumer_1.target_mark, NULL, NULL);
+        move_consumer_1.target_database, move_consumer_1.target_mark, move_consumer_1.target_era, NULL, NULL);
     -- A processor goes on from there, with new claims.
     PERFORM @namespace@.move_partitions_1(stream_row, move_consumer_1.consumer);
     RETURN place;

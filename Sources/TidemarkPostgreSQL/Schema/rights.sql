@@ -22,7 +22,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA :"namespace" GRANT SELECT ON SEQUENCES TO :"w
 
 -- What reads: these functions do what a SELECT of the caller's own could do.
 GRANT EXECUTE ON FUNCTION
-    :"namespace".incarnation_1, :"namespace".members_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
+    :"namespace".incarnation_1, :"namespace".members_1, :"namespace".eras_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
     :"namespace".newest_claim_1
 TO :"writers", :"readers";
@@ -48,7 +48,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA :"namespace" TO :"consumers";
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"namespace" TO :"consumers";
 ALTER DEFAULT PRIVILEGES IN SCHEMA :"namespace" GRANT SELECT ON SEQUENCES TO :"consumers";
 GRANT EXECUTE ON FUNCTION
-    :"namespace".incarnation_1, :"namespace".members_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
+    :"namespace".incarnation_1, :"namespace".members_1, :"namespace".eras_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
     :"namespace".newest_claim_1, :"namespace".claim_consumer_1, :"namespace".checkpoint_1,
     :"namespace".move_consumer_1, :"namespace".change_filter_1, :"namespace".delete_consumer_1,

@@ -146,7 +146,7 @@ struct TakenSnapshot {
     /// Nil where no incarnation ran, or it is not of this store.
     init?(_ mark: SnapshotMark) {
         let parts = String(decoding: mark.bytes, as: UTF8.self).split(separator: ":", maxSplits: 1)
-        guard parts.count == 2, let incarnation = Int64(parts[0]) else { return nil }
+        guard parts.count == 2, let incarnation = Int64(parts[0]), incarnation >= 0 else { return nil }
         self.incarnation = incarnation
         snapshot = String(parts[1])
     }

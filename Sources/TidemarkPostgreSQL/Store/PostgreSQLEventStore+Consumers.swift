@@ -42,14 +42,14 @@ extension PostgreSQLEventStore {
         }
     }
 
-    /// The four arguments of `put_consumer_1` that say where a consumer goes.
+    /// The five arguments of `put_consumer_1` that say where a consumer goes.
     private static func target(_ start: ConsumerStart, first: StreamID?) -> [PostgresValue] {
         let target = start.target(first: first)
         var place: EventPlace?
         if case .afterPlace(let kept) = start { place = kept }
         return [
             .int64(target.id.rawValue), .bool(target.isBounded), .int64(place?.database.rawValue),
-            .int64(place?.mark?.rawValue),
+            .int64(place?.mark?.rawValue), .int64(place?.era?.rawValue),
         ]
     }
 
@@ -74,7 +74,7 @@ extension PostgreSQLEventStore {
             """
             SELECT generation, position, delivered_count, delivered_sum, passed_id, passed_mark
             FROM \(namespace.function("claim_consumer_1"))(
-                $1, $2, $3, $4, $5, $6, $7, $8::text, $9, $10, $11, $12, $13, $14)
+                $1, $2, $3, $4, $5, $6, $7, $8::text, $9, $10, $11, $12, $13, $14, $15)
             """,
             parameters + Self.target(request.start, first: first)
                 + [
@@ -95,7 +95,7 @@ extension PostgreSQLEventStore {
         let sql = """
             SELECT c.position, s.moved_to, s.arriving_from, EXISTS (
                 SELECT FROM \(namespace.quoted).parked k
-                WHERE k.stream = s.stream AND k.consumer = c.name AND k.stream_id = $3)
+                WHERE k.stream = s.stream AND k.consumer = c.name AND k.stream_id = $3), \(namespace.quoted).eras_1(s.stream)
             FROM \(namespace.quoted).streams s
             LEFT JOIN \(namespace.quoted).consumers c ON c.stream = s.stream AND c.name = $2 WHERE s.name = $1
             """
@@ -104,7 +104,10 @@ extension PostgreSQLEventStore {
             if rows.count == 0 { return nil }
             try StreamElsewhere.check(rows, 0, column: 1)
             let isParked = try rows.bool(0, 3)
-            return try rows.int64IfAny(0, 0).map { ConsumerPosition(position: StreamID($0), isParked: isParked) }
+            let eras = try MembersText.eras(rows.text(0, 4))
+            return try rows.int64IfAny(0, 0).map {
+                ConsumerPosition(position: StreamID($0), isParked: isParked, eras: eras)
+            }
         }
     }
 
@@ -146,7 +149,7 @@ extension PostgreSQLEventStore {
         var subject = CallSubject(stream, consumer: name)
         subject.start = start
         return try await exclude(
-            subject, "SELECT \(namespace.function("move_consumer_1"))($1, $2, $3, $4, $5, $6)",
+            subject, "SELECT \(namespace.function("move_consumer_1"))($1, $2, $3, $4, $5, $6, $7)",
             [.text(stream.rawValue), .text(name.rawValue)] + Self.target(start, first: first)
         ) { StreamID(try $0.int64(0, 0)) }
     }

@@ -69,7 +69,7 @@ extension PostgreSQLEventStore {
         let joined = try await exclude(
             subject,
             """
-            SELECT epoch, position, raised_from, fence, incarnation, version, members
+            SELECT epoch, position, raised_from, fence, incarnation, version, members, eras
             FROM \(namespace.function("join_1"))($1, $2, $3, $4, $5, $6, $7)
             """,
             [
@@ -80,7 +80,7 @@ extension PostgreSQLEventStore {
             Joined(
                 writer: Writer(instance, epoch: Int(try rows.int64(0, 0))),
                 membership: try MembersText.membership(
-                    rows.text(0, 6), version: rows.int64(0, 5), incarnation: rows.int64(0, 4)),
+                    rows.text(0, 6), version: rows.int64(0, 5), incarnation: rows.int64(0, 4), eras: rows.text(0, 7)),
                 position: StreamID(try rows.int64(0, 1)), raisedFrom: try rows.int64IfAny(0, 2).map { StreamID($0) },
                 fence: try rows.int64(0, 3))
         }

@@ -138,6 +138,8 @@ struct StoreErrors: Sendable {
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
         case "TM020":
             guard case .afterPlace(let place) = subject.start else { return nil }
+        case "TM025":
+            return .acknowledgedEventsLost(stream: stream, id: id, problem: detail.problem ?? message.message)
             return .otherDatabase(stream: stream, place: place)
         case "TM022", "TM023":
             guard let consumer = subject.consumer, let begin = subject.begin else { return nil }

@@ -24,14 +24,15 @@ struct StreamHeader {
         return PostgresStatement(
             """
             SELECT s.stream, s.membership_version, coalesce(pg_sequence_last_value(s.sequence), 0),
-                coalesce(\(name).incarnation_1(), 0), \(name).snapshot_mark_1(), \(name).members_1(s.stream),
+                coalesce(\(name).incarnation_1(), 0), \(name).snapshot_mark_1(s.stream), \(name).members_1(s.stream),
                 n.stream_id, n.mark, n.event_id,
                 $2::bigint IS NULL OR EXISTS (
                     SELECT FROM \(name).events e
                     WHERE e.stream = s.stream AND e.stream_id = $2 AND e.kind <> 1 AND e.mark = $3
                         AND coalesce(e.event_id = $4::text, true)),
                 (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text),
-                s.moved_to, s.arriving_from, (SELECT v.database_id FROM \(name).schema_version v)
+                s.moved_to, s.arriving_from, (SELECT v.database_id FROM \(name).schema_version v),
+                \(name).eras_1(s.stream)
             FROM \(name).streams s
             LEFT JOIN LATERAL (
                 SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
@@ -53,7 +54,7 @@ struct StreamHeader {
         try StreamElsewhere.check(rows, 0, column: 11)
         stream = try rows.int64(0, 0)
         membership = try MembersText.membership(
-            rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3))
+            rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3), eras: rows.text(0, 14))
         sequence = StreamID(try rows.int64(0, 2))
         mark = SnapshotMark(bytes: try rows.byteArray(0, 4))
         newest = try rows.int64IfAny(0, 6).map { id in

@@ -74,7 +74,7 @@ extension Simulation {
             processes[number].memory.machine {
                 $0.take(snapshot.membership, newestCommitted: snapshot.newestEvent, now: now)
             }
-        case .wentBackwards(let id, let problem):
+        case .wentBackwards(let id, let problem), .lost(let id, let problem):
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
         }
         settle(number)

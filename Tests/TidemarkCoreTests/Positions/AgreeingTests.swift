@@ -203,4 +203,61 @@ import TidemarkCore
         #expect(tracker.standing(of: Speaker(Writer("p2", epoch: 0), nonce: 22)) == .outdated)
         #expect(tracker.standing(of: Speaker(p3, nonce: 33)) == .stranger)
     }
+
+    private let first = Era(Incarnation(10), after: 0)
+    private func next(after id: StreamID) -> Era { Era(Incarnation(11), after: id) }
+
+    private func tracker(in era: Era, _ members: [Writer: StreamID]) -> PositionTracker {
+        PositionTracker(instance: "reader", members: members, version: 1, sequence: 9, era: era)
+    }
+
+    @Test func `what was known above where another incarnation begins is lost`() {
+        var tracker = tracker(in: first, [p1: 5])
+        tracker.recordKnown(7)
+        let note = tracker.note()
+        #expect(note.loss(in: [first]) == nil)
+        #expect(note.loss(in: [first, next(after: 7)]) == nil)
+        #expect(note.loss(in: [first, next(after: 6)]) != nil)
+        #expect(note.loss(in: [next(after: 7)]) != nil)
+    }
+
+    /// 8 was heard of as finished, and lost with the old primary. The next incarnation hands it out again: p2 holds it while it
+    /// commits 7.
+    @Test func `what was only heard counts no more where another incarnation hands it out again`() {
+        var tracker = tracker(in: first, [p1: 6])
+        tracker.advance(p1, finished: 8)
+        _ = tracker.take(
+            Membership(members: [p2: 6], version: 2, eras: [first, next(after: 6)]), newestCommitted: 6)
+        #expect(tracker.era == next(after: 6))
+        tracker.advance(p2, finished: 7)
+        #expect(tracker.minimum == 7)
+    }
+
+    @Test func `IDs in flight are of the incarnation that handed them out`() throws {
+        var tracker = PositionTracker(instance: "p1", members: [p1: 5], version: 1, sequence: 5, era: first)
+        let fetch = try tracker.beginFetch()
+        try tracker.endFetch(fetch, with: [6], asked: 1, scope: 1, since: .zero, deadline: .seconds(1))
+        let closed = tracker.take(
+            Membership(members: [:], version: 2, eras: [first, next(after: 6)]), newestCommitted: 5)
+        #expect(closed == [6] && tracker.inFlightCount == 0)
+        #expect(!tracker.finish(6) && tracker.known == 5)
+    }
+
+    @Test func `a member of the same epoch with another nonce is another writer`() {
+        var tracker = PositionTracker(
+            instance: "reader", members: [p1: 5, p2: 5], version: 1, nonces: [p1: 1, p2: 2], sequence: 9)
+        tracker.advance(p1, to: 9)
+        tracker.advance(p2, to: 9)
+        tracker.updateMembers([p1: 6, p2: 6], version: 2, nonces: [p1: 1, p2: 3])
+        #expect(tracker.positions == [p1: 9, p2: 6] && tracker.minimum == 6)
+    }
+
+    @Test func `an instance is not the member that has its epoch and another nonce`() {
+        var tracker = PositionTracker(
+            instance: "p1", members: [p1: 5], version: 1, nonces: [p1: 1], sequence: 9)
+        tracker.pin(to: p1, nonce: 1)
+        tracker.updateMembers([p1: 6], version: 2, nonces: [p1: 2])
+        #expect(tracker.own == nil && tracker.hasLostMembership)
+        #expect(tracker.positions == [p1: 6])
+    }
 }

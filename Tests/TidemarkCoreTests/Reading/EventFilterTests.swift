@@ -63,10 +63,14 @@ import TidemarkCore
         for place in [
             EventPlace(database: DatabaseID(7), id: 12, mark: CommitMark(-3)),
             EventPlace(database: DatabaseID(.max), id: 0, mark: nil),
+            EventPlace(database: DatabaseID(7), id: 12, mark: CommitMark(-3), era: Incarnation(5)),
+            EventPlace(database: DatabaseID(7), id: 12, mark: nil, era: Incarnation(5)),
         ] {
             #expect(EventPlace("\(place)") == place)
         }
-        for text in ["", "1", "1:-2", "1:2:", "1:2:3:4", "a:2", "1:2:x", "1::3"] { #expect(EventPlace(text) == nil) }
+        for text in ["", "1", "1:-2", "1:2:", "1:2:3:", "1:2:3:4:5", "1:2:3:x", "1:2::", "a:2", "1:2:x", "1::3"] {
+            #expect(EventPlace(text) == nil)
+        }
     }
 
     @Test func `a filtered snapshot looks at a bounded number of IDs, without members too`() {

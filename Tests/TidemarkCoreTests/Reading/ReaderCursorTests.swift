@@ -14,12 +14,40 @@ import TidemarkCore
 
     private func view(
         version: Int = 3, sequence: StreamID = 100, isThere: Bool = true, last: StreamID? = nil,
-        isTruncated: Bool = false
+        isTruncated: Bool = false, eras: [Era] = []
     ) -> ReaderCursor.View {
         ReaderCursor.View(
             membershipVersion: version, sequence: sequence, deliveredIsThere: isThere,
-            last: last.map { Delivered(streamID: $0, mark: CommitMark(1), eventID: "e\($0)") }, isTruncated: isTruncated
-        )
+            last: last.map { Delivered(streamID: $0, mark: CommitMark(1), eventID: "e\($0)") },
+            isTruncated: isTruncated, eras: eras)
+    }
+
+    private func eras(_ begins: (Int64, StreamID)...) -> [Era] { begins.map { Era(Incarnation($0), after: $1) } }
+
+    /// The reader passes 6 to 9 by positions alone. A copy that lacks them takes over and hands out 8 and 9 again: nothing else
+    /// tells, once its sequence is above the cursor.
+    @Test(arguments: [(7 as StreamID, true), (8, true), (9, false), (12, false)])
+    func `an incarnation that begins below the cursor is a loss`(begin: StreamID, isLoss: Bool) throws {
+        var cursor = ReaderCursor(after: 5)
+        _ = cursor.received(view(eras: eras((10, 2))), for: try request(cursor, minimum: 9))
+        let found = view(version: 4, eras: eras((10, 2), (11, begin), (12, 20)))
+        let outcome = cursor.received(found, for: try request(cursor, minimum: 10))
+        #expect(cursor.position == 9)
+        guard isLoss else { return #expect(outcome == .reloadMembers) }
+        guard case .lost(9, _) = outcome else { return #expect(Bool(false), "\(outcome)") }
+    }
+
+    @Test func `an incarnation that was seen and is not there is a loss`() throws {
+        var cursor = ReaderCursor(after: 5)
+        _ = cursor.received(view(eras: eras((10, 2), (11, 4))), for: try request(cursor, minimum: 9))
+        let outcome = cursor.received(view(eras: eras((10, 2), (12, 20))), for: try request(cursor, minimum: 10))
+        guard case .lost(9, _) = outcome else { return #expect(Bool(false), "\(outcome)") }
+    }
+
+    @Test func `a store without eras is compared with nothing`() throws {
+        var cursor = ReaderCursor(after: 5)
+        _ = cursor.received(view(), for: try request(cursor, minimum: 9))
+        #expect(cursor.received(view(eras: eras((12, 2))), for: try request(cursor, minimum: 10)) == .deliver)
     }
 
     @Test func `nothing is read before the watermark moves`() throws {
