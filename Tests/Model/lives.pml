@@ -1,7 +1,8 @@
 /*
  * Two lives of one database: the second begins from a copy of the first that lags, as a standby that is promoted, or a
  * backup that is put back, and what the copy did not have is lost. A reader goes on from the one to the other. The writers
- * of the first stay in the first, and go on speaking on the same channel. And somebody lies once.
+ * of the first stay in the first, and go on speaking on the same channel; or they reach the second, which tells them from its
+ * own. And somebody lies once.
  *
  * Written as tidemark.pml is, and smaller: one ID in flight for each writer, whose allocation is one step, and no crash.
  * Processes 0 and 1 are writers of the first life, 2 and 3 of the second; 0 and 2 have the instance name 0.
@@ -59,12 +60,19 @@ bool isLied[2]; byte lies;             /* somebody says of the member that it is
 #define OWN_POSITION (held != 0 -> MIN(known, held - 1) : known)
 #define IS_HERE(p) (mine != 0 && LIFE(p) == life)
 #define IS_NEWEST(p) (isMember[NAME(p)] && epoch[NAME(p)] == mine)
+/* Rule 4: an epoch is one of the life in which its writer joined. */
+#ifdef WITHOUT_4_LIFE
+#define MAY_WRITE(p) (mine != 0 && IS_NEWEST(p))
+#else
+#define MAY_WRITE(p) (mine != 0 && IS_NEWEST(p) && LIFE(p) == life)
+#endif
 #define OTHER(p) (2 * LIFE(p) + 1 - NAME(p))
 
 proctype writer(byte p) {
   byte mine = 0;                       /* its epoch */
   byte known = 0;
   byte held = 0;
+  byte taken = 0;                      /* in the second life, by who joined in the first */
 end: do
   :: d_step { mine == 0 && LIFE(p) == life && changes < CHANGES ->
        changes++;
@@ -81,6 +89,10 @@ end: do
        known = MAX(known, MAX(HIGHEST(ROWS), position[NAME(p)])) }
   :: d_step { IS_HERE(p) && announced[p] < OWN_POSITION -> announced[p] = OWN_POSITION }
   :: d_step { IS_HERE(p) && known < announced[OTHER(p)] -> known = announced[OTHER(p)] }
+  /* Who joined in the first life reaches the second, and takes an ID there: one that it holds from the first is void. */
+  :: d_step { LIFE(p) < life && MAY_WRITE(p) && taken == 0 && sequence < IDS -> sequence++; taken = sequence }
+  :: d_step { LIFE(p) < life && MAY_WRITE(p) && taken > position[NAME(p)] ->
+       events[life] = events[life] | BIT(taken); taken = 0 }
   /* In the other database much may happen. */
   :: d_step { mine != 0 && LIFE(p) != life && announced[p] < IDS -> announced[p]++; held = 0; known = 0 }
   od
@@ -153,7 +165,7 @@ bool isOver;                           /* it was told that the database was put 
 #define IS_ANOTHER (last != 0 && (events[lastLife] & BIT(last)) == 0)
 #endif
 
-/* Nor has it passed IDs without an event that the second life hands out again. (See README.md.) */
+/* Nor has it passed IDs without an event that the second life hands out again. */
 #ifdef WITHOUT_7_BEGINNING
 #define IS_ABOVE false
 #else

@@ -281,7 +281,7 @@ import Tidemark
 extension PostgresSession {
     fileprivate func persist(_ id: String, _ instance: String, epoch: Int64, fence: Int64 = 0) throws {
         _ = try query(
-            "SELECT * FROM tidemark.persist_1('events', $1, $2, $3, 0, $4, ARRAY['t'], ARRAY[NULL], ARRAY[''::bytea])",
+            "SELECT * FROM tidemark.persist_1('events', $1, $2, NULL, $3, 0, $4, ARRAY['t'], ARRAY[NULL], ARRAY[''::bytea])",
             [.text(instance), .int64(epoch), .int64(fence), .texts([id])])
     }
 

@@ -130,6 +130,99 @@ import Tidemark
         }
     }
 
+    /// A join is lost with the old primary. In the next life another process joins under the name, and gets the same epoch. The
+    /// first one reaches that database under the same address, once its sequence is above all that it knows.
+    ///
+    ///     old primary   p1#1 of A
+    ///     standby                 p1#1 of B, holds 34…93
+    @Test func `after a promotion that lost a join, its process does nothing under the equal epoch of another one`()
+        async throws
+    {
+        let cluster = try await TestCluster(["fsync=off"])
+        let first = try await cluster.newDatabase("lead")
+        try await withStore(at: first) { store in
+            let writer = try await store.join(stream, as: "p0").writer
+            _ = try await store.persist(events("kept"), in: stream, by: writer)
+        }
+        let copy = try await Copy("standby", of: cluster)
+        try await copy.start(isStandby: true)
+        let port = try TestCluster.freePort()
+        let both = try PostgresConfiguration(
+            "host=\(cluster.folder),\(cluster.folder) port=\(cluster.port),\(port) dbname=lead user=postgres "
+                + "target_session_attrs=read-write")
+        try await withStore(at: both) { store in
+            let lost = try await store.join(stream, as: "p1")
+            try await cluster.run("pg_ctl", "-D", "d", "-m", "immediate", "-w", "stop")
+            try await copy.promote()
+            let (holder, held) = try await withWriter(at: copy.configuration(database: "lead"), "p1") {
+                promoted, joined in
+                (joined, try await promoted.allocate(60, in: stream, for: joined.writer))
+            }
+            #expect(holder.writer == lost.writer && held.contains { $0 > lost.position })
+            try await copy.stopCleanly()
+            try await copy.start(isStandby: false, port: port)
+
+            let writer = lost.writer
+            let group = EventGroup(events("late"), in: stream, by: writer, known: lost.position, fence: lost.fence)
+            await expectLoss("a group") { _ = try await store.persist(group) }
+            await expectLoss("an allocation") { _ = try await store.allocate(1, in: stream, for: writer) }
+            await expectLoss("a heartbeat") { _ = try await store.beat(writer, at: lost.position) }
+            await expectLoss("giving up") { _ = try await store.abandon([held[0]], in: stream, by: writer) }
+            await expectLoss("leaving") { try await store.leave(stream, as: writer) }
+            await expectLoss("joining again") { _ = try await store.rejoin(stream, after: writer) }
+            await #expect(throws: TidemarkError.closed(stream: stream, instance: "p1", id: held[0])) {
+                _ = try await store.persist(events("late")[0], as: held[0], in: stream, by: writer)
+            }
+            let reservation = Reservation(
+                namespace: store.options.namespace, stream: stream, writer: writer,
+                incarnation: lost.membership.incarnation, ids: [held[0]])
+            let refusal = await #expect(throws: PostgresError.self) {
+                try await connecting(copy.configuration(database: "lead", port: port)) { session in
+                    _ = try session.query(reservation.statement)
+                }
+            }
+            #expect(refusal?.sqlState == "TM013")
+            // Nothing of it is there, and nothing of it can be.
+            #expect(try await store.settle([group]).groups == [nil])
+
+            try await withStore(at: copy.configuration(database: "lead", port: port)) { promoted in
+                #expect(
+                    try await promoted.reconciliation(of: stream, above: 0, limit: 0)?.membership.members == [
+                        holder.writer: holder.position
+                    ])
+                #expect(
+                    try await promoted.persist(events("late")[0], as: held[0], in: stream, by: holder.writer)
+                        == .persisted(held[0]))
+                let outcomes = try await promoted.persist(events("new"), in: stream, by: holder.writer, known: held[0])
+                #expect(outcomes == [.persisted(StreamID(try #require(held.last).rawValue + 1))])
+            }
+        }
+        try await copy.stop()
+    }
+
+    /// `CREATE DATABASE … TEMPLATE` copies the token with the transaction that made it.
+    @Test func `a database that was made of another one is another one`() async throws {
+        let cluster = try await TestCluster(["fsync=off"])
+        let first = try await cluster.newDatabase("lead")
+        let joined = try await withWriter(at: first, "p1") { store, joined in
+            _ = try await store.persist(events("a"), in: stream, by: joined.writer)
+            return joined
+        }
+        try await connecting(cluster.configuration()) { _ = try $0.query("CREATE DATABASE made TEMPLATE lead") }
+        try await withStore(at: cluster.configuration(database: "made")) { store in
+            let writer = joined.writer
+            await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
+                _ = try await store.persist(events("b"), in: stream, by: writer)
+            }
+            await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
+                _ = try await store.allocate(1, in: stream, for: writer)
+            }
+            await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
+                _ = try await store.persist(events("b")[0], as: 2, in: stream, by: writer)
+            }
+        }
+    }
+
     private func expectLoss(_ who: Comment, _ body: () async throws -> Void) async {
         let error = await #expect(throws: TidemarkError.self, who) { try await body() }
         guard case .acknowledgedEventsLost = error else {

@@ -114,10 +114,12 @@ $$;
 
 -- What has become of the name, for `join_1`: one row, with epoch 0 where nobody has it.
 CREATE FUNCTION @namespace@.standing_1(
-    stream text, instance text, OUT epoch bigint, OUT is_member boolean, OUT nonce bigint, OUT forgotten_epoch bigint
+    stream text, instance text, OUT epoch bigint, OUT is_member boolean, OUT nonce bigint, OUT forgotten_epoch bigint,
+    OUT incarnation bigint
 )
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(i.epoch, 0), coalesce(i.is_member, false), coalesce(i.nonce, 0), coalesce(s.forgotten_epoch, 0)
+    SELECT coalesce(i.epoch, 0), coalesce(i.is_member, false), coalesce(i.nonce, 0), coalesce(s.forgotten_epoch, 0),
+        coalesce(i.incarnation, 0)
     FROM (SELECT) one
     LEFT JOIN @namespace@.streams s ON s.name = $1
     LEFT JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = $2
@@ -215,17 +217,20 @@ END
 $$;
 
 -- The orderly end of an epoch. Does nothing when it is over already.
-CREATE FUNCTION @namespace@.leave_1(stream text, instance text, epoch bigint, limit_ms integer) RETURNS void
+CREATE FUNCTION @namespace@.leave_1(
+    stream text, instance text, epoch bigint, incarnation bigint, limit_ms integer
+) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM @namespace@.exclude_writer_1(leave_1.stream, leave_1.instance, leave_1.limit_ms);
     PERFORM @namespace@.end_epoch_1(i.writer)
     FROM @namespace@.instances i JOIN @namespace@.streams s ON s.stream = i.stream
-    WHERE s.name = leave_1.stream AND i.instance = leave_1.instance AND i.epoch = leave_1.epoch AND i.is_member;
+    WHERE s.name = leave_1.stream AND i.instance = leave_1.instance AND i.epoch = leave_1.epoch AND i.is_member
+        AND i.incarnation = coalesce(leave_1.incarnation, i.incarnation);
     IF FOUND THEN RETURN; END IF;
     -- An epoch that is yet to come, or a writer that is not known, is an error.
-    PERFORM @namespace@.refuse_1(leave_1.stream, leave_1.instance, leave_1.epoch);
+    PERFORM @namespace@.refuse_1(leave_1.stream, leave_1.instance, leave_1.epoch, leave_1.incarnation);
 EXCEPTION WHEN SQLSTATE 'TM004' OR SQLSTATE 'TM005' OR SQLSTATE 'TM014' THEN
     RETURN;
 END
@@ -351,8 +356,8 @@ $$;
 -- order of the beats: whether it is `alive`, `retired` or `taken`, by which epoch, and, while it is alive, the newest
 -- committed ID, its durable position, and the incarnation.
 CREATE FUNCTION @namespace@.heartbeat_1(
-    streams text[], instances text[], epochs bigint[], positions bigint[], in_flight bigint[], lowest_in_flight bigint[],
-    in_flight_ms bigint[], life_key bigint
+    streams text[], instances text[], epochs bigint[], incarnations bigint[], positions bigint[], in_flight bigint[],
+    lowest_in_flight bigint[], in_flight_ms bigint[], life_key bigint
 ) RETURNS TABLE (answer text, holder bigint, newest_committed bigint, durable_position bigint, incarnation bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -361,24 +366,27 @@ DECLARE
     wrong record;
 BEGIN
     PERFORM @namespace@.begin_1();
-    SELECT b.stream, b.instance, b.epoch, greatest(b.position, b.lowest) AS known INTO wrong
-    FROM unnest(streams, instances, epochs, positions, lowest_in_flight) AS b (stream, instance, epoch, position, lowest)
+    SELECT b.stream, b.instance, b.epoch, b.joined_in, greatest(b.position, b.lowest) AS known INTO wrong
+    FROM unnest(streams, instances, epochs, incarnations, positions, lowest_in_flight)
+        AS b (stream, instance, epoch, joined_in, position, lowest)
     LEFT JOIN @namespace@.streams s ON s.name = b.stream
     LEFT JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = b.instance
     WHERE CASE WHEN i.writer IS NULL THEN b.epoch >= coalesce(s.forgotten_epoch, 0)
-        ELSE b.epoch > i.epoch OR b.epoch = i.epoch AND i.is_member AND i.incarnation = running
-            AND coalesce(pg_sequence_last_value(s.sequence), 0) < greatest(b.position, b.lowest, i.position) END
+        ELSE b.epoch > i.epoch OR b.epoch = i.epoch AND i.is_member AND i.incarnation = running AND (
+            i.incarnation <> b.joined_in
+            OR coalesce(pg_sequence_last_value(s.sequence), 0) < greatest(b.position, b.lowest, i.position)) END
     LIMIT 1;
-    IF FOUND THEN PERFORM @namespace@.refuse_1(wrong.stream, wrong.instance, wrong.epoch, wrong.known); END IF;
+    IF FOUND THEN PERFORM @namespace@.refuse_1(wrong.stream, wrong.instance, wrong.epoch, wrong.joined_in, wrong.known); END IF;
 
     WITH beats AS MATERIALIZED (
         -- In one order, so that two processes do not wait for each other.
         SELECT i.writer, b.*
-        FROM unnest(streams, instances, epochs, positions, in_flight, lowest_in_flight, in_flight_ms)
-            AS b (stream, instance, epoch, position, in_flight, lowest, ms)
+        FROM unnest(streams, instances, epochs, incarnations, positions, in_flight, lowest_in_flight, in_flight_ms)
+            AS b (stream, instance, epoch, joined_in, position, in_flight, lowest, ms)
         JOIN @namespace@.streams s ON s.name = b.stream
         JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = b.instance
         WHERE i.epoch = b.epoch AND i.is_member AND i.incarnation = running
+            AND i.incarnation = coalesce(b.joined_in, i.incarnation)
         ORDER BY i.writer FOR UPDATE OF i
     )
     UPDATE @namespace@.instances i SET

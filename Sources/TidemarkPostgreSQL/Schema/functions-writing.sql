@@ -49,8 +49,11 @@ END
 $$;
 
 -- Says why a writer may not commit: raises the error. To be called when a guard found no row.
+--
+-- Who writes names the incarnation that it joined in, here and below: where a promotion lost its join, another process may
+-- have the same epoch in the next one. Null is compared with nothing: for whoever finishes by hand what others left.
 CREATE FUNCTION @namespace@.refuse_1(
-    stream text, instance text, epoch bigint, known bigint DEFAULT 0, fence bigint DEFAULT NULL
+    stream text, instance text, epoch bigint, incarnation bigint, known bigint DEFAULT 0, fence bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -79,6 +82,10 @@ BEGIN
         USING ERRCODE = 'TM005', DETAIL = json_build_object('epoch', i.epoch)::text;
     ELSIF NOT i.is_member OR i.incarnation IS DISTINCT FROM @namespace@.incarnation_1() THEN
         RAISE EXCEPTION '%#% was retired', refuse_1.instance, refuse_1.epoch USING ERRCODE = 'TM004';
+    ELSIF i.incarnation <> refuse_1.incarnation THEN
+        -- A promotion lost the join, and another process has got the same epoch since.
+        wrong_id := newest;
+        problem := format('it knows nothing of this %s#%s, and of another one', i.instance, i.epoch);
     ELSIF i.fence > refuse_1.fence THEN
         RAISE EXCEPTION 'the fence of %#% is at %, and the group names %', i.instance, i.epoch, i.fence, refuse_1.fence
         USING ERRCODE = 'TM006', DETAIL = json_build_object('fence', i.fence)::text;
@@ -103,7 +110,7 @@ $$;
 -- Allocates and persists a group, in one autocommit call. Without metadata in all of it, that array is null. Of each event in the order that they came: its ID, and whether
 -- it is new; and the IDs that got a tombstone because their event was there already.
 CREATE FUNCTION @namespace@.persist_1(
-    stream text, instance text, epoch bigint, fence bigint, known bigint,
+    stream text, instance text, epoch bigint, incarnation bigint, fence bigint, known bigint,
     event_ids text[], types text[], keys text[], payloads bytea[], metadata text[] DEFAULT NULL,
     OUT ids bigint[], OUT are_new integer[], OUT tombstones bigint[], OUT mark bigint
 )
@@ -119,7 +126,9 @@ BEGIN
         FROM @namespace@.streams s
         JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = persist_1.instance
         JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+            AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
         WHERE s.name = persist_1.stream AND i.epoch = persist_1.epoch AND i.is_member AND i.fence = persist_1.fence
+            AND i.incarnation = coalesce(persist_1.incarnation, i.incarnation)
             AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_1.known)
     ), n AS MATERIALIZED (
         SELECT nextval(w.sequence) AS stream_id, w.stream, w.writer, u.*
@@ -147,7 +156,8 @@ BEGIN
 
     IF persist_1.ids IS NULL THEN
         PERFORM @namespace@.refuse_1(
-            persist_1.stream, persist_1.instance, persist_1.epoch, persist_1.known, persist_1.fence);
+            persist_1.stream, persist_1.instance, persist_1.epoch, persist_1.incarnation, persist_1.known,
+            persist_1.fence);
     END IF;
     IF persist_1.tombstones IS NULL THEN
         persist_1.tombstones := '{}';
@@ -168,7 +178,8 @@ END
 $$;
 
 -- Looks, under the lock that the caller has, whether IDs that were handed out before may be committed; otherwise raises.
--- Where no incarnation is named, they are of the one in which the epoch began.
+-- Where no incarnation is named, they are of the one in which the epoch began. IDs that are named with one are of an epoch that
+-- began in it, or void.
 CREATE FUNCTION @namespace@.require_committable_1(
     stream text, instance text, epoch bigint, incarnation bigint, ids bigint[], OUT stream_row integer,
     OUT writer_row bigint
@@ -184,11 +195,13 @@ BEGIN
     FROM @namespace@.streams s
     JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = require_committable_1.instance
     JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+            AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
     WHERE s.name = require_committable_1.stream AND i.epoch = require_committable_1.epoch AND i.is_member
         AND coalesce(pg_sequence_last_value(s.sequence), 0) >= i.position;
     IF NOT FOUND THEN
         PERFORM @namespace@.refuse_1(
-            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch);
+            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch,
+            NULL);
     END IF;
     IF require_committable_1.incarnation <> (SELECT t.incarnation FROM @namespace@.token t) THEN
         RAISE EXCEPTION 'the IDs were handed out in another incarnation of the database'
@@ -196,7 +209,7 @@ BEGIN
     END IF;
     IF newest < (SELECT max(u.id) FROM unnest(require_committable_1.ids) u (id)) THEN
         PERFORM @namespace@.refuse_1(
-            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch,
+            require_committable_1.stream, require_committable_1.instance, require_committable_1.epoch, NULL,
             (SELECT max(u.id) FROM unnest(require_committable_1.ids) u (id)));
     END IF;
     IF durable >= (SELECT min(u.id) FROM unnest(require_committable_1.ids) u (id)) THEN
@@ -294,7 +307,7 @@ $$;
 
 -- New IDs, and the incarnation that they are of. They promise nothing: a crash may hand them out again, in another one.
 CREATE FUNCTION @namespace@.allocate_1(
-    stream text, instance text, epoch bigint, count integer, OUT ids bigint[], OUT incarnation bigint
+    stream text, instance text, epoch bigint, joined_in bigint, count integer, OUT ids bigint[], OUT incarnation bigint
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -304,21 +317,25 @@ BEGIN
         FROM @namespace@.streams s
         JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = allocate_1.instance
         JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+            AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
         WHERE s.name = allocate_1.stream AND i.epoch = allocate_1.epoch AND i.is_member
+            AND i.incarnation = coalesce(allocate_1.joined_in, i.incarnation)
             AND coalesce(pg_sequence_last_value(s.sequence), 0) >= i.position
     )
     SELECT array_agg(nextval(w.sequence)), min(w.incarnation) INTO allocate_1.ids, allocate_1.incarnation
     FROM w, generate_series(1, allocate_1.count);
     IF allocate_1.ids IS NULL THEN
-        PERFORM @namespace@.refuse_1(allocate_1.stream, allocate_1.instance, allocate_1.epoch);
+        PERFORM @namespace@.refuse_1(
+            allocate_1.stream, allocate_1.instance, allocate_1.epoch, allocate_1.joined_in);
     END IF;
 END
 $$;
 
 -- Puts tombstones into the rows of the IDs that have none. The rest is told of each: it holds an event, or it is void,
--- because another incarnation handed it out, and may be another ID by now. No incarnation means the running one.
+-- because another incarnation handed it out, and may be another ID by now. No incarnation means the running one, which then
+-- has to be the one that the writer joined in, where its epoch is the newest.
 CREATE FUNCTION @namespace@.abandon_1(
-    stream text, instance text, epoch bigint, incarnation bigint, ids bigint[], limit_ms integer,
+    stream text, instance text, epoch bigint, joined_in bigint, incarnation bigint, ids bigint[], limit_ms integer,
     OUT committed bigint[], OUT void bigint[]
 )
 LANGUAGE plpgsql AS $$
@@ -336,9 +353,12 @@ BEGIN
     PERFORM @namespace@.require_here_1(abandon_1.stream);
     SELECT s.stream, i.writer, coalesce(pg_sequence_last_value(s.sequence), 0) INTO stream_row, writer_row, newest
     FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
-    WHERE s.name = abandon_1.stream AND i.instance = abandon_1.instance AND i.epoch >= abandon_1.epoch;
+    WHERE s.name = abandon_1.stream AND i.instance = abandon_1.instance
+        AND (i.epoch > abandon_1.epoch OR i.epoch = abandon_1.epoch AND (
+            abandon_1.incarnation IS NOT NULL OR i.incarnation = coalesce(abandon_1.joined_in, i.incarnation)));
     IF NOT FOUND THEN
-        PERFORM @namespace@.refuse_1(abandon_1.stream, abandon_1.instance, abandon_1.epoch);
+        PERFORM @namespace@.refuse_1(
+            abandon_1.stream, abandon_1.instance, abandon_1.epoch, abandon_1.joined_in);
     END IF;
     IF coalesce(abandon_1.incarnation, @namespace@.incarnation_1()) = @namespace@.incarnation_1() THEN
         IF newest < wanted THEN
@@ -381,8 +401,8 @@ $$;
 -- Of each event: its ID, 0 where it is not there, and whether it is of this writer and above what the writer knew
 -- before the group. And the tombstones of the writer above what it knew, 10,000 at most: its losers are among them.
 CREATE FUNCTION @namespace@.settle_1(
-    stream text, instance text, epoch bigint, fence bigint, event_ids text[], known bigint[], limit_ms integer,
-    OUT new_fence bigint, OUT ids bigint[], OUT are_own integer[], OUT tombstones bigint[]
+    stream text, instance text, epoch bigint, incarnation bigint, fence bigint, event_ids text[], known bigint[],
+    limit_ms integer, OUT new_fence bigint, OUT ids bigint[], OUT are_own integer[], OUT tombstones bigint[]
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -397,14 +417,21 @@ BEGIN
     FROM @namespace@.streams s
     WHERE s.name = settle_1.stream AND i.stream = s.stream AND i.instance = settle_1.instance
         AND i.epoch = settle_1.epoch AND i.is_member
+        AND i.incarnation = coalesce(settle_1.incarnation, i.incarnation)
     RETURNING s.stream, i.writer, i.fence INTO stream_row, writer_row, settle_1.new_fence;
     IF NOT FOUND THEN
         -- The epoch is over: nothing of it can commit, and what it left behind is told all the same.
-        SELECT s.stream, i.writer, settle_1.fence INTO stream_row, writer_row, settle_1.new_fence
+        -- What another process has committed under the same epoch is not its own.
+        SELECT s.stream,
+            CASE WHEN i.epoch > settle_1.epoch OR i.incarnation = coalesce(settle_1.incarnation, i.incarnation)
+                THEN i.writer END,
+            settle_1.fence
+        INTO stream_row, writer_row, settle_1.new_fence
         FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
         WHERE s.name = settle_1.stream AND i.instance = settle_1.instance AND i.epoch >= settle_1.epoch;
         IF NOT FOUND THEN
-            PERFORM @namespace@.refuse_1(settle_1.stream, settle_1.instance, settle_1.epoch);
+            PERFORM @namespace@.refuse_1(
+                settle_1.stream, settle_1.instance, settle_1.epoch, settle_1.incarnation);
         END IF;
     END IF;
     SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),

@@ -30,9 +30,19 @@ extension PostgreSQLEventStore {
         let subject = CallSubject(stream, writer: writer)
         let standing = try await writerRow(subject, writer.instance)
         let isKnown = standing.epoch > 0 || writer.epoch < standing.forgottenEpoch
+        let joinedIn = errors.lives[stream, writer]
         if !isKnown || standing.epoch > 0 && writer.epoch > standing.epoch {
-            throw TidemarkError.databaseWentBackwards(
-                stream: stream, id: 0, problem: "it knows nothing of \(writer)")
+            let problem = "it knows nothing of \(writer)"
+            guard joinedIn == nil else {
+                throw TidemarkError.acknowledgedEventsLost(stream: stream, id: 0, problem: problem)
+            }
+            throw TidemarkError.databaseWentBackwards(stream: stream, id: 0, problem: problem)
+        }
+        if standing.isMember, standing.epoch == writer.epoch, standing.nonce != nonce, let joinedIn,
+            joinedIn != standing.incarnation
+        {
+            throw TidemarkError.acknowledgedEventsLost(
+                stream: stream, id: 0, problem: "it knows nothing of this \(writer), and of another one")
         }
         let isTaken = standing.isMember ? standing.epoch > writer.epoch : standing.epoch > writer.epoch + 1
         if isTaken, standing.nonce != nonce {
@@ -48,18 +58,20 @@ extension PostgreSQLEventStore {
         let isMember: Bool
         let nonce: Int64
         let forgottenEpoch: Int
+        /// In which it joined last.
+        let incarnation: Int64
     }
 
     private func writerRow(_ subject: CallSubject, _ instance: InstanceName) async throws -> WriterRow {
         let sql = """
-            SELECT epoch, is_member, nonce, forgotten_epoch FROM \(namespace.function("standing_1"))($1, $2)
+            SELECT epoch, is_member, nonce, forgotten_epoch, incarnation FROM \(namespace.function("standing_1"))($1, $2)
             """
         let parameters: [PostgresValue] = [.text(subject.stream.rawValue), .text(instance.rawValue)]
         return try await inSnapshot(subject) { session in
             let rows = try session.query(sql, parameters)
             return WriterRow(
                 epoch: Int(try rows.int64(0, 0)), isMember: try rows.bool(0, 1), nonce: try rows.int64(0, 2),
-                forgottenEpoch: Int(try rows.int64(0, 3)))
+                forgottenEpoch: Int(try rows.int64(0, 3)), incarnation: try rows.int64(0, 4))
         }
     }
 
@@ -84,17 +96,17 @@ extension PostgreSQLEventStore {
                 position: StreamID(try rows.int64(0, 1)), raisedFrom: try rows.int64IfAny(0, 2).map { StreamID($0) },
                 fence: try rows.int64(0, 3))
         }
-        errors.lives.joined(subject.stream, in: joined.membership.incarnation)
+        errors.lives.joined(subject.stream, as: joined.writer, in: joined.membership.incarnation)
         try await forgetNames()
         return joined
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
         try await exclude(
-            CallSubject(stream, writer: writer), "SELECT \(namespace.function("leave_1"))($1, $2, $3, $4)",
+            CallSubject(stream, writer: writer), "SELECT \(namespace.function("leave_1"))($1, $2, $3, $4, $5)",
             [
                 .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
-                lockLimitMilliseconds,
+                .int64(errors.lives[stream, writer]), lockLimitMilliseconds,
             ]
         ) { _ in }
     }
@@ -105,11 +117,12 @@ extension PostgreSQLEventStore {
             CallSubject(first.stream, writer: first.writer),
             """
             SELECT answer, holder, newest_committed, durable_position
-            FROM \(namespace.function("heartbeat_1"))($1, $2, $3, $4, $5, $6, $7, $8)
+            FROM \(namespace.function("heartbeat_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9)
             """,
             [
                 .texts(beats.map(\.stream.rawValue)), .texts(beats.map(\.writer.instance.rawValue)),
-                .int64s(beats.map { Int64($0.writer.epoch) }), .int64s(beats.map(\.position.rawValue)),
+                .int64s(beats.map { Int64($0.writer.epoch) }),
+                .int64s(beats.map { errors.lives[$0.stream, $0.writer] }), .int64s(beats.map(\.position.rawValue)),
                 .int64s(beats.map { Int64($0.inFlight) }), .int64s(beats.map { $0.lowestInFlight?.rawValue }),
                 .int64s(beats.map(\.inFlightMilliseconds)), .int64(lifeKey),
             ]

@@ -7,10 +7,10 @@ extension PostgreSQLEventStore {
         do {
             // IDs whose answer was lost are handed out to nobody.
             return try await write(
-                "SELECT ids FROM \(namespace.function("allocate_1"))($1, $2, $3, $4)",
+                "SELECT ids FROM \(namespace.function("allocate_1"))($1, $2, $3, $4, $5)",
                 [
                     .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
-                    .int32(Int32(count)),
+                    .int64(errors.lives[stream, writer]), .int32(Int32(count)),
                 ], .onlyIfUndone
             ) { try $0.int64s(0, 0).map { StreamID($0) } }
         } catch {
@@ -26,10 +26,11 @@ extension PostgreSQLEventStore {
         precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
         return try await exclude(
             CallSubject(stream, writer: writer),
-            "SELECT committed, void FROM \(namespace.function("abandon_1"))($1, $2, $3, $4, $5, $6)",
+            "SELECT committed, void FROM \(namespace.function("abandon_1"))($1, $2, $3, $4, $5, $6, $7)",
             [
                 .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
-                .int64(incarnation?.rawValue), .int64s(ids.map(\.rawValue)), lockLimitMilliseconds,
+                .int64(errors.lives[stream, writer]), .int64(incarnation?.rawValue), .int64s(ids.map(\.rawValue)),
+                lockLimitMilliseconds,
             ]
         ) { rows in
             AbandonedIDs(
@@ -44,11 +45,12 @@ extension PostgreSQLEventStore {
             return try await write(
                 """
                 SELECT ids, are_new, tombstones
-                FROM \(namespace.function("persist_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                FROM \(namespace.function("persist_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                 """,
                 [
                     .text(group.stream.rawValue), .text(group.writer.instance.rawValue),
-                    .int64(Int64(group.writer.epoch)), .int64(group.fence), .int64(group.known.rawValue),
+                    .int64(Int64(group.writer.epoch)), .int64(errors.lives[group.stream, group.writer]),
+                    .int64(group.fence), .int64(group.known.rawValue),
                     .texts(group.events.map(\.id)), .texts(group.events.map(\.type)), .texts(group.events.map(\.key)),
                     .byteStrings(group.events.map(\.payload)), try Self.metadata(group.events),
                 ], .onlyIfUndone
@@ -75,11 +77,12 @@ extension PostgreSQLEventStore {
             CallSubject(first.stream, writer: first.writer),
             """
             SELECT new_fence, ids, are_own, tombstones
-            FROM \(namespace.function("settle_1"))($1, $2, $3, $4, $5, $6, $7)
+            FROM \(namespace.function("settle_1"))($1, $2, $3, $4, $5, $6, $7, $8)
             """,
             [
                 .text(first.stream.rawValue), .text(first.writer.instance.rawValue), .int64(Int64(first.writer.epoch)),
-                .int64(fence), .texts(groups.flatMap { $0.events.map(\.id) }),
+                .int64(errors.lives[first.stream, first.writer]), .int64(fence),
+                .texts(groups.flatMap { $0.events.map(\.id) }),
                 .int64s(groups.flatMap { group in group.events.map { _ in group.known.rawValue } }),
                 lockLimitMilliseconds,
             ]
@@ -110,11 +113,12 @@ extension PostgreSQLEventStore {
         do {
             return try await write(
                 """
-                SELECT stream_id, is_new FROM \(namespace.function("persist_as_1"))($1, $2, $3, NULL, $4, $5, $6, $7, $8, $9)
+                SELECT stream_id, is_new FROM \(namespace.function("persist_as_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                 """,
                 [
                     .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
-                    .int64(id.rawValue), .text(event.id), .text(event.type), .text(event.key), .bytes(event.payload),
+                    .int64(errors.lives[stream, writer]), .int64(id.rawValue), .text(event.id), .text(event.type),
+                    .text(event.key), .bytes(event.payload),
                     .text(try MetadataText.text(event.metadata)),
                 ], .onlyIfUndone
             ) { rows in

@@ -32,14 +32,30 @@ struct StoreErrors: Sendable {
     let role: String?
     let lives = Lives()
 
-    /// The lives of the database in which this store's writers joined last: in another one, what it does not know was lost.
+    /// The lives of the database in which this store's writers joined last: in another one, what it does not know was lost, and
+    /// who has the same name and epoch there is another writer.
     final class Lives: Sendable {
-        private let incarnations = Mutex<[StreamName: Int64]>([:])
+        private struct State {
+            var last: [StreamName: Int64] = [:]
+            /// One for each name: the epochs before are over.
+            var joins: [StreamName: [InstanceName: (epoch: Int, incarnation: Int64)]] = [:]
+        }
 
-        subscript(stream: StreamName) -> Int64? { incarnations.withLock { $0[stream] } }
+        private let state = Mutex(State())
 
-        func joined(_ stream: StreamName, in incarnation: Incarnation) {
-            incarnations.withLock { $0[stream] = incarnation.rawValue }
+        subscript(stream: StreamName) -> Int64? { state.withLock { $0.last[stream] } }
+
+        /// The incarnation in which the writer joined; nil where it did not do so here, or has joined again since.
+        subscript(stream: StreamName, writer: Writer) -> Int64? {
+            let join = state.withLock { $0.joins[stream]?[writer.instance] }
+            return join?.epoch == writer.epoch ? join?.incarnation : nil
+        }
+
+        func joined(_ stream: StreamName, as writer: Writer, in incarnation: Incarnation) {
+            state.withLock { state in
+                state.last[stream] = incarnation.rawValue
+                state.joins[stream, default: [:]][writer.instance] = (writer.epoch, incarnation.rawValue)
+            }
         }
     }
 
@@ -122,6 +138,8 @@ struct StoreErrors: Sendable {
                 return .acknowledgedEventsLost(stream: stream, id: id, problem: detail.problem ?? message.message)
             }
             return .databaseWentBackwards(stream: stream, id: id, problem: detail.problem ?? message.message)
+        case "TM025":
+            return .acknowledgedEventsLost(stream: stream, id: id, problem: detail.problem ?? message.message)
         case "TM009":
             let known = detail.known?.compactMap { try? ConsumerName(validating: $0) } ?? []
             return subject.consumer.map { .unknownConsumer(stream: stream, consumer: $0, known: known) }
@@ -138,8 +156,6 @@ struct StoreErrors: Sendable {
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
         case "TM020":
             guard case .afterPlace(let place) = subject.start else { return nil }
-        case "TM025":
-            return .acknowledgedEventsLost(stream: stream, id: id, problem: detail.problem ?? message.message)
             return .otherDatabase(stream: stream, place: place)
         case "TM022", "TM023":
             guard let consumer = subject.consumer, let begin = subject.begin else { return nil }
