@@ -33,7 +33,10 @@ CREATE TABLE tidemark_streams (
     arriving_from TEXT,
     -- The commit number before the transaction that changed this row last, by which a `-wal` is known as that of its
     -- database. Null where it was not kept.
-    previous_commit INTEGER
+    previous_commit INTEGER,
+    -- From which ID on every event is in the index of keys, while it is built from the newest down; 0 where all are, and null
+    -- where the stream has no index.
+    keyed_from INTEGER
 ) STRICT;
 
 -- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its
@@ -99,6 +102,22 @@ CREATE TABLE tidemark_events (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX tidemark_events_by_id ON tidemark_events (stream, event_id) WHERE event_id IS NOT NULL;
+
+-- The events of each key, in streams that have an index of keys.
+CREATE TABLE tidemark_keys (
+    stream INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    stream_id INTEGER NOT NULL,
+    PRIMARY KEY (stream, key, stream_id)
+) STRICT, WITHOUT ROWID;
+
+-- The newest event of each key that lost events to pruning.
+CREATE TABLE tidemark_pruned_keys (
+    stream INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    stream_id INTEGER NOT NULL,
+    PRIMARY KEY (stream, key)
+) STRICT, WITHOUT ROWID;
 
 -- The checkpoints of background readers that keep their place here.
 CREATE TABLE tidemark_consumers (

@@ -13,7 +13,9 @@ extension TidemarkError {
     /// Which sort of error it is, so that callers need not know each case.
     public var kind: Kind {
         switch self {
-        case .fenced, .outcomeUnknown, .sequenceTimedOut, .reservationExpired, .closed, .retired, .consumerInUse,
+        case .noKeyIndex(_, _, isBuilding: true): .tryAgain
+        case .fenced, .outcomeUnknown, .keyPassed, .sequenceTimedOut, .reservationExpired, .closed, .retired,
+            .consumerInUse,
             .storeUnavailable, .storeFull,
             .writeLockHeld, .lockedForReading, .streamArriving:
             .tryAgain
@@ -21,7 +23,7 @@ extension TidemarkError {
             .unknownInstance,
             .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction, .streamExists, .partitionsDiffer, .isProcessor, .noProcessors, .notParked,
-            .externalEventUnhandled:
+            .externalEventUnhandled, .conflict, .noKeyIndex, .pruned:
             .callerMistake
         case .handlerFailed, .tooManyHeld, .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken,
             .consumerTaken, .alreadyPassed,

@@ -75,6 +75,17 @@ public enum TidemarkError: Error, Hashable, Sendable {
     /// same ids is safe.
     case outcomeUnknown(stream: StreamName, events: [String], problem: String)
 
+    // MARK: Keys
+
+    /// The newest event of the key is not the one that the call expected; nil stands for none. Nothing of the call was written.
+    case conflict(key: String, expected: StreamID?, found: StreamID?)
+    /// The key has a newer event than the ID that was to take one: nothing was written under the ID, and a tombstone holds it.
+    case keyPassed(stream: StreamName, key: String, id: StreamID, newest: StreamID)
+    /// The stream has no index of keys, or one that is not complete yet.
+    case noKeyIndex(stream: StreamName, store: String, isBuilding: Bool)
+    /// What is asked for was pruned, up to this ID.
+    case pruned(stream: StreamName, after: StreamID, through: StreamID)
+
     // MARK: Reading
 
     /// What was delivered before is no longer in the database, or is something else: it was put back or replaced.
@@ -235,6 +246,21 @@ extension TidemarkError: CustomStringConvertible {
         case .outcomeUnknown(let stream, let events, let problem):
             "it is not known whether \(events.count == 1 ? "event \"\(events[0].prefix(64))\"" : "\(events.count) events") "
                 + "of stream \(stream) were committed: \(problem); persist the same ids again, which writes nothing twice"
+        case .conflict(let key, let expected, let found):
+            "key \"\(key.prefix(64))\" was expected to have \(expected.map { "\($0) as its newest event" } ?? "no event"), and "
+                + "has \(found.map { "\($0)" } ?? "none"): nothing was persisted; load its events again, decide, and persist "
+                + "what follows from them"
+        case .keyPassed(let stream, let key, let id, let newest):
+            "key \"\(key.prefix(64))\" of stream \(stream) has event \(newest), and no event of it can come at ID \(id), which "
+                + "was allocated before: nothing was persisted under it, try again with a new one"
+        case .noKeyIndex(let stream, let store, let isBuilding):
+            isBuilding
+                ? "the index of keys of stream \(stream) in \(store) is not complete yet: let it be built to its end (tidemark "
+                    + "index takes it up again)"
+                : "stream \(stream) in \(store) has no index of keys: build one (tidemark index)"
+        case .pruned(let stream, let position, let end):
+            "what follows \(position) in stream \(stream) is not there any more: it was pruned up to \(end); begin there, with "
+                + "what you have kept of the events before"
         case .acknowledgedEventsLost(let stream, let id, let problem):
             "events of stream \(stream) that were acknowledged are lost, from ID \(id) or below: \(problem); the database "
                 + "was promoted or put back, restart every process that uses it and check what its readers have done since"

@@ -48,17 +48,19 @@ extension ExitStatus {
 
     private init(of error: TidemarkError) {
         switch error {
-        case .invalidEvent, .notReached, .otherDatabase, .filterDiffers, .invalidFilter, .notParked, .handlerFailed,
+        case .noKeyIndex(_, _, isBuilding: true): self = .tryLater
+        case .invalidEvent, .conflict, .pruned, .notReached, .otherDatabase, .filterDiffers, .invalidFilter, .notParked,
+            .handlerFailed,
             .tooManyHeld,
             .externalEventUnhandled:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
-            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving:
+            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving, .keyPassed:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced,
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
-            .notPrimary:
+            .notPrimary, .noKeyIndex:
             self = .unavailable
         case .partitionsDiffer, .isProcessor, .noProcessors: self = .usage
         case .notAMember, .alreadyPassed, .notYetPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:

@@ -59,28 +59,47 @@ extension InMemoryDatabase {
         _ events: [Event], in name: StreamName, by writer: Writer, known: StreamID = 0, fence: Int64? = nil,
         at time: Int64 = 0
     ) throws(TidemarkError) -> [PersistOutcome] {
-        var (stream, row) = try checked(writer, in: name)
-        if let fence, fence < row.fence { throw .fenced(stream: name, writer: writer, fence: row.fence) }
-        guard stream.sequence >= known else {
-            throw .databaseWentBackwards(stream: name, id: known, problem: "the sequence is at \(stream.sequence)")
+        let group = EventGroup(
+            events, in: name, by: writer, known: known,
+            fence: fence ?? streams[name]?.writers[writer.instance]?.fence ?? 0)
+        return try persist(group, at: time).outcomes
+    }
+
+    /// Allocates and persists as one transaction, the calls one after the other, with the errors of an `EventStore`.
+    public mutating func persist(_ group: EventGroup, at time: Int64 = 0) throws(TidemarkError) -> PersistedGroup {
+        let name = group.stream
+        var (stream, row) = try checked(group.writer, in: name)
+        if group.fence < row.fence { throw .fenced(stream: name, writer: group.writer, fence: row.fence) }
+        guard stream.sequence >= group.known else {
+            throw .databaseWentBackwards(
+                stream: name, id: group.known, problem: "the sequence is at \(stream.sequence)")
         }
         stream.commitNumber = stream.steps.nextCommit(after: stream.commitNumber)
         var outcomes: [PersistOutcome] = []
-        for event in events {
-            let bytes = Array(event.id.utf8)
-            if let id = stream.ids[bytes] {
-                outcomes.append(.alreadyPersisted(id))
+        var refusals: [Int: CallRefusal] = [:]
+        var rest = group.events[...]
+        for (number, call) in group.calls.enumerated() {
+            let events = rest.prefix(call.events)
+            rest = rest.dropFirst(call.events)
+            if let condition = call.condition, case .refuse(let error) = stream.judge(condition, events, in: name) {
+                refusals[number] = .failed(error)
                 continue
             }
-            let id = StreamID(stream.sequence.rawValue + 1)
-            precondition(id > row.position, "a durable position above the sequence")
-            stream.sequence = id
-            stream.insert(event, at: id, by: writer, time: time)
-            outcomes.append(.persisted(id))
+            for event in events {
+                if let id = stream.ids[Array(event.id.utf8)] {
+                    outcomes.append(.alreadyPersisted(id))
+                    continue
+                }
+                let id = StreamID(stream.sequence.rawValue + 1)
+                precondition(id > row.position, "a durable position above the sequence")
+                stream.sequence = id
+                stream.insert(event, at: id, by: group.writer, time: time)
+                outcomes.append(.persisted(id))
+            }
         }
         // A commit without rows is none.
-        if outcomes.contains(where: { if case .persisted = $0 { true } else { false } }) { streams[name] = stream }
-        return outcomes
+        if outcomes.contains(where: \.isNew) { streams[name] = stream }
+        return PersistedGroup(outcomes: outcomes, refusals: refusals)
     }
 
     /// What became of groups of one writer: those that are not there are fenced off.
@@ -101,23 +120,35 @@ extension InMemoryDatabase {
     public mutating func persist(
         _ event: Event, as id: StreamID, in name: StreamName, by writer: Writer, at time: Int64 = 0
     ) throws(TidemarkError) -> PersistOutcome {
+        try persistOrPass(event, as: id, in: name, by: writer, at: time).get()
+    }
+
+    /// The same, where an ID that its event's key has passed gets a tombstone: the database has changed though it failed.
+    mutating func persistOrPass(
+        _ event: Event, as id: StreamID, in name: StreamName, by writer: Writer, at time: Int64
+    ) throws(TidemarkError) -> Result<PersistOutcome, TidemarkError> {
         var (stream, row) = try checked(writer, in: name)
         guard id <= stream.sequence else {
             throw .databaseWentBackwards(stream: name, id: id, problem: "the sequence is at \(stream.sequence)")
         }
         let existing = stream.ids[Array(event.id.utf8)]
-        if existing == id { return .alreadyPersisted(id) }
+        if existing == id { return .success(.alreadyPersisted(id)) }
         guard id > row.position, stream.rows[id] == nil else {
             throw .closed(stream: name, instance: writer.instance, id: id)
         }
         stream.commitNumber = stream.steps.nextCommit(after: stream.commitNumber)
-        if existing != nil {
+        let newest = event.key.flatMap { stream.keyIndex == .complete ? stream.newest(ofKey: $0) : nil } ?? 0
+        if existing != nil || newest > id {
             stream.rows[id] = .tombstone(CommitMark(stream.commitNumber))
         } else {
             stream.insert(event, at: id, by: writer, time: time)
         }
         streams[name] = stream
-        return existing.map { .alreadyPersisted($0) } ?? .persisted(id)
+        if let existing { return .success(.alreadyPersisted(existing)) }
+        if let key = event.key, newest > id {
+            return .failure(.keyPassed(stream: name, key: key, id: id, newest: newest))
+        }
+        return .success(.persisted(id))
     }
 }
 
@@ -135,6 +166,7 @@ extension InMemoryDatabase.Stream {
 
     fileprivate mutating func insert(_ event: Event, at id: StreamID, by writer: Writer, time: Int64) {
         ids[Array(event.id.utf8)] = id
+        if keyIndex != .missing { index(event, at: id) }
         rows[id] = .event(
             PersistedEvent(
                 event: event, streamID: id, instance: writer.instance, persistedAtMilliseconds: time,

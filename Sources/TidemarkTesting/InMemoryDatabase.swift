@@ -58,6 +58,12 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var rows: [StreamID: Row] = [:]
         /// The stream ID of each event's id, by its UTF-8.
         public internal(set) var ids: [[UInt8]: StreamID] = [:]
+        /// How far the index of keys has come.
+        public internal(set) var keyIndex = KeyIndexState.missing
+        /// The index: the stream IDs of each key's events, ascending, by the key's UTF-8.
+        var keys: [[UInt8]: [StreamID]] = [:]
+        /// The newest event of each key that lost events to pruning.
+        var prunedKeys: [[UInt8]: StreamID] = [:]
         /// The consumers with their checkpoints.
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
         /// The processors, by the names of their consumers.

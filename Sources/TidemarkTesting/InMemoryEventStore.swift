@@ -18,6 +18,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case persistAs(StreamID)
         /// Calls that read; `lookUp` stands for `event(withID:in:)`.
         case snapshot, reconciliation, lookUp, status
+        /// Calls about the index of keys: it is made or built by a step, its state or the events of this key are read.
+        case makeKeyIndex, buildKeyIndex, keyIndex, eventsOfKey(String)
         /// Calls about consumers.
         case claim, verify, position, checkpoint, move, changeFilter, delete, audit
         /// Calls about a processor as a whole, by the names that they have in `ProcessorStore`.
@@ -168,31 +170,28 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     private func persist(_ group: EventGroup, _ database: inout InMemoryDatabase) throws -> PersistedGroup {
-        let outcomes = try persist(in: group.stream, by: group.writer, &database) {
-            try $0.persist(
-                group.events, in: group.stream, by: group.writer, known: group.known, fence: group.fence,
-                at: wallClock())
-        }
-        return PersistedGroup(outcomes: outcomes)
+        try requireCommitted(in: group.stream, by: group.writer, database)
+        let persisted = try database.persist(group, at: wallClock())
+        noteCommit(of: persisted.outcomes.last, in: group.stream, by: group.writer, database)
+        return persisted
     }
 
     /// Only in the database that the writer has committed to before.
-    private func persist(
-        in stream: StreamName, by writer: Writer, _ database: inout InMemoryDatabase,
-        _ body: (inout InMemoryDatabase) throws -> [PersistOutcome]
-    ) throws -> [PersistOutcome] {
+    private func requireCommitted(in stream: StreamName, by writer: Writer, _ database: InMemoryDatabase) throws {
         if let last = commits.withLock({ $0.last(in: stream, by: writer) }),
             database.streams[stream]?.holds(last) != true
         {
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: last.streamID, problem: "what \(writer) has committed there is not there now")
         }
-        let outcomes = try body(&database)
-        if let id = outcomes.last?.streamID, case .event(let event) = database.streams[stream]?.rows[id] {
-            let mark = Delivered(streamID: id, mark: event.mark)
-            commits.withLock { $0.committed(mark, order: event.mark.rawValue, in: stream, by: writer) }
-        }
-        return outcomes
+    }
+
+    private func noteCommit(
+        of outcome: PersistOutcome?, in stream: StreamName, by writer: Writer, _ database: InMemoryDatabase
+    ) {
+        guard let id = outcome?.streamID, case .event(let event) = database.streams[stream]?.rows[id] else { return }
+        let mark = Delivered(streamID: id, mark: event.mark)
+        commits.withLock { $0.committed(mark, order: event.mark.rawValue, in: stream, by: writer) }
     }
 
     public func persistImmediately(_ group: EventGroup) throws -> PersistedGroup? {
@@ -204,10 +203,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
         _ event: Event, as id: StreamID, in stream: StreamName, by writer: Writer
     ) async throws -> PersistOutcome {
         try await run(.persistAs(id)) { database in
-            try self.persist(in: stream, by: writer, &database) {
-                [try $0.persist(event, as: id, in: stream, by: writer, at: self.wallClock())]
-            }[0]
-        }
+            try self.requireCommitted(in: stream, by: writer, database)
+            let outcome = try database.persistOrPass(event, as: id, in: stream, by: writer, at: self.wallClock())
+            self.noteCommit(of: try? outcome.get(), in: stream, by: writer, database)
+            return outcome
+        }.get()
     }
 
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {

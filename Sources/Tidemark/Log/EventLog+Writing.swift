@@ -76,7 +76,9 @@ extension EventLog {
     /// that it has, which is returned, and the scope's ID is given up.
     ///
     /// - Throws: ``TidemarkError/closed(stream:instance:id:)`` outside of the ID's scope, and when the ID was closed or
-    ///   abandoned: nothing was written. ``TidemarkError/invalidEvent(stream:id:problem:)``, or what the store throws.
+    ///   abandoned: nothing was written. ``TidemarkError/keyPassed(stream:key:id:newest:)`` in a stream with an index of keys,
+    ///   when the event's key has got a newer event since the ID was allocated: take another one.
+    ///   ``TidemarkError/invalidEvent(stream:id:problem:)``, or what the store throws.
     @discardableResult
     public func persist(_ event: Event, as id: StreamID) async throws -> StreamID {
         let event = [event].traced(limits: configuration.limits)[0]
@@ -92,12 +94,20 @@ extension EventLog {
             // The ID went with its epoch. The next one is of the epoch that this begins, unless the name was taken.
             _ = try await generator.rejoin(after: writer)
             throw TidemarkError.closed(stream: stream, instance: instance, id: id)
+        } catch TidemarkError.keyPassed(let stream, let key, id, let newest) {
+            acknowledge(id)
+            throw TidemarkError.keyPassed(stream: stream, key: key, id: id, newest: newest)
         }
+        acknowledge(id)
+        metrics.committed([outcome])
+        return outcome.streamID
+    }
+
+    /// Its commit, or its tombstone, is there: the scope need not ask.
+    private func acknowledge(_ id: StreamID) {
         scopes.withLock { scopes in
             if scopes[id] != nil { scopes[id] = true }
         }
-        metrics.committed([outcome])
-        return outcome.streamID
     }
 
     /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.

@@ -73,6 +73,7 @@ public final class EventLog: Service {
     ) async throws -> EventLog {
         let joined: Joined?
         if let instance {
+            if configuration.hasKeyIndex { try await requireKeyIndex(of: stream, in: store) }
             joined = try await store.join(stream, as: instance)
         } else {
             joined = nil

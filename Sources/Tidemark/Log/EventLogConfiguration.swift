@@ -3,6 +3,11 @@ public struct EventLogConfiguration: Sendable {
     /// How often positions are announced; see there.
     public typealias Announcements = TidemarkCore.Announcements
 
+    /// Whether the stream has an index of keys, for ``EventLog/events(ofKey:after:)`` and
+    /// ``EventLog/persist(_:ifNewest:ofKey:)``. A writer makes the stream with it; one that has events without it is refused with
+    /// ``TidemarkError/noKeyIndex(stream:store:isBuilding:)`` until an index was begun (`tidemark index`). A stream that has one
+    /// keeps it, whatever is said here.
+    public var hasKeyIndex: Bool
     /// How large an event may be.
     public var limits = EventLimits()
     /// How often this log announces its position. As often as readers need it, unless one says otherwise.
@@ -53,5 +58,9 @@ public struct EventLogConfiguration: Sendable {
     var quietTimeBesideOthers: Duration = .seconds(60)
 
     /// The defaults.
-    public init() {}
+    ///
+    /// - Parameter hasKeyIndex: see ``hasKeyIndex``.
+    public init(hasKeyIndex: Bool = false) {
+        self.hasKeyIndex = hasKeyIndex
+    }
 }

@@ -5,25 +5,39 @@ extension EventPersister {
     /// How often a group is tried again that was closed or retired under way.
     private static let attempts = 5
 
+    /// The events of a group, and the calls that they come from.
+    struct Events: Sendable {
+        let all: [Event]
+        let calls: [EventGroup.Call]
+    }
+
     /// Commits the group. What it returns tells the callers, each of them once: what was committed, or why not; a
     /// failure that is one event's fault is only its own caller's.
     func commit(_ group: [PersistQueue<PersistCall>.Request]) async -> @Sendable () -> Void {
         let calls = group.map(\.caller)
-        let events = calls.count == 1 ? calls[0].events : calls.flatMap(\.events)
+        let events = Events(
+            all: calls.count == 1 ? calls[0].events : calls.flatMap(\.events),
+            calls: calls.map { EventGroup.Call(events: $0.events.count, condition: $0.condition) })
         do {
             let waited = time.now - calls[0].since
             // A group that has hardly waited is committed on this thread, without a switch that its callers wait for.
-            let outcomes =
+            let persisted =
                 if waited < .milliseconds(1) {
                     try await commit(events)
                 } else {
                     try await WriteWait.$before.withValue(waited) { try await commit(events) }
                 }
+            if !persisted.refusals.isEmpty { putBack(group, leftOutOf: persisted) }
             return {
-                var rest = outcomes[...]
-                for call in calls {
-                    call.result.resolve(.success(Array(rest.prefix(call.events.count))))
-                    rest = rest.dropFirst(call.events.count)
+                var rest = persisted.outcomes[...]
+                for (number, call) in calls.enumerated() {
+                    switch persisted.refusals[number] {
+                    case nil:
+                        call.result.resolve(.success(Array(rest.prefix(call.events.count))))
+                        rest = rest.dropFirst(call.events.count)
+                    case .failed(let error): call.result.resolve(.failure(error))
+                    case .leftOut: break
+                    }
                 }
             }
         } catch TidemarkError.invalidEvent where group.count > 1 {
@@ -46,6 +60,15 @@ extension EventPersister {
         }
     }
 
+    /// Calls whose keys were not free wait again, before all others.
+    private func putBack(_ group: [PersistQueue<PersistCall>.Request], leftOutOf persisted: PersistedGroup) {
+        let leftOut = group.enumerated().filter { number, request in
+            persisted.refusals[number] == .leftOut && !request.caller.result.isResolved
+        }.map(\.element)
+        if leftOut.isEmpty { return }
+        state.withLock { $0.queue.putBack(leftOut) }
+    }
+
     /// The calls of a group that waited in vain for a lock which have waited for as long as the limit; the others wait
     /// on, before whatever came later.
     private func overdue(_ group: [PersistQueue<PersistCall>.Request], limit: Duration) -> [PersistCall] {
@@ -63,7 +86,7 @@ extension EventPersister {
         state.withLock { $0.stopped } ?? .stopped(stream: stream, instance: generator.instance)
     }
 
-    private func commit(_ events: [Event]) async throws -> [PersistOutcome] {
+    private func commit(_ events: Events) async throws -> PersistedGroup {
         var attempt = 1
         while true {
             let writer = try generator.currentWriter()
@@ -90,11 +113,19 @@ extension EventPersister {
 
     /// One transaction on this thread. Nil where it would have to wait, and where the writer has to join first or its
     /// IDs were closed: what then has to be done takes a while.
-    func commitImmediately(_ events: [Event], _ store: any ImmediateEventStore) throws -> [PersistOutcome]? {
+    func commitImmediately(
+        _ events: [Event], _ condition: KeyCondition?, _ store: any ImmediateEventStore
+    ) throws -> [PersistOutcome]? {
         if state.withLock({ $0.settling != nil }) { return nil }
         let writer = try generator.currentWriter()
         do {
-            return try transactionImmediately(events, as: writer, store)
+            let call = EventGroup.Call(events: events.count, condition: condition)
+            let persisted = try transactionImmediately(Events(all: events, calls: [call]), as: writer, store)
+            switch persisted?.refusals[0] {
+            case nil: return persisted?.outcomes
+            case .failed(let error): throw error
+            case .leftOut: return nil
+            }
         } catch TidemarkError.closed, TidemarkError.fenced {
             return nil
         } catch let error as TidemarkError where error.endsEpoch {
@@ -106,10 +137,11 @@ extension EventPersister {
     }
 
     private func transactionImmediately(
-        _ events: [Event], as writer: Writer, _ store: any ImmediateEventStore
-    ) throws -> [PersistOutcome]? {
+        _ events: Events, as writer: Writer, _ store: any ImmediateEventStore
+    ) throws -> PersistedGroup? {
         let fetch = try beginFetch()
-        let group = EventGroup(events, in: stream, by: writer, known: fetch.floor, fence: fetch.fence)
+        let group = EventGroup(
+            events.all, in: stream, by: writer, known: fetch.floor, fence: fetch.fence, calls: events.calls)
         let persisted: PersistedGroup?
         do {
             persisted = try store.persistImmediately(group)
@@ -122,19 +154,20 @@ extension EventPersister {
             throw error
         }
         if let persisted {
-            try endFetch(fetch.number, events, persisted)
+            try endFetch(fetch.number, group, persisted)
         } else {
             generator.change { $0.abortFetch(fetch.number, now: $1) }
         }
-        return persisted?.outcomes
+        return persisted
     }
 
     /// One transaction, in which the store allocates the IDs. Until its end they count as a fetch in progress; where its
     /// outcome is not known, until the database has told it (rule 5).
-    private func transaction(_ events: [Event], as writer: Writer) async throws -> [PersistOutcome] {
+    private func transaction(_ events: Events, as writer: Writer) async throws -> PersistedGroup {
         try await settled()
         let fetch = try beginFetch()
-        let group = EventGroup(events, in: stream, by: writer, known: fetch.floor, fence: fetch.fence)
+        let group = EventGroup(
+            events.all, in: stream, by: writer, known: fetch.floor, fence: fetch.fence, calls: events.calls)
         let persisted: PersistedGroup
         do {
             persisted = try await store.persist(group)
@@ -145,8 +178,8 @@ extension EventPersister {
             refused(group, fetch.number, error)
             throw error
         }
-        try endFetch(fetch.number, events, persisted)
-        return persisted.outcomes
+        try endFetch(fetch.number, group, persisted)
+        return persisted
     }
 
     /// Nothing of the group can be committed.
@@ -169,8 +202,9 @@ extension EventPersister {
     }
 
     /// The others hear of it first: they have nobody else to hear it from.
-    func endFetch(_ fetch: Int, _ events: [Event], _ persisted: PersistedGroup) throws {
+    func endFetch(_ fetch: Int, _ group: EventGroup, _ persisted: PersistedGroup) throws {
         metrics.committed(persisted.outcomes)
+        let events = group.events(heldBy: persisted)
         var ids: [StreamID] = []
         var eventIDs: [String] = []
         ids.reserveCapacity(events.count)

@@ -7,7 +7,8 @@ struct UnsettledGroup: Sendable {
     let fetch: Int
 }
 
-/// The group was not committed, and never will be: it may be tried again.
+/// The group was not committed, and never will be, or not with all of its calls, of which some may have been refused: it may be
+/// tried again, which writes no event twice.
 struct NeverCommitted: Error {}
 
 /// What becomes of groups whose outcome is unknown (rule 5): the database is asked, with growing delays, until it answers or
@@ -43,10 +44,10 @@ extension EventPersister {
     }
 
     /// - Throws: ``NeverCommitted``, and ``TidemarkError/outcomeUnknown(stream:events:problem:)`` when that takes too long.
-    func outcome(of group: EventGroup, _ problem: String) async throws -> [PersistOutcome] {
+    func outcome(of group: EventGroup, _ problem: String) async throws -> PersistedGroup {
         let settling = state.withLock { $0.settling?.settling }
         switch await settling?.outcome(on: time) {
-        case .committed(let outcomes): return outcomes
+        case .committed(let persisted): return persisted
         case .neverCommitted: throw NeverCommitted()
         case .failed(let error): throw error
         case nil:
@@ -65,8 +66,8 @@ extension EventPersister {
                     generator.change { $0.abortFetch(fetch, now: $1) }
                     return end(settling, .neverCommitted)
                 }
-                try endFetch(fetch, group.events, persisted)
-                return end(settling, .committed(persisted.outcomes))
+                try endFetch(fetch, group, persisted)
+                return end(settling, .committed(persisted))
             } catch let error as TidemarkError where error.isFinal {
                 generator.fail(error)
                 return end(settling, .failed(error))
@@ -94,7 +95,7 @@ extension EventPersister {
 /// Finds out what became of one group.
 final class Settling: Sendable {
     enum Outcome: Sendable {
-        case committed([PersistOutcome])
+        case committed(PersistedGroup)
         case neverCommitted
         case failed(TidemarkError)
     }

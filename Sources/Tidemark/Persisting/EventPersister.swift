@@ -53,11 +53,21 @@ public final class EventPersister: Sendable {
     ///   `CancellationError` when the task is cancelled, and then the events are persisted either all or not at all;
     ///   ``TidemarkError/instanceTaken(stream:writer:by:)``, or what the store throws.
     public func persist(_ events: [Event]) async throws -> [PersistOutcome] {
+        try await persist(events, on: nil)
+    }
+
+    /// The same on a condition, which the database judges in the transaction that persists. A call without events asks nothing.
+    ///
+    /// - Throws: besides, ``TidemarkError/conflict(key:expected:found:)``,
+    ///   ``TidemarkError/noKeyIndex(stream:store:isBuilding:)``, and ``TidemarkError/invalidEvent(stream:id:problem:)`` for an
+    ///   event of another key, and where some events of the call are there and others are not.
+    public func persist(_ events: [Event], on condition: KeyCondition?) async throws -> [PersistOutcome] {
         try limits.check(events, in: stream)
+        if let condition { try check(events, condition) }
         if events.isEmpty { return [] }
         try Task.checkCancellation()
-        if let immediateStore, let outcomes = try persistAlone(events, immediateStore) { return outcomes }
-        let call = PersistCall(events: events, since: time.now)
+        if let immediateStore, let outcomes = try persistAlone(events, condition, immediateStore) { return outcomes }
+        let call = PersistCall(events: events, condition: condition, since: time.now)
         let bytes = events.payloadBytes
         let (number, begins) = try state.withLock { state throws(TidemarkError) in
             if let error = state.stopped { throw error }
@@ -71,6 +81,19 @@ public final class EventPersister: Sendable {
             // In a group it goes on, and the caller does not wait for it.
             _ = state.withLock { $0.queue.withdraw(number) }
             call.result.resolve(.failure(CancellationError()))
+        }
+    }
+
+    private func check(_ events: [Event], _ condition: KeyCondition) throws {
+        guard store is any KeyIndexStore else {
+            throw TidemarkError.noKeyIndex(stream: stream, store: "\(store)", isBuilding: false)
+        }
+        // As bytes: Swift takes different ones for the same text.
+        let key = Array(condition.key.utf8)
+        for event in events where event.key.map({ $0.utf8.elementsEqual(key) }) != true {
+            throw TidemarkError.invalidEvent(
+                stream: stream, id: String(event.id.prefix(64)),
+                problem: "its key is not the one of the condition, \"\(condition.key.prefix(64))\"")
         }
     }
 
@@ -111,7 +134,7 @@ public final class EventPersister: Sendable {
     /// Where nobody else waits, and the store has nothing to wait for: commits on this thread, without a task. Nil where
     /// that cannot be; then nothing was committed.
     private func persistAlone(
-        _ events: [Event], _ store: any ImmediateEventStore
+        _ events: [Event], _ condition: KeyCondition?, _ store: any ImmediateEventStore
     ) throws -> [PersistOutcome]? {
         let mayBegin = try state.withLock { state throws(TidemarkError) in
             if let error = state.stopped { throw error }
@@ -119,7 +142,7 @@ public final class EventPersister: Sendable {
         }
         guard mayBegin else { return nil }
         defer { endAlone() }
-        return try commitImmediately(events, store)
+        return try commitImmediately(events, condition, store)
     }
 
     private func endAlone() {
@@ -181,6 +204,7 @@ public final class EventPersister: Sendable {
 /// One call of ``EventPersister/persist(_:)`` that waits.
 struct PersistCall: Sendable {
     let events: [Event]
+    let condition: KeyCondition?
     /// When it was handed in: a store's limit for a wait counts from then.
     let since: Duration
     let result = Waiter<Result<[PersistOutcome], any Error>>()

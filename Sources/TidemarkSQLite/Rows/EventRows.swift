@@ -6,16 +6,19 @@ struct EventRows {
     private let db: Database
     private let state: WriterState
     private let persistedAt: Int64
+    /// Nil where the stream has no index of keys.
+    private let keys: KeyRows?
 
     init(_ db: Database, _ state: WriterState, persistedAt: Int64) {
         self.db = db
         self.state = state
         self.persistedAt = persistedAt
+        keys = state.keyIndex == .missing ? nil : KeyRows(db, stream: state.streamRow)
     }
 
     /// Inserts events under ascending IDs from `first`; an event whose id is there already, from before or from earlier
     /// in the same group, takes none.
-    func insert(_ events: [Event], first: StreamID) throws -> [PersistOutcome] {
+    func insert(_ events: ArraySlice<Event>, first: StreamID) throws -> [PersistOutcome] {
         let query = try Query(
             db,
             """
@@ -36,6 +39,7 @@ struct EventRows {
         let span = events.span
         for index in span.indices {
             if try query.insert(span[index], as: StreamID(next)) {
+                if let keys, let key = span[index].key { try keys.insert(key, StreamID(next)) }
                 outcomes.append(.persisted(StreamID(next)))
                 next += 1
                 continue
@@ -46,6 +50,12 @@ struct EventRows {
             outcomes.append(.alreadyPersisted(existing))
         }
         return outcomes
+    }
+
+    /// The newest event of a key, above which an event of that key commits; nil where the stream has no complete index of keys,
+    /// or the key no event.
+    func newest(of key: String) throws -> StreamID? {
+        state.keyIndex == .complete ? try keys?.newest(of: key) : nil
     }
 
     /// Whether the row was free; then no event can take it any more.

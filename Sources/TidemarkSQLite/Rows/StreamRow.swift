@@ -14,6 +14,8 @@ struct StreamRow {
     /// Where the stream has gone, and where it is coming from; nil where it is here, and whole.
     let movedTo: String?
     let arrivingFrom: String?
+    /// How far its index of keys has come.
+    let keyIndex: KeyIndexState
 
     /// Nil when the stream does not exist.
     static func named(_ name: StreamName, in db: Database) throws -> StreamRow? {
@@ -21,7 +23,7 @@ struct StreamRow {
             db,
             """
             SELECT stream, sequence, commit_number, membership_version, unmarked_commits, forgotten_epoch, moved_to,
-                arriving_from
+                arriving_from, keyed_from
             FROM tidemark_streams WHERE name = ?
             """, name
         ) { row in
@@ -29,7 +31,7 @@ struct StreamRow {
                 row: row.number(0), sequence: row.streamID(1), commitNumber: row.number(2),
                 membershipVersion: Int(row.number(3)), unmarkedCommits: row.number(4),
                 forgottenEpoch: Int(row.number(5)), movedTo: row.isNull(6) ? nil : row.text(6),
-                arrivingFrom: row.isNull(7) ? nil : row.text(7))
+                arrivingFrom: row.isNull(7) ? nil : row.text(7), keyIndex: KeyIndexState(row, column: 8))
         }
     }
 

@@ -15,6 +15,8 @@ struct WriterState {
     let isMember: Bool
     let position: StreamID
     let heartbeat: Int
+    /// How far the stream's index of keys has come.
+    let keyIndex: KeyIndexState
     private let stream: StreamName
 
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``,
@@ -30,7 +32,7 @@ struct WriterState {
             """
             SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat,
                 (SELECT version FROM tidemark_schema),
-                (SELECT commit_number FROM tidemark_events WHERE stream = s.stream AND stream_id = ?3)
+                (SELECT commit_number FROM tidemark_events WHERE stream = s.stream AND stream_id = ?3), s.keyed_from
             FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = ?2
             WHERE s.name = ?1
             """, stream, instance, known?.streamID
@@ -81,6 +83,7 @@ struct WriterState {
         isMember = row.number(5) == 1
         position = row.streamID(6)
         heartbeat = Int(row.number(7))
+        keyIndex = KeyIndexState(row, column: 10)
         self.stream = stream
     }
 

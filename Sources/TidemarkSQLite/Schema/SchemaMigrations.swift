@@ -31,7 +31,10 @@ struct SchemaMigrations: Sendable {
                 try db.execute(sql: toVersion3)
                 try db.execute(sql: processorTables)
             },
-            .init(version: 4) { try $0.execute(sql: toVersion4) },
+            .init(version: 4) { db in
+                try db.execute(sql: toVersion4)
+                try db.execute(sql: keyTables)
+            },
         ])
 
     /// The writers' table has another name from now on, so that the statements of a program of version 1 that still runs
@@ -157,6 +160,23 @@ struct SchemaMigrations: Sendable {
 
     private static let toVersion4 = """
         ALTER TABLE tidemark_streams ADD COLUMN previous_commit INTEGER;
+        """
+
+    /// What the index of keys needs; a part of version 4. No stream has one yet.
+    private static let keyTables = """
+        ALTER TABLE tidemark_streams ADD COLUMN keyed_from INTEGER;
+        CREATE TABLE tidemark_keys (
+            stream INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            stream_id INTEGER NOT NULL,
+            PRIMARY KEY (stream, key, stream_id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE tidemark_pruned_keys (
+            stream INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            stream_id INTEGER NOT NULL,
+            PRIMARY KEY (stream, key)
+        ) STRICT, WITHOUT ROWID;
         """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.

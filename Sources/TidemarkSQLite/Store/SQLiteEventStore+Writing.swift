@@ -65,7 +65,7 @@ extension SQLiteEventStore {
         let inserted = try await transact(mayRunHere: false, group: group) { db in
             try self.insert(db, group, last: last)
         }
-        return PersistedGroup(outcomes: committed(inserted, in: group.stream, by: group.writer))
+        return committed(inserted, in: group.stream, by: group.writer)
     }
 
     public func persistImmediately(_ group: EventGroup) throws -> PersistedGroup? {
@@ -75,7 +75,7 @@ extension SQLiteEventStore {
         }
         let last = commits.withLock { $0.last(in: group.stream, by: group.writer) }
         let inserted = try transactHere(group: group) { db in try insert(db, group, last: last) }?.get()
-        return inserted.map { PersistedGroup(outcomes: committed($0, in: group.stream, by: group.writer)) }
+        return inserted.map { committed($0, in: group.stream, by: group.writer) }
     }
 
     /// A file needs no fence: a transaction that this process has given up is rolled back before the next one begins. What
@@ -117,24 +117,65 @@ extension SQLiteEventStore {
 
     private func insert(
         _ db: Database, _ group: EventGroup, last: Delivered?
-    ) throws -> Inserted<[PersistOutcome]> {
+    ) throws -> Inserted<PersistedGroup> {
         let state = try WriterState(db, stream: group.stream, writer: group.writer, store: path, known: last)
         try state.requireMember(group.writer)
         try state.requireAllocated(group.known)
-        let outcomes: [PersistOutcome]
+        let persisted: PersistedGroup
         do {
             let first = StreamID(state.sequence.rawValue + 1)
             let rows = EventRows(db, state, persistedAt: configuration.wallClockMilliseconds())
-            outcomes = try rows.insert(group.events, first: first)
+            persisted =
+                group.hasConditions
+                ? try insert(db, group, first: first, rows, state)
+                : PersistedGroup(outcomes: try rows.insert(group.events[...], first: first))
         } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_PRIMARYKEY {
             throw TidemarkError.databaseWentBackwards(
                 stream: group.stream, id: state.sequence, problem: "there are rows above the newest ID of the sequence")
         }
-        let persisted = outcomes.count { if case .persisted = $0 { true } else { false } }
-        guard persisted > 0 else { return (outcomes, nil) }
-        let newest = StreamID(state.sequence.rawValue + Int64(persisted))
+        let count = persisted.outcomes.count(where: \.isNew)
+        guard count > 0 else { return (persisted, nil) }
+        let newest = StreamID(state.sequence.rawValue + Int64(count))
         try state.recordCommit(db, sequence: newest)
-        return (outcomes, Delivered(streamID: newest, mark: CommitMark(state.nextCommit)))
+        return (persisted, Delivered(streamID: newest, mark: CommitMark(state.nextCommit)))
+    }
+
+    /// The calls one after the other, so that each is judged by what the earlier ones have written.
+    private func insert(
+        _ db: Database, _ group: EventGroup, first: StreamID, _ rows: EventRows, _ state: WriterState
+    ) throws -> PersistedGroup {
+        var outcomes: [PersistOutcome] = []
+        var refusals: [Int: CallRefusal] = [:]
+        var rest = group.events[...]
+        var next = first
+        let keys = KeyRows(db, stream: state.streamRow)
+        for (number, call) in group.calls.enumerated() {
+            let events = rest.prefix(call.events)
+            rest = rest.dropFirst(call.events)
+            if let condition = call.condition,
+                case .refuse(let error) = try judge(condition, events, in: group.stream, keys, state)
+            {
+                refusals[number] = .failed(error)
+                continue
+            }
+            let written = try rows.insert(events, first: next)
+            next = StreamID(next.rawValue + Int64(written.count(where: \.isNew)))
+            outcomes += written
+        }
+        return PersistedGroup(outcomes: outcomes, refusals: refusals)
+    }
+
+    private func judge(
+        _ condition: KeyCondition, _ events: ArraySlice<Event>, in stream: StreamName, _ keys: KeyRows,
+        _ state: WriterState
+    ) throws -> KeyCondition.Judgement {
+        guard state.keyIndex == .complete else {
+            return .refuse(
+                .noKeyIndex(stream: stream, store: path, isBuilding: state.keyIndex != .missing))
+        }
+        return try condition.judge(
+            events, in: stream, found: { try keys.find($0.id, key: condition.key) },
+            newest: { try keys.newest(of: condition.key) })
     }
 
     public func persist(
@@ -142,7 +183,7 @@ extension SQLiteEventStore {
     ) async throws -> PersistOutcome {
         let now = configuration.wallClockMilliseconds()
         let last = commits.withLock { $0.last(in: stream, by: writer) }
-        let inserted: Inserted<PersistOutcome> = try await transact { db in
+        let inserted: Inserted<Result<PersistOutcome, TidemarkError>> = try await transact { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path, known: last)
             try state.requireMember(writer)
             try state.requireAllocated(id)
@@ -151,13 +192,18 @@ extension SQLiteEventStore {
                 if try existing != id && rows.insertTombstone(id) {
                     try state.recordCommit(db, sequence: state.sequence)
                 }
-                return (.alreadyPersisted(existing), nil)
+                return (.success(.alreadyPersisted(existing)), nil)
             }
             try state.requireFree(id, in: rows)
+            if let key = event.key, let newest = try rows.newest(of: key), newest > id {
+                _ = try rows.insertTombstone(id)
+                try state.recordCommit(db, sequence: state.sequence)
+                return (.failure(.keyPassed(stream: stream, key: key, id: id, newest: newest)), nil)
+            }
             _ = try rows.insert([event], first: id)
             try state.recordCommit(db, sequence: state.sequence)
-            return (.persisted(id), Delivered(streamID: id, mark: CommitMark(state.nextCommit)))
+            return (.success(.persisted(id)), Delivered(streamID: id, mark: CommitMark(state.nextCommit)))
         }
-        return committed(inserted, in: stream, by: writer)
+        return try committed(inserted, in: stream, by: writer).get()
     }
 }
