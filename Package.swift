@@ -21,7 +21,13 @@ let package = Package(
         .library(name: "TidemarkPostgreSQL", targets: ["TidemarkPostgreSQL"]),
         .library(name: "TidemarkHomeserver", targets: ["TidemarkHomeserver"]),
         .library(name: "TidemarkTesting", targets: ["TidemarkTesting"]),
+        .library(name: "TidemarkDashboard", targets: ["TidemarkDashboard"]),
         .executable(name: "tidemark", targets: ["TidemarkCLI"]),
+    ],
+    traits: [
+        .trait(
+            name: "Dashboard",
+            description: "The live page: TidemarkDashboard, and `tidemark dashboard`. Fetches Hummingbird.")
     ],
     dependencies: [
         // The deque of IDs in flight and the heap of deadlines.
@@ -40,6 +46,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         // The arguments of the program `tidemark`. No library uses it.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        // The server of the live page. Fetched with the trait Dashboard alone.
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: ["FullFoundation"]),
     ],
     targets: [
         .target(
@@ -127,11 +136,26 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
+        // The live page. Without its trait there is nothing in it.
+        .target(
+            name: "TidemarkDashboard",
+            dependencies: [
+                "Tidemark", .product(name: "Logging", package: "swift-log"),
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
+            ],
+            resources: [
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "TidemarkCLI",
             dependencies: [
                 "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkRedis",
+                "TidemarkDashboard",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
+                .product(name: "HummingbirdCore", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
+                .product(name: "HummingbirdTLS", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
@@ -263,6 +287,14 @@ let package = Package(
         .testTarget(
             name: "MoveTests",
             dependencies: ["Tidemark", "TidemarkPostgreSQL", "TidemarkSQLite", "TidemarkTesting", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TidemarkDashboardTests",
+            dependencies: [
+                "TidemarkDashboard", "Tidemark", "TidemarkTesting",
+                .product(name: "Hummingbird", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
+                .product(name: "HummingbirdTesting", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
+            ],
             swiftSettings: settings),
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
