@@ -14,6 +14,15 @@ extension Program {
             executable: URL(fileURLWithPath: "/bin/bash"), ["-c", script, executable("tidemark").path, database])
     }
 
+    /// Starts the program `tidemark` as somebody who may not do everything: this user, or another one where this is root.
+    static func asPlainUser(_ arguments: [String]) throws -> Program {
+        let tidemark = try executable("tidemark").path
+        if getuid() != 0 { return try Program(executable: URL(fileURLWithPath: tidemark), arguments) }
+        return try Program(
+            executable: URL(fileURLWithPath: "/usr/bin/env"),
+            ["setpriv"] + Surroundings.plainUser + [tidemark] + arguments)
+    }
+
     /// Runs the program `tidemark` to its end with this input.
     static func run(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
         try await run(arguments, input: input)

@@ -70,7 +70,7 @@ final class TCPMeeting: Meeting {
         let meeting = NIOLoopBound(self, eventLoop: node.loop)
         ClientBootstrap(group: node.loop)
             .connectTimeout(TimeAmount(node.configuration.silenceLimit))
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try meeting.value.addServer(on: channel) }
             }
@@ -103,7 +103,7 @@ final class TCPMeeting: Meeting {
         let meeting = NIOLoopBound(self, eventLoop: node.loop)
         ServerBootstrap(group: node.loop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try meeting.value.addClient(on: channel) }
             }

@@ -1,28 +1,13 @@
 import Foundation
+import TestSupport
 
-/// A listening socket at a port of the system's choice, for a test that plays the server.
+/// A server of a test, over TCP.
 final class HandMadeTCPServer: Sendable {
-    private let descriptor: CInt
-    let port: Int
+    private let listener: LoopbackListener
 
-    init() throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(descriptor, generic, length) == 0 && listen(descriptor, 16) == 0
-                    && getsockname(descriptor, generic, &length) == 0
-            }
-        }
-        guard bound else { throw POSIXError(.init(rawValue: errno) ?? .EIO) }
-        self.descriptor = descriptor
-        port = Int(UInt16(bigEndian: address.sin_port))
-    }
+    init() throws { listener = try LoopbackListener() }
 
-    deinit { close(descriptor) }
+    var port: Int { listener.port }
 
     /// The next client; nil where none comes within the limit.
     func accept(within seconds: Int = 30) async -> HandMadePeer? {
@@ -30,12 +15,12 @@ final class HandMadeTCPServer: Sendable {
     }
 
     private func blockingAccept(within seconds: Int) -> HandMadePeer? {
-        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        var waiting = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&waiting, 1, Int32(seconds) * 1000) == 1 else { return nil }
         #if canImport(Glibc)
-        let client = Glibc.accept(descriptor, nil, nil)
+        let client = Glibc.accept(listener.descriptor, nil, nil)
         #else
-        let client = Darwin.accept(descriptor, nil, nil)
+        let client = Darwin.accept(listener.descriptor, nil, nil)
         #endif
         return HandMadePeer(client)
     }
