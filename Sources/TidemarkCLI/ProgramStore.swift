@@ -80,9 +80,9 @@ extension DatabaseOptions {
     private func open(_ opening: Opening) async throws -> any ProgramStore {
         switch try location {
         case .sqlite(let path):
-            var configuration = SQLiteConfiguration(createsDatabase: false, logger: StoreWarnings.logger)
+            var configuration = SQLiteConfiguration(createsDatabase: false, logger: ShownLog.ofStore)
             switch opening {
-            case .making: configuration = SQLiteConfiguration(createsDatabase: true, logger: StoreWarnings.logger)
+            case .making: configuration = SQLiteConfiguration(createsDatabase: true, logger: ShownLog.ofStore)
             case .once(isReadOnly: true): configuration = SQLiteConfiguration(createsDatabase: false, readOnly: true)
             case .takingPart, .once: break
             }
@@ -149,7 +149,7 @@ extension DatabaseLocation {
     func openForMove(creates: Bool) async throws -> any ProgramStore & MovableStore {
         switch self {
         case .sqlite(let path):
-            let configuration = SQLiteConfiguration(createsDatabase: creates, logger: StoreWarnings.logger)
+            let configuration = SQLiteConfiguration(createsDatabase: creates, logger: ShownLog.ofStore)
             return try await SQLiteEventStore.open(path: path, configuration: configuration)
         case .postgreSQL(let address, let direct, let namespace):
             let (configuration, options) = DatabaseOptions.setUp(

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Logging
 
 /// The program `tidemark`.
 @main
@@ -93,14 +92,4 @@ struct UsageFailure: ProgramError {
 
     var status: ExitStatus { .usage }
     var description: String { "\(problem) (tidemark --help shows how)" }
-}
-
-/// What the library logs: nothing, since an error line stands alone; or its warnings, on standard error.
-func setUpLogging(verbose: Bool) {
-    LoggingSystem.bootstrap { label in
-        if !verbose { return SwiftLogNoOpLogHandler() }
-        var handler = StreamLogHandler.standardError(label: label)
-        handler.logLevel = .warning
-        return handler
-    }
 }

@@ -7,15 +7,8 @@ import TidemarkTesting
 
 /// What the program is started in.
 @Suite struct SurroundingsTests {
-    /// Whether a process may have a view of the file system of its own here: root, and often users too.
-    private func mayUnshare() async throws -> Bool {
-        let probe = try Program.shell("unshare --map-root-user --mount mount -t tmpfs none /proc", database: "")
-        return try await probe.outcome().status == 0
-    }
-
-    @Test func `a program that cannot see its arguments says so, and does nothing`() async throws {
-        // Elsewhere there is no such thing.
-        guard try await mayUnshare() else { return }
+    @Test(.enabled(if: Surroundings.mayMount, "needs a view of the file system of its own"))
+    func `a program that cannot see its arguments says so, and does nothing`() async throws {
         let folder = try TemporaryFolder()
         for command in ["ingest --instance p1", "tail", "close --instance nobody", "--help"] {
             let program = try Program.shell(
@@ -32,23 +25,64 @@ import TidemarkTesting
         #expect(!FileManager.default.fileExists(atPath: folder.database))
     }
 
+    //  The machine takes its own name for 127.0.1.1, as Debian's installer has it.
+    @Test(
+        .enabled(if: Surroundings.mayMount, "needs a view of the file system of its own"), arguments: [false, true])
+    func `a host name that only this machine reaches is said, once, without --verbose`(hasTLS: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let hosts = folder.path + "/hosts"
+        try "127.0.0.1 localhost\n127.0.1.1 writer.tidemark.example\n"
+            .write(toFile: hosts, atomically: true, encoding: .utf8)
+        // Nobody else gets the port, and at the other address it is free.
+        let listener = try LoopbackListener()
+        var way = "tcp://writer.tidemark.example:\(listener.port)"
+        if hasTLS {
+            let paths = try TestCertificates(in: folder.path, authority: "ours").paths(for: "p1")
+            way += "?certificate=\(paths.certificate)&key=\(paths.key)&trust=\(paths.trust)"
+        }
+        let ingest = try Program.shell(
+            """
+            exec unshare --map-root-user --mount --propagation private bash -c 'mount --bind "$3" /etc/hosts && \
+                exec "$1" ingest --instance p1 --print --database "$2" --replication "$4"' x "$0" "$1" '\(hosts)' '\(way)'
+            """, database: folder.database)
+        try await eventually { ingest.errors.contains("other machines cannot reach") }
+        ingest.write(generatedLines(0..<1)[0])
+        ingest.endInput()
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 0 && outcome.lines.count == 1)
+        #expect(outcome.errorLines.count == 1, "\(outcome.errors)")
+        #expect(outcome.errors.contains("writer.tidemark.example") && outcome.errors.contains("127.0.1.1"))
+    }
+
     /// Starts the program at a terminal, which is of this program's making: all that is shown there is in its output.
-    private func atTerminal(_ arguments: String, database: String) throws -> Program {
-        try Program.shell("exec script -qec \"'$0' \(arguments) --database '$1'\" /dev/null", database: database)
+    ///
+    /// - Parameter input: what the shell makes its input of; empty: what is typed.
+    private func atTerminal(_ arguments: String, database: String, input: String = "") throws -> Program {
+        try Program.shell(
+            "exec script -qec \"'$0' \(arguments) --database '$1' \(input)\" /dev/null", database: database)
     }
 
     #if os(Linux)
+    /// What clears the line of progress, which the program does at its end at the latest.
+    private static let clearing = "\u{1B}[K"
+
     @Test func `at a terminal a writer says that it reads what is typed, and nothing runs into that`() async throws {
         let folder = try TemporaryFolder()
         let ingest = try atTerminal("ingest --instance p1 --print", database: folder.database)
         try await eventually { ingest.lines.contains { $0.contains("reading events from the terminal") } }
         ingest.write(generatedLines(0..<1)[0])
         try await eventually { ingest.lines.contains { $0.contains("1\tevent-0") } }
-        // Long enough for a line of progress.
-        try await Task.sleep(for: .milliseconds(500))
         ingest.endInput()
         let outcome = try await ingest.outcome()
-        #expect(outcome.status == 0 && !outcome.text.contains("events persisted"), "\(outcome.text)")
+        #expect(outcome.status == 0 && !outcome.text.contains(Self.clearing), "\(outcome.text)")
+    }
+
+    @Test func `at a terminal a writer shows how far it is while it reads a file`() async throws {
+        let folder = try TemporaryFolder()
+        let ingest = try atTerminal("ingest --instance p1", database: folder.database, input: "< /dev/null")
+        let outcome = try await ingest.outcome()
+        #expect(outcome.status == 0 && outcome.text.contains(Self.clearing), "\(outcome.text)")
+        #expect(Progress.text(count: 12, label: "persisted", elapsed: .seconds(4)) == "12 events persisted, 3 a second")
     }
 
     @Test func `at a terminal a reader says what it waits for`() async throws {

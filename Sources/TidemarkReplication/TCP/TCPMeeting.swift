@@ -18,6 +18,8 @@ final class TCPMeeting: Meeting {
     private let tls: TLSContexts?
     private var rendezvous: Rendezvous
     private(set) var servedPort: Int?
+    /// The address that only this machine reaches, and that was told.
+    private var unreachable: SocketAddress?
 
     init(node: SocketNode, address: TCPAddress, configuration: TCPConfiguration, tls: TLSContexts?) {
         self.node = node
@@ -126,14 +128,19 @@ final class TCPMeeting: Meeting {
         guard node.serves(on: channel) else { return }
         servedPort = channel.localAddress?.port
         rendezvous.serves()
-        if let found = channel.localAddress, found.isLoopback, !address.isMeantForThisMachineAlone {
-            node.logger.warning(
-                "other machines cannot reach the replication server: this machine takes its name for a loopback address",
-                metadata: [
-                    "host": "\(address.host)", "address": "\(found.ipAddress, default: "-")",
-                    "remedy": "map the name to the machine's own address (/etc/hosts), or give that address",
-                ])
-        }
+        if let found = channel.localAddress { warnIfUnreachable(at: found) }
         node.linkIsUp()
+    }
+
+    /// No retry mends it, and nothing else shows it: everybody on this machine is heard.
+    private func warnIfUnreachable(at found: SocketAddress) {
+        guard found.isLoopback, !address.isMeantForThisMachineAlone, found != unreachable else { return }
+        unreachable = found
+        node.logger.error(
+            "other machines cannot reach the replication server: this machine takes its name for a loopback address",
+            metadata: [
+                "host": "\(address.host)", "address": "\(found.ipAddress, default: "-")",
+                "remedy": "map the name to the machine's own address (/etc/hosts), or give that address",
+            ])
     }
 }

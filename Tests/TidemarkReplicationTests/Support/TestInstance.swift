@@ -56,6 +56,13 @@ extension UnixSocketTransport {
     }
 }
 
+extension TestCertificates {
+    func files(for name: String) throws -> TLSFiles {
+        let paths = try paths(for: name)
+        return TLSFiles(certificateChain: paths.certificate, privateKey: paths.key, trustRoots: paths.trust)
+    }
+}
+
 func position(_ instance: InstanceName, _ position: StreamID) -> ReplicationCommand {
     .position(
         ReplicationPosition(stream: "events", writer: Writer(instance, epoch: 1), previous: position, new: position))

@@ -1,9 +1,15 @@
 import Foundation
 
-@testable import TidemarkReplication
-
 /// An authority that signs certificates for 127.0.0.1, made by `openssl`.
-struct TestCertificates {
+public struct TestCertificates: Sendable {
+    /// The paths of PEM files.
+    public struct Paths: Sendable {
+        public let certificate: String
+        public let key: String
+        /// Of the authority.
+        public let trust: String
+    }
+
     struct OpenSSLFailed: Error {
         let arguments: [String]
     }
@@ -11,7 +17,7 @@ struct TestCertificates {
     private let folder: String
     private let authority: String
 
-    init(in folder: String, authority: String) throws {
+    public init(in folder: String, authority: String) throws {
         self.folder = folder
         self.authority = authority
         try openssl(
@@ -21,7 +27,7 @@ struct TestCertificates {
 
     private func path(_ name: String) -> String { "\(folder)/\(authority)-\(name)" }
 
-    func files(for name: String) throws -> TLSFiles {
+    public func paths(for name: String) throws -> Paths {
         let (key, request, certificate) = (path("\(name).key"), path("\(name).csr"), path("\(name).pem"))
         try openssl(
             "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(name)",
@@ -31,7 +37,7 @@ struct TestCertificates {
         try openssl(
             "x509", "-req", "-in", request, "-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial",
             "-days", "2", "-extfile", extensions, "-out", certificate)
-        return TLSFiles(certificateChain: certificate, privateKey: key, trustRoots: path("ca.pem"))
+        return Paths(certificate: certificate, key: key, trust: path("ca.pem"))
     }
 
     private func openssl(_ arguments: String...) throws {
