@@ -261,6 +261,8 @@ let package = Package(
             dependencies: [
                 "TidemarkReplication", "TidemarkHomeserver", "TidemarkTesting", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
+                // A clock for the farewells of TLS.
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings),
         // Real processes that are killed and stopped: scripts/crash, and what tests of processes start.

@@ -93,13 +93,17 @@ public final class RedisTransport: ReplicationTransport {
         return connection
     }
 
-    private func context() throws(RedisError) -> NIOSSLContext? {
-        guard url.usesTLS else { return nil }
-        // A server that is stopped says no farewell, and the end of this program does not wait for one.
+    /// A server that is stopped says no farewell, and the end of this program does not wait for one.
+    static func withShortFarewell(_ tls: TLSConfiguration) -> TLSConfiguration {
         var tls = tls
         tls.shutdownTimeout = min(tls.shutdownTimeout, .milliseconds(250))
+        return tls
+    }
+
+    private func context() throws(RedisError) -> NIOSSLContext? {
+        guard url.usesTLS else { return nil }
         do {
-            return try NIOSSLContext(configuration: tls)
+            return try NIOSSLContext(configuration: Self.withShortFarewell(tls))
         } catch {
             throw .tlsFailed(server: url.server, problem: "\(error)")
         }

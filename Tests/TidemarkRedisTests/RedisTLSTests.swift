@@ -1,5 +1,6 @@
 import TestSupport
 import Logging
+import NIOCore
 import NIOSSL
 import Testing
 import Tidemark
@@ -70,5 +71,16 @@ import TidemarkTesting
     @Test func `a configuration that cannot be used is a typed error`() async throws {
         let transport = try transport("rediss://127.0.0.1:1/c", trusting: "/nowhere/ca.crt")
         await #expect(throws: RedisError.self) { try await transport.connect(as: "p1") { _ in } }
+    }
+
+    /// What the limit does is shown where the other transport with TLS is tested.
+    @Test(arguments: [.seconds(5), .milliseconds(100)] as [TimeAmount])
+    func `who closes does not wait for the farewell of a server that is stopped`(configured: TimeAmount) {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.shutdownTimeout = configured
+        let limited = RedisTransport.withShortFarewell(tls)
+        #expect(limited.shutdownTimeout == min(configured, .milliseconds(250)))
+        tls.shutdownTimeout = limited.shutdownTimeout
+        #expect(limited.bestEffortEquals(tls))
     }
 }

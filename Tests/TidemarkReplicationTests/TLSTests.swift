@@ -1,4 +1,6 @@
 import Foundation
+import NIOCore
+import NIOEmbedded
 import TestSupport
 import Testing
 import Tidemark
@@ -68,5 +70,52 @@ import Tidemark
             try TCPTransport.quiet(port: 1) { $0.tls = files }
         }
         #expect("\(error, default: "")".hasPrefix("TLS cannot be used"))
+    }
+
+    enum Side: CaseIterable {
+        case server, client
+    }
+
+    //  one side                        the other side
+    //  handshake                       handshake
+    //                                  is stopped: reads nothing, answers nothing
+    //  closes: says farewell
+    //  waits, and its clock moves
+    //  the connection is closed
+    @Test(arguments: Side.allCases)
+    func `who closes waits for the farewell of a peer that is stopped no longer than the limit`(side: Side) throws {
+        let loop = EmbeddedEventLoop()
+        let contexts = try TLSContexts(ours.files(for: "p1"))
+        let (server, client) = (EmbeddedChannel(loop: loop), EmbeddedChannel(loop: loop))
+        try server.pipeline.syncOperations.addHandler(contexts.serverHandler())
+        try client.pipeline.syncOperations.addHandler(contexts.clientHandler(host: "127.0.0.1"))
+        // The certificate is compared with the address.
+        let address = try SocketAddress(ipAddress: "127.0.0.1", port: 7000)
+        for channel in [server, client] { channel.connect(to: address, promise: nil) }
+        var hasTalked = true
+        while hasTalked {
+            hasTalked = false
+            for (from, to) in [(client, server), (server, client)] {
+                while let bytes = try from.readOutbound(as: ByteBuffer.self) {
+                    try to.writeInbound(bytes)
+                    hasTalked = true
+                }
+            }
+        }
+        // A word arrives: the handshake is over on both sides.
+        try client.writeAndFlush(ByteBuffer(string: "word")).wait()
+        try server.writeInbound(#require(try client.readOutbound(as: ByteBuffer.self)))
+        #expect(try server.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "word"))
+
+        let closing = side == .server ? server : client
+        closing.close(promise: nil)
+        // What is said is never read.
+        #expect(try closing.readOutbound(as: ByteBuffer.self) != nil)
+        loop.advanceTime(by: TLSContexts.farewell - .nanoseconds(1))
+        #expect(closing.isActive)
+        loop.advanceTime(by: .nanoseconds(1))
+        #expect(!closing.isActive)
+        // A signal ends a program within eight seconds, and its log has to leave in that time.
+        #expect(TLSContexts.farewell <= .seconds(1))
     }
 }

@@ -8,7 +8,7 @@ struct TLSContexts: Sendable {
 
     /// How long a side that closes waits for the other one's word of it: a process that is stopped, or that never went
     /// through the handshake, says none.
-    private static let farewell = TimeAmount.milliseconds(250)
+    static let farewell = TimeAmount.milliseconds(250)
 
     /// - Throws: ``TCPTransportError/unusableTLS(problem:)``.
     init(_ files: TLSFiles) throws(TCPTransportError) {
