@@ -16,21 +16,21 @@ public final class PresenceRegistry: Service, SyncTracking {
     private let time: TimeSource
     private let wallClock: @Sendable () -> Int64
     private let logger: Logger
-    private let timer: DeadlineTimer
+    let timer: DeadlineTimer
     private let usersGauge: Gauge
     private let silencedCounter: Counter
     private let ignoredCounter: Counter
     private let onChange: @Sendable (SyncingUsers.Change) -> Void
-    private let state: Mutex<State>
+    let state: Mutex<State>
 
-    private struct State {
-        var users: SyncingUsers
-        var first = FirstCommand()
+    struct State {
+        fileprivate var users: SyncingUsers
+        fileprivate var first = FirstCommand()
         /// Not told yet, because somebody is just telling.
-        var untold: [SyncingUsers.Change] = []
-        var isTelling = false
-        var toldIgnored = 0
-        var toldSilenced = 0
+        fileprivate var untold: [SyncingUsers.Change] = []
+        fileprivate var isTelling = false
+        fileprivate var toldIgnored = 0
+        fileprivate var toldSilenced = 0
     }
 
     /// - Parameters:
@@ -166,11 +166,14 @@ public final class PresenceRegistry: Service, SyncTracking {
 final class DeadlineTimer: Sendable {
     private let time: TimeSource
     private let state = Mutex<(deadline: Duration, task: Task<Void, Never>)?>(nil)
+    /// Called by whoever is about to set a deadline: where a test goes in between.
+    let beforeSetting = Mutex<(@Sendable () -> Void)?>(nil)
 
     init(time: TimeSource) { self.time = time }
 
     /// Nil: not at all.
     func set(_ deadline: Duration?, _ body: @escaping @Sendable () -> Void) {
+        beforeSetting.withLock { $0 }?()
         state.withLock { state in
             if state?.deadline == deadline { return }
             state?.task.cancel()

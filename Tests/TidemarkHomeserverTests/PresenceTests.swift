@@ -1,10 +1,12 @@
+import Foundation
 import Synchronization
 import Testing
 import Tidemark
 import TidemarkTesting
-import TidemarkHomeserver
 import TidemarkWire
 import TidemarkCore
+
+@testable import TidemarkHomeserver
 
 /// Reporters and a registry over a transport, with a clock that the test moves.
 @Suite(.timeLimit(.minutes(1))) struct PresenceTests {
@@ -21,6 +23,8 @@ import TidemarkCore
 
         var connections: Int { state.withLock { $0 } }
         var sent: [ReplicationCommand] { local.sent }
+
+        func inject(_ command: ReplicationCommand) { local.inject(command) }
 
         func connect(
             as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
@@ -127,6 +131,49 @@ import TidemarkCore
         reporting.cancel()
         try await listening.value
         try await reporting.value
+    }
+
+    //  the transport's thread                     a request's thread
+    //  hears a sync: look in 300 s
+    //  is about to set the timer
+    //                                             a sync ends: look in 10 s
+    //                                             sets the timer, or waits until the other one has
+    //  sets the timer
+    @Test func `a deadline is not replaced by one that was worked out before it`() async throws {
+        let registry = registry()
+        let listening = Task { try await registry.run() }
+        await until { transport.connections == 1 }
+        let (alice, bob) = (try device("@alice:b"), try device("@bob:b"))
+        registry.syncBegan(alice)
+        let isFirst = Atomic(true)
+        let isOver = Atomic(false)
+        registry.timer.beforeSetting.withLock {
+            $0 = {
+                guard isFirst.exchange(false, ordering: .relaxed) else { return }
+                let cameIn = DispatchSemaphore(value: 0)
+                Thread {
+                    // Where the other thread holds the lock nobody gets in between.
+                    let isFree = registry.state.withLockIfAvailable { _ in } != nil
+                    if !isFree { cameIn.signal() }
+                    registry.syncEnded(alice)
+                    if isFree { cameIn.signal() }
+                    isOver.store(true, ordering: .releasing)
+                }.start()
+                cameIn.wait()
+            }
+        }
+        transport.inject(
+            .userSync(
+                try UserSync(
+                    instanceID: try FieldText(validating: "run-1"), user: bob.user, device: nil, state: .start,
+                    lastSyncMilliseconds: 7)))
+        await until { isOver.load(ordering: .acquiring) }
+        await clock.waitForSleepers(1)
+        clock.advance(by: .seconds(10))
+        await until { !registry.isSyncing(alice.user) }
+        #expect(registry.isSyncing(bob.user))
+        listening.cancel()
+        try await listening.value
     }
 
     @Test func `instance IDs of two runs differ`() {

@@ -246,4 +246,33 @@ import TidemarkTesting
         await pass { alone.announced.positions > 0 }
         for log in [log, alone] { await log.shutDown() }
     }
+
+    //  the server     dies
+    //  everyone       is connected again, and asks: everyone hears that, so many times
+    //                 the clock stands still, and then moves by an interval
+    @Test func `when a server dies everyone asks everyone, and each answers once in an interval`() async throws {
+        let count = 12
+        var logs: [EventLog] = []
+        for number in 0..<count { logs.append(try await open(try InstanceName(validating: "p\(number)"), transport)) }
+        for log in logs { try await log.reconcile() }
+        clock.advance(by: .seconds(2))
+        let before = positionsSent
+        func answers() -> [InstanceName] {
+            let positions = transport.sent.compactMap {
+                if case .position(let position) = $0 { position.writer.instance } else { nil as InstanceName? }
+            }
+            return Array(positions.dropFirst(before))
+        }
+        for _ in 0..<3 {
+            transport.reconnect()
+            for _ in logs { transport.inject(.replicate) }
+        }
+        // While the clock stands still nobody speaks twice, however often he is asked.
+        let atOnce = answers()
+        #expect(atOnce.count == Set(atOnce).count, "\(atOnce.count) answers to \(3 * count) questions")
+        clock.advance(by: .milliseconds(10))
+        while Set(answers()).count < count { await Task.yield() }
+        #expect(answers().count <= 2 * count)
+        for log in logs { await log.shutDown() }
+    }
 }

@@ -1,7 +1,9 @@
 import Logging
+import Metrics
 import MetricsTestKit
 import TestSupport
 import Testing
+import TidemarkTesting
 
 @testable import Tidemark
 
@@ -22,6 +24,26 @@ import Testing
     @Test func `a background process measures what the article says`() throws {
         _ = BackgroundProcess("count-sheep", logger: Logger(label: "test"), metrics: metrics)
         #expect(made(["process": "count-sheep"]) == (try MetricsTable().sections["Of background processes"]))
+    }
+
+    /// Whoever collects metrics keeps each label for ever.
+    @Test func `readers that were given no name share their labels, however many there were`() async throws {
+        let store = InMemoryEventStore()
+        var names: Set<InstanceName> = []
+        for _ in 0..<5 {
+            let log = try await withMetricsFactory(metrics) {
+                try await EventLog.open(store, transport: LocalTransport())
+            }
+            names.insert(log.instance)
+            try await log.reconcile()
+            await log.shutDown()
+        }
+        #expect(names.count == 5)
+        let dimensions =
+            metrics.counters.map(\.dimensions) + metrics.recorders.map(\.dimensions) + metrics.timers.map(\.dimensions)
+        let instances = Set(dimensions.joined().filter { $0.0 == "instance" }.map(\.1))
+        #expect(instances == ["reader"])
+        #expect(!dimensions.joined().contains { label in names.contains { $0.rawValue == label.1 } })
     }
 
     @Test func `a table is read by its headings`() {
