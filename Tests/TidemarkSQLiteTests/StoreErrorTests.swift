@@ -31,6 +31,47 @@ import Tidemark
         #expect(try await store.persist(large, in: stream, by: writer) == [.persisted(2), .persisted(3)])
     }
 
+    @Test(arguments: [.SQLITE_IOERR_WRITE, .SQLITE_IOERR_SHMSIZE, .SQLITE_CANTOPEN] as [ResultCode])
+    func `no room is no room, whichever limit it is and whatever SQLite calls it`(code: ResultCode) {
+        for systemError in [ENOSPC, EDQUOT, EFBIG] {
+            #expect(Query.resultCode(code, systemError: systemError) == .SQLITE_FULL)
+        }
+        for systemError in [0, EIO, EACCES, EROFS, ENOENT, EPERM, EMFILE] {
+            #expect(Query.resultCode(code, systemError: systemError) == code)
+        }
+    }
+
+    /// It may be there all the same, or the error has nothing to do with room.
+    @Test(
+        arguments: [
+            .SQLITE_IOERR_FSYNC, .SQLITE_IOERR_READ, .SQLITE_IOERR_TRUNCATE, .SQLITE_BUSY, .SQLITE_CORRUPT,
+            .SQLITE_CONSTRAINT_PRIMARYKEY, .SQLITE_FULL,
+        ] as [ResultCode])
+    func `any other error stays what it is`(code: ResultCode) {
+        for systemError in [0, ENOSPC, EDQUOT, EFBIG, EIO] {
+            #expect(Query.resultCode(code, systemError: systemError) == code)
+        }
+    }
+
+    @Test(arguments: [(ENOSPC, true), (EDQUOT, true), (EFBIG, true), (EIO, false)])
+    func `a transaction of the user's own is told the same of a full disk`(systemError: CInt, isFull: Bool) async throws
+    {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let error = await #expect(throws: TidemarkError.self) {
+            try await store.write { _ in
+                // As a statement of GRDB's leaves it.
+                errno = systemError
+                throw DatabaseError(resultCode: .SQLITE_IOERR_WRITE, message: "disk I/O error")
+            }
+        }
+        if isFull {
+            #expect(error == .storeFull(store: store.path))
+        } else {
+            #expect(error == .storeUnavailable(store: store.path, problem: "disk I/O error"))
+        }
+    }
+
     @Test func `a store that only reads sees what others write, and refuses to write`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

@@ -143,18 +143,32 @@ struct Query {
     }
 
     private func error() -> DatabaseError {
-        DatabaseError(resultCode: resultCode, message: String(cString: sqlite3_errmsg(connection)))
+        let last = errno
+        let error = DatabaseError(
+            resultCode: ResultCode(rawValue: sqlite3_extended_errcode(connection)),
+            message: String(cString: sqlite3_errmsg(connection)))
+        return Self.tellingFull(error, on: connection, last: last)
     }
 
-    /// SQLite calls it a full disk only where the system does, and an I/O error where a quota is used up or a file may not
-    /// get any larger.
-    private var resultCode: ResultCode {
-        // Of a COMMIT SQLite keeps no system error: it is the thread's last one.
-        let last = errno
-        let code = ResultCode(rawValue: sqlite3_extended_errcode(connection))
-        guard code == .SQLITE_IOERR_WRITE || code == .SQLITE_IOERR_SHMSIZE else { return code }
+    /// The error that has just come from a connection, by whatever statement.
+    ///
+    /// - Parameter last: the thread's last system error: of a COMMIT SQLite keeps none.
+    static func tellingFull(_ error: DatabaseError, on connection: OpaquePointer?, last: CInt = errno) -> DatabaseError
+    {
         let kept = sqlite3_system_errno(connection)
-        return [ENOSPC, EDQUOT, EFBIG].contains(kept == 0 ? last : kept) ? .SQLITE_FULL : code
+        let code = resultCode(error.extendedResultCode, systemError: kept == 0 ? last : kept)
+        return code == error.extendedResultCode ? error : DatabaseError(resultCode: code, message: error.message)
+    }
+
+    /// SQLite calls it a full disk only where the system does, an I/O error where a quota is used up or a file may not get
+    /// any larger, and a file that cannot be opened where there is no room for another one.
+    static func resultCode(_ code: ResultCode, systemError: CInt) -> ResultCode {
+        switch code {
+        case .SQLITE_IOERR_WRITE, .SQLITE_IOERR_SHMSIZE, .SQLITE_CANTOPEN:
+            [ENOSPC, EDQUOT, EFBIG].contains(systemError) ? .SQLITE_FULL : code
+        // Of what a sync could not write it is not known whether it is there.
+        default: code
+        }
     }
 
     // MARK: Columns, the first is 0

@@ -110,8 +110,9 @@ extension SQLiteEventStore {
                 do {
                     // GRDB's own `commit` has its statement parsed each time.
                     if isByUser { try db.commit() } else { try Query.run(db, "COMMIT") }
-                } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
-                    throw UnknownCommit(error: error)
+                } catch let error as DatabaseError {
+                    let told = Query.tellingFull(error, on: db.sqliteConnection)
+                    throw told.resultCode == .SQLITE_IOERR ? UnknownCommit(error: told) : told
                 }
                 if isByUser || db.changedRows != before {
                     try log.requireCommitted(db)
@@ -120,9 +121,11 @@ extension SQLiteEventStore {
                 }
                 return value
             } catch {
+                // A statement of the user's own may have found the disk full.
+                let told = (error as? DatabaseError).map { Query.tellingFull($0, on: db.sqliteConnection) }
                 // Does nothing where SQLite has rolled back by itself, as it does on a full disk.
                 try db.rollback()
-                throw error
+                throw told ?? error
             }
         } catch {
             try requireInPlace()
