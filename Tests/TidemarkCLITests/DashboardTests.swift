@@ -113,6 +113,15 @@ import Testing
         writers[2].send(SIGKILL)
         writers[0].endInput()
         _ = try await writers[0].outcome()
+        // The database goes away while the page is open, and comes back.
+        for end in ["", "-wal", "-shm"] {
+            try? FileManager.default.moveItem(atPath: folder.database + end, toPath: folder.database + ".away" + end)
+        }
+        try await shows(browser, "away") { $0.contains("The database cannot be read") }
+        for end in ["-wal", "-shm", ""] {
+            try? FileManager.default.moveItem(atPath: folder.database + ".away" + end, toPath: folder.database + end)
+        }
+        try await shows(browser, "back") { $0.contains("mailer") }
         program.send(SIGTERM)
         #expect(try await program.outcome().status == 0)
     }
