@@ -96,7 +96,7 @@ final class EventInput: Sendable {
         defer { buffer.add(events) }
         try lines { line in
             do {
-                events.append(try parser.event(line.content))
+                if let event = try parser.event(line.content) { events.append(event) }
             } catch let problem as InvalidEventLine {
                 guard skipsInvalid else { throw BadLine(number: line.number, problem: problem) }
                 skipped.add(1, ordering: .relaxed)

@@ -4,7 +4,6 @@ import Tidemark
 /// What is wrong with a line of the input.
 enum InvalidEventLine: Error, Equatable, CustomStringConvertible {
     case tooLong(limit: Int)
-    case empty
     case notUTF8
     case notJSON(InvalidJSONText)
     case notAnObject
@@ -20,7 +19,6 @@ enum InvalidEventLine: Error, Equatable, CustomStringConvertible {
         switch self {
         case .tooLong(let limit): "the line is longer than a payload may be, \(limit) bytes"
         case .notUTF8: "the line is not UTF-8"
-        case .empty: "the line is empty"
         case .notJSON(.unexpected(let offset)): "the line is not JSON from byte \(offset + 1) on"
         case .notJSON(.incomplete): "the line ends in the middle of a JSON value"
         case .notJSON(.lineBreak(let offset)): "the line has a carriage return inside, at byte \(offset + 1)"
@@ -42,15 +40,20 @@ struct EventLineParser: Sendable {
     let stream: StreamName
     let limits: EventLimits
 
-    func event(_ content: InputLines.Content) throws(InvalidEventLine) -> Event {
+    /// What some editors and exports begin a file with; a file may have been appended to another one.
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
+    /// Nil for a blank line, which says nothing.
+    func event(_ content: InputLines.Content) throws(InvalidEventLine) -> Event? {
         guard case .bytes(let bytes) = content else { throw .tooLong(limit: limits.payloadBytes) }
+        if bytes.starts(with: Self.byteOrderMark) { return try event(Array(bytes.dropFirst(Self.byteOrderMark.count))) }
         return try event(bytes)
     }
 
-    func event(_ bytes: [UInt8]) throws(InvalidEventLine) -> Event {
+    private func event(_ bytes: [UInt8]) throws(InvalidEventLine) -> Event? {
         // A carriage return at the end is part of the line, and space to JSON.
         let json = bytes.last == UInt8(ascii: "\r") ? bytes.dropLast() : bytes[...]
-        if json.isEmpty { throw .empty }
+        if json.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { return nil }
         try Self.check(json)
         var members = EventMembers()
         try members.find(in: json)

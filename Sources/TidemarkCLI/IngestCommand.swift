@@ -9,7 +9,7 @@ struct IngestCommand: AsyncParsableCommand {
         abstract: "Persists the events that come on standard input.",
         discussion: """
             One JSON object a line, with a string "id", a string "type" and perhaps a string "key"; the payload is the \
-            line itself. An event whose id is in the stream already is not written again. Joins as a writer under the \
+            line itself. Blank lines, and byte order marks, are passed over. An event whose id is in the stream already is not written again. Joins as a writer under the \
             name of the instance, makes the file, or the tables, when they are not there, and leaves at the end of the input, or on \
             SIGINT or SIGTERM after what was read is persisted, or after \(Int(Interruption.limit / .seconds(1))) seconds all \
             the same: then a line on standard error says what could not be done, and readers pass it. With --print, \

@@ -83,7 +83,8 @@ enum Replication: Hashable, Sendable {
     /// The transport makes the folder, because one of the processes has to be the first; whoever has mistyped its name is
     /// told.
     private static func unixTransport(directory: String) -> UnixSocketTransport {
-        if access(directory, F_OK) != 0, errno == ENOENT {
+        let parent = URL(fileURLWithPath: directory).deletingLastPathComponent().path
+        if access(directory, F_OK) != 0, errno == ENOENT, access(parent, W_OK) == 0 {
             StandardStreams.writeError(
                 "tidemark: there was no folder \(directory), it is made now: only processes that name it too are heard"
                     .onOneLine)

@@ -19,13 +19,18 @@ import Testing
         #expect(tail.status == 0)
     }
 
-    @Test(arguments: [
-        Array("{\"type\":\"t\"}\n".utf8), Array("{\"id\":\"e\"}\n".utf8), Array("{\"id\":1,\"type\":\"t\"}\n".utf8),
-        Array("\n".utf8), Array("{\"id\":\"e\",\"type\":\"t".utf8), [0x22, 0xFF, 0x22, 0x0A],
-        Array("{\"id\":\"\(String(repeating: "x", count: 256))\",\"type\":\"t\"}\n".utf8),
-        Array("{\"id\":\"e\",\"type\":\"t\",\"x\":\"\(String(repeating: "x", count: 1 << 20))\"}\n".utf8),
-    ])
-    func `each kind of bad line is one line on standard error, or is skipped`(line: [UInt8]) async throws {
+    private static let badLines: [String: [UInt8]] = [
+        "no id": Array("{\"type\":\"t\"}\n".utf8), "no type": Array("{\"id\":\"e\"}\n".utf8),
+        "a number as id": Array("{\"id\":1,\"type\":\"t\"}\n".utf8),
+        "cut off": Array("{\"id\":\"e\",\"type\":\"t".utf8), "not UTF-8": [0x22, 0xFF, 0x22, 0x0A],
+        "a long id": Array("{\"id\":\"\(String(repeating: "x", count: 256))\",\"type\":\"t\"}\n".utf8),
+        "a long line": Array(
+            "{\"id\":\"e\",\"type\":\"t\",\"x\":\"\(String(repeating: "x", count: 1 << 20))\"}\n".utf8),
+    ]
+
+    @Test(arguments: badLines.keys.sorted())
+    func `each kind of bad line is one line on standard error, or is skipped`(kind: String) async throws {
+        let line = try #require(Self.badLines[kind])
         let folder = try TemporaryFolder()
         let call = ["ingest", "--database", folder.database, "--instance", "p1"]
         let strict = try Program(call)
@@ -43,6 +48,19 @@ import Testing
         #expect(skipped.status == 0)
         #expect(skipped.lines == ["1\tevent-0"])
         #expect(skipped.errorLines == ["tidemark: 1 invalid line was skipped"])
+    }
+
+    /// As a spreadsheet or an editor of another system leaves a file, and a second one that was appended to it.
+    @Test func `byte order marks and blank lines are passed over, and lines keep their numbers`() async throws {
+        let folder = try TemporaryFolder()
+        let lines = generatedLines(0..<3)
+        let text = "\u{FEFF}\(lines[0])\r\n\r\n\n\(lines[1])\n   \n\u{FEFF}\(lines[2])\n\nno JSON\n"
+        let outcome = try await Program.run(
+            "ingest", "--database", folder.database, "--instance", "p1", "--print", input: Array(text.utf8))
+        #expect(outcome.status == 65 && outcome.lines == ["1\tevent-0", "2\tevent-1", "3\tevent-2"])
+        #expect(outcome.errorLines == ["standard input:8: the line is not JSON from byte 2 on"])
+        let tail = try await Program.run("tail", "--database", folder.database)
+        #expect(try tail.lines.map(parsed).map(\.event) == [lines[0] + "\r", lines[1], lines[2]])
     }
 
     @Test(arguments: [
@@ -181,6 +199,7 @@ import Testing
         let folder = try TemporaryFolder()
         let missing = try await Program.run("ingest", "--database", folder.path + "/no/events.db", "--instance", "p1")
         #expect(missing.status == 69 && missing.errorLines.count == 1)
+        #expect(missing.errors.contains("there is no folder \(folder.path)/no: make it first"), "\(missing.errors)")
         let text = Data(String(repeating: "This is a text. ", count: 100).utf8)
         try text.write(to: URL(fileURLWithPath: folder.database))
         for arguments in [["ingest", "--instance", "p1"], ["tail"], ["tail", "--follow"], ["status"]] {
@@ -224,6 +243,37 @@ import Testing
                 "\(outcome.errors)")
             #expect(outcome.errors.contains("its mode is 0"))
         }
+    }
+
+    @Test(.enabled(if: Surroundings.hasPlainUser, "needs setpriv"))
+    func `a folder that one may not enter is called that, and not an absence of the file`() async throws {
+        let folder = try TemporaryFolder()
+        let closed = folder.path + "/closed"
+        try FileManager.default.createDirectory(atPath: closed + "/data", withIntermediateDirectories: true)
+        _ = try await Program.run("ingest", "--database", closed + "/events.db", "--instance", "p1")
+        chmod(folder.path, 0o755)
+        chmod(closed, 0o600)
+        for path in [closed + "/events.db", closed + "/data/events.db", closed + "/new.db"] {
+            for arguments in [["ingest", "--instance", "p1"], ["close", "--instance", "p1"]] + Self.reading {
+                let outcome = try await Program.asPlainUser(arguments + ["--database", path]).outcome()
+                #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+                #expect(
+                    outcome.errors.contains("may not enter \(closed): it belongs to user \(getuid()),"),
+                    "\(arguments): \(outcome.errors)")
+            }
+        }
+        chmod(closed, 0o700)
+    }
+
+    @Test(.enabled(if: Surroundings.hasPlainUser, "needs setpriv"))
+    func `a folder in which one may make no file is called that`() async throws {
+        let folder = try TemporaryFolder()
+        chmod(folder.path, 0o555)
+        let outcome = try await Program.asPlainUser(["ingest", "--instance", "p1", "--database", folder.database])
+            .outcome()
+        chmod(folder.path, 0o700)
+        #expect(outcome.status == 69 && outcome.errorLines.count == 1)
+        #expect(outcome.errors.contains("may not make a file in \(folder.path): "), "\(outcome.errors)")
     }
 
     @Test(.enabled(if: Surroundings.hasPlainUser, "needs setpriv"))

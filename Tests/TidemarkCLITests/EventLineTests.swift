@@ -6,7 +6,7 @@ import Tidemark
 @Suite struct EventLineTests {
     private let parser = EventLineParser(stream: "events", limits: EventLimits())
 
-    private func event(_ line: String) throws -> Event { try parser.event(Array(line.utf8)) }
+    private func event(_ line: String) throws -> Event { try #require(try parser.event(.bytes(Array(line.utf8)))) }
 
     @Test func `the columns come from the members, and the payload is the line`() throws {
         let line = #" { "a":[1,{"id":"no"},"]}"], "type" :"noted","id":"e1" ,"n":-1.5e3, "key":"k" } "#
@@ -22,7 +22,6 @@ import Tidemark
     }
 
     @Test(arguments: [
-        ("", "the line is empty"),
         ("hello", "not JSON from byte 1 on"),
         (#"{"id":"e""#, "ends in the middle"),
         (#"{"id":"e","type":"t"} x"#, "not JSON from byte 23 on"),
@@ -44,9 +43,21 @@ import Tidemark
         #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
     }
 
+    @Test(arguments: ["", "\r", "  ", "\t \r", "\u{FEFF}", "\u{FEFF}\r"])
+    func `a blank line says nothing`(line: String) throws {
+        #expect(try parser.event(.bytes(Array(line.utf8))) == nil)
+    }
+
+    @Test func `a byte order mark before an event is no part of it`() throws {
+        let line = #"{"id":"e","type":"t"}"#
+        #expect(try event("\u{FEFF}" + line) == event(line))
+        #expect(throws: InvalidEventLine.self) { try event("\u{FEFF}\u{FEFF}" + line) }
+        #expect(throws: InvalidEventLine.self) { try event(" \u{FEFF}" + line) }
+    }
+
     @Test func `bytes that are not UTF-8 are refused`() {
         let line = Array(#"{"id":"e","type":"t","x":""#.utf8) + [0xFF] + Array("\"}".utf8)
-        #expect(throws: InvalidEventLine.notUTF8) { try parser.event(line) }
+        #expect(throws: InvalidEventLine.notUTF8) { try parser.event(.bytes(line)) }
     }
 
     @Test func `an id may have 255 bytes and no more`() throws {

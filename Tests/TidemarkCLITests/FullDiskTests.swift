@@ -25,4 +25,24 @@ import Testing
         #expect(tail.status == 0 && !outcome.lines.isEmpty)
         #expect(tail.lines.count >= outcome.lines.count)
     }
+
+    @Test(
+        .enabled(if: Surroundings.mayMount, "needs a view of the file system of its own"),
+        arguments: ["size=300k", "size=100k", "nr_inodes=4"])
+    func `a disk without room is said to be full, at whatever place it is found out`(limit: String) async throws {
+        let folder = try TemporaryFolder()
+        let program = try Program.shell(
+            """
+            exec unshare --map-root-user --mount --propagation private bash -c '
+                mount -t tmpfs -o \(limit) none "$3" && "$1" ingest --instance p1 --batch 10 --database "$2"' \
+                x "$0" "$1" '\(folder.path)'
+            """, database: folder.database)
+        let text = String(repeating: "x", count: 1000)
+        program.write(bytes((0..<1000).map { "{\"id\":\"e\($0)\",\"type\":\"t\",\"text\":\"\(text)\"}" }))
+        program.endInput()
+        let outcome = try await program.outcome()
+        #expect(outcome.status == 69)
+        let last = outcome.errorLines.last ?? ""
+        #expect(last.hasPrefix("tidemark: the disk of \(folder.database) is full"), "\(outcome.errors)")
+    }
 }

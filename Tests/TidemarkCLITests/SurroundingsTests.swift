@@ -123,6 +123,45 @@ import TidemarkTesting
         #expect(try await tail.outcome().status == 0)
     }
 
+    enum UnusableSocket: CaseIterable {
+        case inMissingFolder, longName, folderOfAnother, takenPort
+    }
+
+    @Test(arguments: UnusableSocket.allCases)
+    func `a socket that cannot be used is said, once and with the reason, and events go through the database`(
+        _ kind: UnusableSocket
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let listener = try LoopbackListener()
+        let (way, reason): (String, String)
+        switch kind {
+        case .inMissingFolder: (way, reason) = ("unix:\(folder.path)/no/exchange", "make that first")
+        case .longName:
+            (way, reason) = ("unix:\(folder.path)/" + String(repeating: "x", count: 300), "File name too long")
+        case .folderOfAnother:
+            let path = getuid() == 0 ? folder.path + "/theirs" : "/usr"
+            if getuid() == 0 { #expect(mkdir(path, 0o700) == 0 && chown(path, 54_321, 54_321) == 0) }
+            (way, reason) = ("unix:" + path, "belongs to the user with number")
+        case .takenPort: (way, reason) = ("tcp://127.0.0.1:\(listener.port)", "no connection yet")
+        }
+        _ = try await Program.run("ingest", "--database", folder.database, "--instance", "p0")
+        let options = ["--database", folder.database, "--replication", way]
+        let ingest = try Program(["ingest", "--instance", "p1", "--print"] + options)
+        let tail = try Program(["tail", "--follow"] + options)
+        for program in [ingest, tail] { try await eventually { program.errors.contains("nobody is heard over") } }
+        ingest.write(generatedLines(0..<1)[0])
+        try await ingest.waitForLines(1)
+        try await tail.waitForLines(1)
+        ingest.endInput()
+        tail.send(SIGTERM)
+        for program in [ingest, tail] {
+            let outcome = try await program.outcome()
+            #expect(outcome.status == 0 && outcome.errorLines.count == 1, "\(outcome.errors)")
+            #expect(outcome.errors.contains(reason), "\(outcome.errors)")
+            #expect(outcome.errors.contains("going on through the database"))
+        }
+    }
+
     @Test func `a link is worth a word only when it has not worked for two seconds`() {
         let start = ContinuousClock.now
         var notice = LinkNotice(now: start)

@@ -35,6 +35,8 @@ extension SocketFolderError: CustomStringConvertible {
             "\(path) was made by another program: choose another folder"
         case .pathTooLong(let path, let limit):
             "the socket's path \(path) is longer than \(limit) bytes: choose a shorter folder"
+        case .systemCall("mkdir", let path, ENOENT):
+            "the folder \(path) cannot be made, because the one that it is to be in is not there: make that first"
         case .systemCall(let name, let path, let number):
             "\(name) failed for \(path): \(String(cString: strerror(number)))"
         }

@@ -10,10 +10,14 @@ extension DatabaseFile {
     /// Nothing where there is no file yet.
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` for a folder or a device,
-    ///   ``TidemarkError/storeUnavailable(store:problem:)`` for a file that this user may not read.
+    ///   ``TidemarkError/storeUnavailable(store:problem:)`` for a file that this user may not read, or that is in a folder
+    ///   that he may not enter: then nobody can tell whether it is there.
     func checkReadable() throws {
         var information = stat()
-        guard stat(path, &information) == 0 else { return }
+        guard stat(path, &information) == 0 else {
+            if errno == EACCES, let problem = Self.whyClosed(Self.folder(of: path)) { throw failure(problem) }
+            return
+        }
         switch information.st_mode & S_IFMT {
         case S_IFREG: break
         case S_IFDIR:
@@ -39,12 +43,34 @@ extension DatabaseFile {
                 + "cannot do in \(folder): copy it into a folder that can be written to")
     }
 
+    /// Whether the file system has no room for another file. (Some count none.)
+    var hasNoRoom: Bool {
+        var information = statvfs()
+        guard statvfs(Self.folder(of: path), &information) == 0 else { return false }
+        return information.f_bavail == 0 || (information.f_files > 0 && information.f_favail == 0)
+    }
+
     /// Nil for a file that this user may read, or that is not there.
     private static func whyUnreadable(_ path: String) -> String? {
         var information = stat()
         guard stat(path, &information) == 0, access(path, R_OK) != 0, errno == EACCES else { return nil }
-        let mode = String(information.st_mode & 0o777, radix: 8)
-        return "user \(geteuid()) may not read \(path): it belongs to user \(information.st_uid), group "
-            + "\(information.st_gid), and its mode is \(mode)"
+        return mayNot("read", path)
+    }
+
+    /// The first folder on the way to this one, and with it, that this user may not enter; nil where he may enter all.
+    static func whyClosed(_ folder: String) -> String? {
+        let above = Self.folder(of: folder)
+        if above != folder, let problem = whyClosed(above) { return problem }
+        guard access(folder, X_OK) != 0, errno == EACCES else { return nil }
+        return mayNot("enter", folder)
+    }
+
+    /// Says whose a file or a folder is, to somebody who may not use it.
+    static func mayNot(_ use: String, _ path: String) -> String {
+        var information = stat()
+        let what = "user \(geteuid()) may not \(use) \(path)"
+        guard stat(path, &information) == 0 else { return what }
+        return what + ": it belongs to user \(information.st_uid), group \(information.st_gid), and its mode is "
+            + String(information.st_mode & 0o777, radix: 8)
     }
 }

@@ -93,6 +93,7 @@ struct DatabaseFile: Hashable, Sendable {
     func makeDirectory() throws -> UInt32? {
         let isNew = mkdir(directory, 0o700) == 0
         if !isNew, errno != EEXIST {
+            if errno == EACCES, !exists { throw failure(Self.mayNot("make a file in", Self.folder(of: path))) }
             if errno == EACCES || errno == EROFS { throw TidemarkError.readOnly(store: path) }
             throw failure("cannot make the folder \(directory): \(lastErrorText())")
         }
@@ -144,8 +145,15 @@ struct DatabaseFile: Hashable, Sendable {
         }
         let folder = folder(of: path)
         guard let parent = realPath(folder) else {
-            throw TidemarkError.storeUnavailable(
-                store: path, problem: "the folder \(folder) cannot be used: \(lastErrorText())")
+            let number = errno
+            let problem =
+                switch number {
+                case ENOENT: "there is no folder \(folder): make it first"
+                case EACCES:
+                    whyClosed(folder) ?? "the folder \(folder) cannot be used: \(String(cString: strerror(number)))"
+                default: "the folder \(folder) cannot be used: \(String(cString: strerror(number)))"
+                }
+            throw TidemarkError.storeUnavailable(store: path, problem: problem)
         }
         let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
         guard !name.isEmpty, name != ".", name != ".." else {

@@ -39,10 +39,10 @@ struct Opening: Sendable {
     }
 
     private func makeUnfinishedPool() throws -> (DatabasePool, OpenFiles) {
+        try file.checkReadable()
         guard file.exists || (configuration.createsDatabase && !configuration.readOnly) else {
             throw TidemarkError.storeUnavailable(store: file.path, problem: "there is no such file")
         }
-        try file.checkReadable()
         if configuration.readOnly {
             try file.requireNoLostLog()
             try requireOwnLog()
@@ -167,6 +167,8 @@ struct Opening: Sendable {
                 return try open()
             } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
                 try checkDeadline(errors.tidemarkError(error, holder: nameExclusiveHolder))
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_CANTOPEN && file.hasNoRoom {
+                throw TidemarkError.storeFull(store: file.path)
             } catch {
                 throw errors.tidemarkError(error)
             }
