@@ -4,7 +4,17 @@ import TidemarkPostgreSQL
 
 @main
 enum PostgreSQLQuickStart {
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await run()
+        } catch {
+            // Thrown from here it would be a crash with a backtrace.
+            FileHandle.standardError.write(Data("PostgreSQLQuickStart: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    static func run() async throws {
         guard CommandLine.arguments.count == 2 else {
             FileHandle.standardError.write(Data("usage: PostgreSQLQuickStart postgres://user@host/database\n".utf8))
             exit(64)

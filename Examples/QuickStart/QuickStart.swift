@@ -5,7 +5,17 @@ import TidemarkSQLite
 
 @main
 enum QuickStart {
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await run()
+        } catch {
+            // Thrown from here it would be a crash with a backtrace.
+            FileHandle.standardError.write(Data("QuickStart: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    static func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "tidemark-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

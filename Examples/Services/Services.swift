@@ -34,7 +34,17 @@ func services(path: String, logger: Logger) async throws -> (EventLog, ServiceGr
 /// A program as it runs on a server, ended here as soon as its letter is sent.
 @main
 enum Services {
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await run()
+        } catch {
+            // Thrown from here it would be a crash with a backtrace.
+            FileHandle.standardError.write(Data("Services: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    static func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "tidemark-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
