@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import TestSupport
 import Testing
 import Tidemark
@@ -45,6 +46,23 @@ import Tidemark
         peer.write("NAME p9\nPOSITION events p9#1 007 7\nHELLO\n\u{0}\nSERVER tidemark\nPOSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
         #expect(server.transport.counts.skippedLines == 4)
+        await server.connection.close()
+    }
+
+    @Test func `what a peer calls itself, and complains of, does nothing to whoever reads the log`() async throws {
+        let lines = LogLines()
+        let transport = UnixSocketTransport(directory: folder, logger: Logger(label: "test") { _ in lines })
+        let server = try await TestInstance("p1", on: transport)
+        await server.waitUntilConnected()
+        let peer = try #require(try HandMadePeer.client(in: folder))
+        peer.write("NAME a\u{1B}[2J\nERROR b\u{1B}[2J\nERROR again\nPOSITION events p9#1 4 4\n")
+        #expect(await server.nextCommand() == position("p9", 4))
+        let said = lines.lines("a peer reports an error")
+        // Once a peer, and then only for those who look for mistakes.
+        #expect(said.map(\.level) == [.warning, .debug])
+        let values = said.flatMap { $0.metadata.values.map { "\($0)" } }
+        #expect(values.contains { $0.contains("b\\u{1B}[2J") } && values.contains { $0.contains("a\\u{1B}[2J") })
+        #expect(!values.contains { $0.contains("\u{1B}") })
         await server.connection.close()
     }
 
