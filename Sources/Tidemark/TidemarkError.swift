@@ -128,6 +128,8 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case readOnly(store: String)
     /// The disk is full, a quota is used up, or the file may not get larger; nothing was written.
     case storeFull(store: String)
+    /// A backup cannot go into this file; nothing was made.
+    case backupRefused(store: String, file: String, problem: String)
     /// Another process, or a transaction of this one, held the database's write lock for longer than the limit.
     case writeLockHeld(store: String, by: String?, limit: Duration)
     /// Somebody else has locked the database so that nobody can read it, for longer than the limit.
@@ -298,6 +300,8 @@ extension TidemarkError: CustomStringConvertible {
         case .storeFull(let store):
             "the disk of \(store) is full, or a quota or a limit of the size of files is reached: nothing was written; make "
                 + "room and try again"
+        case .backupRefused(let store, let file, let problem):
+            "\(store) cannot be copied to \(file): \(problem)"
         case .writeLockHeld(let store, let holder, let limit):
             "\(holder ?? "another process") has held the write lock of \(store) for more than \(limit): "
                 + "nothing was written; try again when it has ended, and continue or end a process that is stopped"

@@ -60,7 +60,7 @@ extension ExitStatus {
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced,
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
-            .notPrimary, .noKeyIndex:
+            .notPrimary, .noKeyIndex, .backupRefused:
             self = .unavailable
         case .partitionsDiffer, .isProcessor, .noProcessors: self = .usage
         case .notAMember, .alreadyPassed, .notYetPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
