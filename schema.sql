@@ -36,7 +36,23 @@ CREATE TABLE tidemark_streams (
     previous_commit INTEGER,
     -- From which ID on every event is in the index of keys, while it is built from the newest down; 0 where all are, and null
     -- where the stream has no index.
-    keyed_from INTEGER
+    keyed_from INTEGER,
+    -- How far the stream was pruned: of what is at or below it only the ids of events are left. Nothing more will be committed
+    -- there.
+    pruned_through INTEGER NOT NULL DEFAULT 0,
+    -- The newest event that was pruned, and the number of its commit, by which the database is known again. Null where there is
+    -- none.
+    pruned_id INTEGER,
+    pruned_commit INTEGER,
+    -- How many events were pruned, and a sum as in a consumer's row.
+    pruned_count INTEGER NOT NULL DEFAULT 0,
+    pruned_sum INTEGER NOT NULL DEFAULT 0,
+    -- The newest of the commits of which rows were pruned.
+    pruned_newest_commit INTEGER NOT NULL DEFAULT 0,
+    -- The latest time at which an event was persisted that was pruned.
+    pruned_at INTEGER,
+    -- Up to here the ids of events that were pruned are gone too: persisting one of them again makes a new event.
+    forgotten_through INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Every instance that joined and was not forgotten. Only the newest epoch of a member may commit, and only above its
@@ -87,7 +103,8 @@ CREATE TABLE tidemark_former_instances (
 CREATE TABLE tidemark_events (
     stream INTEGER NOT NULL,
     stream_id INTEGER NOT NULL,
-    -- 0: an event. 1: a tombstone, so that no event can take the ID. 2: an event in a table of the user's own.
+    -- 0: an event; of one that was pruned its id and key are left. 1: a tombstone, so that no event can take the ID. 2: an
+    -- event in a table of the user's own.
     kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
     event_id TEXT CHECK ((event_id IS NOT NULL) = (kind = 0)),
     type TEXT CHECK ((type IS NOT NULL) = (kind = 0)),
@@ -146,6 +163,9 @@ CREATE TABLE tidemark_consumers (
     start_after INTEGER NOT NULL DEFAULT 0,
     -- Which events it is given, as one JSON object; null where it is all of them.
     filter TEXT,
+    -- The part of what it was to be given that was pruned since, counted and summed up as what was delivered.
+    pruned_count INTEGER NOT NULL DEFAULT 0,
+    pruned_sum INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;
 
@@ -172,6 +192,10 @@ CREATE TABLE tidemark_partitions (
     -- The event whose handler runs for longest, and since when, as of the owner's last heartbeat.
     oldest_id INTEGER,
     oldest_since INTEGER,
+    -- As of a consumer.
+    start_after INTEGER NOT NULL DEFAULT 0,
+    pruned_count INTEGER NOT NULL DEFAULT 0,
+    pruned_sum INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (stream, consumer, partition)
 ) STRICT, WITHOUT ROWID;
 

@@ -17,13 +17,13 @@ extension TidemarkError {
         case .fenced, .outcomeUnknown, .keyPassed, .sequenceTimedOut, .reservationExpired, .closed, .retired,
             .consumerInUse,
             .storeUnavailable, .storeFull,
-            .writeLockHeld, .lockedForReading, .streamArriving:
+            .writeLockHeld, .lockedForReading, .streamArriving, .pruneHeldBack:
             .tryAgain
         case .invalidEvent, .notYetPassed, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember,
             .unknownInstance,
             .unknownStream, .unknownConsumer, .notReached,
             .unsuitableTransaction, .streamExists, .backupRefused, .partitionsDiffer, .isProcessor, .noProcessors, .notParked,
-            .externalEventUnhandled, .conflict, .noKeyIndex, .pruned:
+            .externalEventUnhandled, .conflict, .noKeyIndex, .pruned, .noPruning:
             .callerMistake
         case .handlerFailed, .tooManyHeld, .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken,
             .consumerTaken, .alreadyPassed,

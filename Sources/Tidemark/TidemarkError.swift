@@ -94,6 +94,13 @@ public enum TidemarkError: Error, Hashable, Sendable {
     /// lagged was promoted, or a backup was put in its place.
     case acknowledgedEventsLost(stream: StreamName, id: StreamID, problem: String)
 
+    /// What follows the ID was pruned, up to `through`: it is not there any more.
+    case pruned(stream: StreamName, after: StreamID, through: StreamID)
+    /// The stream cannot be pruned up to this ID: somebody is at a lower place.
+    case pruneHeldBack(stream: StreamName, id: StreamID, by: PruneHolder, at: StreamID)
+    /// The store of the log cannot prune.
+    case noPruning(stream: StreamName, store: String)
+
     // MARK: Moving
 
     /// The stream is in another store now: everybody is refused here.
@@ -266,6 +273,13 @@ extension TidemarkError: CustomStringConvertible {
         case .acknowledgedEventsLost(let stream, let id, let problem):
             "events of stream \(stream) that were acknowledged are lost, from ID \(id) or below: \(problem); the database "
                 + "was promoted or put back, restart every process that uses it and check what its readers have done since"
+        case .pruned(let stream, let position, let end):
+            "what follows \(position) in stream \(stream) is not there any more: it was pruned up to \(end); begin there, with "
+                + "what you have kept of the events before"
+        case .pruneHeldBack(let stream, let id, let holder, let place):
+            "stream \(stream) cannot be pruned up to \(id): \(holder) is at \(place)\(holder.advice)"
+        case .noPruning(let stream, let store):
+            "\(store) cannot prune stream \(stream): use a store that conforms to PrunableStore"
         case .streamMoved(let stream, let store, let place):
             "stream \(stream) is not in \(store) any more: it went to \(place); use that"
         case .streamArriving(let stream, let store, let source):

@@ -68,6 +68,7 @@ struct AuditReport {
         return "{\"stream\":\(JSONString.quoted(audit.stream.rawValue))"
             + ",\"consumer\":\(JSONString.quoted(audit.consumer.rawValue)),\"complete\":\(audit.isComplete)"
             + ",\"position\":\(audit.position),\"snapshot\":\"\(audit.snapshot)\",\"events\":\(audit.events)"
+            + ",\"pruned\":\(audit.pruned)"
             + ",\"delivered\":\(Self.number(audit.delivered)),\"finding_count\":\(audit.findingCount)"
             + ",\"findings\":[\(findings.joined(separator: ","))]}"
     }
@@ -78,7 +79,7 @@ struct AuditReport {
         let sum =
             "\(audit.isComplete ? "complete" : "NOT complete"): consumer \(audit.consumer) of stream \(audit.stream) "
             + "is at \(audit.position); \(audit.events) events are there up to it, "
-            + "\(delivered)"
+            + (audit.pruned > 0 ? "\(audit.pruned) were pruned, " : "") + "\(delivered)"
         let more = audit.findingCount - audit.findings.count
         let lines = audit.findings.map(\.description) + (more > 0 ? ["\(more) more"] : []) + [sum]
         return lines.map { $0.onOneLine + "\n" }.joined()

@@ -55,14 +55,15 @@ extension ExitStatus {
             .externalEventUnhandled:
             self = .badData
         case .instanceTaken, .consumerTaken, .consumerInUse, .retired, .closed, .reservationExpired, .sequenceTimedOut,
-            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving, .keyPassed:
+            .writeLockHeld, .lockedForReading, .fenced, .outcomeUnknown, .streamArriving, .keyPassed,
+            .pruneHeldBack:
             self = .tryLater
         case .storeUnavailable, .notADatabase, .schemaTooNew, .readOnly, .storeFull, .unknownInstance, .unknownStream,
             .unknownConsumer, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced,
             .acknowledgedEventsLost, .streamMoved, .streamExists, .moveFailed,
             .notPrimary, .noKeyIndex, .backupRefused:
             self = .unavailable
-        case .partitionsDiffer, .isProcessor, .noProcessors: self = .usage
+        case .partitionsDiffer, .isProcessor, .noProcessors, .noPruning: self = .usage
         case .notAMember, .alreadyPassed, .notYetPassed, .invalidSequenceAnswer, .stopped, .unsuitableTransaction:
             self = .internalError
         }

@@ -20,7 +20,7 @@ struct TidemarkCommand: AsyncParsableCommand {
             IngestCommand.self, TailCommand.self, StatusCommand.self, HealthCommand.self, AuditCommand.self,
             ConsumerGroup.self,
             CloseCommand.self, RetireCommand.self, ForgetCommand.self, MoveCommand.self, BackupCommand.self,
-            ReplicationGroup.self, DashboardCommand.self, DemoCommand.self,
+            PruneCommand.self, ReplicationGroup.self, DashboardCommand.self, DemoCommand.self,
         ])
 
     /// Shows every error as one line, and ends with the status of sysexits.h that belongs to it.

@@ -12,7 +12,9 @@ extension InMemoryDatabase {
                 stream: name, consumer: consumer, sequence: stream.sequence,
                 commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
                 snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
-                delivered: row.delivered, passed: row.passed, start: row.start), limit: limit)
+                delivered: row.delivered, passed: row.passed, start: row.start, pruned: stream.pruned,
+                prunedOfConsumer: row.pruned), limit: limit)
+        auditor.prunedCommits(through: RandomSteps.place(ofCommit: stream.pruned.newestCommit.rawValue))
         let filter = row.filter
         let seen = row.snapshot.newestCommit ?? 0
         let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in

@@ -21,6 +21,8 @@ extension InMemoryDatabase {
         public var filter = EventFilter.all
         /// Whether the process that claimed it last still lives.
         public var isInUse = false
+        /// What it was to be given of what was pruned since.
+        public var pruned = DeliveredSum()
     }
 
     /// The same for a consumer that begins at the beginning and is given all events. The key 0 is nobody's.
@@ -51,6 +53,7 @@ extension InMemoryDatabase {
             throw .databaseWentBackwards(
                 stream: name, id: row.position, problem: "the sequence is at \(stream.sequence)")
         }
+        try stream.pruned.require(row.position, in: name)
         if let passed = row.passed { try passed.require(stream.holds(passed), in: name, of: consumer) }
         // Its own: it has been answered already, and the answer was lost.
         if key != 0, row.key == key { return row.claim(name, consumer) }
@@ -107,8 +110,8 @@ extension InMemoryDatabase {
         if var processor = stream.processors[consumer] {
             processor.partitions = processor.partitions.map { partition in
                 PartitionRow(
-                    claim: partition.claim + stream.steps.nextInt(), position: row.position, delivered: DeliveredSum(),
-                    passed: row.passed)
+                    claim: partition.claim + stream.steps.nextInt(), position: row.position, start: row.position,
+                    delivered: DeliveredSum(), passed: row.passed)
             }
             stream.processors[consumer] = processor
         }
@@ -125,6 +128,7 @@ extension InMemoryDatabase {
         row.filter = filter
         row.start = row.position
         row.delivered = DeliveredSum()
+        row.pruned = DeliveredSum()
         row.stopReader(&stream.steps)
         stream.consumers[consumer] = row
         // Whoever runs a processor looks for its filter with its next claim.
@@ -132,7 +136,10 @@ extension InMemoryDatabase {
             let step = stream.steps.nextInt()
             stream.processors[consumer]?.partitions[partition].claim += step
             stream.processors[consumer]?.partitions[partition].owner = nil
-            stream.processors[consumer]?.partitions[partition].delivered = nil
+            let position = stream.processors[consumer]?.partitions[partition].position ?? 0
+            stream.processors[consumer]?.partitions[partition].start = position
+            stream.processors[consumer]?.partitions[partition].delivered = DeliveredSum()
+            stream.processors[consumer]?.partitions[partition].pruned = DeliveredSum()
         }
         streams[name] = stream
     }
@@ -186,7 +193,9 @@ extension InMemoryDatabase.Stream {
         }
         let first = start.milliseconds.flatMap { time in events.first { $0.persistedAtMilliseconds >= time } }
         row.position = try start.position(first: first?.streamID, highest: highest, in: name, of: database)
+        try pruned.require(start, at: row.position, in: name)
         row.start = row.position
+        row.pruned = DeliveredSum()
         row.snapshot = SnapshotMark(newestCommit: commitNumber)
         row.delivered = DeliveredSum()
         row.passed = lastEvent(through: row.position)
@@ -195,23 +204,27 @@ extension InMemoryDatabase.Stream {
 }
 
 extension InMemoryDatabase.Stream {
-    /// Whether the event is there, with the mark of its commit.
+    /// Whether the event is there, with the mark of its commit, or was pruned.
     func holds(_ delivered: Delivered) -> Bool {
-        guard case .event(let event) = rows[delivered.streamID] else { return false }
+        guard case .event(let event) = rows[delivered.streamID] else {
+            return rows[delivered.streamID] == nil && pruned.mayHaveHeld(delivered)
+        }
         return event.mark == delivered.mark
             && (delivered.eventID.map { event.event.id.utf8.elementsEqual($0.utf8) } ?? true)
     }
 
     func lastEvent(through position: StreamID) -> Delivered? {
-        events.last { $0.streamID <= position }.map {
+        let last = events.last { $0.streamID <= position }.map {
             Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
         }
+        return last ?? pruned.last.flatMap { $0.streamID <= position ? $0 : nil }
     }
 
     /// What can be said from the durable positions and the rows alone.
     var minimumPersisted: StreamID {
         var finished = FinishedRanges()
         for id in rows.keys { finished.insert(id...id) }
+        if pruned.through > 0 { finished.insert(1...pruned.through) }
         let least = writers.values.filter(\.isMember).map(\.position).min()
         return least.map(finished.endOfRun(after:)) ?? newestRow
     }

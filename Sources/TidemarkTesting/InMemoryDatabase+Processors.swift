@@ -9,12 +9,18 @@ extension InMemoryDatabase {
         public var owner: ProcessorProcess?
         /// Everything of the partition at or below it is done.
         public var position: StreamID
+        /// Where it was when it was made, or moved.
+        public var start: StreamID
         /// What was passed up to there; nil where that is not known.
         public var delivered: DeliveredSum?
         /// The last event at or below the position.
         public var passed: Delivered?
         /// How often events that are not passed were started.
         public var attempts: [StreamID: Int] = [:]
+        /// As of a consumer.
+        public var pruned = DeliveredSum()
+        /// What the snapshot of the checkpoint had seen.
+        public var snapshot = SnapshotMark(newestCommit: 0)
     }
 
     /// What the database has of a process that runs a processor.
@@ -61,8 +67,9 @@ extension InMemoryDatabase {
         for _ in 0..<partitions {
             row.partitions.append(
                 PartitionRow(
-                    claim: stream.steps.nextInt(), position: consumer.position, delivered: DeliveredSum(),
-                    passed: stream.lastEvent(through: consumer.position)))
+                    claim: stream.steps.nextInt(), position: consumer.position, start: consumer.position,
+                    delivered: DeliveredSum(), passed: stream.lastEvent(through: consumer.position),
+                    snapshot: SnapshotMark(newestCommit: stream.commitNumber)))
         }
         stream.processors[processor.consumer] = row
         streams[processor.stream] = stream
@@ -134,6 +141,7 @@ extension InMemoryDatabase {
                 throw .databaseWentBackwards(
                     stream: processor.stream, id: before.position, problem: "the sequence is at \(stream.sequence)")
             }
+            try stream.pruned.require(before.position, in: processor.stream)
             if let passed = before.passed {
                 try passed.require(stream.holds(passed), in: processor.stream, of: processor.consumer)
             }
@@ -295,6 +303,8 @@ extension InMemoryDatabase.ProcessorRow {
         if let passed = passage.passed {
             try passed.require(stream.holds(passed), in: processor.stream, of: processor.consumer)
         }
+        // Of what was pruned nothing is left that could be parked.
+        for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
         for note in passage.parked {
             guard case .event(let event) = stream.rows[note.id] else { continue }
             parked[note.id] = ParkedEvent(
@@ -304,6 +314,7 @@ extension InMemoryDatabase.ProcessorRow {
         guard passage.position > partitions[partition].position else { return }
         partitions[partition].position = passage.position
         partitions[partition].delivered = passage.delivered
+        if let snapshot = passage.snapshot { partitions[partition].snapshot = snapshot }
         partitions[partition].passed = passage.passed
         partitions[partition].attempts = partitions[partition].attempts.filter { $0.key > passage.position }
     }

@@ -1,9 +1,10 @@
 import Tidemark
 
 extension InMemoryDatabase {
-    /// What a reader sees now; nil where the stream does not exist.
-    public func snapshot(of name: StreamName, _ request: SnapshotRequest) -> Snapshot? {
+    /// What a reader sees now; nil where the stream does not exist. Throws where what it asks for was pruned.
+    public func snapshot(of name: StreamName, _ request: SnapshotRequest) throws(TidemarkError) -> Snapshot? {
         guard let stream = streams[name] else { return nil }
+        if stream.membershipVersion == request.membershipVersion { try stream.pruned.require(request.after, in: name) }
         let isThere = request.delivered.map(stream.holds)
         let generation = request.claim.flatMap { stream.consumers[$0.consumer]?.generation }
         var events: [PersistedEvent] = []
@@ -44,19 +45,22 @@ extension InMemoryDatabase {
         guard let stream = streams[name] else { return nil }
         var finished = FinishedRanges()
         for id in stream.rows.keys.sorted().filter({ $0 > minimum }).prefix(limit) { finished.insert(id...id) }
+        if minimum < stream.pruned.through, limit > 0 {
+            finished.insert(StreamID(minimum.rawValue + 1)...stream.pruned.through)
+        }
         return Reconciliation(
             membership: stream.membership, sequence: stream.sequence, newestCommitted: stream.newestRow,
             finished: finished.ranges, observations: stream.observations,
             newest: stream.events.last.map {
                 Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
-            })
+            } ?? stream.pruned.last)
     }
 
-    /// The event with this id; nil where there is none.
-    public func event(withID id: String, in name: StreamName) -> PersistedEvent? {
-        guard let stream = streams[name], let streamID = stream.ids[Array(id.utf8)],
-            case .event(let event) = stream.rows[streamID]
-        else { return nil }
+    /// The event with this id; nil where there is none. Throws where it was pruned.
+    public func event(withID id: String, in name: StreamName) throws(TidemarkError) -> PersistedEvent? {
+        guard let stream = streams[name], let streamID = stream.ids[Array(id.utf8)] else { return nil }
+        try stream.pruned.require(event: streamID, in: name)
+        guard case .event(let event) = stream.rows[streamID] else { return nil }
         return event
     }
 

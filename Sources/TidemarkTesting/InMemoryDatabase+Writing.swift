@@ -33,7 +33,7 @@ extension InMemoryDatabase {
                 committed: ids.filter { if case .event = stream.rows[$0] { true } else { false } },
                 void: ids.filter { stream.rows[$0] == nil })
         }
-        var committed: [StreamID] = []
+        var (committed, pruned): ([StreamID], [StreamID]) = ([], [])
         let next = stream.steps.nextCommit(after: stream.commitNumber)
         var hasTombstones = false
         for id in ids {
@@ -43,6 +43,8 @@ extension InMemoryDatabase {
             switch stream.rows[id] {
             case .event: committed.append(id)
             case .tombstone: break
+            case nil where id <= stream.pruned.through:
+                if stream.prunedWriters[id] != nil { committed.append(id) } else { pruned.append(id) }
             case nil:
                 stream.rows[id] = .tombstone(CommitMark(next))
                 hasTombstones = true
@@ -50,7 +52,7 @@ extension InMemoryDatabase {
         }
         if hasTombstones { stream.commitNumber = next }
         streams[name] = stream
-        return AbandonedIDs(committed: committed)
+        return AbandonedIDs(committed: committed, pruned: pruned)
     }
 
     /// Allocates and persists as one transaction, with the errors of an `EventStore`. A fence of nil is taken as the
@@ -113,7 +115,13 @@ extension InMemoryDatabase {
             stream.writers[first.writer.instance] = row
             streams[first.stream] = stream
         }
-        return Settlement(fence: row.fence, groups: groups.map { stream.outcome(of: $0) })
+        var outcomes: [PersistedGroup?] = []
+        for group in groups {
+            let outcome = stream.outcome(of: group)
+            if outcome == nil { try stream.pruned.requireKnown(group) }
+            outcomes.append(outcome)
+        }
+        return Settlement(fence: row.fence, groups: outcomes)
     }
 
     /// Persists an event under an ID that was allocated before, with the errors of an `EventStore`.
@@ -157,8 +165,10 @@ extension InMemoryDatabase.Stream {
     fileprivate func outcome(of group: EventGroup) -> PersistedGroup? {
         var outcomes: [PersistOutcome] = []
         for event in group.events {
-            guard let id = ids[Array(event.id.utf8)], case .event(let found) = rows[id] else { return nil }
-            let isOwn = found.instance == group.writer.instance && id > group.known
+            guard let id = ids[Array(event.id.utf8)] else { return nil }
+            let writer: InstanceName?
+            if case .event(let found) = rows[id] { writer = found.instance } else { writer = prunedWriters[id] }
+            let isOwn = writer == group.writer.instance && id > group.known
             outcomes.append(isOwn ? .persisted(id) : .alreadyPersisted(id))
         }
         return PersistedGroup(outcomes: outcomes)

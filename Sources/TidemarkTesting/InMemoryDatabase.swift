@@ -62,6 +62,10 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var keyIndex = KeyIndexState.missing
         /// The index: the stream IDs of each key's events, ascending, by the key's UTF-8.
         var keys: [[UInt8]: [StreamID]] = [:]
+        /// What was pruned.
+        public internal(set) var pruned = PrunedPrefix()
+        /// Who wrote the events that were pruned, as long as their ids stay.
+        var prunedWriters: [StreamID: InstanceName] = [:]
         /// The newest event of each key that lost events to pruning.
         var prunedKeys: [[UInt8]: StreamID] = [:]
         /// The consumers with their checkpoints.
@@ -88,10 +92,10 @@ public struct InMemoryDatabase: Sendable {
                 members: members, version: membershipVersion, nonces: nonces, incarnation: incarnation)
         }
 
-        /// The highest ID with a row; 0 where there is none.
-        public var newestRow: StreamID { rows.keys.max() ?? 0 }
-        /// The highest ID with an event; 0 where there is none.
-        public var newestEvent: StreamID { events.last?.streamID ?? 0 }
+        /// The highest ID with a row, or that had one before it was pruned; 0 where there is none.
+        public var newestRow: StreamID { max(rows.keys.max() ?? 0, pruned.through) }
+        /// The highest ID with an event, or that had one before it was pruned; 0 where there is none.
+        public var newestEvent: StreamID { events.last?.streamID ?? pruned.last?.streamID ?? 0 }
 
         /// Ascending.
         public var events: [PersistedEvent] {

@@ -32,6 +32,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
         case leaveProcessor(ProcessorProcess)
         /// Anything that has to do with parked events.
         case parked
+        /// The beginning of a stream is removed, or what was is looked at.
+        case prune, pruned
     }
 
     /// When a hook is called.
@@ -211,7 +213,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot? {
-        try await run(.snapshot) { $0.snapshot(of: stream, request) }
+        try await run(.snapshot) { try $0.snapshot(of: stream, request) }
     }
 
     public func reconciliation(
@@ -221,7 +223,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func event(withID id: String, in stream: StreamName) async throws -> PersistedEvent? {
-        try await run(.lookUp) { $0.event(withID: id, in: stream) }
+        try await run(.lookUp) { try $0.event(withID: id, in: stream) }
     }
 
     public func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus? {

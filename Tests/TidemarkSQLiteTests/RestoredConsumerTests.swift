@@ -161,8 +161,8 @@ import Tidemark
         let writer = try #require(log.writer)
         _ = try await log.persist(events("a"))
         let claim = try await store.claimConsumer("mails", in: stream)
-        try await store.write { try $0.execute(sql: "UPDATE tidemark_schema SET version = 4") }
-        let refused = TidemarkError.schemaTooNew(store: store.path, found: 4, supported: 3)
+        try await store.write { try $0.execute(sql: "UPDATE tidemark_schema SET version = 5") }
+        let refused = TidemarkError.schemaTooNew(store: store.path, found: 5, supported: 4)
         await #expect(throws: refused) { try await store.persist(events("b"), in: stream, by: writer) }
         await #expect(throws: refused) { try await store.allocate(1, in: stream, for: writer) }
         await #expect(throws: refused) { try await store.beat(writer, at: 0) }

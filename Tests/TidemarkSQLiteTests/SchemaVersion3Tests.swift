@@ -184,6 +184,17 @@ import Tidemark
         #expect(found.map(\.event.id) == ["e3"])
     }
 
+    @Test func `a stream of version 3 can be pruned, and its file keeps the room for new events`() async throws {
+        let folder = try TemporaryFolder()
+        try Self.make(folder).close()
+        let store = try await folder.open()
+        let result = try await store.prune(stream, .through(2))
+        #expect(result.events == 2 && result.through == 2)
+        #expect(result.space?.canBeGivenBack == false && result.space?.givenBack == 0)
+        let audit = try await store.audit(stream, consumer: "mails", limit: 10)
+        #expect(audit.isComplete && audit.events == 1 && audit.pruned == 2 && audit.delivered == 3)
+    }
+
     @Test func `the schema that was migrated from version 3 is the one that a new file has`() async throws {
         let (folder, other) = (try TemporaryFolder(), try TemporaryFolder())
         try Self.make(folder).close()

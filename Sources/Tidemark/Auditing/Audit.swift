@@ -6,7 +6,8 @@
 ///
 /// It cannot prove what the consumer did with them, nor find that somebody changed what an event says but left its ID
 /// and the mark of its commit. Where more than one event differs it says how many do, and names those that betray
-/// themselves. What was removed above the checkpoint shows only where nothing of a commit is left.
+/// themselves. What was removed above the checkpoint shows only where nothing of a commit is left. Events that were pruned are
+/// judged by what was counted and summed up when they were: a commit that came too late is not named any more, and shows in the sum.
 public struct Audit: Hashable, Sendable {
     /// Something that the library has never written, or that should have been delivered and was not.
     public struct Finding: Hashable, Sendable, CustomStringConvertible {
@@ -57,6 +58,8 @@ public struct Audit: Hashable, Sendable {
     public let snapshot: SnapshotMark
     /// How many events are there now, after the start and up to the checkpoint, that the consumer's filter lets pass.
     public let events: Int64
+    /// How many more of them were there, and were pruned since: they are compared by the count and the sum that were kept.
+    public let pruned: Int64
     /// How many the consumer was given between the two; nil when it is not known, because a checkpoint was taken
     /// at a batch that the reader had not made.
     public let delivered: Int64?
@@ -71,9 +74,10 @@ public struct Audit: Hashable, Sendable {
     /// For stores. `findingCount` is at least the number of the findings, which are cut off at a limit.
     public init(
         stream: StreamName, consumer: ConsumerName, position: StreamID, snapshot: SnapshotMark, events: Int64,
-        delivered: Int64?, findings: [Finding], findingCount: Int, start: StreamID = 0
+        delivered: Int64?, findings: [Finding], findingCount: Int, start: StreamID = 0, pruned: Int64 = 0
     ) {
         self.start = start
+        self.pruned = pruned
         self.stream = stream
         self.consumer = consumer
         self.position = position

@@ -27,14 +27,21 @@ public struct SkipAuditor: Sendable {
         public var passed: Delivered?
         /// Where the consumer began, or was moved to.
         public var start: StreamID
+        /// What was pruned of the stream: no row of it follows.
+        public var pruned: PrunedPrefix
+        /// What of that the consumer was to be given between its start and its checkpoint.
+        public var prunedOfConsumer: DeliveredSum
 
         /// All of it comes from the same snapshot as the rows and commits that follow.
         public init(
             stream: StreamName, consumer: ConsumerName, sequence: StreamID, commitCount: Int64 = 0,
             position: StreamID, snapshot: SnapshotMark, isSnapshotAhead: Bool, delivered: DeliveredSum?,
-            passed: Delivered? = nil, start: StreamID = 0
+            passed: Delivered? = nil, start: StreamID = 0, pruned: PrunedPrefix = PrunedPrefix(),
+            prunedOfConsumer: DeliveredSum = DeliveredSum()
         ) {
             self.start = start
+            self.pruned = pruned
+            self.prunedOfConsumer = prunedOfConsumer
             self.passed = passed
             self.stream = stream
             self.consumer = consumer
@@ -108,6 +115,11 @@ public struct SkipAuditor: Sendable {
     public init(_ facts: Facts, limit: Int) {
         self.facts = facts
         self.limit = limit
+        found = facts.prunedOfConsumer
+        // What cannot be looked up any more is taken for what it was.
+        if let passed = facts.passed, passed.streamID <= facts.pruned.through {
+            isPassedThere = facts.pruned.mayHaveHeld(passed)
+        }
         if facts.position > facts.sequence || facts.isSnapshotAhead {
             add(
                 .checkpointAhead,
@@ -117,7 +129,12 @@ public struct SkipAuditor: Sendable {
         }
     }
 
-    /// Takes the next row, in any order. Each row of the stream comes once, those above the checkpoint too.
+    /// The place of the newest commit of which rows were pruned: nothing says of those up to it whether they vanished.
+    ///
+    /// - Parameter place: as in ``Commit``.
+    public mutating func prunedCommits(through place: Int64) { lastPlace = max(lastPlace, place) }
+
+    /// Takes the next row, in any order. Each row of the stream that was not pruned comes once, those above the checkpoint too.
     public mutating func row(_ row: Row) {
         if let problem = impossibility(of: row) {
             add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.mark)
@@ -144,7 +161,7 @@ public struct SkipAuditor: Sendable {
                 commit.mark)
         }
         vanished(before: commit.place)
-        lastPlace = commit.place
+        lastPlace = max(lastPlace, commit.place)
     }
 
     /// What was found. The snapshot's rows and commits have all been looked at.
@@ -155,8 +172,9 @@ public struct SkipAuditor: Sendable {
         whole.comparePassed()
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
-            snapshot: facts.snapshot, events: found.count, delivered: facts.delivered?.count,
-            findings: whole.findings, findingCount: whole.findingCount, start: facts.start)
+            snapshot: facts.snapshot, events: found.count - facts.prunedOfConsumer.count,
+            delivered: facts.delivered?.count, findings: whole.findings, findingCount: whole.findingCount,
+            start: facts.start, pruned: facts.prunedOfConsumer.count)
     }
 
     /// What is there and what was delivered, up to the checkpoint.
@@ -199,7 +217,8 @@ public struct SkipAuditor: Sendable {
         guard let delivered = facts.delivered, delivered != found else { return }
         add(
             .deliveredDiffers,
-            "\(found.count) events are there up to the checkpoint at \(facts.position), and "
+            "\(found.count) events are there up to the checkpoint at \(facts.position)"
+                + (facts.prunedOfConsumer.count > 0 ? ", or were pruned, and " : ", and ")
                 + (delivered.count == found.count ? "others" : "\(delivered.count)") + " were delivered")
     }
 

@@ -114,7 +114,13 @@ extension MultiWriterIDGenerator {
             return false
         }
         let outcome = await abandonment.outcome(until: time.now + abandonLimit, on: time)
-        if case .settled(let committed) = outcome, committed.isSuperset(of: ids) { return true }
+        if case .settled(let committed, let pruned) = outcome {
+            if committed.isSuperset(of: ids) { return true }
+            if let pruned, let first = ids.min(), first <= pruned {
+                throw TidemarkError.pruned(
+                    stream: stream, after: outward(StreamID(first.rawValue - 1)), through: outward(pruned))
+            }
+        }
         throw TidemarkError.reservationExpired(
             stream: stream, instance: instance, ids: reservation.ids.map(outward), limit: reservation.limit)
     }
@@ -308,8 +314,12 @@ extension MultiWriterIDGenerator {
         do {
             let answer = try await abandonIDs(given)
             let committed = Set(answer.committed)
-            changeNow { $0.abandoned(scope, committed: committed, void: Set(answer.void), now: $1) }
-            state.withLock { $0.abandonments[scope] }?.report(.settled(committed: committed))
+            changeNow {
+                $0.abandoned(
+                    scope, committed: committed, void: Set(answer.void), pruned: Set(answer.pruned), now: $1)
+            }
+            state.withLock { $0.abandonments[scope] }?.report(
+                .settled(committed: committed, pruned: answer.pruned.max()))
         } catch {
             logger.warning(
                 "IDs could not be abandoned and stay in flight; trying again",
@@ -331,8 +341,8 @@ final class Abandonment: Sendable {
     }
 
     enum Outcome: Sendable {
-        /// Tombstones hold the IDs but for these, which hold an event.
-        case settled(committed: Set<StreamID>)
+        /// Tombstones hold the IDs but for these, which hold an event. Of those up to `pruned` it may not be known any more.
+        case settled(committed: Set<StreamID>, pruned: StreamID?)
         /// The database has not said yet; it is asked again in the background.
         case unsettled
     }

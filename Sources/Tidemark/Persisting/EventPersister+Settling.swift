@@ -68,6 +68,10 @@ extension EventPersister {
                 }
                 try endFetch(fetch, group, persisted)
                 return end(settling, .committed(persisted))
+            } catch TidemarkError.pruned(let stream, let after, let through) {
+                // Whether it was committed nobody knows any more; it never will be.
+                generator.change { $0.abortFetch(fetch, now: $1) }
+                return end(settling, .failed(.pruned(stream: stream, after: after, through: through)))
             } catch let error as TidemarkError where error.isFinal {
                 generator.fail(error)
                 return end(settling, .failed(error))

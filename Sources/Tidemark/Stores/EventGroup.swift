@@ -121,17 +121,20 @@ public struct Settlement: Hashable, Sendable {
     }
 }
 
-/// What the database says of IDs that were given up. Tombstones hold those that are in neither list.
+/// What the database says of IDs that were given up. Tombstones hold those that are in none of the lists.
 public struct AbandonedIDs: Hashable, Sendable {
     /// Those that hold an event.
     public let committed: [StreamID]
     /// Those of an earlier incarnation that hold nothing. They get no tombstone, because they may be handed out again.
     public let void: [StreamID]
+    /// Those that were pruned, so that it is not known whether they held an event. Nothing will appear under them.
+    public let pruned: [StreamID]
 
-    /// For stores. What is in neither list has a tombstone.
-    public init(committed: [StreamID] = [], void: [StreamID] = []) {
+    /// For stores. What is in none of the lists has a tombstone.
+    public init(committed: [StreamID] = [], void: [StreamID] = [], pruned: [StreamID] = []) {
         self.committed = committed
         self.void = void
+        self.pruned = pruned
     }
 }
 

@@ -60,6 +60,8 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID]
     /// Puts tombstones into the rows of the IDs that have none, durably, so that no event can take them.
     ///
+    /// IDs at or below the mark of what was pruned get none: nothing can be committed there any more.
+    ///
     /// - Parameter incarnation: which one handed the IDs out; nil for that of now.
     func abandon(
         _ ids: [StreamID], allocatedIn incarnation: Incarnation?, in stream: StreamName, by writer: Writer
@@ -77,6 +79,8 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// asked again. It answers for a writer whose epoch is over, too.
     ///
     /// - Parameter groups: at least one, all of the same writer.
+    /// - Throws: ``TidemarkError/pruned(stream:after:through:)`` where a group may have been committed, and was pruned with its
+    ///   ids.
     func settle(_ groups: [EventGroup]) async throws -> Settlement
     /// Persists the event under an ID that was allocated before. When the event's id is there already, the ID gets a
     /// tombstone in the same transaction.

@@ -124,13 +124,16 @@ extension StreamMachine {
     ///   - committed: those that hold an event.
     ///   - void: those of an earlier incarnation of the database that hold nothing. They may be handed out again, so that
     ///     they become neither known nor finished.
-    public mutating func abandoned(_ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], now: Duration) {
+    ///   - pruned: those of which it is not known any more. They are finished, and nobody is told which way.
+    public mutating func abandoned(
+        _ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], pruned: Set<StreamID> = [], now: Duration
+    ) {
         guard let (all, isLate, incarnation) = abandonments.settled(scope) else { return }
         // Of another life of the database: what it has handed out again since is somebody else's.
         guard incarnation == ownIncarnation else { return }
         let ids = void.isEmpty ? all : all.filter { !void.contains($0) }
         if let highest = ids.max(), let speaker = announcer.tells(ids.count, through: highest) {
-            for id in ids {
+            for id in ids where !pruned.contains(id) {
                 messages.append(
                     committed.contains(id) ? .event(speaker, id, eventID: nil) : .tombstone(speaker, id))
             }

@@ -146,6 +146,10 @@ struct Opening: Sendable {
                 throw TidemarkError.databaseReplaced(store: schema.store)
             }
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
+            // Of a file that has nothing in it yet: so that it can give room back in small steps, without a VACUUM.
+            if !readOnly, try Query.first(db, "SELECT 1 FROM sqlite_master LIMIT 1", row: { _ in true }) == nil {
+                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+            }
         }
         do {
             return try DatabasePool(path: still?.uri ?? file.path, configuration: options)

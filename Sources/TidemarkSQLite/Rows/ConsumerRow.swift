@@ -84,39 +84,41 @@ struct ConsumerRow {
     }
 
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where the stream has not come as far as the
-    ///   checkpoint, or what the consumer has passed is not there.
+    ///   checkpoint, or what the consumer has passed is not there; ``TidemarkError/pruned(stream:after:through:)``.
     func requireSameDatabase(_ row: StreamRow, _ stream: StreamName, in db: Database) throws {
         guard position <= row.sequence else {
             throw TidemarkError.databaseWentBackwards(
                 stream: stream, id: position,
                 problem: "consumer \(name) has come as far, but the sequence only to \(row.sequence)")
         }
+        try row.pruned.require(position, in: stream)
         if let passed { try passed.require(row.holds(passed, db), in: stream, of: name) }
     }
 }
 
 extension StreamRow {
-    /// Whether the event is there, with the mark of its commit.
+    /// Whether the event is there, with the mark of its commit, or was pruned.
     func holds(_ delivered: Delivered, _ db: Database) throws -> Bool {
-        let found = try Query.first(
+        let isSame = try Query.first(
             db,
             """
-            SELECT 1 FROM tidemark_events
-            WHERE stream = ?1 AND stream_id = ?2 AND kind <> 1 AND commit_number = ?3
-                AND coalesce(event_id = ?4, 1)
+            SELECT kind <> 1 AND commit_number = ?3 AND coalesce(event_id = ?4, 1) FROM tidemark_events
+            WHERE stream = ?1 AND stream_id = ?2
             """, row, delivered.streamID, delivered.mark.rawValue, delivered.eventID
-        ) { _ in true }
-        return found == true
+        ) { $0.number(0) == 1 }
+        return try isSame ?? pruned.mayHaveHeld(delivered)
     }
 
-    /// The last event at or below the position; nil when there is none.
+    /// The last event at or below the position, the newest that was pruned included; nil when there is none.
     func lastEvent(through position: StreamID, _ db: Database) throws -> Delivered? {
-        try Query.first(
+        let last = try Query.first(
             db,
             """
             SELECT stream_id, commit_number FROM tidemark_events
-            WHERE stream = ? AND stream_id <= ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
-            """, row, position
+            WHERE stream = ? AND stream_id <= ? AND stream_id > ? AND kind <> 1 ORDER BY stream_id DESC LIMIT 1
+            """, row, position, pruned.through
         ) { Delivered(streamID: $0.streamID(0), mark: CommitMark($0.number(1))) }
+        if let last { return last }
+        return pruned.last.flatMap { $0.streamID <= position ? $0 : nil }
     }
 }

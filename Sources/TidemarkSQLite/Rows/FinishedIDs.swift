@@ -1,15 +1,18 @@
 import GRDB
 import Tidemark
 
-/// The IDs that have rows, events or tombstones: nothing more will appear under them.
+/// The IDs that have rows, events or tombstones, or were pruned: nothing more will appear under them.
 enum FinishedIDs {
-    /// Runs of contiguous IDs above `minimum`, ascending; at most `limit` IDs in all.
+    /// Runs of contiguous IDs above `minimum`, ascending; at most `limit` IDs in all, beside those that were pruned.
     static func ranges(
         of stream: StreamRow, above minimum: StreamID, limit: Int, _ db: Database
     ) throws -> [ClosedRange<StreamID>] {
-        let query = try rows(of: stream, above: minimum, db)
+        let query = try rows(of: stream, above: max(minimum, stream.pruned.through), db)
         defer { query.reset() }
         var ranges: [ClosedRange<StreamID>] = []
+        if minimum < stream.pruned.through, limit > 0 {
+            ranges.append(StreamID(minimum.rawValue + 1)...stream.pruned.through)
+        }
         var remaining = limit
         while try remaining > 0 && query.step() {
             remaining -= 1
@@ -25,9 +28,9 @@ enum FinishedIDs {
 
     /// The last ID of the run of rows that begins right above `position`, or `position` itself.
     static func endOfRun(of stream: StreamRow, above position: StreamID, _ db: Database) throws -> StreamID {
-        let query = try rows(of: stream, above: position, db)
+        var end = max(position, stream.pruned.through)
+        let query = try rows(of: stream, above: end, db)
         defer { query.reset() }
-        var end = position
         while try query.step(), query.number(0) == end.rawValue + 1 { end = query.streamID(0) }
         return end
     }

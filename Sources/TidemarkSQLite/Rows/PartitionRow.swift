@@ -56,8 +56,8 @@ struct ProcessorRows {
                 """
                 INSERT INTO tidemark_partitions
                     (stream, consumer, partition, hash, claim, position, commit_number, delivered_count, delivered_sum,
-                    passed_id, passed_commit, updated_at)
-                VALUES (?1, ?2, ?3, ?4, random() & 0xfffff, ?5, ?6, 0, 0, ?7, ?8, ?9)
+                    passed_id, passed_commit, updated_at, start_after)
+                VALUES (?1, ?2, ?3, ?4, random() & 0xfffff, ?5, ?6, 0, 0, ?7, ?8, ?9, ?5)
                 """, stream.row, processor.consumer, partition, PartitionHash.name, consumer.position,
                 stream.commitNumber, passed?.streamID, passed?.mark.rawValue, now)
         }
@@ -71,7 +71,8 @@ struct ProcessorRows {
             UPDATE tidemark_partitions SET
                 claim = claim + 1 + (random() & 0xfffff), owner = NULL, oldest_id = NULL, oldest_since = NULL,
                 position = c.position, commit_number = c.commit_number, updated_at = c.updated_at, delivered_count = 0,
-                delivered_sum = 0, passed_id = c.passed_id, passed_commit = c.passed_commit
+                delivered_sum = 0, passed_id = c.passed_id, passed_commit = c.passed_commit, start_after = c.position,
+                pruned_count = 0, pruned_sum = 0
             FROM tidemark_consumers c
             WHERE tidemark_partitions.stream = ?1 AND tidemark_partitions.consumer = ?2 AND c.stream = ?1 AND c.name = ?2
             """, stream.row, consumer)
@@ -79,13 +80,24 @@ struct ProcessorRows {
             db, "DELETE FROM tidemark_attempts WHERE stream = ? AND consumer = ?", stream.row, consumer)
     }
 
-    /// Whoever has the partitions claims them again. What was delivered is not known any more.
+    /// Whoever has the partitions is stopped.
+    static func takeClaims(of consumer: ConsumerName, of stream: StreamRow, in db: Database) throws {
+        try Query.run(
+            db,
+            """
+            UPDATE tidemark_partitions SET claim = claim + 1 + (random() & 0xfffff), owner = NULL
+            WHERE stream = ? AND consumer = ?
+            """, stream.row, consumer)
+    }
+
+    /// Whoever has the partitions claims them again. What is delivered is counted from where they are.
     static func endClaims(of consumer: ConsumerName, of stream: StreamRow, in db: Database) throws {
         try Query.run(
             db,
             """
             UPDATE tidemark_partitions SET
-                claim = claim + 1 + (random() & 0xfffff), owner = NULL, delivered_count = NULL, delivered_sum = NULL
+                claim = claim + 1 + (random() & 0xfffff), owner = NULL, start_after = position, delivered_count = 0,
+                delivered_sum = 0, pruned_count = 0, pruned_sum = 0
             WHERE stream = ? AND consumer = ?
             """, stream.row, consumer)
     }
@@ -110,6 +122,8 @@ struct ProcessorRows {
             throw TidemarkError.databaseWentBackwards(
                 stream: processor.stream, id: passage.position, problem: "its sequence has not come as far")
         }
+        // Of what was pruned nothing is left that could be parked.
+        for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
         if let passed = passage.passed {
             try passed.require(stream.holds(passed, db), in: processor.stream, of: processor.consumer)
         }
@@ -232,6 +246,7 @@ struct ProcessorRows {
                 stream: processor.stream, id: claimed.position,
                 problem: "consumer \(processor.consumer) has come as far, but the sequence only to \(stream.sequence)")
         }
+        try stream.pruned.require(claimed.position, in: processor.stream)
         if let passed = claimed.passed {
             try passed.require(stream.holds(passed, db), in: processor.stream, of: processor.consumer)
         }

@@ -16,6 +16,8 @@ struct StreamRow {
     let arrivingFrom: String?
     /// How far its index of keys has come.
     let keyIndex: KeyIndexState
+    /// What was pruned.
+    let pruned: PrunedPrefix
 
     /// Nil when the stream does not exist.
     static func named(_ name: StreamName, in db: Database) throws -> StreamRow? {
@@ -23,7 +25,8 @@ struct StreamRow {
             db,
             """
             SELECT stream, sequence, commit_number, membership_version, unmarked_commits, forgotten_epoch, moved_to,
-                arriving_from, keyed_from
+                arriving_from, keyed_from, pruned_through, pruned_id, pruned_commit, pruned_count, pruned_sum,
+                pruned_newest_commit, pruned_at, forgotten_through
             FROM tidemark_streams WHERE name = ?
             """, name
         ) { row in
@@ -31,7 +34,8 @@ struct StreamRow {
                 row: row.number(0), sequence: row.streamID(1), commitNumber: row.number(2),
                 membershipVersion: Int(row.number(3)), unmarkedCommits: row.number(4),
                 forgottenEpoch: Int(row.number(5)), movedTo: row.isNull(6) ? nil : row.text(6),
-                arrivingFrom: row.isNull(7) ? nil : row.text(7), keyIndex: KeyIndexState(row, column: 8))
+                arrivingFrom: row.isNull(7) ? nil : row.text(7), keyIndex: KeyIndexState(row, column: 8),
+                pruned: PrunedPrefix(row, column: 9))
         }
     }
 
@@ -57,9 +61,9 @@ struct StreamRow {
         )
     }
 
-    /// The highest ID with a row, an event or a tombstone; 0 when there is none.
+    /// The highest ID with a row, an event or a tombstone, or that had one before it was pruned; 0 when there is none.
     func newestCommitted(_ db: Database) throws -> StreamID {
-        try Self.newestCommitted(db, row)
+        max(try Self.newestCommitted(db, row), pruned.through)
     }
 
     static func newestCommitted(_ db: Database, _ stream: Int64) throws -> StreamID {
@@ -73,18 +77,19 @@ struct StreamRow {
         try newest(db)?.streamID ?? 0
     }
 
-    /// The event with the highest ID, by which this database is known again.
+    /// The event with the highest ID, by which this database is known again; the newest that was pruned where none is left.
     func newest(_ db: Database) throws -> Delivered? {
         try Query.first(
             db,
             """
-            SELECT stream_id, commit_number, event_id FROM tidemark_events WHERE stream = ? AND kind <> 1
+            SELECT stream_id, commit_number, event_id FROM tidemark_events
+            WHERE stream = ? AND stream_id > ? AND kind <> 1
             ORDER BY stream_id DESC LIMIT 1
-            """, row
+            """, row, pruned.through
         ) { newest in
             Delivered(
                 streamID: newest.streamID(0), mark: CommitMark(newest.number(1)),
                 eventID: newest.isNull(2) ? nil : newest.text(2))
-        }
+        } ?? pruned.last
     }
 }

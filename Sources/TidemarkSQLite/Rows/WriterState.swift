@@ -17,6 +17,8 @@ struct WriterState {
     let heartbeat: Int
     /// How far the stream's index of keys has come.
     let keyIndex: KeyIndexState
+    /// How far the stream was pruned.
+    let prunedThrough: StreamID
     private let stream: StreamName
 
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``,
@@ -32,13 +34,14 @@ struct WriterState {
             """
             SELECT s.stream, s.sequence, s.commit_number, w.writer, w.epoch, w.is_member, w.position, w.heartbeat,
                 (SELECT version FROM tidemark_schema),
-                (SELECT commit_number FROM tidemark_events WHERE stream = s.stream AND stream_id = ?3), s.keyed_from
+                (SELECT commit_number FROM tidemark_events WHERE stream = s.stream AND stream_id = ?3), s.keyed_from,
+                s.pruned_through
             FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = ?2
             WHERE s.name = ?1
             """, stream, instance, known?.streamID
         ) { row in
             try Schema.require(version: row.number(8), in: store)
-            if let known, row.isNull(9) || row.number(9) != known.mark.rawValue {
+            if let known, row.isNull(9) ? known.streamID > row.streamID(11) : row.number(9) != known.mark.rawValue {
                 throw TidemarkError.databaseWentBackwards(
                     stream: stream, id: known.streamID,
                     problem: "what instance \(instance) has committed there is not there now")
@@ -84,6 +87,7 @@ struct WriterState {
         position = row.streamID(6)
         heartbeat = Int(row.number(7))
         keyIndex = KeyIndexState(row, column: 10)
+        prunedThrough = row.streamID(11)
         self.stream = stream
     }
 

@@ -34,6 +34,7 @@ struct SchemaMigrations: Sendable {
             .init(version: 4) { db in
                 try db.execute(sql: toVersion4)
                 try db.execute(sql: keyTables)
+                try db.execute(sql: prunedStreams)
             },
         ])
 
@@ -177,6 +178,25 @@ struct SchemaMigrations: Sendable {
             stream_id INTEGER NOT NULL,
             PRIMARY KEY (stream, key)
         ) STRICT, WITHOUT ROWID;
+        """
+
+    /// What is left of what was pruned; a part of version 4. Where partitions began was not kept, so that what was delivered to
+    /// them cannot be compared.
+    private static let prunedStreams = """
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_through INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_id INTEGER;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_commit INTEGER;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_count INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_sum INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_newest_commit INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_streams ADD COLUMN pruned_at INTEGER;
+        ALTER TABLE tidemark_streams ADD COLUMN forgotten_through INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_consumers ADD COLUMN pruned_count INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_consumers ADD COLUMN pruned_sum INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_partitions ADD COLUMN start_after INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_partitions ADD COLUMN pruned_count INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tidemark_partitions ADD COLUMN pruned_sum INTEGER NOT NULL DEFAULT 0;
+        UPDATE tidemark_partitions SET delivered_count = NULL, delivered_sum = NULL;
         """
 
     /// Takes every step after the version found. In the caller's transaction, so that either all are taken or none.

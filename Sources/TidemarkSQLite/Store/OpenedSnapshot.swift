@@ -14,7 +14,8 @@ struct OpenedSnapshot {
 
     /// Nil when the stream does not exist.
     ///
-    /// - Throws: ``TidemarkError/streamMoved(stream:store:to:)``, ``TidemarkError/streamArriving(stream:store:from:)``.
+    /// - Throws: ``TidemarkError/streamMoved(stream:store:to:)``, ``TidemarkError/streamArriving(stream:store:from:)``,
+    ///   ``TidemarkError/pruned(stream:after:through:)``.
     init?(_ stream: StreamName, _ request: SnapshotRequest, _ db: Database, store: String) throws {
         guard let row = try StreamRow.named(stream, in: db) else { return nil }
         try row.requireHere(stream, store)
@@ -25,6 +26,7 @@ struct OpenedSnapshot {
         newest = try row.newestEvent(db)
         deliveredIsThere = try request.delivered.map { try row.holds($0, db) } ?? true
         database = try StreamRow.database(of: db)
+        if membership.version == request.membershipVersion { try row.pruned.require(request.after, in: stream) }
         consumerGeneration = try request.claim.flatMap { try ConsumerRow.generation(of: $0.consumer, row, in: db) }
     }
 

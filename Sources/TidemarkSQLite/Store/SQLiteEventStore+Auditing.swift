@@ -9,6 +9,8 @@ extension SQLiteEventStore {
             let (facts, filter) = try Self.facts(of: consumer, in: row, stream, db)
             let seen = facts.snapshot.newestCommit ?? 0
             var auditor = SkipAuditor(facts, limit: limit)
+            auditor.prunedCommits(
+                through: CommitNumber.place(of: row.pruned.newestCommit.rawValue, unmarked: row.unmarkedCommits))
             try Self.forEachRow(of: row, seen: seen, filter, db) { auditor.row($0) }
             if !auditor.isAsDelivered {
                 var undelivered: SkipAuditor.Row?
@@ -28,7 +30,8 @@ extension SQLiteEventStore {
         let facts = try Query.first(
             db,
             """
-            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit, start_after
+            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit, start_after,
+                pruned_count, pruned_sum
             FROM tidemark_consumers
             WHERE stream = ? AND name = ?
             """, row.row, consumer
@@ -40,7 +43,7 @@ extension SQLiteEventStore {
                 isSnapshotAhead: found.number(1) > row.commitNumber, delivered: found.deliveredSum(2),
                 passed: found.isNull(4)
                     ? nil : Delivered(streamID: found.streamID(4), mark: CommitMark(found.number(5))),
-                start: found.streamID(6))
+                start: found.streamID(6), pruned: row.pruned, prunedOfConsumer: found.deliveredSum(7) ?? DeliveredSum())
         }
         if let facts, let row = try ConsumerRow.named(consumer, of: row, in: db) { return (facts, row.filter) }
         let known = try Query.all(
@@ -60,10 +63,11 @@ extension SQLiteEventStore {
             FROM tidemark_events e
             LEFT JOIN tidemark_instances w ON w.writer = e.writer AND w.stream = e.stream
             LEFT JOIN tidemark_former_instances f ON f.writer = e.writer
-            WHERE e.stream = ?1 ORDER BY e.stream_id
+            WHERE e.stream = ?1 AND e.stream_id >= ?2 ORDER BY e.stream_id
             """)
         defer { query.reset() }
         try query.bind(stream.row, at: 1)
+        try query.bind(stream.firstJudged, at: 2)
         while try query.step() {
             body(
                 SkipAuditor.Row(
@@ -85,11 +89,12 @@ extension SQLiteEventStore {
         let query = try Query(
             db,
             """
-            SELECT commit_number, min(writer) <> max(writer) FROM tidemark_events WHERE stream = ?1
+            SELECT commit_number, min(writer) <> max(writer) FROM tidemark_events WHERE stream = ?1 AND stream_id >= ?2
             GROUP BY commit_number ORDER BY commit_number
             """)
         defer { query.reset() }
         try query.bind(stream.row, at: 1)
+        try query.bind(stream.firstJudged, at: 2)
         while try query.step() {
             let number = query.number(0)
             body(
@@ -98,6 +103,11 @@ extension SQLiteEventStore {
                     hasSeveralWriters: query.number(1) == 1))
         }
     }
+}
+
+extension StreamRow {
+    /// Of what was pruned nothing is left to judge. Where nothing was, rows that cannot be are named, too.
+    fileprivate var firstJudged: Int64 { pruned.through > 0 ? pruned.through.rawValue + 1 : .min }
 }
 
 extension Query {

@@ -120,7 +120,10 @@ extension SQLiteEventStore {
                 in_flight = 0, lowest_in_flight = NULL, in_flight_since = NULL, process_id = NULL, process_file = NULL
             WHERE is_member = 1
             """,
-            "UPDATE tidemark_streams SET membership_version = membership_version + 1 + (random() & 0xfffff)",
+            """
+            UPDATE tidemark_streams SET
+                membership_version = membership_version + 1 + (random() & 0xfffff), previous_commit = commit_number
+            """,
             """
             UPDATE tidemark_consumers SET
                 generation = generation + 1 + (random() & 0xfffff), claim_key = NULL, holder_process_id = NULL,

@@ -57,7 +57,8 @@ extension SQLiteEventStore {
                 db,
                 """
                 SELECT e.stream_id FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
-                WHERE s.name = ? AND e.kind <> 1 AND e.persisted_at >= ? ORDER BY e.stream_id LIMIT 1
+                WHERE s.name = ? AND e.kind <> 1 AND e.persisted_at >= ? AND e.stream_id > s.pruned_through
+                ORDER BY e.stream_id LIMIT 1
                 """, stream, time
             ) { $0.streamID(0) }
         }
@@ -76,6 +77,7 @@ extension SQLiteEventStore {
         }
         let position = try start.position(
             first: first, highest: highest, in: stream, of: StreamRow.database(of: db))
+        try row.pruned.require(start, at: position, in: stream)
         let passed = try row.lastEvent(through: position, db)
         try start.require(last: passed, in: stream)
         try Query.run(
@@ -83,7 +85,7 @@ extension SQLiteEventStore {
             """
             UPDATE tidemark_consumers SET
                 position = ?3, start_after = ?3, commit_number = ?4, updated_at = ?5, delivered_count = 0,
-                delivered_sum = 0, passed_id = ?6, passed_commit = ?7
+                delivered_sum = 0, passed_id = ?6, passed_commit = ?7, pruned_count = 0, pruned_sum = 0
             WHERE stream = ?1 AND name = ?2
             """, row.row, name, position, row.commitNumber, now, passed?.streamID, passed?.mark.rawValue)
         return position
@@ -123,7 +125,8 @@ extension SQLiteEventStore {
                 db,
                 """
                 UPDATE tidemark_consumers SET
-                    filter = ?3, start_after = position, delivered_count = 0, delivered_sum = 0
+                    filter = ?3, start_after = position, delivered_count = 0, delivered_sum = 0, pruned_count = 0,
+                    pruned_sum = 0
                 WHERE stream = ?1 AND name = ?2
                 """, row.row, name, text)
             try self.stopReader(name, of: row, in: db)

@@ -137,6 +137,6 @@ extension SQLiteEventStore {
         let highestPosition = try Query.first(
             db, "SELECT max(position) FROM tidemark_instances WHERE stream = ?", row.row
         ) { $0.streamID(0) }
-        return max(row.sequence, try row.newestCommitted(db), highestPosition ?? 0)
+        return max(row.sequence, try row.newestCommitted(db), highestPosition ?? 0, row.pruned.through)
     }
 }

@@ -73,11 +73,15 @@ extension SQLiteEventStore {
                 db,
                 """
                 SELECT e.stream_id, e.event_id, e.type, e.key, e.payload, e.writer, e.persisted_at,
-                    e.commit_number, e.metadata
+                    e.commit_number, e.metadata, s.pruned_through
                 FROM tidemark_streams s JOIN tidemark_events e ON e.stream = s.stream
                 WHERE s.name = ? AND e.event_id = ?
                 """, stream, id
             ) { row in
+                if row.streamID(0) <= row.streamID(9) {
+                    throw TidemarkError.pruned(
+                        stream: stream, after: StreamID(row.number(0) - 1), through: row.streamID(9))
+                }
                 var decoder = EventDecoder(db)
                 return try decoder.event(row)
             }

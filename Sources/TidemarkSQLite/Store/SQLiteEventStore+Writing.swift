@@ -25,18 +25,14 @@ extension SQLiteEventStore {
     public func abandon(
         _ ids: [StreamID], allocatedIn incarnation: Incarnation?, in stream: StreamName, by writer: Writer
     ) async throws -> AbandonedIDs {
-        AbandonedIDs(committed: try await abandon(ids, in: stream, by: writer))
-    }
-
-    func abandon(_ ids: [StreamID], in stream: StreamName, by writer: Writer) async throws -> [StreamID] {
-        if ids.isEmpty { return [] }
+        if ids.isEmpty { return AbandonedIDs() }
         precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
         let areCommitted = try await inSnapshot { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
             let rows = EventRows(db, state, persistedAt: 0)
             return try ids.allSatisfy(rows.holdsEvent)
         }
-        if areCommitted { return ids }
+        if areCommitted { return AbandonedIDs(committed: ids) }
         let now = configuration.wallClockMilliseconds()
         return try await transact(mayRunHere: CallerThreadUse.mayTake(events: ids.count, bytes: 0)) { db in
             let state = try WriterState(db, stream: stream, writer: writer, store: self.path)
@@ -45,16 +41,18 @@ extension SQLiteEventStore {
             try self.existing(stream, in: db).requireHere(stream, self.path)
             let rows = EventRows(db, state, persistedAt: now)
             var hasTombstones = false
-            var committed: [StreamID] = []
+            var (committed, pruned): ([StreamID], [StreamID]) = ([], [])
             for id in ids {
-                if try rows.insertTombstone(id) {
+                if try id <= state.prunedThrough && !rows.isTaken(id) {
+                    pruned.append(id)
+                } else if try rows.insertTombstone(id) {
                     hasTombstones = true
                 } else if try rows.holdsEvent(id) {
                     committed.append(id)
                 }
             }
             if hasTombstones { try state.recordCommit(db, sequence: state.sequence) }
-            return committed
+            return AbandonedIDs(committed: committed, pruned: pruned)
         }
     }
 
@@ -85,7 +83,12 @@ extension SQLiteEventStore {
         let settled = try await transact(mayRunHere: false) { db in
             let state = try WriterState(db, stream: first.stream, writer: first.writer, store: self.path)
             try Query.run(db, "UPDATE tidemark_instances SET heartbeat = heartbeat WHERE writer = ?", state.writerRow)
-            return try groups.map { try self.outcome(of: $0, state, in: db) }
+            let row = try self.existing(first.stream, in: db)
+            return try groups.map { group in
+                let outcome = try self.outcome(of: group, state, in: db)
+                if outcome == nil { try row.pruned.requireKnown(group) }
+                return outcome
+            }
         }
         return Settlement(fence: 0, groups: settled)
     }

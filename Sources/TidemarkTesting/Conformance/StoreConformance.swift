@@ -13,7 +13,8 @@ public enum StoreConformance {
     /// All of them, in the order of the protocol.
     public static var checks: [StoreCheck] {
         membershipChecks + closingChecks + writingChecks + unknownOutcomeChecks + readingChecks + consumerChecks
-            + consumerStartChecks + exactCheckpointChecks + filterChecks + processingChecks + keyChecks
+            + consumerStartChecks + exactCheckpointChecks + filterChecks + processingChecks + keyChecks + pruningChecks
+            + prunedPlaceChecks
     }
 }
 

@@ -15,7 +15,7 @@ extension Simulation {
             note(number, 20, "is about to read through \(request.through)")
         case .asked(var request, let before):
             if rule == .membershipVersion { request.membershipVersion = database.stream.membershipVersion }
-            guard let snapshot = database.contents.snapshot(of: SimulatedDatabase.stream, request) else { return false }
+            guard let snapshot = snapshot(of: database.contents, request, number) else { return false }
             processes[number].memory.reading = .seen(request, before, snapshot)
             note(number, 21, "opens a snapshot with \(snapshot.events.map(\.streamID))")
         case .seen(let request, let before, let snapshot):
@@ -25,11 +25,22 @@ extension Simulation {
             processes[number].memory.reading = .idle
             let before = processes[number].memory.machine { $0.note() }
             guard let request = nextRequest(number),
-                let snapshot = contents.snapshot(of: SimulatedDatabase.stream, request)
+                let snapshot = snapshot(of: contents, request, number)
             else { return false }
             take(snapshot, for: request, before, number)
         }
         return true
+    }
+
+    private mutating func snapshot(
+        of contents: InMemoryDatabase, _ request: SnapshotRequest, _ number: Int
+    ) -> Snapshot? {
+        do throws(TidemarkError) {
+            return try contents.snapshot(of: SimulatedDatabase.stream, request)
+        } catch {
+            fail(.falseAlarm, "\(processes[number].instance) reads: \(error)")
+            return nil
+        }
     }
 
     private mutating func nextRequest(_ number: Int) -> SnapshotRequest? {
