@@ -87,9 +87,6 @@ struct PruneCommand: AsyncParsableCommand {
     private func prune(
         _ store: any ProgramStore, _ extent: PruneExtent
     ) async throws -> (PruneResult, (any Error)?) {
-        guard let store = store as? any PrunableStore else {
-            throw TidemarkError.noPruning(stream: database.stream, store: store.description)
-        }
         func prune(_ extent: PruneExtent) async throws -> PruneResult {
             try await store.prune(
                 database.stream, extent, ignoring: Set(ignoring), forgettingIDs: forgetIds)
@@ -97,7 +94,9 @@ struct PruneCommand: AsyncParsableCommand {
         do {
             return (try await prune(extent), nil)
         } catch TidemarkError.pruneHeldBack(_, let id, let holder, let place) where through == nil {
-            return (try await prune(.through(place)), PruneHeldBack(stream: database.stream, id: id, by: holder, at: place))
+            return (
+                try await prune(.through(place)), PruneHeldBack(stream: database.stream, id: id, by: holder, at: place)
+            )
         }
     }
 

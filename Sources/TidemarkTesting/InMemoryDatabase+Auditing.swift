@@ -7,13 +7,24 @@ extension InMemoryDatabase {
         guard let row = stream.consumers[consumer] else {
             throw .unknownConsumer(stream: name, consumer: consumer, known: stream.consumers.keys.sorted())
         }
-        var auditor = SkipAuditor(
-            SkipAuditor.Facts(
-                stream: name, consumer: consumer, sequence: stream.sequence,
-                commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
-                snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
-                delivered: row.delivered, passed: row.passed, start: row.start, pruned: stream.pruned,
-                prunedOfConsumer: row.pruned), limit: limit)
+        let facts = SkipAuditor.Facts(
+            stream: name, consumer: consumer, sequence: stream.sequence,
+            commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
+            snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
+            delivered: row.delivered, passed: row.passed, start: row.start, pruned: stream.pruned,
+            prunedOfConsumer: row.pruned)
+        let partitions = (stream.processors[consumer]?.partitions ?? []).map { found in
+            var partition = facts
+            partition.position = found.position
+            partition.snapshot = found.snapshot
+            partition.isSnapshotAhead = (found.snapshot.newestCommit ?? 0) > stream.commitNumber
+            partition.delivered = found.delivered
+            partition.passed = found.passed
+            partition.start = found.start
+            partition.prunedOfConsumer = found.pruned
+            return partition
+        }
+        var auditor = ConsumerAuditor(facts, partitions: partitions, limit: limit)
         auditor.prunedCommits(through: RandomSteps.place(ofCommit: stream.pruned.newestCommit.rawValue))
         let filter = row.filter
         let seen = row.snapshot.newestCommit ?? 0
@@ -31,9 +42,12 @@ extension InMemoryDatabase {
                     isWanted: filter.passes(type: event.event.type, key: event.event.key))
             }
         }
-        for row in rows { auditor.row(row) }
-        if !auditor.isAsDelivered, let undelivered = rows.first(where: auditor.isUndelivered) {
-            auditor.undelivered(undelivered)
+        func key(of id: StreamID) -> String? {
+            if case .event(let event) = stream.rows[id] { event.event.key } else { nil }
+        }
+        for row in rows { auditor.row(row, key: key(of: row.id)) { row.mark.rawValue > $0.newestCommit ?? 0 } }
+        if !auditor.isAsDelivered {
+            for row in rows { auditor.rowAgain(row, key: key(of: row.id)) { row.mark.rawValue > $0.newestCommit ?? 0 } }
         }
         for number in Set(rows.map(\.mark.rawValue)).sorted() {
             auditor.commit(

@@ -111,7 +111,7 @@ extension InMemoryDatabase {
             processor.partitions = processor.partitions.map { partition in
                 PartitionRow(
                     claim: partition.claim + stream.steps.nextInt(), position: row.position, start: row.position,
-                    delivered: DeliveredSum(), passed: row.passed)
+                    delivered: DeliveredSum(), passed: row.passed, snapshot: row.snapshot)
             }
             stream.processors[consumer] = processor
         }

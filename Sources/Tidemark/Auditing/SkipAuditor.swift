@@ -103,8 +103,18 @@ public struct SkipAuditor: Sendable {
         }
     }
 
+    /// What is looked for.
+    enum Subject: Sendable {
+        case everything
+        /// Rows and commits that cannot be, whoever reads them.
+        case rowsAlone
+        /// What a consumer was given.
+        case consumerAlone
+    }
+
     private let facts: Facts
     private let limit: Int
+    private let subject: Subject
     private var found = DeliveredSum()
     private var findings: [Audit.Finding] = []
     private var findingCount = 0
@@ -112,7 +122,10 @@ public struct SkipAuditor: Sendable {
     private var isPassedThere = false
 
     /// - Parameter limit: how many findings are kept; beyond that they are counted.
-    public init(_ facts: Facts, limit: Int) {
+    public init(_ facts: Facts, limit: Int) { self.init(facts, limit: limit, judges: .everything) }
+
+    init(_ facts: Facts, limit: Int, judges subject: Subject) {
+        self.subject = subject
         self.facts = facts
         self.limit = limit
         found = facts.prunedOfConsumer
@@ -120,7 +133,7 @@ public struct SkipAuditor: Sendable {
         if let passed = facts.passed, passed.streamID <= facts.pruned.through {
             isPassedThere = facts.pruned.mayHaveHeld(passed)
         }
-        if facts.position > facts.sequence || facts.isSnapshotAhead {
+        if subject != .rowsAlone, facts.position > facts.sequence || facts.isSnapshotAhead {
             add(
                 .checkpointAhead,
                 "the checkpoint is at \(facts.position), but the stream only at \(facts.sequence)"
@@ -136,11 +149,11 @@ public struct SkipAuditor: Sendable {
 
     /// Takes the next row, in any order. Each row of the stream that was not pruned comes once, those above the checkpoint too.
     public mutating func row(_ row: Row) {
-        if let problem = impossibility(of: row) {
+        if subject != .consumerAlone, let problem = impossibility(of: row) {
             add(.impossibleRow, "row \(row.id) was not written by Tidemark: \(problem)", row.id, row.mark)
         }
-        guard row.isEvent, row.id <= facts.position else { return }
-        if row.id == facts.passed?.streamID, row.mark == facts.passed?.mark { isPassedThere = true }
+        guard subject != .rowsAlone, row.isEvent, row.id <= facts.position else { return }
+        passedEvent(row.id, mark: row.mark)
         guard row.id > facts.start, row.isWanted else { return }
         found.add(row.id, mark: row.mark)
         // A tombstone may come later: it says that nothing was there, and nothing was.
@@ -149,6 +162,11 @@ public struct SkipAuditor: Sendable {
             .skipped,
             "event \(row.id) was skipped: its commit, \(row.mark), came after the snapshot of the checkpoint at "
                 + "\(facts.position)", row.id, row.mark)
+    }
+
+    /// An event that is there, perhaps the one that was passed last.
+    mutating func passedEvent(_ id: StreamID, mark: CommitMark) {
+        if id == facts.passed?.streamID, mark == facts.passed?.mark { isPassedThere = true }
     }
 
     /// Takes the next commit, in ascending order of places. A place that cannot be is passed over.
@@ -167,9 +185,11 @@ public struct SkipAuditor: Sendable {
     /// What was found. The snapshot's rows and commits have all been looked at.
     public var audit: Audit {
         var whole = self
-        whole.vanished(before: facts.commitCount + 1)
-        whole.compareDelivered()
-        whole.comparePassed()
+        if subject != .consumerAlone { whole.vanished(before: facts.commitCount + 1) }
+        if subject != .rowsAlone {
+            whole.compareDelivered()
+            whole.comparePassed()
+        }
         return Audit(
             stream: facts.stream, consumer: facts.consumer, position: facts.position,
             snapshot: facts.snapshot, events: found.count - facts.prunedOfConsumer.count,

@@ -71,6 +71,7 @@ public struct StreamMove: Sendable {
         if let place = here.arrivingFrom {
             throw TidemarkError.streamArriving(stream: stream, store: source.description, from: place)
         }
+        try await requireWhole(here)
         var report = Report()
         let there = try await destination.movedStream(stream)
         if here.movedTo != nil, let there, there.arrivingFrom == nil {
@@ -103,6 +104,16 @@ public struct StreamMove: Sendable {
         let arrived = try await compare(moved, &report) { progress(.compared(through: $0, of: end)) }
         try await destination.endArrival(of: stream, as: arrived)
         return report
+    }
+
+    /// What is left of events that were pruned cannot be moved yet: readers of the destination would be told nothing of them.
+    private func requireWhole(_ here: MovedStream) async throws {
+        guard here.movedTo == nil, let source = source as? any PrunableStore,
+            let pruned = try await source.pruned(of: stream), pruned.through > 0
+        else { return }
+        throw TidemarkError.moveFailed(
+            stream: stream,
+            problem: "it was pruned up to \(pruned.through), and only a stream that has its beginning can be moved")
     }
 
     /// Takes a move back that has not come to its end: the old store lets everybody in again, and what has arrived in the

@@ -62,13 +62,15 @@ BEGIN
 END
 $$;
 
--- How high the sequence of a stream has to be: not below a row, what a writer has promised, or the beginning of an era.
+-- How high the sequence of a stream has to be: not below a row, what a writer has promised, the beginning of an era, or what
+-- was pruned.
 CREATE FUNCTION @namespace@.least_sequence_1(stream_row integer) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     SELECT greatest(
         coalesce((SELECT max(e.stream_id) FROM @namespace@.events e WHERE e.stream = $1), 0),
         coalesce((SELECT max(i.position) FROM @namespace@.instances i WHERE i.stream = $1), 0),
-        coalesce((SELECT max(a.after_id) FROM @namespace@.eras a WHERE a.stream = $1), 0))
+        coalesce((SELECT max(a.after_id) FROM @namespace@.eras a WHERE a.stream = $1), 0),
+        coalesce((SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = $1), 0))
 $$;
 
 -- Begins an incarnation where none runs: after a crash, a promotion or a restore, which may have taken the sequences

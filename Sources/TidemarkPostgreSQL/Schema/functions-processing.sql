@@ -51,13 +51,12 @@ BEGIN
     IF open_processor_1.partition_count > 0 THEN RETURN; END IF;
     PERFORM @namespace@.require_place_1(stream_row, c.name, c.position, c.snapshot, c.passed_id, c.passed_mark);
     PERFORM @namespace@.stop_reader_1(stream_row, c.name);
-    SELECT e.stream_id, e.mark INTO last_id, last_mark FROM @namespace@.events e
-    WHERE e.stream = stream_row AND e.stream_id <= c.position AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1;
+    SELECT l.id, l.mark INTO last_id, last_mark FROM @namespace@.last_event_1(stream_row, c.position) l;
     INSERT INTO @namespace@.partitions
         (stream, consumer, partition, hash, claim, position, snapshot, delivered_count, delivered_sum, passed_id,
-        passed_mark, updated_at)
+        passed_mark, updated_at, start_after)
     SELECT stream_row, c.name, n, open_processor_1.hash, @namespace@.random_step_1(), c.position,
-        @namespace@.snapshot_mark_1(stream_row), 0, 0, last_id, last_mark, clock_timestamp()
+        @namespace@.snapshot_mark_1(stream_row), 0, 0, last_id, last_mark, clock_timestamp(), c.position
     FROM generate_series(0, open_processor_1.partitions - 1) n;
     open_processor_1.partition_count := open_processor_1.partitions;
     open_processor_1.partition_hash := open_processor_1.hash;
@@ -238,6 +237,8 @@ BEGIN
             checkpoint_partitions_1.delivered_sums[n], checkpoint_partitions_1.passed_ids[n],
             checkpoint_partitions_1.passed_marks[n], checkpoint_partitions_1.releases[n]) THEN 1 ELSE 0 END)::bigint;
     END LOOP;
+    -- Of what was pruned nothing is left that could be parked.
+    PERFORM @namespace@.require_unpruned_1(stream_row, u.id - 1) FROM unnest(checkpoint_partitions_1.parked_ids) u (id);
     -- The copies that stay, whatever becomes of the events.
     INSERT INTO @namespace@.parked AS k
         (stream, consumer, stream_id, partition, kind, writer, mark, persisted_at, event_id, type, key, payload, metadata,
@@ -419,7 +420,7 @@ LANGUAGE sql VOLATILE AS $$
     UPDATE @namespace@.partitions p SET
         claim = p.claim + @namespace@.random_step_1(), owner = NULL, oldest_id = NULL, oldest_since = NULL,
         position = c.position, snapshot = c.snapshot, updated_at = c.updated_at,
-        delivered_count = 0, delivered_sum = 0,
+        delivered_count = 0, delivered_sum = 0, start_after = c.position, pruned_count = 0, pruned_sum = 0,
         passed_id = c.passed_id, passed_mark = c.passed_mark
     FROM @namespace@.consumers c
     WHERE c.stream = $1 AND c.name = $2 AND p.stream = c.stream AND p.consumer = c.name;

@@ -1,24 +1,77 @@
 -- The functions of consumers, and those by which people see and end what stands in the way.
 
--- The last ID of the run of rows that begins right above this one, or the ID itself.
+-- The last ID of the run of rows that begins right above this one, or the ID itself. What was pruned counts as rows.
 CREATE FUNCTION @namespace@.end_of_run_1(stream_row integer, after_id bigint) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     WITH RECURSIVE run (id) AS (
-        SELECT $2
+        SELECT greatest($2, coalesce((SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = $1), 0))
         UNION ALL
         SELECT e.stream_id FROM run JOIN @namespace@.events e ON e.stream = $1 AND e.stream_id = run.id + 1
     )
     SELECT max(run.id) FROM run
 $$;
 
+-- The highest ID with a row, or that had one before it was pruned; 0 where there is none.
+CREATE FUNCTION @namespace@.newest_row_1(stream_row integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT greatest(
+        coalesce((SELECT max(e.stream_id) FROM @namespace@.events e WHERE e.stream = $1), 0),
+        coalesce((SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = $1), 0))
+$$;
+
 -- What can be said from durable positions and rows alone: as far as all is finished. Without members nobody can commit.
 CREATE FUNCTION @namespace@.minimum_persisted_1(stream_row integer) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     SELECT CASE
-        WHEN m.least IS NULL
-        THEN coalesce((SELECT max(e.stream_id) FROM @namespace@.events e WHERE e.stream = $1), 0)
+        WHEN m.least IS NULL THEN @namespace@.newest_row_1($1)
         ELSE @namespace@.end_of_run_1($1, m.least) END
     FROM (SELECT min(i.position) AS least FROM @namespace@.instances i WHERE i.stream = $1 AND i.is_member) m
+$$;
+
+-- The last event at or below an ID, the newest that was pruned included; nulls where there is none.
+CREATE FUNCTION @namespace@.last_event_1(stream_row integer, "position" bigint, OUT id bigint, OUT mark bigint)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT e.stream_id, e.mark INTO last_event_1.id, last_event_1.mark FROM @namespace@.events e
+    WHERE e.stream = last_event_1.stream_row AND e.stream_id <= last_event_1.position AND e.kind <> 1
+        AND e.stream_id > (SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = last_event_1.stream_row)
+    ORDER BY e.stream_id DESC LIMIT 1;
+    IF FOUND THEN RETURN; END IF;
+    SELECT s.pruned_id, s.pruned_mark INTO last_event_1.id, last_event_1.mark FROM @namespace@.streams s
+    WHERE s.stream = last_event_1.stream_row AND s.pruned_id <= last_event_1.position;
+END
+$$;
+
+-- Everything that follows the place is there: at or above the newest event that was pruned nothing was lost.
+CREATE FUNCTION @namespace@.require_unpruned_1(stream_row integer, "position" bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    mark bigint;
+BEGIN
+    SELECT s.pruned_through INTO mark FROM @namespace@.streams s
+    WHERE s.stream = require_unpruned_1.stream_row AND s.pruned_id > require_unpruned_1.position;
+    IF NOT FOUND THEN RETURN; END IF;
+    RAISE EXCEPTION 'what follows % was pruned, up to %', require_unpruned_1.position, mark
+    USING ERRCODE = 'TM030', DETAIL = json_build_object('id', require_unpruned_1.position, 'highest', mark)::text;
+END
+$$;
+
+-- Whoever prunes a stream excludes those who put consumers at places of it.
+CREATE FUNCTION @namespace@.prune_lock_1(stream_row integer) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('@namespace_name@ prune ' || $1, 0)
+$$;
+
+-- Whether the event is there, with its mark, or was pruned.
+CREATE FUNCTION @namespace@.holds_1(stream_row integer, id bigint, mark bigint, event_id text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (SELECT e.kind <> 1 AND e.mark = $3 AND coalesce(e.event_id = $4, true)
+        FROM @namespace@.events e WHERE e.stream = $1 AND e.stream_id = $2),
+        (SELECT $2 < s.pruned_id OR $2 = s.pruned_id AND $3 = s.pruned_mark
+        FROM @namespace@.streams s WHERE s.stream = $1), false)
 $$;
 
 -- The newest eras of a stream, ascending, a line each: incarnation, and the ID above which it begins.
@@ -86,12 +139,11 @@ DECLARE
 BEGIN
     SELECT coalesce(pg_sequence_last_value(s.sequence), 0) INTO newest
     FROM @namespace@.streams s WHERE s.stream = require_place_1.stream_row;
+    PERFORM @namespace@.require_unpruned_1(require_place_1.stream_row, require_place_1.position);
     IF newest < require_place_1.position THEN
         problem := format('consumer %s has come as far, but the sequence only to %s', require_place_1.consumer, newest);
-    ELSIF require_place_1.passed_id IS NOT NULL AND NOT EXISTS (
-        SELECT FROM @namespace@.events e
-        WHERE e.stream = require_place_1.stream_row AND e.stream_id = require_place_1.passed_id AND e.kind <> 1
-            AND e.mark = require_place_1.passed_mark)
+    ELSIF require_place_1.passed_id IS NOT NULL AND NOT @namespace@.holds_1(
+        require_place_1.stream_row, require_place_1.passed_id, require_place_1.passed_mark, NULL)
     THEN
         wrong_id := require_place_1.passed_id;
         problem := format('the event that consumer %s has passed is not there now', require_place_1.consumer);
@@ -133,6 +185,7 @@ BEGIN
     END IF;
     PERFORM @namespace@.require_era_1(
         put_consumer_1.stream_row, put_consumer_1.target, put_consumer_1.target_era);
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.prune_lock_1(put_consumer_1.stream_row));
     highest := @namespace@.minimum_persisted_1(put_consumer_1.stream_row);
     highest := greatest(highest, (
         SELECT least(put_consumer_1.confirmed, coalesce(pg_sequence_last_value(s.sequence), 0))
@@ -144,9 +197,9 @@ BEGIN
         RAISE EXCEPTION '% is not reached, it is finished up to %', place, highest
         USING ERRCODE = 'TM012', DETAIL = json_build_object('id', place, 'highest', highest)::text;
     END IF;
-    SELECT e.stream_id, e.mark INTO passed_id, passed_mark FROM @namespace@.events e
-    WHERE e.stream = put_consumer_1.stream_row AND e.stream_id <= place AND e.kind <> 1
-    ORDER BY e.stream_id DESC LIMIT 1;
+    PERFORM @namespace@.require_unpruned_1(put_consumer_1.stream_row, place);
+    SELECT l.id, l.mark INTO passed_id, passed_mark
+    FROM @namespace@.last_event_1(put_consumer_1.stream_row, place) l;
     IF put_consumer_1.target_mark IS NOT NULL AND passed_mark IS DISTINCT FROM put_consumer_1.target_mark THEN
         RAISE EXCEPTION 'the database went backwards: the last event up to % is another', place
         USING ERRCODE = 'TM008', DETAIL = json_build_object('id', place, 'problem',
@@ -155,7 +208,7 @@ BEGIN
     UPDATE @namespace@.consumers co SET
         position = place, start_after = place, snapshot = @namespace@.snapshot_mark_1(put_consumer_1.stream_row),
         updated_at = clock_timestamp(), delivered_count = 0, delivered_sum = 0, passed_id = p.passed_id,
-        passed_mark = p.passed_mark
+        passed_mark = p.passed_mark, pruned_count = 0, pruned_sum = 0
     FROM (SELECT passed_id AS passed_id, passed_mark AS passed_mark) p
     WHERE co.stream = put_consumer_1.stream_row AND co.name = put_consumer_1.consumer;
     RETURN place;
@@ -277,10 +330,8 @@ BEGIN
         c.stream, c.name, checkpoint_1.position, checkpoint_1.snapshot, checkpoint_1.passed_id, checkpoint_1.passed_mark);
     IF checkpoint_1.position < c.position THEN RETURN; END IF;
     IF checkpoint_1.passed_id IS NULL THEN
-        SELECT e.stream_id, e.mark INTO checkpoint_1.passed_id, checkpoint_1.passed_mark
-        FROM @namespace@.events e
-        WHERE e.stream = c.stream AND e.stream_id <= checkpoint_1.position AND e.kind <> 1
-        ORDER BY e.stream_id DESC LIMIT 1;
+        SELECT l.id, l.mark INTO checkpoint_1.passed_id, checkpoint_1.passed_mark
+        FROM @namespace@.last_event_1(c.stream, checkpoint_1.position) l;
     END IF;
     UPDATE @namespace@.consumers co SET
         position = checkpoint_1.position, snapshot = checkpoint_1.snapshot, updated_at = clock_timestamp(),
@@ -361,11 +412,13 @@ DECLARE
 BEGIN
     PERFORM @namespace@.stop_reader_1(stream_row, change_filter_1.consumer);
     UPDATE @namespace@.consumers co SET
-        filter = change_filter_1.filter, start_after = co.position, delivered_count = 0, delivered_sum = 0
+        filter = change_filter_1.filter, start_after = co.position, delivered_count = 0, delivered_sum = 0,
+        pruned_count = 0, pruned_sum = 0
     WHERE co.stream = stream_row AND co.name = change_filter_1.consumer;
     -- Whoever runs a processor looks for its filter with its next claim.
     UPDATE @namespace@.partitions p SET
-        claim = p.claim + @namespace@.random_step_1(), owner = NULL, delivered_count = NULL, delivered_sum = NULL
+        claim = p.claim + @namespace@.random_step_1(), owner = NULL, start_after = p.position, delivered_count = 0,
+        delivered_sum = 0, pruned_count = 0, pruned_sum = 0
     WHERE p.stream = stream_row AND p.consumer = change_filter_1.consumer;
 END
 $$;

@@ -336,7 +336,7 @@ $$;
 -- has to be the one that the writer joined in, where its epoch is the newest.
 CREATE FUNCTION @namespace@.abandon_1(
     stream text, instance text, epoch bigint, joined_in bigint, incarnation bigint, ids bigint[], limit_ms integer,
-    OUT committed bigint[], OUT void bigint[]
+    OUT committed bigint[], OUT void bigint[], OUT pruned bigint[]
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -369,8 +369,14 @@ BEGIN
         -- Waits for whoever is about to commit one of them; whoever comes later finds the tombstone.
         INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
         SELECT stream_row, 1, u.id, writer_row, m.mark
-        FROM unnest(abandon_1.ids) u (id), (SELECT @namespace@.random_mark_1() AS mark) m ORDER BY u.id
+        FROM unnest(abandon_1.ids) u (id), (SELECT @namespace@.random_mark_1() AS mark) m
+        WHERE u.id > (SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = stream_row)
+        ORDER BY u.id
         ON CONFLICT (stream, stream_id) DO NOTHING;
+        SELECT array_agg(u.id ORDER BY u.id) INTO abandon_1.pruned
+        FROM unnest(abandon_1.ids) u (id)
+        WHERE u.id <= (SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = stream_row)
+            AND NOT EXISTS (SELECT FROM @namespace@.events e WHERE e.stream = stream_row AND e.stream_id = u.id);
         SELECT array_agg(e.stream_id ORDER BY e.stream_id) INTO abandon_1.committed
         FROM @namespace@.events e
         WHERE e.stream = stream_row AND e.stream_id = ANY (abandon_1.ids) AND e.kind <> 1;
@@ -392,6 +398,7 @@ BEGIN
     END IF;
     abandon_1.committed := coalesce(abandon_1.committed, '{}');
     abandon_1.void := coalesce(abandon_1.void, '{}');
+    abandon_1.pruned := coalesce(abandon_1.pruned, '{}');
 END
 $$;
 

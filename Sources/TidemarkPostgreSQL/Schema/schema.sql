@@ -39,7 +39,20 @@ CREATE TABLE @namespace@.streams (
     -- The store that the stream was moved to, or is being moved to: nobody may use it here. Null where it is here.
     moved_to text,
     -- The store that the stream is being moved from: nobody may use it yet. Null where it is whole.
-    arriving_from text
+    arriving_from text,
+    -- How far the stream was pruned: of what is at or below it only the ids of events are left. Nothing more will be committed
+    -- there.
+    pruned_through bigint NOT NULL DEFAULT 0,
+    -- The newest event that was pruned, and its mark, by which the database is known again. Null where there is none.
+    pruned_id bigint,
+    pruned_mark bigint,
+    -- How many events were pruned, and a sum as in a consumer's row.
+    pruned_count bigint NOT NULL DEFAULT 0,
+    pruned_sum bigint NOT NULL DEFAULT 0,
+    -- The latest time at which an event was persisted that was pruned, in milliseconds since 1970-01-01 UTC.
+    pruned_at bigint,
+    -- Up to here the ids of events that were pruned are gone too: persisting one of them again makes a new event.
+    forgotten_through bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- Where each incarnation begins in a stream: rows above `after_id` are of this era, or of a later one. Transaction ids are
@@ -102,7 +115,8 @@ CREATE TABLE @namespace@.former_instances (
 -- One row for each finished ID.
 CREATE TABLE @namespace@.events (
     stream integer NOT NULL,
-    -- 0: an event. 1: a tombstone, so that no event can take the ID. 2: an event in a table of the user's own.
+    -- 0: an event; of one that was pruned its id and key are left. 1: a tombstone, so that no event can take the ID. 2: an
+    -- event in a table of the user's own.
     kind smallint NOT NULL,
     stream_id bigint NOT NULL,
     writer bigint NOT NULL,
@@ -121,6 +135,14 @@ CREATE TABLE @namespace@.events (
     CHECK (kind BETWEEN 0 AND 2 AND stream_id >= 1),
     CHECK ((event_id IS NOT NULL) = (kind = 0) AND (type IS NOT NULL) = (kind = 0) AND (payload IS NOT NULL) = (kind = 0)),
     CHECK (metadata IS NULL OR kind = 0)
+);
+
+-- The newest event of each key that lost events to pruning.
+CREATE TABLE @namespace@.pruned_keys (
+    stream integer NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    stream_id bigint NOT NULL,
+    PRIMARY KEY (stream, key)
 );
 
 CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;
@@ -152,6 +174,9 @@ CREATE TABLE @namespace@.consumers (
     start_after bigint NOT NULL DEFAULT 0,
     -- Which events it is given, as one JSON object; null where it is all of them.
     filter text COLLATE "C",
+    -- The part of what it was to be given that was pruned since, counted and summed up as what was delivered.
+    pruned_count bigint NOT NULL DEFAULT 0,
+    pruned_sum bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (stream, name)
 ) WITH (fillfactor = 50);
 
@@ -178,6 +203,10 @@ CREATE TABLE @namespace@.partitions (
     -- The event whose handler runs for longest, and since when, as of the owner's last heartbeat.
     oldest_id bigint,
     oldest_since timestamptz,
+    -- As of a consumer.
+    start_after bigint NOT NULL DEFAULT 0,
+    pruned_count bigint NOT NULL DEFAULT 0,
+    pruned_sum bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (stream, consumer, partition)
 ) WITH (fillfactor = 50);
 

@@ -13,12 +13,16 @@ extension PostgreSQLEventStore {
         return try await inSnapshot(CallSubject(stream, consumer: consumer), limit: Self.auditLimit) { session in
             try session.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") { session in
                 let audited = try AuditedStream(session, namespace, stream, consumer, store: store)
-                var auditor = SkipAuditor(audited.facts, limit: limit)
-                try audited.forEachRow(session) { auditor.row($0) }
+                let partitions = try audited.partitions(session)
+                var auditor = ConsumerAuditor(audited.facts, partitions: partitions.map(\.facts), limit: limit)
+                let places = Dictionary(partitions.map { ($0.facts.snapshot, $0.place) }) { one, _ in one }
+                try audited.forEachRow(session) { row, key, transaction in
+                    auditor.row(row, key: key) { places[$0]??.isLater(row.id, transaction) ?? false }
+                }
                 if !auditor.isAsDelivered {
-                    var undelivered: SkipAuditor.Row?
-                    try audited.forEachRow(session) { if auditor.isUndelivered($0) { undelivered = $0 } }
-                    if let undelivered { auditor.undelivered(undelivered) }
+                    try audited.forEachRow(session) { row, key, transaction in
+                        auditor.rowAgain(row, key: key) { places[$0]??.isLater(row.id, transaction) ?? false }
+                    }
                 }
                 return auditor.audit
             }
@@ -49,7 +53,8 @@ extension PostgreSQLEventStore {
             self.stream = header.stream
             let found = try session.query(
                 """
-                SELECT position, snapshot, delivered_count, delivered_sum, passed_id, passed_mark, start_after, filter
+                SELECT position, snapshot, delivered_count, delivered_sum, passed_id, passed_mark, start_after, filter,
+                    pruned_count, pruned_sum
                 FROM \(name).consumers c WHERE c.stream = $1 AND c.name = $2
                 """, [.int64(header.stream), .text(consumer.rawValue)])
             guard found.count == 1 else {
@@ -71,7 +76,8 @@ extension PostgreSQLEventStore {
                 snapshot: mark,
                 isSnapshotAhead: try taken.map { try Self.isAhead($0, place != nil, header, session) } ?? false,
                 delivered: try found.deliveredSum(0, 2), passed: try found.passed(0, 4),
-                start: StreamID(try found.int64(0, 6)))
+                start: StreamID(try found.int64(0, 6)), pruned: header.pruned,
+                prunedOfConsumer: try found.deliveredSum(0, 8) ?? DeliveredSum())
         }
 
         private static func era(
@@ -98,16 +104,48 @@ extension PostgreSQLEventStore {
             ).bool(0, 0)
         }
 
-        func forEachRow(_ session: PostgresSession, _ body: (SkipAuditor.Row) -> Void) throws {
+        /// Of a processor each partition with a checkpoint of its own, and what its snapshot had seen, where that can be
+        /// compared; none of any other consumer.
+        func partitions(
+            _ session: PostgresSession
+        ) throws -> [(facts: SkipAuditor.Facts, place: SnapshotPlace?)] {
             let name = namespace.quoted
-            var last: Int64 = .min
+            let rows = try session.query(
+                """
+                SELECT position, snapshot, delivered_count, delivered_sum, passed_id, passed_mark, start_after,
+                    pruned_count, pruned_sum
+                FROM \(name).partitions p WHERE p.stream = $1 AND p.consumer = $2 ORDER BY partition
+                """, [.int64(stream), .text(facts.consumer.rawValue)])
+            return try (0..<rows.count).map { row in
+                var partition = facts
+                partition.position = StreamID(try rows.int64(row, 0))
+                partition.snapshot = SnapshotMark(bytes: rows.isNull(row, 1) ? [] : try rows.byteArray(row, 1))
+                partition.isSnapshotAhead = false
+                partition.delivered = try rows.deliveredSum(row, 2)
+                partition.passed = try rows.passed(row, 4)
+                partition.start = StreamID(try rows.int64(row, 6))
+                partition.prunedOfConsumer = try rows.deliveredSum(row, 7) ?? DeliveredSum()
+                guard let taken = TakenSnapshot(partition.snapshot),
+                    let era = try Self.era(of: taken.incarnation, session, name, stream)
+                else { return (partition, nil) }
+                return (partition, SnapshotPlace(taken.snapshot, after: era.after, through: era.through))
+            }
+        }
+
+        func forEachRow(
+            _ session: PostgresSession,
+            _ body: (_ row: SkipAuditor.Row, _ key: String?, _ transaction: UInt64) -> Void
+        ) throws {
+            let name = namespace.quoted
+            // Of what was pruned nothing is left to judge.
+            var last: Int64 = facts.pruned.through > 0 ? facts.pruned.through.rawValue : .min
             while true {
                 let rows = try session.query(
                     """
                     SELECT e.stream_id, e.kind <> 1, e.mark,
                         e.stream_id > $5 OR e.stream_id > $4 AND NOT coalesce(
                             pg_visible_in_snapshot(e.transaction, $3::text::pg_snapshot), true),
-                        e.mark > 0, w.writer IS NOT NULL OR f.writer IS NOT NULL, e.type, e.key
+                        e.mark > 0, w.writer IS NOT NULL OR f.writer IS NOT NULL, e.type, e.key, e.transaction::text::bigint
                     FROM \(name).events e
                     LEFT JOIN \(name).instances w ON w.writer = e.writer AND w.stream = e.stream
                     LEFT JOIN \(name).former_instances f ON f.writer = e.writer
@@ -124,7 +162,8 @@ extension PostgreSQLEventStore {
                             id: StreamID(last), isEvent: try rows.bool(row, 1),
                             mark: CommitMark(try rows.int64(row, 2)),
                             isLater: try rows.bool(row, 3), isMarkPossible: try rows.bool(row, 4),
-                            isWriterKnown: try rows.bool(row, 5), isWanted: try isWanted(rows, row)))
+                            isWriterKnown: try rows.bool(row, 5), isWanted: try isWanted(rows, row)),
+                        try rows.textIfAny(row, 7), UInt64(bitPattern: try rows.int64(row, 8)))
                 }
                 if rows.count < Int(PostgreSQLEventStore.auditedRows) { return }
             }
@@ -149,5 +188,29 @@ struct TakenSnapshot {
         guard parts.count == 2, let incarnation = Int64(parts[0]), incarnation >= 0 else { return nil }
         self.incarnation = incarnation
         snapshot = String(parts[1])
+    }
+}
+
+/// What a snapshot of a checkpoint had seen, in its era.
+private struct SnapshotPlace {
+    private let after: Int64
+    private let through: Int64?
+    private let xmin: UInt64
+    private let xmax: UInt64
+    private let running: Set<UInt64>
+
+    /// - Parameter text: as PostgreSQL writes a `pg_snapshot`: "xmin:xmax:xip,xip"; nil where it is none.
+    init?(_ text: String, after: Int64, through: Int64?) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 3, let xmin = UInt64(parts[0]), let xmax = UInt64(parts[1]) else { return nil }
+        (self.xmin, self.xmax, self.after, self.through) = (xmin, xmax, after, through)
+        running = Set(parts[2].split(separator: ",").compactMap { UInt64($0) })
+    }
+
+    /// Whether a row's commit came after it.
+    func isLater(_ id: StreamID, _ transaction: UInt64) -> Bool {
+        if let through, id.rawValue > through { return true }
+        if id.rawValue <= after || transaction < xmin { return false }
+        return transaction >= xmax || running.contains(transaction)
     }
 }

@@ -29,10 +29,12 @@ extension PostgreSQLEventStore {
     /// another start, and where there is none.
     private func firstEvent(of start: ConsumerStart, in stream: StreamName) async throws -> StreamID? {
         guard let time = start.milliseconds else { return nil }
+        try await pruned(of: stream)?.require(start, at: StreamID(.max), in: stream)
         // Rounded down to the millisecond, as the events' times are shown.
         let sql = """
             SELECT e.stream_id FROM \(namespace.quoted).events e
             WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1) AND e.kind <> 1
+                AND e.stream_id > (SELECT s.pruned_through FROM \(namespace.quoted).streams s WHERE s.name = $1)
                 AND floor(extract(epoch FROM e.persisted_at) * 1000) >= $2::bigint
             ORDER BY e.stream_id LIMIT 1
             """

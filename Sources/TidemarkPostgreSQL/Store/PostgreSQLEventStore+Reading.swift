@@ -65,6 +65,9 @@ extension PostgreSQLEventStore {
             for (attempt, events) in events.enumerated() {
                 let answers = try session.pipeline([StreamHeader.begin, header, events] + end)
                 guard let header = try StreamHeader(answers[1]) else { return nil }
+                if header.membership.version == request.membershipVersion {
+                    try header.pruned.require(request.after, in: stream)
+                }
                 guard header.deliveredIsThere, header.membership.version == request.membershipVersion,
                     header.consumerGeneration == request.claim?.generation
                 else { return Batch(header: header) }
@@ -187,7 +190,9 @@ extension PostgreSQLEventStore {
                     SELECT e.stream_id, e.stream_id - row_number() OVER (ORDER BY e.stream_id) AS run
                     FROM (
                         SELECT e.stream_id FROM \(name).events e
-                        WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1) AND e.stream_id > $2
+                        WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1)
+                            AND e.stream_id > greatest(
+                                $2, (SELECT s.pruned_through FROM \(name).streams s WHERE s.name = $1))
                         ORDER BY e.stream_id LIMIT $3
                     ) e
                 ) r
@@ -195,8 +200,7 @@ extension PostgreSQLEventStore {
                 """, [.text(stream.rawValue), .int64(minimum.rawValue), .int64(Int64(clamping: limit))]),
             PostgresStatement(
                 """
-                SELECT coalesce(max(e.stream_id), 0) FROM \(name).events e
-                WHERE e.stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1)
+                SELECT coalesce(max(\(name).newest_row_1(s.stream)), 0) FROM \(name).streams s WHERE s.name = $1
                 """, [.text(stream.rawValue)]),
             PostgresStatement(
                 """
@@ -213,12 +217,20 @@ extension PostgreSQLEventStore {
             guard let header = try StreamHeader(answers[1]) else { return nil }
             let runs = answers[2]
             let members = answers[4]
+            let end = header.pruned.through
+            let pruned = minimum < end && limit > 0 ? [StreamID(minimum.rawValue + 1)...end] : []
+            let finished = try (0..<runs.count).map { row in
+                StreamID(try runs.int64(row, 0))...StreamID(try runs.int64(row, 1))
+            }
+            // Right above what was pruned the run goes on.
+            let isOneRun = finished.first.map { $0.lowerBound.rawValue == end.rawValue + 1 } ?? false
+            let joined =
+                pruned.isEmpty || !isOneRun
+                ? pruned + finished : [pruned[0].lowerBound...finished[0].upperBound] + finished.dropFirst()
             return Reconciliation(
                 membership: header.membership, sequence: header.sequence,
                 newestCommitted: StreamID(try answers[3].int64(0, 0)),
-                finished: try (0..<runs.count).map { row in
-                    StreamID(try runs.int64(row, 0))...StreamID(try runs.int64(row, 1))
-                },
+                finished: joined,
                 observations: try (0..<members.count).map { row in
                     WriterObservation(
                         writer: Writer(
@@ -235,12 +247,18 @@ extension PostgreSQLEventStore {
         if id.utf8.contains(0) { return nil }
         let (namespace, names) = (namespace, names)
         let sql = """
-            SELECT \(EventRows.columns) FROM \(namespace.quoted).events e
+            SELECT \(EventRows.columns),
+                (SELECT s.pruned_through FROM \(namespace.quoted).streams s WHERE s.name = $1)
+            FROM \(namespace.quoted).events e
             WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1) AND e.event_id = $2
             """
         return try await inSnapshot(CallSubject(stream)) { session in
             let rows = try session.query(sql, [.text(stream.rawValue), .text(id)])
             if rows.count == 0 { return nil }
+            let (found, mark) = (try rows.int64(0, 0), try rows.int64(0, 10))
+            if found <= mark {
+                throw TidemarkError.pruned(stream: stream, after: StreamID(found - 1), through: StreamID(mark))
+            }
             var found = try EventRows(rows, names, session, namespace)
             return try found.event(0)
         }

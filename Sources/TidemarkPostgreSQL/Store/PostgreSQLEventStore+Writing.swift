@@ -26,7 +26,7 @@ extension PostgreSQLEventStore {
         precondition(ids.allSatisfy { $0 >= 1 }, "the IDs of a stream begin at 1")
         return try await exclude(
             CallSubject(stream, writer: writer),
-            "SELECT committed, void FROM \(namespace.function("abandon_1"))($1, $2, $3, $4, $5, $6, $7)",
+            "SELECT committed, void, pruned FROM \(namespace.function("abandon_1"))($1, $2, $3, $4, $5, $6, $7)",
             [
                 .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
                 .int64(errors.lives[stream, writer]), .int64(incarnation?.rawValue), .int64s(ids.map(\.rawValue)),
@@ -34,7 +34,8 @@ extension PostgreSQLEventStore {
             ]
         ) { rows in
             AbandonedIDs(
-                committed: try rows.int64s(0, 0).map { StreamID($0) }, void: try rows.int64s(0, 1).map { StreamID($0) })
+                committed: try rows.int64s(0, 0).map { StreamID($0) }, void: try rows.int64s(0, 1).map { StreamID($0) },
+                pruned: try rows.int64s(0, 2).map { StreamID($0) })
         }
     }
 
@@ -102,6 +103,10 @@ extension PostgreSQLEventStore {
                     let id = StreamID(found.ids[index])
                     return found.areOwn[index] == 1 ? .persisted(id) : .alreadyPersisted(id)
                 }, tombstones: found.tombstones.filter { $0 > group.known.rawValue }.map { StreamID($0) })
+        }
+        // What was forgotten before they were looked for is forgotten now.
+        if settled.contains(nil), let pruned = try await pruned(of: first.stream) {
+            for (group, outcome) in zip(groups, settled) where outcome == nil { try pruned.requireKnown(group) }
         }
         return Settlement(fence: found.fence, groups: settled)
     }

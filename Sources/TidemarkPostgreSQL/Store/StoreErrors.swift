@@ -152,6 +152,7 @@ struct StoreErrors: Sendable {
         case "TM015": return .streamArriving(stream: stream, store: store, from: detail.place ?? "")
         case "TM016": return .streamExists(stream: stream, store: store)
         case "TM024": return subject.consumer.map { .isProcessor(stream: stream, consumer: $0) }
+        case "TM030": return .pruned(stream: stream, after: id, through: StreamID(detail.highest ?? 0))
         case "TM012":
             return .notReached(stream: stream, id: id, highest: StreamID(detail.highest ?? 0))
         case "TM020":

@@ -12,6 +12,12 @@ struct StreamHeader {
     let deliveredIsThere: Bool
     let consumerGeneration: Int?
     let database: DatabaseID
+    let pruned: PrunedPrefix
+
+    /// Of a stream `s`, as ``PrunedPrefix`` reads them.
+    static let prunedColumns = """
+        s.pruned_through, s.pruned_id, s.pruned_mark, s.pruned_count, s.pruned_sum, s.pruned_at, s.forgotten_through
+        """
 
     /// The beginning of what reads in one snapshot.
     static let begin = PostgresStatement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -26,17 +32,15 @@ struct StreamHeader {
             SELECT s.stream, s.membership_version, coalesce(pg_sequence_last_value(s.sequence), 0),
                 coalesce(\(name).incarnation_1(), 0), \(name).snapshot_mark_1(s.stream), \(name).members_1(s.stream),
                 n.stream_id, n.mark, n.event_id,
-                $2::bigint IS NULL OR EXISTS (
-                    SELECT FROM \(name).events e
-                    WHERE e.stream = s.stream AND e.stream_id = $2 AND e.kind <> 1 AND e.mark = $3
-                        AND coalesce(e.event_id = $4::text, true)),
+                $2::bigint IS NULL OR \(name).holds_1(s.stream, $2, $3, $4::text),
                 (SELECT c.generation FROM \(name).consumers c WHERE c.stream = s.stream AND c.name = $5::text),
                 s.moved_to, s.arriving_from, (SELECT v.database_id FROM \(name).schema_version v),
-                \(name).eras_1(s.stream)
+                \(name).eras_1(s.stream), \(StreamHeader.prunedColumns)
             FROM \(name).streams s
             LEFT JOIN LATERAL (
                 SELECT e.stream_id, e.mark, e.event_id FROM \(name).events e
-                WHERE e.stream = s.stream AND e.kind <> 1 ORDER BY e.stream_id DESC LIMIT 1
+                WHERE e.stream = s.stream AND e.stream_id > s.pruned_through AND e.kind <> 1
+                ORDER BY e.stream_id DESC LIMIT 1
             ) n ON true
             WHERE s.name = $1
             """,
@@ -57,10 +61,12 @@ struct StreamHeader {
             rows.text(0, 5), version: rows.int64(0, 1), incarnation: rows.int64(0, 3), eras: rows.text(0, 14))
         sequence = StreamID(try rows.int64(0, 2))
         mark = SnapshotMark(bytes: try rows.byteArray(0, 4))
-        newest = try rows.int64IfAny(0, 6).map { id in
-            Delivered(
-                streamID: StreamID(id), mark: CommitMark(try rows.int64(0, 7)), eventID: try rows.textIfAny(0, 8))
-        }
+        pruned = try PrunedPrefix(rows, 0, column: 15)
+        newest =
+            try rows.int64IfAny(0, 6).map { id in
+                Delivered(
+                    streamID: StreamID(id), mark: CommitMark(try rows.int64(0, 7)), eventID: try rows.textIfAny(0, 8))
+            } ?? pruned.last
         deliveredIsThere = try rows.bool(0, 9)
         consumerGeneration = try rows.int64IfAny(0, 10).map { Int($0) }
         database = DatabaseID(try rows.int64(0, 13))
@@ -73,5 +79,17 @@ struct StreamHeader {
             membership: membership, newestEvent: newest?.streamID ?? 0, sequence: sequence, mark: mark,
             deliveredIsThere: deliveredIsThere, consumerGeneration: consumerGeneration, events: events,
             externalEvents: externalEvents, isTruncated: isTruncated, database: database, passed: passed)
+    }
+}
+
+extension PrunedPrefix {
+    /// From the columns ``StreamHeader/prunedColumns``.
+    init(_ rows: PostgresRows, _ row: Int, column: Int) throws {
+        self.init()
+        through = StreamID(try rows.int64(row, column))
+        last = try rows.passed(row, column + 1)
+        events = try rows.deliveredSum(row, column + 3) ?? DeliveredSum()
+        latestMilliseconds = try rows.int64IfAny(row, column + 5)
+        forgottenThrough = StreamID(try rows.int64(row, column + 6))
     }
 }

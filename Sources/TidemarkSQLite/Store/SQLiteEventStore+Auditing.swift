@@ -8,16 +8,17 @@ extension SQLiteEventStore {
             let row = try self.existing(stream, in: db)
             let (facts, filter) = try Self.facts(of: consumer, in: row, stream, db)
             let seen = facts.snapshot.newestCommit ?? 0
-            var auditor = SkipAuditor(facts, limit: limit)
+            let partitions = try Self.partitions(of: consumer, in: row, facts, db)
+            var auditor = ConsumerAuditor(facts, partitions: partitions, limit: limit)
             auditor.prunedCommits(
                 through: CommitNumber.place(of: row.pruned.newestCommit.rawValue, unmarked: row.unmarkedCommits))
-            try Self.forEachRow(of: row, seen: seen, filter, db) { auditor.row($0) }
+            try Self.forEachRow(of: row, seen: seen, filter, db) { found, key in
+                auditor.row(found, key: key) { found.mark.rawValue > $0.newestCommit ?? 0 }
+            }
             if !auditor.isAsDelivered {
-                var undelivered: SkipAuditor.Row?
-                try Self.forEachRow(of: row, seen: seen, filter, db) {
-                    if auditor.isUndelivered($0) { undelivered = $0 }
+                try Self.forEachRow(of: row, seen: seen, filter, db) { found, key in
+                    auditor.rowAgain(found, key: key) { found.mark.rawValue > $0.newestCommit ?? 0 }
                 }
-                if let undelivered { auditor.undelivered(undelivered) }
             }
             try Self.forEachCommit(of: row, db) { auditor.commit($0) }
             return auditor.audit
@@ -52,9 +53,35 @@ extension SQLiteEventStore {
         throw TidemarkError.unknownConsumer(stream: stream, consumer: consumer, known: known)
     }
 
+    /// Of a processor each partition with a checkpoint of its own; none of any other consumer.
+    private static func partitions(
+        of consumer: ConsumerName, in row: StreamRow, _ facts: SkipAuditor.Facts, _ db: Database
+    ) throws -> [SkipAuditor.Facts] {
+        try Query.all(
+            db,
+            """
+            SELECT position, commit_number, delivered_count, delivered_sum, passed_id, passed_commit, start_after,
+                pruned_count, pruned_sum
+            FROM tidemark_partitions WHERE stream = ? AND consumer = ? ORDER BY partition
+            """, row.row, consumer
+        ) { found in
+            var partition = facts
+            partition.position = found.streamID(0)
+            partition.snapshot = SnapshotMark(newestCommit: found.number(1))
+            partition.isSnapshotAhead = found.number(1) > row.commitNumber
+            partition.delivered = found.deliveredSum(2)
+            partition.passed =
+                found.isNull(4) ? nil : Delivered(streamID: found.streamID(4), mark: CommitMark(found.number(5)))
+            partition.start = found.streamID(6)
+            partition.prunedOfConsumer = found.deliveredSum(7) ?? DeliveredSum()
+            return partition
+        }
+    }
+
     /// - Parameter seen: the newest commit in the snapshot of the checkpoint.
     private static func forEachRow(
-        of stream: StreamRow, seen: Int64, _ filter: EventFilter, _ db: Database, _ body: (SkipAuditor.Row) -> Void
+        of stream: StreamRow, seen: Int64, _ filter: EventFilter, _ db: Database,
+        _ body: (_ row: SkipAuditor.Row, _ key: String?) -> Void
     ) throws {
         let query = try Query(
             db,
@@ -78,7 +105,7 @@ extension SQLiteEventStore {
                     isWanted: filter == .all
                         || !query.isNull(4)
                             && filter.passes(type: query.text(4), key: query.isNull(5) ? nil : query.text(5))
-                ))
+                ), query.isNull(5) ? nil : query.text(5))
         }
     }
 

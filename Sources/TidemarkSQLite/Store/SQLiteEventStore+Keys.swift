@@ -31,9 +31,9 @@ extension SQLiteEventStore: KeyIndexStore {
                 db,
                 """
                 SELECT min(stream_id), count(*) FROM (
-                    SELECT stream_id FROM tidemark_events WHERE stream = ?1 AND stream_id < ?2 ORDER BY stream_id DESC
-                    LIMIT ?3)
-                """, row.row, above, limit
+                    SELECT stream_id FROM tidemark_events WHERE stream = ?1 AND stream_id < ?2 AND stream_id > ?4
+                    ORDER BY stream_id DESC LIMIT ?3)
+                """, row.row, above, limit, row.pruned.through
             ) { $0.number(1) < limit ? nil : $0.streamID(0) }
             let from = (lowest ?? nil) ?? 0
             try Query.run(
@@ -43,7 +43,7 @@ extension SQLiteEventStore: KeyIndexStore {
                 SELECT stream, key, stream_id FROM tidemark_events
                 WHERE stream = ? AND stream_id >= ? AND stream_id < ? AND kind = 0 AND key IS NOT NULL
                 ON CONFLICT DO NOTHING
-                """, row.row, from, above)
+                """, row.row, max(from, StreamID(row.pruned.through.rawValue + 1)), above)
             return try Self.setKeyIndex(from == 0 ? .complete : .building(from: from), of: row, in: db)
         }
     }
@@ -80,7 +80,9 @@ extension SQLiteEventStore: KeyIndexStore {
         case .building(let id): from = id
         case .complete: from = 0
         }
-        try Query.run(db, "UPDATE tidemark_streams SET keyed_from = ?, previous_commit = commit_number WHERE stream = ?", from, row.row)
+        try Query.run(
+            db, "UPDATE tidemark_streams SET keyed_from = ?, previous_commit = commit_number WHERE stream = ?", from,
+            row.row)
         return state
     }
 }

@@ -35,9 +35,8 @@ extension SQLiteEventStore: PrunableStore {
             let row = try self.existing(request.stream, in: db)
             try row.requireHere(request.stream, self.path)
             var rows = try PruneRows(request, row, in: db)
-            try rows.requireFree()
             let step = try rows.run()
-            for name in rows.passedOver() {
+            for name in rows.passedOver {
                 try self.stopReader(name, of: row, in: db)
                 try ProcessorRows.takeClaims(of: name, of: row, in: db)
             }

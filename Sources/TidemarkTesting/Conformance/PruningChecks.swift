@@ -362,6 +362,53 @@ extension StoreConformance {
             try require(
                 try await stores.store.audit(stores.stream, consumer: "all", limit: 9).isComplete, is: true)
         },
+        // Partition 0 is at 6, partition 1 at 4, where event 5 or 6 may be of it.
+        StoreCheck("the past of a processor is judged by partition, with what was pruned of each") { stores in
+            guard let store = stores.store as? any ProcessorStore else { return }
+            let writer = try await stores.join("p1").writer
+            let events = try await stores.persisted("abcdef", by: writer)
+            let processor = ProcessorName("mailer", of: stores.stream)
+            _ = try await store.claimConsumer("mailer", in: stores.stream)
+            try await store.openProcessor(processor, filter: .all, partitions: 2)
+            let process = ProcessorProcess(7)
+            let look = try await store.beat(ProcessorBeat(process: process), of: processor)
+            let claimed = try await store.claimPartitions(
+                look.partitions.map {
+                    PartitionObservation(partition: $0.partition, claim: $0.claim, owner: nil, heartbeat: nil)
+                }, of: processor, by: process)
+            let mark = try await stores.snapshot().mark
+            func pass(_ partition: Int, to position: StreamID, leavingOut: StreamID? = nil) async throws {
+                var sum = DeliveredSum()
+                var passed: Delivered?
+                for event in events where event.streamID <= position {
+                    let number = PartitionHash.partition(ofKey: event.event.key, id: event.streamID, of: 2)
+                    guard number == partition else { continue }
+                    passed = Delivered(streamID: event.streamID, mark: event.mark)
+                    if event.streamID != leavingOut { sum.add(event.streamID, mark: event.mark) }
+                }
+                let passage = Passage(position: position, delivered: sum, passed: passed, snapshot: mark)
+                _ = try await store.checkpoint(
+                    [.init(partition: partition, claim: claimed[partition].claim, passage: passage, releases: false)],
+                    of: processor)
+            }
+            try await pass(0, to: 6)
+            try await pass(1, to: 4)
+            let audit = try await store.audit(stores.stream, consumer: "mailer", limit: 9)
+            try require(audit.findings.map(\.description), is: [])
+            try require(audit.position, is: 4)
+            try require(audit.delivered, is: audit.events)
+            try await stores.prune(through: 3)
+            let after = try await store.audit(stores.stream, consumer: "mailer", limit: 9)
+            try require(after.findings.map(\.description), is: [])
+            try require(after.pruned, is: 3)
+            try require(after.delivered, is: audit.delivered)
+            // An event of partition 1 that its handler was never given.
+            let last = events.last { PartitionHash.partition(ofKey: $0.event.key, id: $0.streamID, of: 2) == 1 }
+            try await pass(1, to: 6, leavingOut: last?.streamID)
+            let wrong = try await store.audit(stores.stream, consumer: "mailer", limit: 9)
+            try require(wrong.findings.allSatisfy { $0.description.hasPrefix("partition 1: ") }, "\(wrong.findings)")
+            try require(wrong.findings.contains { $0.kind == .deliveredDiffers }, "\(wrong.findings)")
+        },
         StoreCheck("the least of a processor's partitions holds back, and parked events survive") { stores in
             guard let store = stores.store as? any ProcessorStore else { return }
             let writer = try await stores.join("p1").writer

@@ -193,6 +193,17 @@ struct SimulatedDatabase: Sendable {
         madeDurable()
     }
 
+    mutating func moveConsumer(_ consumer: ConsumerName, to start: ConsumerStart) throws(TidemarkError) {
+        _ = try contents.move(consumer, in: Self.stream, to: start)
+        madeDurable()
+    }
+
+    mutating func prune(_ request: PruneRequest) throws(TidemarkError) -> PruneStep {
+        let step = try contents.prune(request, ignoringPositions: withoutRule == .pruningBelowPositions)
+        madeDurable()
+        return step
+    }
+
     // MARK: Backups
 
     var hasBackup: Bool { backup != nil }

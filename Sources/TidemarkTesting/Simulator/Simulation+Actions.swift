@@ -107,13 +107,10 @@ extension Simulation {
 
     mutating func beginReading(_ number: Int) {
         processes[number].phase = .up
-        do throws(TidemarkError) {
-            let claim = try database.claim(processes[number].consumerName)
+        if let claim = claim(number) {
             processes[number].memory.claim = claim
             processes[number].memory.cursor = ReaderCursor(after: claim.position)
             begin(number, after: claim.position)
-        } catch {
-            fail(.falseAlarm, "\(error)")
         }
         connect(number)
     }

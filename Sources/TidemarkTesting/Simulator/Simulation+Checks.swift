@@ -81,8 +81,10 @@ extension Simulation {
         let position = stream.writers.values.map(\.position).max() ?? 0
         for id in ids {
             history.add(Int(id.rawValue))
-            if stream.rows[id] != nil || id <= position {
-                fail(.handedOutAgain, "\(id), the highest durable position is \(position)")
+            if stream.rows[id] != nil || id <= position || id <= stream.pruned.through {
+                fail(
+                    .handedOutAgain,
+                    "\(id), the highest durable position is \(position), \(stream.pruned.through) are pruned")
             }
             if let reader = processes.first(where: { id <= $0.reached }) {
                 fail(.handedOutAgain, "\(id), the reader of \(reader.name) was at \(reader.reached)")
@@ -94,6 +96,8 @@ extension Simulation {
     mutating func checkAcknowledged() {
         let stream = database.stream
         for (event, id) in acknowledged {
+            // Of an event that was pruned the id is left.
+            if id <= stream.pruned.through, stream.ids[Array(event.utf8)] == id { continue }
             guard case .event(let row) = stream.rows[id], row.event.id == event else {
                 fail(.acknowledgedEventLost, "\(event) was acknowledged at \(id)")
                 continue

@@ -37,6 +37,10 @@ extension Simulation {
     ) -> Snapshot? {
         do throws(TidemarkError) {
             return try contents.snapshot(of: SimulatedDatabase.stream, request)
+        } catch .pruned(_, _, let through) where prunes {
+            processes[number].memory.reading = .idle
+            goOn(number, after: through)
+            return nil
         } catch {
             fail(.falseAlarm, "\(processes[number].instance) reads: \(error)")
             return nil
@@ -110,6 +114,9 @@ extension Simulation {
         processes[number].memory.batch = nil
         do throws(TidemarkError) {
             try database.checkpoint(claim, at: batch.through, snapshot: batch.snapshot)
+        } catch .consumerTaken where prunes {
+            // Its place was ignored when the stream was pruned.
+            processes[number].memory.claim = self.claim(number)
         } catch {
             fail(.falseAlarm, "\(error)")
         }

@@ -75,6 +75,7 @@ public struct Simulation: Sendable {
     var failure: SimulationFailure?
     let choices: SimulationChoices
     let hasReplication: Bool
+    let prunes: Bool
     /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
     /// processes, plus that of the receiver.
     var cutLinks: Set<Int> = []
@@ -90,6 +91,7 @@ public struct Simulation: Sendable {
         database = SimulatedDatabase(kind: configuration.database ?? drawn, withoutRule: configuration.withoutRule)
         choices = SimulationChoices(random: &random)
         hasReplication = !random.chance(10)
+        prunes = Self.prunes(seed: seed, configuration)
         let names: [InstanceName] = ["p1", "p2", "p3"]
         let nameCount = [1, 2, 2, 2, 3][random.below(5)]
         let writerCount = max(nameCount, 2 + random.below(3))
@@ -141,6 +143,7 @@ public struct Simulation: Sendable {
         for _ in 0..<64 {
             if perform(choices.next(&random)) { break }
         }
+        pruneNowAndThen()
         try throwFailure()
     }
 

@@ -25,6 +25,8 @@ public struct SimulationConfiguration: Sendable {
         case tombstoneCheck
         /// Rule 4: nothing commits under an ID of an earlier incarnation.
         case incarnationCheck
+        /// Nothing is pruned above a durable position, or a consumer's place. Off: it is.
+        case pruningBelowPositions
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
