@@ -57,7 +57,7 @@ import TidemarkCore
 
     /// Waits, with a bound by the suite, for what another task is about to do.
     private func until(_ isTrue: () -> Bool) async {
-        while !isTrue() { await Task.yield() }
+        while !isTrue(), !Task.isCancelled { await Task.yield() }
     }
 
     @Test func `a sync on one instance is known on the one that handles presence`() async throws {
