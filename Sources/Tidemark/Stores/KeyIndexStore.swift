@@ -64,6 +64,10 @@ extension KeyCondition {
         case refuse(TidemarkError)
     }
 
+    /// Why an event that is there already refuses its call.
+    package static let isOfOtherKey = "it is there already under another key"
+    package static let isHalfThere = "it is there already, and not all events of its call are"
+
     /// What the database has of one of the call's events: where it is, and whether it has the key of the condition.
     public typealias Found = (streamID: StreamID, hasKey: Bool)
 
@@ -90,9 +94,7 @@ extension KeyCondition {
         }
         if there > 0 {
             let problem =
-                isOfOtherKey
-                ? "it is there already under another key"
-                : there < events.count ? "it is there already, and not all events of its call are" : nil
+                isOfOtherKey ? Self.isOfOtherKey : there < events.count ? Self.isHalfThere : nil
             guard let problem else { return .persist }
             return .refuse(.invalidEvent(stream: stream, id: String(one.prefix(64)), problem: problem))
         }

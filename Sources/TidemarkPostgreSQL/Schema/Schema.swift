@@ -3,7 +3,7 @@ import Tidemark
 /// The tables and functions of Tidemark in a database: whether they are there, and in which version.
 struct Schema: Sendable {
     /// The version that this library makes and works with.
-    static let version = 2
+    static let version = 3
 
     let store: String
     let namespace: PostgresNamespace
@@ -13,7 +13,8 @@ struct Schema: Sendable {
 
     private static let scripts = [
         PackageResources.schema_sql, PackageResources.functions_writing_sql,
-        PackageResources.functions_membership_sql, PackageResources.functions_processing_sql,
+        PackageResources.functions_keys_sql, PackageResources.functions_membership_sql,
+        PackageResources.functions_processing_sql,
         PackageResources.functions_reading_sql, PackageResources.functions_moving_sql,
         PackageResources.functions_pruning_sql,
     ].map { String(decoding: $0, as: UTF8.self) }

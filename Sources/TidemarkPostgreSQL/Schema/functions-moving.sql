@@ -95,6 +95,8 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     DELETE FROM @namespace@.events WHERE stream = remove_contents_1.stream_row;
+    DELETE FROM @namespace@.keys WHERE stream = remove_contents_1.stream_row;
+    DELETE FROM @namespace@.pruned_keys WHERE stream = remove_contents_1.stream_row;
     DELETE FROM @namespace@.consumers WHERE stream = remove_contents_1.stream_row;
     DELETE FROM @namespace@.instances WHERE stream = remove_contents_1.stream_row;
 END
@@ -113,7 +115,8 @@ BEGIN
     IF FOUND THEN
         -- It went there, and comes back with all that it had here.
         PERFORM @namespace@.remove_contents_1(stream_row);
-        UPDATE @namespace@.streams SET moved_to = NULL, arriving_from = begin_arrival_1.source WHERE stream = stream_row;
+        UPDATE @namespace@.streams SET moved_to = NULL, arriving_from = begin_arrival_1.source, keyed_from = NULL
+        WHERE stream = stream_row;
     END IF;
     IF NOT EXISTS (SELECT FROM @namespace@.streams s WHERE s.name = begin_arrival_1.stream) THEN
         PERFORM @namespace@.make_stream_1(begin_arrival_1.stream);
@@ -152,6 +155,10 @@ BEGIN
     JOIN @namespace@.instances i ON i.stream = stream_row AND i.instance = u.instance,
         (SELECT @namespace@.random_mark_1() AS mark) m
     ORDER BY u.id;
+    INSERT INTO @namespace@.keys (stream, key, stream_id)
+    SELECT s.stream, u.key, u.id
+    FROM @namespace@.streams s, unnest(receive_1.ids, receive_1.keys) u (id, key)
+    WHERE s.stream = stream_row AND s.keyed_from IS NOT NULL AND u.key IS NOT NULL;
 END
 $$;
 

@@ -128,7 +128,7 @@ BEGIN
         JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
             AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
         WHERE s.name = persist_1.stream AND i.epoch = persist_1.epoch AND i.is_member AND i.fence = persist_1.fence
-            AND i.incarnation = coalesce(persist_1.incarnation, i.incarnation)
+            AND s.keyed_from IS NULL AND i.incarnation = coalesce(persist_1.incarnation, i.incarnation)
             AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_1.known)
     ), n AS MATERIALIZED (
         SELECT nextval(w.sequence) AS stream_id, w.stream, w.writer, u.*
@@ -155,6 +155,9 @@ BEGIN
     FROM n LEFT JOIN i ON i.stream_id = n.stream_id;
 
     IF persist_1.ids IS NULL THEN
+        IF EXISTS (SELECT FROM @namespace@.streams s WHERE s.name = persist_1.stream AND s.keyed_from IS NOT NULL) THEN
+            RAISE EXCEPTION 'the stream has an index of keys' USING ERRCODE = 'TM025', HINT = 'Call persist_keyed_1.';
+        END IF;
         PERFORM @namespace@.refuse_1(
             persist_1.stream, persist_1.instance, persist_1.epoch, persist_1.incarnation, persist_1.known,
             persist_1.fence);
@@ -227,11 +230,12 @@ BEGIN
 END
 $$;
 
--- Persists the event under an ID that was handed out before. Where the event is there already, the ID gets a tombstone.
+-- Persists the event under an ID that was handed out before. Where the event is there already, the ID gets a tombstone; and
+-- where its key has a newer event in a stream with an index of keys, which `newest` then names.
 CREATE FUNCTION @namespace@.persist_as_1(
     stream text, instance text, epoch bigint, incarnation bigint, id bigint,
     event_id text, type text, key text, payload bytea, metadata text DEFAULT NULL,
-    OUT stream_id bigint, OUT is_new boolean, OUT mark bigint
+    OUT stream_id bigint, OUT is_new boolean, OUT mark bigint, OUT newest bigint
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -239,6 +243,8 @@ DECLARE
     stream_row integer;
     writer_row bigint;
     taken_by smallint;
+    is_keyed boolean := false;
+    newest_of_key bigint := 0;
 BEGIN
     PERFORM @namespace@.begin_1();
     PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_as_1.stream, persist_as_1.instance));
@@ -251,6 +257,23 @@ BEGIN
         persist_as_1.stream, persist_as_1.instance, persist_as_1.epoch, persist_as_1.incarnation,
         CASE WHEN persist_as_1.stream_id IS NULL THEN ARRAY[persist_as_1.id] ELSE '{}' END) c;
     persist_as_1.mark := @namespace@.random_mark_1();
+    IF persist_as_1.stream_id IS NULL AND persist_as_1.key IS NOT NULL THEN
+        SELECT l.is_keyed, l.newest INTO is_keyed, newest_of_key
+        FROM @namespace@.lock_key_1(persist_as_1.stream, persist_as_1.key) l;
+        IF newest_of_key > persist_as_1.id THEN
+            SELECT e.stream_id INTO persist_as_1.stream_id FROM @namespace@.events e
+            WHERE e.stream = stream_row AND e.event_id = persist_as_1.event_id;
+            IF NOT FOUND THEN
+                INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+                VALUES (stream_row, 1, persist_as_1.id, writer_row, persist_as_1.mark)
+                ON CONFLICT (stream, stream_id) DO NOTHING;
+                IF NOT FOUND THEN PERFORM @namespace@.raise_closed_1(persist_as_1.id); END IF;
+                persist_as_1.newest := newest_of_key;
+                persist_as_1.is_new := false;
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
     IF persist_as_1.stream_id IS NULL THEN
         -- Neither index is named: which one was in the way is looked up in the statements below.
         INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
@@ -258,6 +281,10 @@ BEGIN
             persist_as_1.key, persist_as_1.payload, persist_as_1.metadata)
         ON CONFLICT DO NOTHING;
         IF FOUND THEN
+            IF is_keyed THEN
+                INSERT INTO @namespace@.keys (stream, key, stream_id)
+                VALUES (stream_row, persist_as_1.key, persist_as_1.id);
+            END IF;
             persist_as_1.stream_id := persist_as_1.id;
             persist_as_1.is_new := true;
             RETURN;

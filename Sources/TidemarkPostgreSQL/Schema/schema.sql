@@ -13,7 +13,7 @@ CREATE TABLE @namespace@.schema_version (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
 );
 
-INSERT INTO @namespace@.schema_version (version) VALUES (2);
+INSERT INTO @namespace@.schema_version (version) VALUES (3);
 
 -- The token of the running incarnation: one row, which every crash, immediate stop, promotion and base backup empties,
 -- because the table is UNLOGGED, and which a clean restart keeps. A copy of the row in another database, or one that was
@@ -52,7 +52,10 @@ CREATE TABLE @namespace@.streams (
     -- The latest time at which an event was persisted that was pruned, in milliseconds since 1970-01-01 UTC.
     pruned_at bigint,
     -- Up to here the ids of events that were pruned are gone too: persisting one of them again makes a new event.
-    forgotten_through bigint NOT NULL DEFAULT 0
+    forgotten_through bigint NOT NULL DEFAULT 0,
+    -- From which ID on every event is in the index of keys, while it is built from the newest down; 0 where all are, and null
+    -- where the stream has no index.
+    keyed_from bigint
 ) WITH (fillfactor = 50);
 
 -- Where each incarnation begins in a stream: rows above `after_id` are of this era, or of a later one. Transaction ids are
@@ -137,6 +140,16 @@ CREATE TABLE @namespace@.events (
     CHECK (metadata IS NULL OR kind = 0)
 );
 
+CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;
+
+-- The events of each key, in streams that have an index of keys.
+CREATE TABLE @namespace@.keys (
+    stream integer NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    stream_id bigint NOT NULL,
+    PRIMARY KEY (stream, key, stream_id)
+);
+
 -- The newest event of each key that lost events to pruning.
 CREATE TABLE @namespace@.pruned_keys (
     stream integer NOT NULL,
@@ -144,8 +157,6 @@ CREATE TABLE @namespace@.pruned_keys (
     stream_id bigint NOT NULL,
     PRIMARY KEY (stream, key)
 );
-
-CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;
 
 -- The checkpoints of background readers that keep their place here.
 CREATE TABLE @namespace@.consumers (

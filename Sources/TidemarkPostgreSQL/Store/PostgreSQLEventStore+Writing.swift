@@ -1,3 +1,4 @@
+import Synchronization
 public import Tidemark
 
 extension PostgreSQLEventStore {
@@ -42,6 +43,9 @@ extension PostgreSQLEventStore {
     public func persist(_ group: EventGroup) async throws -> PersistedGroup {
         if group.events.isEmpty { return PersistedGroup(outcomes: []) }
         try Self.check(group.events, in: group.stream)
+        if group.hasConditions || keyedStreams.withLock({ $0.contains(group.stream) }) {
+            return try await persistKeyed(group)
+        }
         do {
             return try await write(
                 """
@@ -61,6 +65,10 @@ extension PostgreSQLEventStore {
                         isNew == 1 ? .persisted(StreamID(id)) : .alreadyPersisted(StreamID(id))
                     }, tombstones: try rows.int64s(0, 2).map { StreamID($0) }.sorted())
             }
+        } catch let error as PostgresError where error.sqlState == "TM025" {
+            // The stream has an index of keys: the group is written with that, and so are those to come.
+            _ = keyedStreams.withLock { $0.insert(group.stream) }
+            return try await persistKeyed(group)
         } catch let error as PostgresError where error.mayHaveHappened {
             throw TidemarkError.outcomeUnknown(
                 stream: group.stream, events: group.events.map(\.id), problem: "\(error)")
@@ -118,7 +126,7 @@ extension PostgreSQLEventStore {
         do {
             return try await write(
                 """
-                SELECT stream_id, is_new FROM \(namespace.function("persist_as_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                SELECT stream_id, is_new, newest FROM \(namespace.function("persist_as_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                 """,
                 [
                     .text(stream.rawValue), .text(writer.instance.rawValue), .int64(Int64(writer.epoch)),
@@ -127,6 +135,9 @@ extension PostgreSQLEventStore {
                     .text(try MetadataText.text(event.metadata)),
                 ], .onlyIfUndone
             ) { rows in
+                if let key = event.key, let newest = try rows.int64IfAny(0, 2) {
+                    throw TidemarkError.keyPassed(stream: stream, key: key, id: id, newest: StreamID(newest))
+                }
                 let found = StreamID(try rows.int64(0, 0))
                 return try rows.bool(0, 1) ? .persisted(found) : .alreadyPersisted(found)
             }
@@ -138,7 +149,7 @@ extension PostgreSQLEventStore {
     }
 
     /// Null where no event has any.
-    private static func metadata(_ events: [Event]) throws -> PostgresValue {
+    static func metadata(_ events: [Event]) throws -> PostgresValue {
         if events.allSatisfy(\.metadata.isEmpty) { return .null }
         return .texts(try events.map { try MetadataText.text($0.metadata) })
     }

@@ -31,6 +31,8 @@ public final class PostgreSQLEventStore: EventStore {
     let options: PostgreSQLStoreOptions
     let errors: StoreErrors
     let names = WriterNames()
+    /// Streams that were seen to have an index of keys: a hint, which the database judges in each transaction.
+    let keyedStreams = Mutex<Set<StreamName>>([])
     private let direct: DirectConnection
     /// What is said over the direct connection, by stream: all logs of a store hear each other there.
     private let channels = Mutex<[StreamName: NotificationChannel]>([:])

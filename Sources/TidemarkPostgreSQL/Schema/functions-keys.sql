@@ -1,0 +1,365 @@
+-- The index of keys, in streams that have one: the newest event of a key is looked at under a lock of that key, which whoever
+-- commits an event of it holds from before its ID is allocated until it is committed. So the events of a key commit in the order
+-- of their IDs.
+
+-- Shared by whatever commits events in a stream with an index. Whoever makes the index complete excludes it, and so does a call
+-- with more keys than one transaction locks one by one: locks are not without bound.
+CREATE FUNCTION @namespace@.keys_lock_1(stream text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('@namespace_name@ keys ' || $1, 0)
+$$;
+
+CREATE FUNCTION @namespace@.key_lock_1(stream text, key text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('@namespace_name@ key ' || $1 || '#' || $2, 0)
+$$;
+
+-- The newest event that a key has or had; 0 where there was none. To be called in a statement after that of the lock.
+CREATE FUNCTION @namespace@.newest_of_key_1(stream_row integer, key text) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT greatest(
+        coalesce((
+            SELECT k.stream_id FROM @namespace@.keys k WHERE k.stream = $1 AND k.key = $2
+            ORDER BY k.stream_id DESC LIMIT 1), 0),
+        coalesce((SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = $1 AND p.key = $2), 0))
+$$;
+
+-- Locks the keys of a group, and says of each call whether it may be persisted: 0, or 1 where one of its keys is not free. The
+-- first call waits for its keys, in the order of their locks; the others wait for none. So whoever waits for a key has locked
+-- none but in that order, and nobody waits in a circle.
+CREATE FUNCTION @namespace@.lock_keys_1(stream text, keys text[], call_of integer[], calls bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    most CONSTANT integer := 128;
+    first_keys text[] := lock_keys_1.keys[1:lock_keys_1.calls[1]];
+    verdicts bigint[];
+BEGIN
+    IF (SELECT count(DISTINCT u.key) FROM unnest(first_keys) u (key)) > most THEN
+        PERFORM pg_advisory_xact_lock(@namespace@.keys_lock_1(lock_keys_1.stream));
+        RETURN array_fill(0::bigint, ARRAY[cardinality(lock_keys_1.calls)]);
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.keys_lock_1(lock_keys_1.stream));
+    PERFORM pg_advisory_xact_lock(l.number)
+    FROM (
+        SELECT DISTINCT @namespace@.key_lock_1(lock_keys_1.stream, u.key) AS number
+        FROM unnest(first_keys) u (key) WHERE u.key IS NOT NULL ORDER BY 1
+    ) l;
+    WITH k AS MATERIALIZED (
+        SELECT DISTINCT u.call, @namespace@.key_lock_1(lock_keys_1.stream, u.key) AS number
+        FROM unnest(lock_keys_1.keys, lock_keys_1.call_of) u (key, call) WHERE u.key IS NOT NULL
+    ), l AS MATERIALIZED (
+        SELECT d.number, row_number() OVER (ORDER BY d.call, d.number) AS place
+        FROM (SELECT k.number, min(k.call) AS call FROM k GROUP BY k.number) d
+    ), t AS MATERIALIZED (
+        SELECT l.number, CASE WHEN l.place <= most THEN pg_try_advisory_xact_lock(l.number) ELSE false END AS is_free FROM l
+    )
+    SELECT array_agg(CASE WHEN b.call IS NULL THEN 0 ELSE 1 END::bigint ORDER BY c.number) INTO verdicts
+    FROM generate_series(1, cardinality(lock_keys_1.calls)) c (number)
+    LEFT JOIN (SELECT DISTINCT k.call FROM k JOIN t ON t.number = k.number WHERE NOT t.is_free) b ON b.call = c.number;
+    RETURN verdicts;
+END
+$$;
+
+-- As `persist_1`, in a stream that has an index of keys or where calls have conditions, of which each call has one: the ID of
+-- the newest event that its key is expected to have, 0 for none, and -1 where it has no condition.
+--
+-- Of each call a verdict: 0, persisted; 1, left out, because a key of it is not free, or an earlier call has one of its events;
+-- 2, a conflict with the ID in `details`, 0 for none; 3 and 4, the stream has no index, or one that is being built; 5 and 6, the
+-- event at the place in `details` is there, and others of the call are not, or it has another key. IDs are those of the events of
+-- calls that were persisted.
+CREATE FUNCTION @namespace@.persist_keyed_1(
+    stream text, instance text, epoch bigint, incarnation bigint, fence bigint, known bigint,
+    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[], calls bigint[], expected bigint[],
+    OUT ids bigint[], OUT are_new bigint[], OUT tombstones bigint[], OUT verdicts bigint[], OUT details bigint[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    has_conditions boolean := EXISTS (SELECT FROM unnest(persist_keyed_1.expected) x (id) WHERE x.id >= 0);
+    call_count integer := cardinality(persist_keyed_1.calls);
+    stream_row integer;
+    writer_row bigint;
+    numbers regclass;
+    keyed bigint;
+    own_mark bigint := @namespace@.random_mark_1();
+    call_of integer[];
+    there bigint[];
+    have_key boolean[];
+    newest bigint[];
+    key_of integer[];
+    newest_place integer[];
+    found_place integer[];
+    first_event integer := 1;
+    last_event integer;
+    there_count integer;
+    wrong_place integer;
+    wanted boolean[];
+    places bigint[];
+    new_ids bigint[];
+    are_inserted integer[];
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_keyed_1.stream, persist_keyed_1.instance)),
+        pg_advisory_xact_lock_shared(@namespace@.group_lock_1(persist_keyed_1.stream, persist_keyed_1.instance));
+    SELECT s.stream, s.sequence, i.writer, s.keyed_from INTO stream_row, numbers, writer_row, keyed
+    FROM @namespace@.streams s
+    JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = persist_keyed_1.instance
+    JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
+        AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+    WHERE s.name = persist_keyed_1.stream AND i.epoch = persist_keyed_1.epoch AND i.is_member
+        AND i.fence = persist_keyed_1.fence AND i.incarnation = coalesce(persist_keyed_1.incarnation, i.incarnation)
+        AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_keyed_1.known);
+    IF NOT FOUND THEN
+        PERFORM @namespace@.refuse_1(
+            persist_keyed_1.stream, persist_keyed_1.instance, persist_keyed_1.epoch, persist_keyed_1.incarnation,
+            persist_keyed_1.known, persist_keyed_1.fence);
+    END IF;
+    SELECT array_agg(c.number::integer ORDER BY c.number, g.place) INTO call_of
+    FROM unnest(persist_keyed_1.calls) WITH ORDINALITY c (size, number), generate_series(1, c.size) g (place);
+    persist_keyed_1.details := array_fill(0::bigint, ARRAY[call_count]);
+    IF keyed IS NULL THEN
+        persist_keyed_1.verdicts := persist_keyed_1.details;
+    ELSE
+        persist_keyed_1.verdicts := @namespace@.lock_keys_1(
+            persist_keyed_1.stream, persist_keyed_1.keys, call_of, persist_keyed_1.calls);
+        -- Whether it is complete is looked at under the lock that whoever completes it excludes.
+        SELECT s.keyed_from INTO keyed FROM @namespace@.streams s WHERE s.stream = stream_row;
+    END IF;
+
+    IF has_conditions THEN
+        SELECT array_agg(CASE WHEN d.call IS NULL THEN v.verdict ELSE 1 END ORDER BY v.number) INTO persist_keyed_1.verdicts
+        FROM unnest(persist_keyed_1.verdicts) WITH ORDINALITY v (verdict, number)
+        LEFT JOIN (
+            SELECT DISTINCT e.call
+            FROM (
+                SELECT u.call, min(u.call) OVER (PARTITION BY u.event_id) AS first_call
+                FROM unnest(persist_keyed_1.event_ids, call_of) u (event_id, call)
+            ) e
+            WHERE e.call > e.first_call
+        ) d ON d.call = v.number;
+        -- All of it in a statement after the locks: whoever had a key before has committed by then.
+        SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
+            array_agg(e.key IS NOT DISTINCT FROM u.key ORDER BY u.place), array_agg(u.key_number ORDER BY u.place)
+        INTO there, have_key, key_of
+        FROM (
+            SELECT x.*, (dense_rank() OVER (ORDER BY x.key))::integer AS key_number
+            FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.keys) WITH ORDINALITY x (event_id, key, place)
+        ) u
+        LEFT JOIN @namespace@.events e ON e.stream = stream_row AND e.event_id = u.event_id;
+        SELECT array_agg(@namespace@.newest_of_key_1(stream_row, persist_keyed_1.keys[c.last_place]) ORDER BY c.number)
+        INTO newest
+        FROM (
+            SELECT x.number, (sum(x.size) OVER (ORDER BY x.number))::integer AS last_place
+            FROM unnest(persist_keyed_1.calls) WITH ORDINALITY x (size, number)
+        ) c;
+        newest_place := array_fill(0, ARRAY[cardinality(key_of)]);
+        found_place := array_fill(0, ARRAY[call_count]);
+        FOR number IN 1..call_count LOOP
+            last_event := first_event + persist_keyed_1.calls[number] - 1;
+            IF persist_keyed_1.verdicts[number] = 0 AND persist_keyed_1.expected[number] >= 0 AND last_event >= first_event
+            THEN
+                there_count := 0;
+                wrong_place := 0;
+                FOR place IN first_event..last_event LOOP
+                    CONTINUE WHEN there[place] = 0;
+                    there_count := there_count + 1;
+                    persist_keyed_1.details[number] := place;
+                    IF NOT have_key[place] THEN wrong_place := place; END IF;
+                END LOOP;
+                IF keyed IS DISTINCT FROM 0 THEN
+                    persist_keyed_1.verdicts[number] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
+                ELSIF wrong_place > 0 THEN
+                    persist_keyed_1.verdicts[number] := 6;
+                    persist_keyed_1.details[number] := wrong_place;
+                ELSIF there_count > 0 THEN
+                    -- All of them are there: it is the same call again.
+                    IF there_count < persist_keyed_1.calls[number] THEN persist_keyed_1.verdicts[number] := 5; END IF;
+                ELSIF newest_place[key_of[first_event]] > 0 THEN
+                    persist_keyed_1.verdicts[number] := 2;
+                    found_place[number] := newest_place[key_of[first_event]];
+                ELSIF newest[number] <> persist_keyed_1.expected[number] THEN
+                    persist_keyed_1.verdicts[number] := 2;
+                    persist_keyed_1.details[number] := newest[number];
+                END IF;
+            END IF;
+            IF persist_keyed_1.verdicts[number] = 0 THEN
+                FOR place IN first_event..last_event LOOP
+                    IF there[place] = 0 THEN newest_place[key_of[place]] := place; END IF;
+                END LOOP;
+            END IF;
+            first_event := last_event + 1;
+        END LOOP;
+    END IF;
+
+    SELECT array_agg(persist_keyed_1.verdicts[c.number] = 0 AND coalesce(there[c.place], 0) = 0 ORDER BY c.place) INTO wanted
+    FROM unnest(call_of) WITH ORDINALITY c (number, place);
+    WITH n AS MATERIALIZED (
+        SELECT nextval(numbers) AS stream_id, u.*
+        FROM unnest(
+            persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
+            persist_keyed_1.metadata, wanted)
+            WITH ORDINALITY AS u (event_id, type, key, payload, metadata, is_wanted, place)
+        WHERE u.is_wanted
+    ), i AS (
+        -- In the order of event ids, as in `persist_1`.
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
+        SELECT stream_row, 0, n.stream_id, writer_row, own_mark, n.event_id, n.type, n.key, n.payload, n.metadata
+        FROM n ORDER BY n.event_id
+        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
+        RETURNING stream_id
+    ), k AS (
+        INSERT INTO @namespace@.keys (stream, key, stream_id)
+        SELECT stream_row, n.key, n.stream_id FROM n JOIN i ON i.stream_id = n.stream_id
+        WHERE n.key IS NOT NULL AND keyed IS NOT NULL
+    ), lost AS (
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+        SELECT stream_row, 1, n.stream_id, writer_row, own_mark
+        FROM n WHERE NOT EXISTS (SELECT FROM i WHERE i.stream_id = n.stream_id) ORDER BY n.stream_id
+        RETURNING stream_id
+    )
+    SELECT array_agg(n.place ORDER BY n.place), array_agg(n.stream_id ORDER BY n.place),
+        array_agg((i.stream_id IS NOT NULL)::integer ORDER BY n.place), (SELECT array_agg(lost.stream_id) FROM lost)
+    INTO places, new_ids, are_inserted, persist_keyed_1.tombstones
+    FROM n LEFT JOIN i ON i.stream_id = n.stream_id;
+    persist_keyed_1.tombstones := coalesce(persist_keyed_1.tombstones, '{}');
+
+    -- Somebody has persisted an event meanwhile that was not there when the calls were judged: all of it again.
+    IF has_conditions AND cardinality(persist_keyed_1.tombstones) > 0 AND EXISTS (
+        SELECT FROM unnest(places, are_inserted) l (place, is_inserted)
+        WHERE l.is_inserted = 0 AND NOT EXISTS (
+            SELECT FROM unnest(places, are_inserted) o (place, is_inserted)
+            WHERE o.is_inserted = 1
+                AND persist_keyed_1.event_ids[o.place] = persist_keyed_1.event_ids[l.place]))
+    THEN
+        RAISE EXCEPTION 'an event came while its call was judged' USING ERRCODE = '40001';
+    END IF;
+
+    -- A new statement: whoever was first with an event committed while this waited for it.
+    SELECT
+        array_agg(
+            CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), e.stream_id) END ORDER BY u.place),
+        array_agg(coalesce(r.is_inserted, 0)::bigint ORDER BY u.place)
+    INTO persist_keyed_1.ids, persist_keyed_1.are_new
+    FROM unnest(persist_keyed_1.event_ids, call_of, there) WITH ORDINALITY u (event_id, call, there, place)
+    LEFT JOIN unnest(places, new_ids, are_inserted) r (place, stream_id, is_inserted) ON r.place = u.place
+    LEFT JOIN @namespace@.events e ON r.is_inserted = 0 AND e.stream = stream_row AND e.event_id = u.event_id
+    WHERE persist_keyed_1.verdicts[u.call] = 0;
+    persist_keyed_1.ids := coalesce(persist_keyed_1.ids, '{}');
+    persist_keyed_1.are_new := coalesce(persist_keyed_1.are_new, '{}');
+    IF array_position(persist_keyed_1.ids, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
+    END IF;
+    IF has_conditions THEN
+        FOR number IN 1..call_count LOOP
+            CONTINUE WHEN found_place[number] = 0;
+            persist_keyed_1.details[number] := new_ids[array_position(places, found_place[number]::bigint)];
+        END LOOP;
+    END IF;
+END
+$$;
+
+-- For an event under an ID that was allocated before: takes the locks of its key where the stream has an index, and says whether
+-- it has, and which event an ID has to be above: 0 for none.
+CREATE FUNCTION @namespace@.lock_key_1(stream text, key text, OUT is_keyed boolean, OUT newest bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    lock_key_1.newest := 0;
+    SELECT s.keyed_from IS NOT NULL INTO lock_key_1.is_keyed FROM @namespace@.streams s WHERE s.name = lock_key_1.stream;
+    IF lock_key_1.is_keyed THEN
+        PERFORM pg_advisory_xact_lock_shared(@namespace@.keys_lock_1(lock_key_1.stream));
+        PERFORM pg_advisory_xact_lock(@namespace@.key_lock_1(lock_key_1.stream, lock_key_1.key));
+        SELECT CASE WHEN s.keyed_from = 0 THEN @namespace@.newest_of_key_1(s.stream, lock_key_1.key) ELSE 0 END
+        INTO lock_key_1.newest FROM @namespace@.streams s WHERE s.name = lock_key_1.stream;
+    END IF;
+END
+$$;
+
+-- Building. A stream's `keyed_from` is null where it has no index, 0 where that is complete, and otherwise from where on all
+-- events are in it: the highest number there is while groups may be under way that have seen none.
+
+-- Makes the stream where it is missing; where it is empty and nobody has ever joined, its index is complete. Returns
+-- `keyed_from`, and whether it has rows.
+CREATE FUNCTION @namespace@.make_keys_1(stream text, OUT keyed_from bigint, OUT has_rows boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    stream_row := @namespace@.make_stream_1(make_keys_1.stream);
+    PERFORM @namespace@.require_here_1(make_keys_1.stream);
+    SELECT s.keyed_from INTO make_keys_1.keyed_from FROM @namespace@.streams s WHERE s.stream = stream_row FOR UPDATE;
+    make_keys_1.has_rows := EXISTS (SELECT FROM @namespace@.events e WHERE e.stream = stream_row);
+    IF make_keys_1.keyed_from IS NULL AND NOT make_keys_1.has_rows
+        AND NOT EXISTS (SELECT FROM @namespace@.instances i WHERE i.stream = stream_row)
+    THEN
+        UPDATE @namespace@.streams SET keyed_from = 0 WHERE stream = stream_row;
+        make_keys_1.keyed_from := 0;
+    END IF;
+END
+$$;
+
+-- Begins an index where there is none: from the end of this transaction on, whoever persists puts keys into it.
+CREATE FUNCTION @namespace@.begin_keys_1(stream text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    s @namespace@.streams%ROWTYPE;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    SELECT * INTO s FROM @namespace@.streams st WHERE st.name = begin_keys_1.stream FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION 'there is no stream %', begin_keys_1.stream USING ERRCODE = 'TM002'; END IF;
+    -- A stream that arrives is made with the index that it had.
+    IF s.moved_to IS NOT NULL THEN PERFORM @namespace@.require_here_1(begin_keys_1.stream); END IF;
+    IF s.keyed_from IS NULL THEN
+        UPDATE @namespace@.streams SET keyed_from = 9223372036854775807 WHERE stream = s.stream;
+        RETURN 9223372036854775807;
+    END IF;
+    RETURN s.keyed_from;
+END
+$$;
+
+-- Waits until no group of the writer is under way any more that has begun before: one that may not have seen the index.
+CREATE FUNCTION @namespace@.await_writer_1(stream text, instance text, limit_ms integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM @namespace@.exclude_writer_1(await_writer_1.stream, await_writer_1.instance, await_writer_1.limit_ms);
+END
+$$;
+
+-- Takes rows into the index, the newest first; each writer was waited for since it was begun.
+CREATE FUNCTION @namespace@.extend_keys_1(stream text, most bigint, limit_ms integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    s @namespace@.streams%ROWTYPE;
+    above bigint;
+    lowest bigint;
+BEGIN
+    PERFORM @namespace@.begin_1();
+    PERFORM set_config('lock_timeout', extend_keys_1.limit_ms::text, true);
+    SELECT * INTO s FROM @namespace@.streams st WHERE st.name = extend_keys_1.stream FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION 'there is no stream %', extend_keys_1.stream USING ERRCODE = 'TM002'; END IF;
+    IF s.moved_to IS NOT NULL THEN PERFORM @namespace@.require_here_1(extend_keys_1.stream); END IF;
+    IF s.keyed_from IS NULL OR s.keyed_from = 0 THEN RETURN s.keyed_from; END IF;
+    above := CASE WHEN s.keyed_from = 9223372036854775807 THEN @namespace@.least_sequence_1(s.stream) + 1
+        ELSE s.keyed_from END;
+    SELECT CASE WHEN count(*) < extend_keys_1.most THEN 0 ELSE min(r.stream_id) END INTO lowest
+    FROM (
+        SELECT e.stream_id FROM @namespace@.events e WHERE e.stream = s.stream AND e.stream_id < above
+        ORDER BY e.stream_id DESC LIMIT extend_keys_1.most
+    ) r;
+    INSERT INTO @namespace@.keys (stream, key, stream_id)
+    SELECT e.stream, e.key, e.stream_id FROM @namespace@.events e
+    WHERE e.stream = s.stream AND e.stream_id >= lowest AND e.stream_id < above AND e.kind = 0 AND e.key IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    IF lowest = 0 THEN
+        -- Whoever has seen it incomplete, and did not look at the newest of a key, has ended then.
+        PERFORM pg_advisory_xact_lock(@namespace@.keys_lock_1(extend_keys_1.stream));
+    END IF;
+    UPDATE @namespace@.streams SET keyed_from = lowest WHERE stream = s.stream;
+    RETURN lowest;
+END
+$$;
