@@ -288,6 +288,7 @@ DECLARE
     stream_row integer;
 BEGIN
     PERFORM @namespace@.begin_1();
+    PERFORM @namespace@.begin_incarnation_1();
     stream_row := @namespace@.make_stream_1(make_keys_1.stream);
     PERFORM @namespace@.require_here_1(make_keys_1.stream);
     SELECT s.keyed_from INTO make_keys_1.keyed_from FROM @namespace@.streams s WHERE s.stream = stream_row FOR UPDATE;
