@@ -5,7 +5,7 @@ import TidemarkReplication
 import TidemarkSQLite
 
 /// A database that the program has opened, whichever engine it has: what commands need of it beside what every store does.
-protocol ProgramStore: PrunableStore, ProcessorStore {
+protocol ProgramStore: PrunableStore, ProcessorStore, KeyIndexStore {
     /// The names of the streams that are there, in order.
     func streams(limit: Int) async throws -> [StreamName]
     /// Forgets the name of a writer that left; false where it is a member.

@@ -17,7 +17,8 @@ struct TidemarkCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            IngestCommand.self, TailCommand.self, StatusCommand.self, HealthCommand.self, AuditCommand.self,
+            IngestCommand.self, TailCommand.self, EventsCommand.self, IndexCommand.self, StatusCommand.self,
+            HealthCommand.self, AuditCommand.self,
             ConsumerGroup.self,
             CloseCommand.self, RetireCommand.self, ForgetCommand.self, MoveCommand.self, BackupCommand.self,
             PruneCommand.self, ReplicationGroup.self, DashboardCommand.self, DemoCommand.self,
