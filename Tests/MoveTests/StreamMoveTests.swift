@@ -162,6 +162,41 @@ enum Way: CaseIterable, Sendable {
     }
 
     @Test(arguments: Way.allCases)
+    func `the index of keys arrives with the stream, and one that is being built arrives complete`(_ way: Way)
+        async throws
+    {
+        for isBuilding in [false, true] {
+            try await withStores(way) { source, destination in
+                let here = try #require(source as? any KeyIndexStore)
+                let there = try #require(destination as? any KeyIndexStore)
+                if !isBuilding { #expect(try await here.makeKeyIndex(of: stream) == .complete) }
+                try await fill(source)
+                if isBuilding { #expect(try await here.buildKeyIndex(of: stream, limit: 3) != .complete) }
+                var move = StreamMove(stream, from: source, to: destination)
+                move.batchRows = 7
+                _ = try await move.run()
+                #expect(try await there.keyIndex(of: stream) == .complete)
+                let expected = (0..<40).filter { $0 % 3 != 0 && $0 % 5 == 1 }.map { "ü\($0)" }
+                let found = try await there.events(ofKey: "k1", in: stream, after: 0, limit: 100, byteLimit: .max)
+                #expect(found.map(\.event.id) == expected)
+                // And back, where it had been: nothing of what was there is left.
+                _ = try await StreamMove(stream, from: destination, to: source).run()
+                #expect(
+                    try await here.events(ofKey: "k1", in: stream, after: 0, limit: 100, byteLimit: .max).map(
+                        \.streamID)
+                        == found.map(\.streamID))
+                let writer = try await source.join(stream, as: "p1").writer
+                let call = EventGroup.Call(
+                    events: 1, condition: KeyCondition(key: "k1", expected: found.last?.streamID))
+                let event = Event(id: "next", type: "noted", key: "k1")
+                #expect(
+                    try await source.persist(EventGroup([event], in: stream, by: writer, calls: [call])).refusals
+                        .isEmpty)
+            }
+        }
+    }
+
+    @Test(arguments: Way.allCases)
     func `metadata, filters and starts arrive with the stream, and its consumers' pasts are still whole`(
         _ way: Way
     ) async throws {

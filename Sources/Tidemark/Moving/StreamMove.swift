@@ -1,4 +1,5 @@
-/// Moves a stream from one store to another: events, tombstones and their IDs, epochs, consumers and their places.
+/// Moves a stream from one store to another: events, tombstones and their IDs, the index of keys, epochs, consumers and their
+/// places.
 ///
 /// Rows that can change no more are copied while writers go on. Then comes the change: all epochs end, the old store refuses
 /// everybody and says where the stream went; the rest is copied, every row is compared, and the new store lets everybody in.
@@ -81,6 +82,8 @@ public struct StreamMove: Sendable {
             return report
         }
         try await destination.beginArrival(of: stream, from: source.description)
+        // First, so that the rows take their keys along.
+        try await indexKeys()
         // Of one that comes back, nothing is there any more.
         var position = try await destination.movedStream(stream)?.newestRow ?? 0
         if there?.arrivingFrom != nil { report.resumedAfter = position }
@@ -102,6 +105,8 @@ public struct StreamMove: Sendable {
         let end = moved.newestRow
         _ = try await copy(after: position, through: end) { progress(.copied(through: $0, of: end)) }
         let arrived = try await compare(moved, &report) { progress(.compared(through: $0, of: end)) }
+        // One that was begun meanwhile.
+        try await indexKeys()
         try await destination.endArrival(of: stream, as: arrived)
         return report
     }
@@ -114,6 +119,14 @@ public struct StreamMove: Sendable {
         throw TidemarkError.moveFailed(
             stream: stream,
             problem: "it was pruned up to \(pruned.through), and only a stream that has its beginning can be moved")
+    }
+
+    /// Where the stream has an index of keys here, or one that is being built, it gets a complete one there.
+    private func indexKeys() async throws {
+        guard let here = source as? any KeyIndexStore, let there = destination as? any KeyIndexStore,
+            try await here.keyIndex(of: stream) ?? .missing != .missing
+        else { return }
+        try await there.completeKeyIndex(of: stream)
     }
 
     /// Takes a move back that has not come to its end: the old store lets everybody in again, and what has arrived in the

@@ -124,7 +124,7 @@ extension SQLiteEventStore: MovableStore {
                     """
                     UPDATE tidemark_streams SET
                         moved_to = NULL, arriving_from = ?2, previous_commit = commit_number, commit_number = 0,
-                        unmarked_commits = 0
+                        unmarked_commits = 0, keyed_from = NULL
                     WHERE stream = ?1
                     """, row.row, source)
             }
@@ -247,6 +247,8 @@ extension SQLiteEventStore: MovableStore {
 
     private static func removeContents(of row: StreamRow, in db: Database) throws {
         try Query.run(db, "DELETE FROM tidemark_events WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_keys WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_pruned_keys WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_consumers WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_instances WHERE stream = ?", row.row)
     }
