@@ -182,6 +182,11 @@ let package = Package(
             path: "Examples/ReadModel",
             swiftSettings: settings),
         .executableTarget(
+            name: "Accounts",
+            dependencies: ["Tidemark", "TidemarkSQLite"],
+            path: "Examples/Accounts",
+            swiftSettings: settings),
+        .executableTarget(
             name: "Services",
             dependencies: [
                 "Tidemark", "TidemarkSQLite", "TidemarkReplication", .product(name: "Logging", package: "swift-log"),

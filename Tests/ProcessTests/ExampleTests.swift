@@ -29,4 +29,11 @@ import Testing
         #expect(outcome.status == 1 && outcome.output.isEmpty && outcome.errorLines.count == 1, "\(outcome.errors)")
         #expect(outcome.errors.hasPrefix("\(name): "))
     }
+
+    @Test func `of withdrawals that are decided at once none overdraws its account`() async throws {
+        let program = try Program("Accounts", [])
+        let outcome = try await program.outcome()
+        #expect(
+            outcome.status == 0 && outcome.text == "10 withdrawals, 10 refused, 0 cents left\n", "\(outcome.errors)")
+    }
 }
