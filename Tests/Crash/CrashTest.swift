@@ -10,6 +10,7 @@ struct CrashTest: AsyncParsableCommand {
             SuperviseCommand.self, ServerKillsCommand.self, SilentServerCommand.self, WriterCommand.self,
             ReaderCommand.self, PuppetCommand.self,
             ProcessorsCommand.self, ProcessorCommand.self, ProcessorRateCommand.self,
+            AppendsCommand.self, AppenderCommand.self, AppendRateCommand.self, AppendWorkerCommand.self,
         ],
         defaultSubcommand: SuperviseCommand.self)
 }

@@ -35,6 +35,19 @@ import TidemarkTesting
         #expect(outcome.lines.last == "every event was handled, in order, by one at a time, and counted once")
     }
 
+    @Test(arguments: PostgresServerProcess.isInstalled ? [false, true] : [false])
+    func `no event has two successors, though 32 callers append to 100 keys and are killed`(
+        isOnServer: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let run = try Program(
+            "CrashTest",
+            ["appends", "--seconds", "6", "--folder", folder.path] + (isOnServer ? ["--postgres"] : []))
+        let outcome = try await run.outcome(within: .seconds(240))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+        #expect(outcome.lines.last == "no event has two successors")
+    }
+
     @Test func `when the process that serves the socket is stopped, readers go on and another serves`() async throws {
         let run = try Program(
             "CrashTest", ["silent-server", "--slack", "\(Self.slack)"])
