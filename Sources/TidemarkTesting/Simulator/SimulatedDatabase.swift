@@ -19,10 +19,14 @@ struct SimulatedDatabase: Sendable {
         let writer: Writer
     }
 
-    init(kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?) {
+    init(
+        kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?, hasKeyIndex: Bool = false
+    ) {
         self.kind = kind
         self.withoutRule = withoutRule
         contents.streams[Self.stream] = contents.existing(orNew: Self.stream)
+        // Without the rule there is none that anybody could look into.
+        if hasKeyIndex, withoutRule != .newestOfKey { contents.streams[Self.stream]?.keyIndex = .complete }
     }
 
     var stream: InMemoryDatabase.Stream { contents.existing(orNew: Self.stream) }
@@ -75,16 +79,25 @@ struct SimulatedDatabase: Sendable {
         return id
     }
 
-    /// All of the events, or none.
+    /// All of the events, or none: then an ID that its event's key has passed gets its tombstone all the same.
     mutating func commit(
         _ events: [Event], as ids: [StreamID], by writer: Writer
     ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
-        let outcomes = try transaction(by: writer, ids: ids) { database throws(TidemarkError) in
-            var outcomes: [PersistOutcome] = []
-            for (event, id) in zip(events, ids) {
-                outcomes.append(try database.persist(event, as: id, in: Self.stream, by: writer))
+        let outcomes: [PersistOutcome]
+        do throws(TidemarkError) {
+            outcomes = try transaction(by: writer, ids: ids) { database throws(TidemarkError) in
+                var outcomes: [PersistOutcome] = []
+                for (event, id) in zip(events, ids) {
+                    outcomes.append(try database.persist(event, as: id, in: Self.stream, by: writer))
+                }
+                return outcomes
             }
-            return outcomes
+        } catch {
+            if case .keyPassed(_, _, let id, _) = error {
+                _ = try contents.abandon([id], in: Self.stream)
+                madeDurable()
+            }
+            throw error
         }
         madeDurable()
         return (outcomes, commits(of: outcomes, by: writer))
@@ -92,13 +105,28 @@ struct SimulatedDatabase: Sendable {
 
     mutating func persistGroup(
         _ group: EventGroup
-    ) throws(TidemarkError) -> (outcomes: [PersistOutcome], commits: [Commit]) {
+    ) throws(TidemarkError) -> (persisted: PersistedGroup, commits: [Commit]) {
         try requireFence(of: group)
-        let outcomes = try transaction(by: group.writer, ids: []) { database throws(TidemarkError) in
-            try database.persist(group.events, in: Self.stream, by: group.writer)
+        let unfenced = unfenced(group)
+        let persisted = try transaction(by: group.writer, ids: []) { database throws(TidemarkError) in
+            try database.persist(unfenced)
         }
         madeDurable()
-        return (outcomes, commits(of: outcomes, by: group.writer))
+        return (persisted, commits(of: persisted.outcomes, by: group.writer))
+    }
+
+    /// The calls of which nothing would be written now.
+    func refusals(of group: EventGroup) throws(TidemarkError) -> [Int: CallRefusal] {
+        if !group.hasConditions { return [:] }
+        var copy = self
+        return try copy.persistGroup(group).persisted.refusals
+    }
+
+    /// The fence was looked at, where that is a rule. Without the rule of keys nobody has a condition.
+    private func unfenced(_ group: EventGroup) -> EventGroup {
+        EventGroup(
+            group.events, in: group.stream, by: group.writer, fence: .max,
+            calls: withoutRule == .newestOfKey ? nil : group.calls)
     }
 
     /// Rule 5.

@@ -18,7 +18,7 @@ extension SimulatedRequest.Body: CustomStringConvertible {
         case .commit(let ids, let events, let writer, let incarnation):
             "to commit \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"
         case .group(let group): "to persist \(group.events.map(\.id)) by \(group.writer), fence \(group.fence)"
-        case .openGroup(let ids, let events, let writer, let incarnation):
+        case .openGroup(let ids, let events, let writer, let incarnation, _):
             "to commit the group \(events.pairs(with: ids)) by \(writer), of incarnation \(incarnation)"
         case .abandon(let ids, _, let writer, let incarnation):
             "to abandon \(ids) of \(writer), of incarnation \(incarnation)"
@@ -49,7 +49,8 @@ extension SimulatedAnswer.Body: CustomStringConvertible {
             \(found.finished.map { "\($0.lowerBound)...\($0.upperBound)" })
             """
         case .allocated(let ids, let incarnation): "\(ids) of incarnation \(incarnation)"
-        case .persisted(let outcomes): "\(outcomes.map(\.text))"
+        case .persisted(let outcomes, let refusals):
+            "\(outcomes.map(\.text))" + (refusals.isEmpty ? "" : ", calls \(refusals.keys.sorted()) are refused")
         case .abandoned(let committed, let void): "committed were \(committed), void are \(void)"
         case .settled(let outcomes, _): outcomes.map { "\($0.map(\.text))" } ?? "never committed"
         case .refused(let error): "refused: \(error)"

@@ -12,7 +12,8 @@ struct SimulatedRequest: Sendable {
         /// A group whose IDs the transaction allocates.
         case group(EventGroup)
         /// Such a transaction, with its IDs, before it commits.
-        case openGroup(ids: [StreamID], events: [Event], Writer, incarnation: Int)
+        case openGroup(
+            ids: [StreamID], events: [Event], Writer, incarnation: Int, refusals: [Int: CallRefusal])
         case abandon(ids: [StreamID], scope: Int, Writer, incarnation: Int)
         /// What became of a group, which was asked for by the request of this number.
         case settle(request: Int, EventGroup)
@@ -41,7 +42,7 @@ struct SimulatedAnswer: Sendable {
         case heartbeat(HeartbeatAnswer)
         case reconciled(Reconciliation)
         case allocated([StreamID], incarnation: Int)
-        case persisted([PersistOutcome])
+        case persisted([PersistOutcome], refusals: [Int: CallRefusal] = [:])
         /// Of the IDs asked about, those that hold an event, and those of an earlier incarnation that hold nothing.
         case abandoned(committed: [StreamID], void: [StreamID])
         /// What became of a group; nil when it was not committed and never will be.

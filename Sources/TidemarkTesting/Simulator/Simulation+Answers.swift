@@ -108,7 +108,7 @@ extension Simulation {
         _ answer: SimulatedAnswer, _ ids: [StreamID], _ events: [Event], _ writer: Writer
     ) {
         let number = answer.request.process
-        guard case .persisted(let outcomes) = answer.body else {
+        guard case .persisted(let outcomes, _) = answer.body else {
             if case .refused(let error) = answer.body { refused(number, error) }
             // A body that tries its transaction again, whatever became of it the first time.
             if case .lost = answer.body, random.chance(50) {
@@ -133,8 +133,8 @@ extension Simulation {
     private mutating func groupAnswered(_ answer: SimulatedAnswer) {
         let number = answer.request.process
         switch answer.body {
-        case .persisted(let outcomes):
-            groupEnded(number, request: answer.request.number, outcomes)
+        case .persisted(let outcomes, let refusals):
+            groupEnded(number, request: answer.request.number, outcomes, refusals)
         case .lost where rule != .onlyTheDatabaseKnows:
             // Its transaction may be under way: until that is known, the fetch counts as in progress.
             guard let group = group(ofRequest: answer.request.number, number) else { return }
@@ -160,14 +160,20 @@ extension Simulation {
         groupEnded(number, request: request, outcomes)
     }
 
-    private mutating func groupEnded(_ number: Int, request: Int, _ outcomes: [PersistOutcome]?) {
+    private mutating func groupEnded(
+        _ number: Int, request: Int, _ outcomes: [PersistOutcome]?, _ refusals: [Int: CallRefusal] = [:]
+    ) {
         guard let fetch = takeFetch(number, request: request) else { return }
         guard let outcomes else {
             let now = now
             processes[number].memory.machine { $0.abortFetch(fetch.floor, now: now) }
             return retryLater(fetch.events)
         }
-        acknowledge(fetch.events, outcomes)
+        let persisted = PersistedGroup(outcomes: outcomes, refusals: refusals)
+        let events = fetch.group?.events(heldBy: persisted) ?? fetch.events
+        acknowledge(events, outcomes)
+        // Decided again, on what is there then.
+        retryLater(fetch.events.filter { event in !events.contains { $0.id == event.id } })
         let ids = outcomes.compactMap { if case .persisted(let id) = $0 { id } else { nil } }
         let (now, hasFloor) = (now, rule != .floor)
         do throws(AllocationFailure) {
@@ -214,7 +220,7 @@ extension Simulation {
     private mutating func refused(_ number: Int, _ error: TidemarkError) {
         switch error {
         case .instanceTaken, .retired, .unknownInstance: rejoin(number)
-        case .closed: break
+        case .closed, .keyPassed: break
         case .fenced(_, let writer, let fence): processes[number].memory.machine { $0.fenced(writer, at: fence) }
         default: fail(.falseAlarm, "\(error)")
         }

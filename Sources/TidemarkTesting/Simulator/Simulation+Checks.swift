@@ -14,6 +14,7 @@ extension Simulation {
     /// own writer has promised.
     mutating func check(_ commits: [SimulatedDatabase.Commit]) {
         guard !commits.isEmpty else { return }
+        if hasKeys { checkKeys(commits) }
         let version = database.stream.membershipVersion
         for commit in commits {
             history.add(Int(commit.id.rawValue))
@@ -23,6 +24,29 @@ extension Simulation {
             for process in processes { check(commit, against: process, version: version) }
             if let promised = promises[commit.writer], commit.id <= promised {
                 fail(.brokenPromise, "\(commit.writer) commits \(commit.id), and has promised \(promised)")
+            }
+        }
+    }
+
+    /// An event of a key comes above all of that key that were there, and was decided, if it was, on the one right before it:
+    /// no event has two successors.
+    private mutating func checkKeys(_ commits: [SimulatedDatabase.Commit]) {
+        let events = database.stream.events
+        for commit in commits {
+            guard let event = events.first(where: { $0.streamID == commit.id })?.event, let key = event.key else {
+                continue
+            }
+            let others = events.lazy.filter { $0.event.key == key }.map(\.streamID)
+            if let newer = others.first(where: { id in id > commit.id && !commits.contains { $0.id == id } }) {
+                fail(.keyHistory, "\(commit.writer) commits \(commit.id) of key \(key), which has \(newer)")
+            }
+            let decided = String(decoding: event.payload, as: UTF8.self)
+            let before = others.last { $0 < commit.id } ?? 0
+            if !decided.isEmpty, decided != "\(before)" {
+                fail(
+                    .keyHistory,
+                    "\(commit.writer) commits \(commit.id) of key \(key), decided on \(decided), and \(before) is before it"
+                )
             }
         }
     }

@@ -38,11 +38,15 @@ extension Simulation {
             checkAllocated(ids, in: database.stream)
             return .allocated(ids, incarnation: database.incarnation)
         case .commit(let ids, let events, let writer, let incarnation):
+            if waitsForKeys(of: events, request) { return nil }
             return try commit(events, as: ids, by: writer, of: incarnation, &commits)
         case .group(let group):
+            if waitsForKeys(of: group.events, request) { return nil }
             return try persistGroup(group, request, &commits)
-        case .openGroup(let ids, let events, let writer, let incarnation):
-            return try commit(events, as: ids, by: writer, of: incarnation, &commits)
+        case .openGroup(let ids, let events, let writer, let incarnation, let refusals):
+            let body = try commit(events, as: ids, by: writer, of: incarnation, &commits)
+            if case .persisted(let outcomes, _) = body { return .persisted(outcomes, refusals: refusals) }
+            return body
         case .abandon(let ids, _, _, let incarnation):
             let (committed, void) = try database.abandon(ids, incarnation: incarnation)
             return .abandoned(committed: committed, void: void)
@@ -64,11 +68,23 @@ extension Simulation {
         }
     }
 
+    /// Whether an open transaction of a group has one of these keys: then the request waits, and holds no key itself.
+    private mutating func waitsForKeys(of events: [Event], _ request: SimulatedRequest) -> Bool {
+        guard hasKeys else { return false }
+        let keys = Set(events.compactMap(\.key))
+        let isHeld = requests.contains { other in
+            guard case .openGroup(_, let held, _, _, _) = other.body else { return false }
+            return held.contains { $0.key.map(keys.contains) ?? false }
+        }
+        if isHeld { requests.append(request) }
+        return isHeld
+    }
+
     /// Settling excludes the transactions of the writer's groups that have begun: those that do not end by themselves are
     /// ended. What the database has not got yet goes on its way.
     private mutating func endOpenGroups(of writer: Writer) {
         requests.removeAll { request in
-            guard case .openGroup(_, _, writer, _) = request.body else { return false }
+            guard case .openGroup(_, _, writer, _, _) = request.body else { return false }
             if !request.isOrphan { answers.append(SimulatedAnswer(request: request, body: .lost)) }
             return true
         }
@@ -94,18 +110,21 @@ extension Simulation {
     ) throws(TidemarkError) -> SimulatedAnswer.Body? {
         switch database.kind {
         case .durableSequence:
-            let outcomes: [PersistOutcome]
+            let persisted: PersistedGroup
             let before = database.stream
-            (outcomes, commits) = try database.persistGroup(group)
+            (persisted, commits) = try database.persistGroup(group)
             checkAllocated(commits.map(\.id), in: before)
-            return .persisted(outcomes)
+            return .persisted(persisted.outcomes, refusals: persisted.refusals)
         case .sequenceMadeDurableByCommits:
             try database.requireFence(of: group)
-            let ids = try database.allocate(group.events.count, for: group.writer)
+            let refusals = try database.refusals(of: group)
+            let events = group.events(heldBy: PersistedGroup(outcomes: [], refusals: refusals))
+            if events.isEmpty { return .persisted([], refusals: refusals) }
+            let ids = try database.allocate(events.count, for: group.writer)
             checkAllocated(ids, in: database.stream)
             var open = request
             open.body = .openGroup(
-                ids: ids, events: group.events, group.writer, incarnation: database.incarnation)
+                ids: ids, events: events, group.writer, incarnation: database.incarnation, refusals: refusals)
             requests.append(open)
             note(request.process, 3, "has \(ids) in an open transaction, \(request)")
             return nil

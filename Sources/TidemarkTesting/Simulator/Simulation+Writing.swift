@@ -18,11 +18,14 @@ extension Simulation {
             return false
         }
         if rule == .floor { machine { $0.abortFetch(floor, now: now) } }
-        let events = (0..<count).map { _ in nextEvent() }
+        var events = (0..<count).map { _ in nextEvent() }
+        let calls = isGroup ? decide(&events) : nil
         let group =
             isGroup
             ? EventGroup(
-                events, in: SimulatedDatabase.stream, by: writer, known: known, fence: machine { $0.fence }) : nil
+                events, in: SimulatedDatabase.stream, by: writer, known: known, fence: machine { $0.fence },
+                calls: calls)
+            : nil
         let request = send(number, group.map { .group($0) } ?? .allocate(count, writer))
         processes[number].memory.fetches.append(
             SimulatedProcess.Fetch(request: request, floor: floor, events: events, group: group, since: now))
@@ -33,9 +36,30 @@ extension Simulation {
 
     /// A new event, or one that somebody could not persist.
     private mutating func nextEvent() -> Event {
-        if let index = anyIndex(of: retries.count), random.chance(60) { return retries.remove(at: index) }
+        if let index = anyIndex(of: retries.count), random.chance(60) {
+            var event = retries.remove(at: index)
+            event.payload = []
+            return event
+        }
         lastEvent += 1
-        return Event(id: "e\(lastEvent)", type: "simulated")
+        let key = hasKeys && lastEvent % 5 > 0 ? "k\(lastEvent % 3)" : nil
+        return Event(id: "e\(lastEvent)", type: hasKeys && lastEvent % 2 == 0 ? "decided" : "simulated", key: key)
+    }
+
+    /// Each event is a call of its own; what is decided on a key says on which event of it.
+    private func decide(_ events: inout [Event]) -> [EventGroup.Call]? {
+        guard hasKeys else { return nil }
+        return events.indices.map { index in
+            guard events[index].type == "decided", let key = events[index].key else { return .init(events: 1) }
+            let newest = newest(ofKey: key)
+            events[index].payload = Array("\(newest)".utf8)
+            return EventGroup.Call(events: 1, condition: KeyCondition(key: key, expected: newest))
+        }
+    }
+
+    /// Not by the index, which is what is tried; 0 where there is none.
+    private func newest(ofKey key: String) -> StreamID {
+        database.stream.events.last { $0.event.key == key }?.streamID ?? 0
     }
 
     mutating func retryLater(_ events: [Event]) {

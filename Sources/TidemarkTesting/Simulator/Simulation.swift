@@ -42,6 +42,8 @@ import Tidemark
 /// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth. The writers of
 ///   another database on the channel say single lines, in the names and epochs of members.
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
+/// - In one seed of four the stream has an index of keys. Whoever decides on a key's events knows all of them at that moment; a
+///   group that has its IDs before it commits locks its keys, and others wait for them.
 /// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {
     /// What everything that happens follows from, together with the configuration.
@@ -74,6 +76,9 @@ public struct Simulation: Sendable {
     /// The first thing that went wrong.
     var failure: SimulationFailure?
     let choices: SimulationChoices
+    /// Whether the stream has an index of keys, and events have keys. Nothing is drawn for it, so that the histories of the other
+    /// seeds are what they would be without.
+    let hasKeys: Bool
     let hasReplication: Bool
     let prunes: Bool
     /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
@@ -88,7 +93,9 @@ public struct Simulation: Sendable {
         history = SimulationHistory(isKept: configuration.recordsHistory)
         let kinds = SimulationConfiguration.Database.allCases
         let drawn = kinds[random.below(kinds.count)]
-        database = SimulatedDatabase(kind: configuration.database ?? drawn, withoutRule: configuration.withoutRule)
+        hasKeys = configuration.withoutRule == .newestOfKey || seed % 4 == 1
+        database = SimulatedDatabase(
+            kind: configuration.database ?? drawn, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys)
         choices = SimulationChoices(random: &random)
         hasReplication = !random.chance(10)
         prunes = Self.prunes(seed: seed, configuration)
@@ -151,11 +158,15 @@ public struct Simulation: Sendable {
         if let failure { throw failure }
     }
 
-    /// Remembers the first failure. Where a rule is switched off nothing but a skipped event ends the simulation: what
-    /// comes before is only how it gets there.
+    /// Remembers the first failure. Where a rule is switched off nothing but a skipped event ends the simulation, or what else
+    /// the rule is good for: what comes before is only how it gets there.
     mutating func fail(_ kind: SimulationFailure.Kind, _ problem: String) {
         guard failure == nil else { return }
-        if configuration.withoutRule != nil, kind != .skippedEvent, kind != .consumer { return }
+        if let rule = configuration.withoutRule, kind != (rule == .newestOfKey ? .keyHistory : .skippedEvent),
+            kind != .consumer
+        {
+            return
+        }
         history.add("FAILED: \(kind.rawValue): \(problem)")
         failure = SimulationFailure(
             kind: kind, seed: seed, step: stepCount, problem: problem, mode: configuration.mode,

@@ -37,6 +37,9 @@ public struct SimulationConfiguration: Sendable {
         case watermarkBeforeSnapshot
         /// Rule 8: a position says nothing about the ID that it names. Off: it says that the ID is finished.
         case positionsAreNotRows
+        /// In a stream with an index of keys: an event commits only above the newest of its key, and on a condition only where
+        /// that is the one expected. Off: nobody compares it.
+        case newestOfKey
     }
 
     /// What allocates IDs.

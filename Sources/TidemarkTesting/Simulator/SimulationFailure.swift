@@ -22,6 +22,8 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case wrongBatch
         /// An event that was acknowledged is not there, or elsewhere.
         case acknowledgedEventLost
+        /// An event of a key was committed below its newest one, or was decided on another than the one that is before it.
+        case keyHistory
         /// The faults stopped, and the minimum or a reader did not get to the newest event in time.
         case stuck
         /// The database was said to have gone backwards, and it had not.
