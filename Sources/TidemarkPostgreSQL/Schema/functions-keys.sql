@@ -322,11 +322,14 @@ BEGIN
 END
 $$;
 
--- Waits until no group of the writer is under way any more that has begun before: one that may not have seen the index.
-CREATE FUNCTION @namespace@.await_writer_1(stream text, instance text, limit_ms integer) RETURNS void
+-- Waits until nothing of the writer is under way any more that has begun before, and may not have seen the index. A
+-- transaction of the user's own, whose events have no key, is not waited for.
+CREATE FUNCTION @namespace@.await_groups_1(stream text, instance text, limit_ms integer) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM @namespace@.exclude_writer_1(await_writer_1.stream, await_writer_1.instance, await_writer_1.limit_ms);
+    PERFORM @namespace@.begin_1();
+    PERFORM set_config('lock_timeout', await_groups_1.limit_ms::text, true);
+    PERFORM pg_advisory_xact_lock(@namespace@.group_lock_1(await_groups_1.stream, await_groups_1.instance));
 END
 $$;
 

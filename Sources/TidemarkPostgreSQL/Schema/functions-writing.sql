@@ -247,7 +247,9 @@ DECLARE
     newest_of_key bigint := 0;
 BEGIN
     PERFORM @namespace@.begin_1();
-    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_as_1.stream, persist_as_1.instance));
+    -- Both, as a group does: an index of keys begins when those have ended that may not have seen it.
+    PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_as_1.stream, persist_as_1.instance)),
+        pg_advisory_xact_lock_shared(@namespace@.group_lock_1(persist_as_1.stream, persist_as_1.instance));
     -- An event that is there needs no ID, and a closed one may be asked for it.
     SELECT e.stream_id INTO persist_as_1.stream_id
     FROM @namespace@.events e JOIN @namespace@.streams s ON s.stream = e.stream

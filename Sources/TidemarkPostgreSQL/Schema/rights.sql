@@ -31,7 +31,7 @@ TO :"writers", :"readers";
 GRANT EXECUTE ON FUNCTION
     :"namespace".persist_1, :"namespace".settle_1, :"namespace".allocate_1, :"namespace".abandon_1,
     :"namespace".persist_as_1, :"namespace".commit_ids_1, :"namespace".persist_keyed_1,
-    :"namespace".make_keys_1, :"namespace".begin_keys_1, :"namespace".await_writer_1, :"namespace".extend_keys_1,
+    :"namespace".make_keys_1, :"namespace".begin_keys_1, :"namespace".await_groups_1, :"namespace".extend_keys_1,
     :"namespace".standing_1, :"namespace".join_1, :"namespace".leave_1, :"namespace".heartbeat_1,
     :"namespace".renew_life_1, :"namespace".check_writable_1, :"namespace".end_holders_1,
     :"namespace".close_1, :"namespace".close_observed_1, :"namespace".retire_1, :"namespace".retire_observed_1,

@@ -19,24 +19,34 @@ extension PostgreSQLEventStore: KeyIndexStore {
 
     public func buildKeyIndex(of stream: StreamName, limit: Int) async throws -> KeyIndexState {
         precondition(limit >= 1, "a step takes at least one row in")
-        let subject = CallSubject(stream)
-        let begun = try await exclude(
-            subject, "SELECT \(namespace.function("begin_keys_1"))($1)", [.text(stream.rawValue)]
-        ) { KeyIndexState(keyedFrom: try $0.int64IfAny(0, 0)) }
+        let begun = try await step(stream, "SELECT \(namespace.function("begin_keys_1"))($1)") {
+            KeyIndexState(keyedFrom: try $0.int64IfAny(0, 0))
+        }
         if begun == .complete { return begun }
         if begun == .building(from: StreamID(.max)) {
             for instance in try await members(of: stream) {
-                try await exclude(
-                    CallSubject(stream, instance: instance),
-                    "SELECT \(namespace.function("await_writer_1"))($1, $2, $3)",
-                    [.text(stream.rawValue), .text(instance.rawValue), lockLimitMilliseconds]
+                try await step(
+                    stream, "SELECT \(namespace.function("await_groups_1"))($1, $2, $3)",
+                    [.text(instance.rawValue), lockLimitMilliseconds]
                 ) { _ in }
             }
         }
-        return try await exclude(
-            subject, "SELECT \(namespace.function("extend_keys_1"))($1, $2, $3)",
-            [.text(stream.rawValue), .int64(Int64(limit)), lockLimitMilliseconds]
+        return try await step(
+            stream, "SELECT \(namespace.function("extend_keys_1"))($1, $2, $3)",
+            [.int64(Int64(limit)), lockLimitMilliseconds]
         ) { KeyIndexState(keyedFrom: try $0.int64IfAny(0, 0)) }
+    }
+
+    /// What stands in the way is not ended: it can be tried again.
+    private func step<Value: Sendable>(
+        _ stream: StreamName, _ sql: String, _ parameters: [PostgresValue] = [],
+        _ read: @escaping @Sendable (PostgresRows) throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await write(sql, [.text(stream.rawValue)] + parameters, .always, read)
+        } catch {
+            throw errors.tidemarkError(error, CallSubject(stream))
+        }
     }
 
     private func members(of stream: StreamName) async throws -> [InstanceName] {
