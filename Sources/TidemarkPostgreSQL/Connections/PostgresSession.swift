@@ -4,8 +4,8 @@ import Foundation
 /// One connection to a server, as whoever has its thread sees it: queries are sent and their answers waited for right
 /// here.
 ///
-/// Only unnamed statements are used and nothing is left behind in the session, so that a pooler that lends server
-/// connections by the transaction may be in between.
+/// Where a pooler that lends server connections by the transaction may be in between, only unnamed statements are used and
+/// nothing is left behind in the session.
 final class PostgresSession {
     /// Something that a server told everyone who listens.
     struct Notification {
@@ -33,6 +33,11 @@ final class PostgresSession {
     private var canceller: QueryCanceller?
     /// In a transaction whose COMMIT was not sent yet: when the connection is lost, it was rolled back.
     private var isUncommitted = false
+    /// What has to be done before a query is sent: when the connection is lost, nothing happened.
+    private var isPreparing = false
+    private var statements: PreparedStatements
+    /// Whether the server itself is at the other end; nil until that was asked.
+    private var isDirect: Bool?
     /// Called in the midst of queries too, with what was heard.
     var hear: ((Notification) -> Void)?
 
@@ -50,6 +55,7 @@ final class PostgresSession {
         self.pipe = pipe
         self.configuration = configuration
         self.now = now
+        statements = PreparedStatements(isUsed: configuration.directAddress == nil)
         PQsetnonblocking(connection, 1)
         PQsetNoticeReceiver(
             connection,
@@ -131,7 +137,9 @@ final class PostgresSession {
     @discardableResult
     func query(_ sql: String, _ parameters: [PostgresValue] = []) throws -> PostgresRows {
         try checkBeforeSending()
-        try send(sql, parameters)
+        let statement = PostgresStatement(sql, parameters)
+        let name = try prepare(statement)
+        try send(statement, name)
         var rows: PostgresRows?
         var failure: ServerMessage?
         // Up to the end of all: the transaction commits only after the server has called the command complete.
@@ -142,7 +150,10 @@ final class PostgresSession {
             }
         }
         let stopped = try endOfQuery()
-        if let failure { throw error(for: failure, stopped) }
+        if let failure {
+            if name != nil, mayGoOnUnprepared(after: failure) { return try query(sql, parameters) }
+            throw error(for: failure, stopped)
+        }
         guard let rows else { throw lost("it sent no answer") }
         try checkReplication()
         return rows
@@ -158,8 +169,9 @@ final class PostgresSession {
     func pipeline(_ statements: [PostgresStatement]) throws -> [PostgresRows] {
         try checkBeforeSending()
         let wasIdle = PQtransactionStatus(connection) == PQTRANS_IDLE
+        let names = try statements.map(prepare)
         guard PQenterPipelineMode(connection) == 1 else { throw lost(problem) }
-        for statement in statements { try send(statement.sql, statement.parameters) }
+        for (statement, name) in zip(statements, names) { try send(statement, name) }
         guard PQpipelineSync(connection) == 1 else { throw lost(problem) }
         var all: [PostgresRows] = []
         var failure: ServerMessage?
@@ -182,6 +194,9 @@ final class PostgresSession {
         guard PQexitPipelineMode(connection) == 1 else { throw lost(problem) }
         if let failure {
             if wasIdle, PQtransactionStatus(connection) != PQTRANS_IDLE { try rollBack() }
+            if names.contains(where: { $0 != nil }), mayGoOnUnprepared(after: failure) {
+                return try pipeline(statements)
+            }
             throw error(for: failure, stopped)
         }
         try checkReplication()
@@ -258,13 +273,70 @@ final class PostgresSession {
         if let problem = notices.notReplicated { throw .notReplicated(server: server, problem: problem) }
     }
 
-    private func send(_ sql: String, _ parameters: [PostgresValue]) throws(PostgresError) {
+    /// The name by which the statement is sent; nil where it is sent with its text.
+    ///
+    /// - Throws: like ``query(_:_:)``.
+    private func prepare(_ statement: PostgresStatement) throws -> String? {
+        let types = statement.parameters.map(\.type)
+        switch statements.use(statement.sql, types) {
+        case .unnamed: return nil
+        case .prepared(let name): return name
+        case .unprepared(let name):
+            isPreparing = true
+            defer { isPreparing = false }
+            guard try askWhetherDirect() else {
+                statements.giveUp()
+                return nil
+            }
+            guard PQsendPrepare(connection, name, statement.sql, CInt(types.count), types) == 1 else {
+                throw lost(problem)
+            }
+            var failure: ServerMessage?
+            while let result = try nextResult() {
+                if PQresultStatus(result) == PGRES_COMMAND_OK {
+                    PQclear(result)
+                } else {
+                    failure = try takeFailure(result)
+                }
+            }
+            let stopped = try endOfQuery()
+            if let failure {
+                if mayGoOnUnprepared(after: failure) { return nil }
+                throw error(for: failure, stopped)
+            }
+            statements.prepared(statement.sql, types)
+            try checkBeforeSending()
+            return name
+        }
+    }
+
+    /// A pooler gives another number for the connection than the server has.
+    private func askWhetherDirect() throws -> Bool {
+        if let isDirect { return isDirect }
+        let found = try query("SELECT pg_backend_pid()").int64(0, 0) == Int64(processID)
+        isDirect = found
+        return found
+    }
+
+    /// Whether the server refused a statement only because it was prepared, and it can be sent with its text: outside of a
+    /// transaction, where nothing else was done with it. From then on all are.
+    private func mayGoOnUnprepared(after failure: ServerMessage) -> Bool {
+        guard PreparedStatements.isRefused(failure) else { return false }
+        statements.giveUp()
+        return PQtransactionStatus(connection) == PQTRANS_IDLE
+    }
+
+    private func send(_ statement: PostgresStatement, _ name: String?) throws(PostgresError) {
+        let (sql, parameters) = (statement.sql, statement.parameters)
         let buffer = ParameterBuffer(parameters)
         let isSent = buffer.bytes.withUnsafeBytes { bytes in
             let base = bytes.bindMemory(to: CChar.self).baseAddress
             let values = buffer.ranges.map { range in range.flatMap { base?.advanced(by: $0.lowerBound) } }
             let lengths = buffer.ranges.map { CInt($0?.count ?? 0) }
             let formats = [CInt](repeating: 1, count: parameters.count)
+            if let name {
+                return PQsendQueryPrepared(connection, name, CInt(parameters.count), values, lengths, formats, 1) == 1
+            }
             return PQsendQueryParams(connection, sql, CInt(parameters.count), buffer.types, values, lengths, formats, 1)
                 == 1
         }
@@ -328,7 +400,7 @@ final class PostgresSession {
 
     private func lost(_ problem: String) -> PostgresError {
         shut()
-        return .lost(server: server, problem: problem, mayHaveHappened: !isUncommitted)
+        return .lost(server: server, problem: problem, mayHaveHappened: !isUncommitted && !isPreparing)
     }
 
     /// - Throws: ``PostgresError/lost(server:problem:mayHaveHappened:)`` where it is not an answer of the server to a
