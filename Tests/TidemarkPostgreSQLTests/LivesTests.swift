@@ -6,7 +6,7 @@ import Tidemark
 @testable import TidemarkPostgreSQL
 
 /// Copies of a cluster that live on: a standby that is promoted, and backups that are put back.
-@Suite(.serialized, .enabled(if: TestCluster.isAvailable)) struct LivesTests {
+@Suite(.serialized, .timeLimit(.minutes(5)), .enabled(if: TestCluster.isAvailable)) struct LivesTests {
     /// A copy of a cluster in a folder beside it, which runs until the end of the test.
     private struct Copy {
         let name: String
