@@ -83,8 +83,6 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case keyPassed(stream: StreamName, key: String, id: StreamID, newest: StreamID)
     /// The stream has no index of keys, or one that is not complete yet.
     case noKeyIndex(stream: StreamName, store: String, isBuilding: Bool)
-    /// What is asked for was pruned, up to this ID.
-    case pruned(stream: StreamName, after: StreamID, through: StreamID)
 
     // MARK: Reading
 
@@ -267,9 +265,6 @@ extension TidemarkError: CustomStringConvertible {
                 ? "the index of keys of stream \(stream) in \(store) is not complete yet: let it be built to its end (tidemark "
                     + "index takes it up again)"
                 : "stream \(stream) in \(store) has no index of keys: build one (tidemark index)"
-        case .pruned(let stream, let position, let end):
-            "what follows \(position) in stream \(stream) is not there any more: it was pruned up to \(end); begin there, with "
-                + "what you have kept of the events before"
         case .acknowledgedEventsLost(let stream, let id, let problem):
             "events of stream \(stream) that were acknowledged are lost, from ID \(id) or below: \(problem); the database "
                 + "was promoted or put back, restart every process that uses it and check what its readers have done since"
