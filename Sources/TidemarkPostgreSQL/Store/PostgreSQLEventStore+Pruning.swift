@@ -36,7 +36,8 @@ extension PostgreSQLEventStore: PrunableStore {
         let (namespace, limit) = (namespace, lockLimitMilliseconds)
         return try await inSnapshot(CallSubject(request.stream)) { session in
             try session.transaction { session in
-                try PruneTransaction(session, namespace, request, limit).run()
+                var transaction = try PruneTransaction(session, namespace, request, limit)
+                return try transaction.run()
             }
         }
     }

@@ -255,9 +255,9 @@ extension PostgreSQLEventStore {
         return try await inSnapshot(CallSubject(stream)) { session in
             let rows = try session.query(sql, [.text(stream.rawValue), .text(id)])
             if rows.count == 0 { return nil }
-            let (found, mark) = (try rows.int64(0, 0), try rows.int64(0, 10))
-            if found <= mark {
-                throw TidemarkError.pruned(stream: stream, after: StreamID(found - 1), through: StreamID(mark))
+            let (id, mark) = (try rows.int64(0, 0), try rows.int64(0, 10))
+            if id <= mark {
+                throw TidemarkError.pruned(stream: stream, after: StreamID(id - 1), through: StreamID(mark))
             }
             var found = try EventRows(rows, names, session, namespace)
             return try found.event(0)
