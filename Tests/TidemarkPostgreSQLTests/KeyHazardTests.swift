@@ -206,14 +206,17 @@ private struct TookTooManyLocks: Error {
 extension PostgresSession {
     /// One call with these events, as its owner's first epoch.
     fileprivate func persistKeyed(_ ids: [String], _ instance: String, keys: [String]? = nil) throws {
+        let keys = keys ?? ["k"]
         _ = try query(
             """
             SELECT * FROM tidemark.persist_keyed_1(
-                'events', $1, 1, 0, 0, $2, $3, $4, $5, NULL, $6, ARRAY[-1]::bigint[])
+                'events', $1, 1, 0, 0, $2, $3, $4, $5, NULL, $6, $7, $8, ARRAY[-1]::bigint[], ARRAY[0]::bigint[])
             """,
             [
-                .text(instance), .texts(ids), .texts(ids.map { _ in "t" }), .texts(keys ?? ids.map { _ in "k" }),
-                .byteStrings(ids.map { _ in [] }), .int64s([Int64(ids.count)]),
+                .text(instance), .texts(ids), .texts(ids.map { _ in "t" }),
+                .texts(ids.indices.map { keys[keys.count == 1 ? 0 : $0] }), .byteStrings(ids.map { _ in [] }),
+                .texts(keys),
+                .int64s(ids.indices.map { keys.count == 1 ? 1 : Int64($0 + 1) }), .int64s(ids.map { _ in 1 }),
             ])
     }
 }

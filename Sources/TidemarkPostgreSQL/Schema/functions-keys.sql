@@ -24,84 +24,98 @@ LANGUAGE sql STABLE AS $$
         coalesce((SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = $1 AND p.key = $2), 0))
 $$;
 
--- Locks the keys of a group, and says of each call whether it may be persisted: 0, or 1 where one of its keys is not free. The
--- first call waits for its keys, in the order of their locks; the others wait for none. So whoever waits for a key has locked
--- none but in that order, and nobody waits in a circle.
-CREATE FUNCTION @namespace@.lock_keys_1(stream text, keys text[], call_of integer[], calls bigint[]) RETURNS bigint[]
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    most CONSTANT integer := 128;
-    first_keys text[] := lock_keys_1.keys[1:lock_keys_1.calls[1]];
-    verdicts bigint[];
-BEGIN
-    IF (SELECT count(DISTINCT u.key) FROM unnest(first_keys) u (key)) > most THEN
-        PERFORM pg_advisory_xact_lock(@namespace@.keys_lock_1(lock_keys_1.stream));
-        RETURN array_fill(0::bigint, ARRAY[cardinality(lock_keys_1.calls)]);
-    END IF;
-    PERFORM pg_advisory_xact_lock_shared(@namespace@.keys_lock_1(lock_keys_1.stream));
-    PERFORM pg_advisory_xact_lock(l.number)
-    FROM (
-        SELECT DISTINCT @namespace@.key_lock_1(lock_keys_1.stream, u.key) AS number
-        FROM unnest(first_keys) u (key) WHERE u.key IS NOT NULL ORDER BY 1
-    ) l;
-    WITH k AS MATERIALIZED (
-        SELECT DISTINCT u.call, @namespace@.key_lock_1(lock_keys_1.stream, u.key) AS number
-        FROM unnest(lock_keys_1.keys, lock_keys_1.call_of) u (key, call) WHERE u.key IS NOT NULL
-    ), l AS MATERIALIZED (
-        SELECT d.number, row_number() OVER (ORDER BY d.call, d.number) AS place
-        FROM (SELECT k.number, min(k.call) AS call FROM k GROUP BY k.number) d
-    ), t AS MATERIALIZED (
-        SELECT l.number, CASE WHEN l.place <= most THEN pg_try_advisory_xact_lock(l.number) ELSE false END AS is_free FROM l
-    )
-    SELECT array_agg(CASE WHEN b.call IS NULL THEN 0 ELSE 1 END::bigint ORDER BY c.number) INTO verdicts
-    FROM generate_series(1, cardinality(lock_keys_1.calls)) c (number)
-    LEFT JOIN (SELECT DISTINCT k.call FROM k JOIN t ON t.number = k.number WHERE NOT t.is_free) b ON b.call = c.number;
-    RETURN verdicts;
-END
-$$;
-
--- As `persist_1`, in a stream that has an index of keys or where calls have conditions, of which each call has one: the ID of
--- the newest event that its key is expected to have, 0 for none, and -1 where it has no condition.
+-- As `persist_1`, in a stream that has an index of keys or where calls have conditions. `all_keys` are the keys of the group, each
+-- once, and `key_of` says which of them each event has, 0 for none; `call_of` of which call it is. Of each call there are
+-- `expected`, the ID of the newest event that its key is to have, 0 for none, and -1 where it has no condition; and `left_out`,
+-- which is 1 where it is left out from the start, because an earlier call has one of its events.
 --
--- Of each call a verdict: 0, persisted; 1, left out, because a key of it is not free, or an earlier call has one of its events;
--- 2, a conflict with the ID in `details`, 0 for none; 3 and 4, the stream has no index, or one that is being built; 5 and 6, the
--- event at the place in `details` is there, and others of the call are not, or it has another key. IDs are those of the events of
--- calls that were persisted.
+-- The first call waits for its keys, in the order of their locks; the others wait for none, and are left out where one is not
+-- free. So whoever waits for a key has locked none but in that order, and nobody waits in a circle.
+--
+-- Of each call a verdict: 0, persisted; 1, left out; 2, a conflict with the ID in `details`, 0 for none; 3 and 4, the stream has
+-- no index, or one that is being built; 5 and 6, the event at the place in `details` is there, and others of the call are not,
+-- or it has another key. IDs are those of the events of calls that were persisted.
 CREATE FUNCTION @namespace@.persist_keyed_1(
     stream text, instance text, epoch bigint, incarnation bigint, fence bigint, known bigint,
-    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[], calls bigint[], expected bigint[],
+    event_ids text[], types text[], keys text[], payloads bytea[], metadata text[], all_keys text[], key_of bigint[],
+    call_of bigint[], expected bigint[], left_out bigint[],
     OUT ids bigint[], OUT are_new bigint[], OUT tombstones bigint[], OUT verdicts bigint[], OUT details bigint[]
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    has_conditions boolean := EXISTS (SELECT FROM unnest(persist_keyed_1.expected) x (id) WHERE x.id >= 0);
-    call_count integer := cardinality(persist_keyed_1.calls);
+    most CONSTANT integer := 128;
+    event_count CONSTANT integer := cardinality(persist_keyed_1.event_ids);
+    call_count CONSTANT integer := cardinality(persist_keyed_1.expected);
+    key_count CONSTANT integer := cardinality(persist_keyed_1.all_keys);
+    first_keys bigint[] := '{}';
+    are_free boolean[];
+    tried integer := 0;
+    number integer;
+    key_number integer;
+    has_conditions boolean := false;
     stream_row integer;
     writer_row bigint;
     numbers regclass;
     keyed bigint;
     own_mark bigint := @namespace@.random_mark_1();
-    call_of integer[];
     there bigint[];
     have_key boolean[];
     newest bigint[];
-    key_of integer[];
     newest_place integer[];
     found_place integer[];
-    first_event integer := 1;
-    last_event integer;
+    first_event integer;
+    last_event integer := 0;
     there_count integer;
     wrong_place integer;
-    wanted boolean[];
+    wanted boolean[] := array_fill(false, ARRAY[event_count]);
+    some_are_there boolean := false;
     places bigint[];
     new_ids bigint[];
-    are_inserted integer[];
+    are_inserted bigint[];
 BEGIN
     PERFORM @namespace@.begin_1();
     PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_keyed_1.stream, persist_keyed_1.instance)),
         pg_advisory_xact_lock_shared(@namespace@.group_lock_1(persist_keyed_1.stream, persist_keyed_1.instance));
+    persist_keyed_1.verdicts := persist_keyed_1.left_out;
+    persist_keyed_1.details := array_fill(0::bigint, ARRAY[call_count]);
+    -- Events are in the order of their calls.
+    FOR place IN 1..event_count LOOP
+        EXIT WHEN persist_keyed_1.call_of[place] > 1;
+        IF persist_keyed_1.key_of[place] > 0 AND NOT persist_keyed_1.key_of[place] = ANY (first_keys) THEN
+            first_keys := first_keys || persist_keyed_1.key_of[place];
+        END IF;
+    END LOOP;
+    IF cardinality(first_keys) > most THEN
+        -- Excludes everybody who has any key.
+        PERFORM pg_advisory_xact_lock(@namespace@.keys_lock_1(persist_keyed_1.stream));
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(@namespace@.keys_lock_1(persist_keyed_1.stream));
+        IF cardinality(first_keys) = 1 THEN
+            PERFORM pg_advisory_xact_lock(
+                @namespace@.key_lock_1(persist_keyed_1.stream, persist_keyed_1.all_keys[first_keys[1]]));
+        ELSIF cardinality(first_keys) > 1 THEN
+            PERFORM pg_advisory_xact_lock(l.lock)
+            FROM (
+                SELECT DISTINCT @namespace@.key_lock_1(persist_keyed_1.stream, persist_keyed_1.all_keys[u.key]) AS lock
+                FROM unnest(first_keys) u (key) ORDER BY 1
+            ) l;
+        END IF;
+        are_free := array_fill(NULL::boolean, ARRAY[greatest(key_count, 1)]);
+        FOR place IN 1..event_count LOOP
+            number := persist_keyed_1.call_of[place];
+            key_number := persist_keyed_1.key_of[place];
+            CONTINUE WHEN key_number = 0 OR persist_keyed_1.verdicts[number] <> 0;
+            IF are_free[key_number] IS NULL THEN
+                tried := tried + 1;
+                are_free[key_number] := tried <= most AND pg_try_advisory_xact_lock(
+                    @namespace@.key_lock_1(persist_keyed_1.stream, persist_keyed_1.all_keys[key_number]));
+            END IF;
+            IF NOT are_free[key_number] THEN persist_keyed_1.verdicts[number] := 1; END IF;
+        END LOOP;
+    END IF;
+
+    -- In a statement after the locks: how far the index is, too.
     SELECT s.stream, s.sequence, i.writer, s.keyed_from INTO stream_row, numbers, writer_row, keyed
     FROM @namespace@.streams s
     JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = persist_keyed_1.instance
@@ -115,85 +129,75 @@ BEGIN
             persist_keyed_1.stream, persist_keyed_1.instance, persist_keyed_1.epoch, persist_keyed_1.incarnation,
             persist_keyed_1.known, persist_keyed_1.fence);
     END IF;
-    SELECT array_agg(c.number::integer ORDER BY c.number, g.place) INTO call_of
-    FROM unnest(persist_keyed_1.calls) WITH ORDINALITY c (size, number), generate_series(1, c.size) g (place);
-    persist_keyed_1.details := array_fill(0::bigint, ARRAY[call_count]);
-    IF keyed IS NULL THEN
-        persist_keyed_1.verdicts := persist_keyed_1.details;
-    ELSE
-        persist_keyed_1.verdicts := @namespace@.lock_keys_1(
-            persist_keyed_1.stream, persist_keyed_1.keys, call_of, persist_keyed_1.calls);
-        -- Whether it is complete is looked at under the lock that whoever completes it excludes.
-        SELECT s.keyed_from INTO keyed FROM @namespace@.streams s WHERE s.stream = stream_row;
-    END IF;
 
+    FOR call IN 1..call_count LOOP
+        IF persist_keyed_1.expected[call] >= 0 THEN has_conditions := true; END IF;
+    END LOOP;
     IF has_conditions THEN
-        SELECT array_agg(CASE WHEN d.call IS NULL THEN v.verdict ELSE 1 END ORDER BY v.number) INTO persist_keyed_1.verdicts
-        FROM unnest(persist_keyed_1.verdicts) WITH ORDINALITY v (verdict, number)
-        LEFT JOIN (
-            SELECT DISTINCT e.call
-            FROM (
-                SELECT u.call, min(u.call) OVER (PARTITION BY u.event_id) AS first_call
-                FROM unnest(persist_keyed_1.event_ids, call_of) u (event_id, call)
-            ) e
-            WHERE e.call > e.first_call
-        ) d ON d.call = v.number;
-        -- All of it in a statement after the locks: whoever had a key before has committed by then.
         SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
-            array_agg(e.key IS NOT DISTINCT FROM u.key ORDER BY u.place), array_agg(u.key_number ORDER BY u.place)
-        INTO there, have_key, key_of
-        FROM (
-            SELECT x.*, (dense_rank() OVER (ORDER BY x.key))::integer AS key_number
-            FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.keys) WITH ORDINALITY x (event_id, key, place)
-        ) u
+            array_agg(e.key IS NOT DISTINCT FROM u.key ORDER BY u.place)
+        INTO there, have_key
+        FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.keys) WITH ORDINALITY u (event_id, key, place)
         LEFT JOIN @namespace@.events e ON e.stream = stream_row AND e.event_id = u.event_id;
-        SELECT array_agg(@namespace@.newest_of_key_1(stream_row, persist_keyed_1.keys[c.last_place]) ORDER BY c.number)
-        INTO newest
-        FROM (
-            SELECT x.number, (sum(x.size) OVER (ORDER BY x.number))::integer AS last_place
-            FROM unnest(persist_keyed_1.calls) WITH ORDINALITY x (size, number)
-        ) c;
-        newest_place := array_fill(0, ARRAY[cardinality(key_of)]);
+        SELECT array_agg(
+            greatest(
+                coalesce((
+                    SELECT k.stream_id FROM @namespace@.keys k WHERE k.stream = stream_row AND k.key = u.key
+                    ORDER BY k.stream_id DESC LIMIT 1), 0),
+                coalesce((
+                    SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = stream_row AND p.key = u.key), 0))
+            ORDER BY u.place)
+        INTO newest FROM unnest(persist_keyed_1.all_keys) WITH ORDINALITY u (key, place);
+        newest_place := array_fill(0, ARRAY[greatest(key_count, 1)]);
         found_place := array_fill(0, ARRAY[call_count]);
-        FOR number IN 1..call_count LOOP
-            last_event := first_event + persist_keyed_1.calls[number] - 1;
-            IF persist_keyed_1.verdicts[number] = 0 AND persist_keyed_1.expected[number] >= 0 AND last_event >= first_event
-            THEN
-                there_count := 0;
-                wrong_place := 0;
-                FOR place IN first_event..last_event LOOP
-                    CONTINUE WHEN there[place] = 0;
-                    there_count := there_count + 1;
-                    persist_keyed_1.details[number] := place;
-                    IF NOT have_key[place] THEN wrong_place := place; END IF;
-                END LOOP;
-                IF keyed IS DISTINCT FROM 0 THEN
-                    persist_keyed_1.verdicts[number] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
-                ELSIF wrong_place > 0 THEN
-                    persist_keyed_1.verdicts[number] := 6;
-                    persist_keyed_1.details[number] := wrong_place;
-                ELSIF there_count > 0 THEN
-                    -- All of them are there: it is the same call again.
-                    IF there_count < persist_keyed_1.calls[number] THEN persist_keyed_1.verdicts[number] := 5; END IF;
-                ELSIF newest_place[key_of[first_event]] > 0 THEN
-                    persist_keyed_1.verdicts[number] := 2;
-                    found_place[number] := newest_place[key_of[first_event]];
-                ELSIF newest[number] <> persist_keyed_1.expected[number] THEN
-                    persist_keyed_1.verdicts[number] := 2;
-                    persist_keyed_1.details[number] := newest[number];
-                END IF;
-            END IF;
-            IF persist_keyed_1.verdicts[number] = 0 THEN
-                FOR place IN first_event..last_event LOOP
-                    IF there[place] = 0 THEN newest_place[key_of[place]] := place; END IF;
-                END LOOP;
-            END IF;
-            first_event := last_event + 1;
-        END LOOP;
     END IF;
+    FOR call IN 1..call_count LOOP
+        first_event := last_event + 1;
+        WHILE last_event < event_count AND persist_keyed_1.call_of[last_event + 1] = call LOOP
+            last_event := last_event + 1;
+        END LOOP;
+        CONTINUE WHEN persist_keyed_1.verdicts[call] <> 0 OR last_event < first_event;
+        IF persist_keyed_1.expected[call] >= 0 THEN
+            there_count := 0;
+            wrong_place := 0;
+            FOR place IN first_event..last_event LOOP
+                CONTINUE WHEN there[place] = 0;
+                there_count := there_count + 1;
+                persist_keyed_1.details[call] := place;
+                IF NOT have_key[place] THEN wrong_place := place; END IF;
+            END LOOP;
+            key_number := persist_keyed_1.key_of[first_event];
+            IF keyed IS DISTINCT FROM 0 THEN
+                persist_keyed_1.verdicts[call] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
+            ELSIF wrong_place > 0 THEN
+                persist_keyed_1.verdicts[call] := 6;
+                persist_keyed_1.details[call] := wrong_place;
+            ELSIF there_count > 0 THEN
+                -- All of them are there: it is the same call again.
+                IF there_count < last_event - first_event + 1 THEN persist_keyed_1.verdicts[call] := 5; END IF;
+            ELSIF newest_place[key_number] > 0 THEN
+                -- An earlier call of the group has persisted one: which ID it gets is not known yet.
+                persist_keyed_1.verdicts[call] := 2;
+                found_place[call] := newest_place[key_number];
+            ELSIF newest[key_number] <> persist_keyed_1.expected[call] THEN
+                persist_keyed_1.verdicts[call] := 2;
+                persist_keyed_1.details[call] := newest[key_number];
+            END IF;
+            CONTINUE WHEN persist_keyed_1.verdicts[call] <> 0;
+        END IF;
+        FOR place IN first_event..last_event LOOP
+            IF has_conditions THEN
+                IF there[place] > 0 THEN
+                    some_are_there := true;
+                    CONTINUE;
+                END IF;
+                key_number := persist_keyed_1.key_of[place];
+                IF key_number > 0 THEN newest_place[key_number] := place; END IF;
+            END IF;
+            wanted[place] := true;
+        END LOOP;
+    END LOOP;
 
-    SELECT array_agg(persist_keyed_1.verdicts[c.number] = 0 AND coalesce(there[c.place], 0) = 0 ORDER BY c.place) INTO wanted
-    FROM unnest(call_of) WITH ORDINALITY c (number, place);
     WITH n AS MATERIALIZED (
         SELECT nextval(numbers) AS stream_id, u.*
         FROM unnest(
@@ -219,41 +223,44 @@ BEGIN
         RETURNING stream_id
     )
     SELECT array_agg(n.place ORDER BY n.place), array_agg(n.stream_id ORDER BY n.place),
-        array_agg((i.stream_id IS NOT NULL)::integer ORDER BY n.place), (SELECT array_agg(lost.stream_id) FROM lost)
+        array_agg((i.stream_id IS NOT NULL)::integer::bigint ORDER BY n.place), (SELECT array_agg(lost.stream_id) FROM lost)
     INTO places, new_ids, are_inserted, persist_keyed_1.tombstones
     FROM n LEFT JOIN i ON i.stream_id = n.stream_id;
+    persist_keyed_1.ids := coalesce(new_ids, '{}');
+    persist_keyed_1.are_new := coalesce(are_inserted, '{}');
+
+    IF persist_keyed_1.tombstones IS NOT NULL OR some_are_there THEN
+        -- Somebody has persisted an event meanwhile that was not there when the calls were judged: all of it again.
+        IF has_conditions AND EXISTS (
+            SELECT FROM unnest(places, are_inserted) l (place, is_inserted)
+            WHERE l.is_inserted = 0 AND NOT EXISTS (
+                SELECT FROM unnest(places, are_inserted) o (place, is_inserted)
+                WHERE o.is_inserted = 1
+                    AND persist_keyed_1.event_ids[o.place] = persist_keyed_1.event_ids[l.place]))
+        THEN
+            RAISE EXCEPTION 'an event came while its call was judged' USING ERRCODE = '40001';
+        END IF;
+        -- A new statement: whoever was first with an event committed while this waited for it.
+        SELECT
+            array_agg(
+                CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), e.stream_id) END
+                ORDER BY u.place),
+            array_agg(coalesce(r.is_inserted, 0) ORDER BY u.place)
+        INTO persist_keyed_1.ids, persist_keyed_1.are_new
+        FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.call_of, there)
+            WITH ORDINALITY u (event_id, call, there, place)
+        LEFT JOIN unnest(places, new_ids, are_inserted) r (place, stream_id, is_inserted) ON r.place = u.place
+        LEFT JOIN @namespace@.events e ON r.is_inserted = 0 AND e.stream = stream_row AND e.event_id = u.event_id
+        WHERE persist_keyed_1.verdicts[u.call] = 0;
+        IF array_position(persist_keyed_1.ids, NULL) IS NOT NULL THEN
+            RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
+        END IF;
+    END IF;
     persist_keyed_1.tombstones := coalesce(persist_keyed_1.tombstones, '{}');
-
-    -- Somebody has persisted an event meanwhile that was not there when the calls were judged: all of it again.
-    IF has_conditions AND cardinality(persist_keyed_1.tombstones) > 0 AND EXISTS (
-        SELECT FROM unnest(places, are_inserted) l (place, is_inserted)
-        WHERE l.is_inserted = 0 AND NOT EXISTS (
-            SELECT FROM unnest(places, are_inserted) o (place, is_inserted)
-            WHERE o.is_inserted = 1
-                AND persist_keyed_1.event_ids[o.place] = persist_keyed_1.event_ids[l.place]))
-    THEN
-        RAISE EXCEPTION 'an event came while its call was judged' USING ERRCODE = '40001';
-    END IF;
-
-    -- A new statement: whoever was first with an event committed while this waited for it.
-    SELECT
-        array_agg(
-            CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), e.stream_id) END ORDER BY u.place),
-        array_agg(coalesce(r.is_inserted, 0)::bigint ORDER BY u.place)
-    INTO persist_keyed_1.ids, persist_keyed_1.are_new
-    FROM unnest(persist_keyed_1.event_ids, call_of, there) WITH ORDINALITY u (event_id, call, there, place)
-    LEFT JOIN unnest(places, new_ids, are_inserted) r (place, stream_id, is_inserted) ON r.place = u.place
-    LEFT JOIN @namespace@.events e ON r.is_inserted = 0 AND e.stream = stream_row AND e.event_id = u.event_id
-    WHERE persist_keyed_1.verdicts[u.call] = 0;
-    persist_keyed_1.ids := coalesce(persist_keyed_1.ids, '{}');
-    persist_keyed_1.are_new := coalesce(persist_keyed_1.are_new, '{}');
-    IF array_position(persist_keyed_1.ids, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
-    END IF;
     IF has_conditions THEN
-        FOR number IN 1..call_count LOOP
-            CONTINUE WHEN found_place[number] = 0;
-            persist_keyed_1.details[number] := new_ids[array_position(places, found_place[number]::bigint)];
+        FOR call IN 1..call_count LOOP
+            CONTINUE WHEN found_place[call] = 0;
+            persist_keyed_1.details[call] := new_ids[array_position(places, found_place[call]::bigint)];
         END LOOP;
     END IF;
 END

@@ -129,20 +129,23 @@ extension PostgreSQLEventStore: KeyIndexStore {
     /// A group in a stream with an index of keys, or with conditions.
     func persistKeyed(_ group: EventGroup) async throws -> PersistedGroup {
         let (stream, store) = (group.stream, description)
+        let keys = GroupKeys(group)
         do {
             let written = try await write(
                 """
                 SELECT ids, are_new, tombstones, verdicts, details
-                FROM \(namespace.function("persist_keyed_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                FROM \(namespace.function("persist_keyed_1"))(
+                    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
                 """,
                 [
                     .text(stream.rawValue), .text(group.writer.instance.rawValue), .int64(Int64(group.writer.epoch)),
                     .int64(errors.lives[stream, group.writer]), .int64(group.fence), .int64(group.known.rawValue),
                     .texts(group.events.map(\.id)),
                     .texts(group.events.map(\.type)), .texts(group.events.map(\.key)),
-                    .byteStrings(group.events.map(\.payload)), try Self.metadata(group.events),
-                    .int64s(group.calls.map { Int64($0.events) }),
+                    .byteStrings(group.events.map(\.payload)), try Self.metadata(group.events), .texts(keys.all),
+                    .int64s(keys.keyOf), .int64s(keys.callOf),
                     .int64s(group.calls.map { $0.condition.map { $0.expected?.rawValue ?? 0 } ?? -1 }),
+                    .int64s(keys.leftOut),
                 ], .onlyIfUndone
             ) { rows in
                 (
@@ -187,6 +190,49 @@ extension PostgreSQLEventStore: KeyIndexStore {
                         ? KeyCondition.isOfOtherKey : KeyCondition.isHalfThere))
         default:
             throw TidemarkError.storeUnavailable(store: store, problem: "it gave a call the verdict \(verdict)")
+        }
+    }
+}
+
+/// Which keys and calls the events of a group are of, as `persist_keyed_1` takes them.
+private struct GroupKeys {
+    /// Each once, in the order in which they come.
+    private(set) var all: [String] = []
+    /// Of each event the number of its key, from 1 on; 0 for none.
+    private(set) var keyOf: [Int64] = []
+    /// Of each event the number of its call, from 1 on.
+    private(set) var callOf: [Int64] = []
+    /// Of each call whether it is left out from the start: where calls are judged, one of an event that an earlier call of the
+    /// group has is judged once that is there.
+    private(set) var leftOut: [Int64] = []
+
+    init(_ group: EventGroup) {
+        // By their bytes: Swift takes different ones for the same text.
+        var numbers: [[UInt8]: Int64] = [:]
+        var firstCalls: [[UInt8]: Int] = [:]
+        let isJudged = group.hasConditions && group.calls.count > 1
+        var rest = group.events[...]
+        for (index, call) in group.calls.enumerated() {
+            var isDouble = false
+            for event in rest.prefix(call.events) {
+                callOf.append(Int64(index + 1))
+                if let key = event.key {
+                    let bytes = Array(key.utf8)
+                    if numbers[bytes] == nil {
+                        all.append(key)
+                        numbers[bytes] = Int64(all.count)
+                    }
+                    keyOf.append(numbers[bytes] ?? 0)
+                } else {
+                    keyOf.append(0)
+                }
+                guard isJudged else { continue }
+                let id = Array(event.id.utf8)
+                if firstCalls[id, default: index] < index { isDouble = true }
+                firstCalls[id] = firstCalls[id] ?? index
+            }
+            leftOut.append(isDouble ? 1 : 0)
+            rest = rest.dropFirst(call.events)
         }
     }
 }
