@@ -6,7 +6,17 @@ import TidemarkSQLite
 /// nothing was added meanwhile: no account is ever overdrawn, whoever else withdraws from it at the same time.
 @main
 enum Accounts {
-    static func main() async throws {
+    static func main() async {
+        do {
+            try await run()
+        } catch {
+            // Thrown from here it would be a crash with a backtrace.
+            FileHandle.standardError.write(Data("Accounts: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    static func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "tidemark-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

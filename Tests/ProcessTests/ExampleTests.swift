@@ -20,7 +20,7 @@ import Testing
         #expect(lines.first?.hasPrefix("PostgreSQLQuickStart: ") == true, "\(outcome.errors)")
     }
 
-    @Test(arguments: ["QuickStart", "Outbox", "ReadModel", "Services"])
+    @Test(arguments: ["QuickStart", "Outbox", "ReadModel", "Accounts", "Services"])
     func `an example that may make no files says so in one line`(name: String) async throws {
         let outcome = try await Program(
             executable: URL(fileURLWithPath: "/usr/bin/env"),

@@ -129,7 +129,7 @@ import Testing
                 _ = try session.query(
                     """
                     SELECT * FROM tidemark.persist_1(
-                        'events', 'p1', 1, 0, 0, ARRAY['early'], ARRAY['t'], ARRAY['k'], ARRAY[''::bytea])
+                        'events', 'p1', 1, NULL, 0, 0, ARRAY['early'], ARRAY['t'], ARRAY['k'], ARRAY[''::bytea])
                     """)
             }
             async let built = store.completeKeyIndex(of: stream, rows: 10)
@@ -210,7 +210,7 @@ extension PostgresSession {
         _ = try query(
             """
             SELECT * FROM tidemark.persist_keyed_1(
-                'events', $1, 1, 0, 0, $2, $3, $4, $5, NULL, $6, $7, $8, ARRAY[-1]::bigint[], ARRAY[0]::bigint[])
+                'events', $1, 1, NULL, 0, 0, $2, $3, $4, $5, NULL, $6, $7, $8, ARRAY[-1]::bigint[], ARRAY[0]::bigint[])
             """,
             [
                 .text(instance), .texts(ids), .texts(ids.map { _ in "t" }),

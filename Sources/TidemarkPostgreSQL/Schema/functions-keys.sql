@@ -130,8 +130,8 @@ BEGIN
             persist_keyed_1.known, persist_keyed_1.fence);
     END IF;
 
-    FOR call IN 1..call_count LOOP
-        IF persist_keyed_1.expected[call] >= 0 THEN has_conditions := true; END IF;
+    FOR asked IN 1..call_count LOOP
+        IF persist_keyed_1.expected[asked] >= 0 THEN has_conditions := true; END IF;
     END LOOP;
     IF has_conditions THEN
         SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
@@ -151,39 +151,39 @@ BEGIN
         newest_place := array_fill(0, ARRAY[greatest(key_count, 1)]);
         found_place := array_fill(0, ARRAY[call_count]);
     END IF;
-    FOR call IN 1..call_count LOOP
+    FOR asked IN 1..call_count LOOP
         first_event := last_event + 1;
-        WHILE last_event < event_count AND persist_keyed_1.call_of[last_event + 1] = call LOOP
+        WHILE last_event < event_count AND persist_keyed_1.call_of[last_event + 1] = asked LOOP
             last_event := last_event + 1;
         END LOOP;
-        CONTINUE WHEN persist_keyed_1.verdicts[call] <> 0 OR last_event < first_event;
-        IF persist_keyed_1.expected[call] >= 0 THEN
+        CONTINUE WHEN persist_keyed_1.verdicts[asked] <> 0 OR last_event < first_event;
+        IF persist_keyed_1.expected[asked] >= 0 THEN
             there_count := 0;
             wrong_place := 0;
             FOR place IN first_event..last_event LOOP
                 CONTINUE WHEN there[place] = 0;
                 there_count := there_count + 1;
-                persist_keyed_1.details[call] := place;
+                persist_keyed_1.details[asked] := place;
                 IF NOT have_key[place] THEN wrong_place := place; END IF;
             END LOOP;
             key_number := persist_keyed_1.key_of[first_event];
             IF keyed IS DISTINCT FROM 0 THEN
-                persist_keyed_1.verdicts[call] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
+                persist_keyed_1.verdicts[asked] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
             ELSIF wrong_place > 0 THEN
-                persist_keyed_1.verdicts[call] := 6;
-                persist_keyed_1.details[call] := wrong_place;
+                persist_keyed_1.verdicts[asked] := 6;
+                persist_keyed_1.details[asked] := wrong_place;
             ELSIF there_count > 0 THEN
                 -- All of them are there: it is the same call again.
-                IF there_count < last_event - first_event + 1 THEN persist_keyed_1.verdicts[call] := 5; END IF;
+                IF there_count < last_event - first_event + 1 THEN persist_keyed_1.verdicts[asked] := 5; END IF;
             ELSIF newest_place[key_number] > 0 THEN
                 -- An earlier call of the group has persisted one: which ID it gets is not known yet.
-                persist_keyed_1.verdicts[call] := 2;
-                found_place[call] := newest_place[key_number];
-            ELSIF newest[key_number] <> persist_keyed_1.expected[call] THEN
-                persist_keyed_1.verdicts[call] := 2;
-                persist_keyed_1.details[call] := newest[key_number];
+                persist_keyed_1.verdicts[asked] := 2;
+                found_place[asked] := newest_place[key_number];
+            ELSIF newest[key_number] <> persist_keyed_1.expected[asked] THEN
+                persist_keyed_1.verdicts[asked] := 2;
+                persist_keyed_1.details[asked] := newest[key_number];
             END IF;
-            CONTINUE WHEN persist_keyed_1.verdicts[call] <> 0;
+            CONTINUE WHEN persist_keyed_1.verdicts[asked] <> 0;
         END IF;
         FOR place IN first_event..last_event LOOP
             IF has_conditions THEN
@@ -258,9 +258,9 @@ BEGIN
     END IF;
     persist_keyed_1.tombstones := coalesce(persist_keyed_1.tombstones, '{}');
     IF has_conditions THEN
-        FOR call IN 1..call_count LOOP
-            CONTINUE WHEN found_place[call] = 0;
-            persist_keyed_1.details[call] := new_ids[array_position(places, found_place[call]::bigint)];
+        FOR asked IN 1..call_count LOOP
+            CONTINUE WHEN found_place[asked] = 0;
+            persist_keyed_1.details[asked] := new_ids[array_position(places, found_place[asked]::bigint)];
         END LOOP;
     END IF;
 END
@@ -359,12 +359,15 @@ BEGIN
         ELSE s.keyed_from END;
     SELECT CASE WHEN count(*) < extend_keys_1.most THEN 0 ELSE min(r.stream_id) END INTO lowest
     FROM (
-        SELECT e.stream_id FROM @namespace@.events e WHERE e.stream = s.stream AND e.stream_id < above
+        -- Of what was pruned there are only ids.
+        SELECT e.stream_id FROM @namespace@.events e
+        WHERE e.stream = s.stream AND e.stream_id < above AND e.stream_id > s.pruned_through
         ORDER BY e.stream_id DESC LIMIT extend_keys_1.most
     ) r;
     INSERT INTO @namespace@.keys (stream, key, stream_id)
     SELECT e.stream, e.key, e.stream_id FROM @namespace@.events e
-    WHERE e.stream = s.stream AND e.stream_id >= lowest AND e.stream_id < above AND e.kind = 0 AND e.key IS NOT NULL
+    WHERE e.stream = s.stream AND e.stream_id >= greatest(lowest, s.pruned_through + 1) AND e.stream_id < above
+        AND e.kind = 0 AND e.key IS NOT NULL
     ON CONFLICT DO NOTHING;
     IF lowest = 0 THEN
         -- Whoever has seen it incomplete, and did not look at the newest of a key, has ended then.

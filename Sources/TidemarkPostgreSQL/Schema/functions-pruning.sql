@@ -58,6 +58,8 @@ BEGIN
     FROM unnest(end_prune_1.consumers, end_prune_1.numbers, end_prune_1.counts, end_prune_1.sums)
         u (name, number, count, sum)
     WHERE p.stream = end_prune_1.stream_row AND p.consumer = u.name AND p.partition = u.number;
+    DELETE FROM @namespace@.keys k USING unnest(end_prune_1.keys, end_prune_1.key_ids) u (key, id)
+    WHERE k.stream = end_prune_1.stream_row AND k.key = u.key AND k.stream_id <= u.id;
     INSERT INTO @namespace@.pruned_keys AS k (stream, key, stream_id)
     SELECT end_prune_1.stream_row, u.key, u.id FROM unnest(end_prune_1.keys, end_prune_1.key_ids) u (key, id)
     ON CONFLICT (stream, key) DO UPDATE SET stream_id = greatest(k.stream_id, excluded.stream_id);

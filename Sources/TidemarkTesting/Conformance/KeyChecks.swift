@@ -200,6 +200,41 @@ extension StoreConformance {
             }
             try require(try await stores.events(store, of: "k").count, is: 10)
         },
+        keyCheck(
+            "what was pruned of a key counts for conditions, is no event of an index that is built later, and is told"
+        ) {
+            stores in
+            let store = try stores.keyed()
+            // A store need not prune.
+            guard let prunable = store as? any PrunableStore else { return }
+            for hasIndex in [true, false] {
+                let stores = ConformanceStores(
+                    store: stores.store, open: stores.open, stream: hasIndex ? "indexed" : "plain")
+                if hasIndex { try require(try await store.makeKeyIndex(of: stores.stream), is: .complete) }
+                let writer = try await stores.join("p1").writer
+                let ids = try await stores.persist(
+                    [stores.event("1", of: "gone"), stores.event("2", of: "k"), stores.event("3", of: "k")], writer
+                ).map(\.streamID)
+                _ = try await stores.beat(writer, at: ids[2])
+                _ = try await prunable.prune(stores.stream, .through(ids[1]))
+                try await store.completeKeyIndex(of: stores.stream, rows: 1)
+                try await requireThrows(.pruned(stream: stores.stream, after: 0, through: ids[1])) {
+                    _ = try await stores.events(store, of: "k")
+                }
+                try require(try await stores.events(store, of: "k", after: ids[1]).map(\.event.id), is: ["3"])
+                let refused = try await stores.persist(
+                    [([stores.event("4", of: "gone")], KeyCondition(key: "gone", expected: nil))], writer)
+                try require(
+                    refused.refusals, is: [0: .failed(.conflict(key: "gone", expected: nil, found: ids[0]))])
+                let next = try await stores.persist(
+                    [([stores.event("4", of: "gone")], KeyCondition(key: "gone", expected: ids[0]))], writer)
+                try require(next.refusals.isEmpty, "\(next)")
+                // The same call again, whose events were pruned meanwhile, is known by their ids.
+                let again = try await stores.persist(
+                    [([stores.event("1", of: "gone")], KeyCondition(key: "gone", expected: nil))], writer)
+                try require(again.outcomes, is: [.alreadyPersisted(ids[0])])
+            }
+        },
         keyCheck("a group with calls that were refused is settled as one to be tried again, which writes nothing twice")
         {
             stores in

@@ -47,7 +47,7 @@ public struct ConformanceFailure: Error, CustomStringConvertible {
 struct ConformanceStores: Sendable {
     let store: any EventStore
     let open: @Sendable () async throws -> any EventStore
-    let stream: StreamName = "conformance"
+    var stream: StreamName = "conformance"
 
     func join(_ name: InstanceName) async throws -> Joined { try await store.join(stream, as: name) }
 
