@@ -11,6 +11,7 @@ struct CrashTest: AsyncParsableCommand {
             ReaderCommand.self, PuppetCommand.self,
             ProcessorsCommand.self, ProcessorCommand.self, ProcessorRateCommand.self,
             AppendsCommand.self, AppenderCommand.self, AppendRateCommand.self, AppendWorkerCommand.self,
+            PruneCommand.self,
         ],
         defaultSubcommand: SuperviseCommand.self)
 }

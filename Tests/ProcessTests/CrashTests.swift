@@ -48,6 +48,14 @@ import TidemarkTesting
         #expect(outcome.lines.last == "no event has two successors")
     }
 
+    /// How much longer their events take is told, and has its bar in `scripts/crash`.
+    @Test func `a stream is pruned while writers write, and who is below is told`() async throws {
+        let run = try Program("CrashTest", ["prune", "--events", "6000", "--pruned", "4000", "--seconds", "1"])
+        let outcome = try await run.outcome(within: .seconds(240))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+        #expect(outcome.lines.last == "what follows the mark is there, and who is below is told so")
+    }
+
     @Test func `when the process that serves the socket is stopped, readers go on and another serves`() async throws {
         let run = try Program(
             "CrashTest", ["silent-server", "--slack", "\(Self.slack)"])
