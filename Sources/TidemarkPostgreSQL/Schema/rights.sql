@@ -24,10 +24,11 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA :"namespace" GRANT SELECT ON SEQUENCES TO :"w
 GRANT EXECUTE ON FUNCTION
     :"namespace".incarnation_1, :"namespace".members_1, :"namespace".eras_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
-    :"namespace".newest_claim_1
+    :"namespace".newest_claim_1, :"namespace".newest_row_1, :"namespace".holds_1
 TO :"writers", :"readers";
 
--- What writes. The functions that these call inside, and that check nothing themselves, are the owner's alone.
+-- What writes. The functions that these call inside, and that check nothing themselves, are the owner's alone; and so are those
+-- that prune a stream, or move it.
 GRANT EXECUTE ON FUNCTION
     :"namespace".persist_1, :"namespace".settle_1, :"namespace".allocate_1, :"namespace".abandon_1,
     :"namespace".persist_as_1, :"namespace".commit_ids_1, :"namespace".persist_keyed_1,
@@ -51,7 +52,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA :"namespace" GRANT SELECT ON SEQUENCES TO :"c
 GRANT EXECUTE ON FUNCTION
     :"namespace".incarnation_1, :"namespace".members_1, :"namespace".eras_1, :"namespace".end_of_run_1, :"namespace".minimum_persisted_1,
     :"namespace".snapshot_mark_1, :"namespace".writer_lock_1, :"namespace".group_lock_1, :"namespace".holders_1,
-    :"namespace".newest_claim_1, :"namespace".claim_consumer_1, :"namespace".checkpoint_1,
+    :"namespace".newest_claim_1, :"namespace".newest_row_1, :"namespace".holds_1, :"namespace".claim_consumer_1, :"namespace".checkpoint_1,
     :"namespace".move_consumer_1, :"namespace".change_filter_1, :"namespace".delete_consumer_1,
     :"namespace".renew_life_1,
     :"namespace".open_processor_1, :"namespace".beat_processor_1, :"namespace".claim_partitions_1,

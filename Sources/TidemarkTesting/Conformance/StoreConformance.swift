@@ -14,7 +14,6 @@ public enum StoreConformance {
     public static var checks: [StoreCheck] {
         membershipChecks + closingChecks + writingChecks + unknownOutcomeChecks + readingChecks + consumerChecks
             + consumerStartChecks + exactCheckpointChecks + filterChecks + processingChecks + keyChecks + pruningChecks
-            + prunedPlaceChecks
     }
 }
 
