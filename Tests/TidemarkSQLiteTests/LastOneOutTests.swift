@@ -50,6 +50,43 @@ import Tidemark
         #expect(try await countInCopy(folder) == 20)
     }
 
+    //  a read                       another one closes the store
+    //  begins
+    //                               has the lock for that, and waits for the read
+    //  ends
+    //                               closes the connection of the read, and then the one that writes
+    @Test func `a read that goes on when its store is closed leaves one whole file too`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<100), in: stream, by: writer)
+        let (hasBegun, mayEnd) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let reading = Task {
+            try await store.read { db in
+                _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master")
+                hasBegun.signal()
+                mayEnd.wait()
+            }
+        }
+        await withCheckedContinuation { continuation in
+            Thread {
+                hasBegun.wait()
+                continuation.resume()
+            }.start()
+        }
+        let closing = Task { await store.close() }
+        let lock = try FileLock(path: store.directory + "/open.lock", owner: nil)
+        try await eventually("a store that closes") {
+            let isFree = lock.tryLock()
+            if isFree { lock.unlock() }
+            return !isFree
+        }
+        mayEnd.signal()
+        try await reading.value
+        await closing.value
+        #expect(!FileManager.default.fileExists(atPath: folder.database + "-wal"))
+    }
+
     @Test func `of stores that are closed at the same time one is the last`() async throws {
         for _ in 0..<10 {
             let folder = try TemporaryFolder()
