@@ -46,7 +46,7 @@ import Testing
             (folder.database, folder.database, ExitStatus.unavailable, "it is the database itself"),
             (folder.database, link, .unavailable, "it is the database itself"),
             (folder.database, folder.path + "/mine.db", .unavailable, "it exists"),
-            (folder.database, folder.path + "/none/copy.db", .unavailable, "the folder"),
+            (folder.database, folder.path + "/none/copy.db", .unavailable, "there is no folder"),
             (folder.path + "/none.db", copy, .unavailable, "no such file"),
             ("postgres://example.org/app", copy, .usage, "pg_dump"),
             (folder.database, "postgres://example.org/app", .usage, "tidemark move"),

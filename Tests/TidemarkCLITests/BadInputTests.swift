@@ -84,7 +84,7 @@ import Testing
 
     @Test(arguments: [
         (["tial", "--database", "x"], "there is no command tial: did you mean tail?"),
-        (["mend"], "there is no command mend: there are ingest, tail, status, "),
+        (["mend"], "there is no command mend: there are ingest, tail, "),
         (["replication", "wach", "--rows"], "there is no command wach: did you mean watch?"),
         (["help", "statsu"], "there is no command statsu: did you mean status?"),
         (["tail", "--datbase", "x"], "there is no option --datbase: did you mean --database?"),
