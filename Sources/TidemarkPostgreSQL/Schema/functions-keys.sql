@@ -138,7 +138,12 @@ BEGIN
             array_agg(e.key IS NOT DISTINCT FROM u.key ORDER BY u.place)
         INTO there, have_key
         FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.keys) WITH ORDINALITY u (event_id, key, place)
-        LEFT JOIN @namespace@.events e ON e.stream = stream_row AND e.event_id = u.event_id;
+        -- With a limit of its own it is looked up in the index, one by one: a plan that was made while the table was small
+        -- would read all of it.
+        LEFT JOIN LATERAL (
+            SELECT x.stream_id, x.key FROM @namespace@.events x
+            WHERE x.stream = stream_row AND x.event_id = u.event_id LIMIT 1
+        ) e ON true;
         SELECT array_agg(
             greatest(
                 coalesce((

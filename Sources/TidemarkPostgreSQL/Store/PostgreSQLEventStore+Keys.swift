@@ -97,7 +97,9 @@ extension PostgreSQLEventStore: KeyIndexStore {
                             AND k.stream_id > $3
                         ORDER BY k.stream_id LIMIT $4
                     ) k
-                    JOIN \(name).events e ON e.stream = k.stream AND e.stream_id = k.stream_id
+                    JOIN LATERAL (
+                        SELECT x.* FROM \(name).events x WHERE x.stream = k.stream AND x.stream_id = k.stream_id LIMIT 1
+                    ) e ON true
                 ) e
                 WHERE coalesce(e.bytes, 0) < $5
                 ORDER BY e.stream_id
