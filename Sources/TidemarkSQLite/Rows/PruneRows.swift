@@ -87,9 +87,37 @@ struct PruneRows {
                 UPDATE tidemark_events SET type = '', payload = NULL, metadata = NULL
                 WHERE stream = ? AND stream_id > ? AND stream_id <= ?
                 """, stream.row, tally.start, end)
+            try mergePages(through: end)
         }
         try write()
         return step
+    }
+
+    /// An UPDATE that makes rows smaller leaves each where it is, on a page that is almost empty then. A DELETE merges such a page
+    /// with those beside it. So a few rows of each page are taken out and put back.
+    private func mergePages(through end: StreamID) throws {
+        let rows = try Query.all(
+            db,
+            """
+            SELECT stream_id, event_id, key, writer, persisted_at, commit_number FROM tidemark_events
+            WHERE stream = ? AND stream_id > ? AND stream_id <= ? AND stream_id % 8 = 0
+            """, stream.row, tally.start, end
+        ) { row in
+            (
+                id: row.streamID(0), eventID: row.text(1), key: row.isNull(2) ? nil : row.text(2),
+                writer: row.number(3), persistedAt: row.number(4), commit: row.number(5)
+            )
+        }
+        for row in rows {
+            try Query.run(db, "DELETE FROM tidemark_events WHERE stream = ? AND stream_id = ?", stream.row, row.id)
+            try Query.run(
+                db,
+                """
+                INSERT INTO tidemark_events
+                    (stream, stream_id, kind, event_id, type, key, writer, persisted_at, commit_number)
+                VALUES (?, ?, 0, ?, '', ?, ?, ?, ?)
+                """, stream.row, row.id, row.eventID, row.key, row.writer, row.persistedAt, row.commit)
+        }
     }
 
     /// Counts what will be removed.
