@@ -221,6 +221,12 @@ struct SimulatedDatabase: Sendable {
         madeDurable()
     }
 
+    mutating func claim(_ consumer: ConsumerName, from start: ConsumerStart) throws(TidemarkError) -> ConsumerClaim {
+        var request = ConsumerRequest(stream: Self.stream, consumer: consumer, key: 0)
+        request.start = start
+        return try contents.claim(request)
+    }
+
     mutating func moveConsumer(_ consumer: ConsumerName, to start: ConsumerStart) throws(TidemarkError) {
         _ = try contents.move(consumer, in: Self.stream, to: start)
         madeDurable()

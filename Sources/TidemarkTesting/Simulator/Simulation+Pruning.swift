@@ -34,6 +34,8 @@ extension Simulation {
             return try database.claim(name)
         } catch .pruned(_, _, let through) where prunes {
             do throws(TidemarkError) {
+                // One that is not there yet cannot begin at the beginning.
+                if database.stream.consumers[name] == nil { return try database.claim(name, from: .after(through)) }
                 try database.moveConsumer(name, to: .after(through))
                 return try database.claim(name)
             } catch {
