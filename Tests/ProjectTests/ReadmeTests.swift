@@ -63,7 +63,10 @@ import Testing
         let readme = try Project.read("README.md")
         for script in scripts where !readme.contains(script) {
             #expect(
-                try scripts.contains { try $0 != script && Project.read($0).contains("\n\(script)\n") }, "\(script)")
+                try scripts.contains { other in
+                    try other != script
+                        && Project.read(other).split(whereSeparator: \.isWhitespace).contains { $0 == script }
+                }, "\(script)")
         }
     }
 
