@@ -8,6 +8,10 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// Only with the trait `Configuration`.
+let configuration = Target.Dependency.product(
+    name: "Configuration", package: "swift-configuration", condition: .when(traits: ["Configuration"]))
+
 let package = Package(
     name: "tidemark",
     platforms: [.macOS(.v15)],
@@ -27,7 +31,11 @@ let package = Package(
     traits: [
         .trait(
             name: "Dashboard",
-            description: "The live page: TidemarkDashboard, and `tidemark dashboard`. Fetches Hummingbird.")
+            description: "The live page: TidemarkDashboard, and `tidemark dashboard`. Fetches Hummingbird."),
+        .trait(
+            name: "Configuration",
+            description:
+                "Logs, stores and transports from a reader of swift-configuration: `EventLogConfiguration(reading:)`."),
     ],
     dependencies: [
         // The deque of IDs in flight and the heap of deadlines.
@@ -38,6 +46,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         // Spans around what is done in the background, for whoever follows a row from process to process.
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
+        // Settings from the environment and from files. Only with the trait `Configuration`; without it nobody fetches it.
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
         // SQLite: connections, transactions, errors. Only TidemarkSQLite uses it.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Sockets. Only TidemarkReplication and TidemarkRedis use it.
@@ -65,6 +75,7 @@ let package = Package(
             dependencies: [
                 "TidemarkCore", "TidemarkWire",
                 .product(name: "DequeModule", package: "swift-collections"),
+                configuration,
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -76,7 +87,7 @@ let package = Package(
         .target(
             name: "TidemarkSQLite",
             dependencies: [
-                "Tidemark", "CFileIdentity",
+                "Tidemark", "CFileIdentity", configuration,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -89,7 +100,7 @@ let package = Package(
         .target(
             name: "TidemarkReplication",
             dependencies: [
-                "Tidemark",
+                "Tidemark", configuration,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -101,7 +112,7 @@ let package = Package(
         .target(
             name: "TidemarkRedis",
             dependencies: [
-                "Tidemark", "CHiredis",
+                "Tidemark", "CHiredis", configuration,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -114,7 +125,7 @@ let package = Package(
         .systemLibrary(name: "CLibpq", providers: [.apt(["libpq-dev"]), .brew(["libpq"])]),
         .target(
             name: "TidemarkPostgreSQL",
-            dependencies: ["Tidemark", "CLibpq", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Tidemark", "CLibpq", configuration, .product(name: "Logging", package: "swift-log")],
             exclude: ["DESIGN.md", "Schema/rights.sql"],
             resources: [
                 .embedInCode("Schema/schema.sql"), .embedInCode("Schema/functions-writing.sql"),
@@ -307,6 +318,15 @@ let package = Package(
         // What the README and the style of the code promise.
         .testTarget(name: "ProjectTests", swiftSettings: settings),
         .testTarget(
+        // What a configuration says; without the trait only what needs no reader.
+        .testTarget(
+            name: "TidemarkConfigurationTests",
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkRedis",
+                "TestSupport",
+                configuration,
+            ],
+            swiftSettings: settings),
             name: "TidemarkCLITests",
             dependencies: [
                 "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",

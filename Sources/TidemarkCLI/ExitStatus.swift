@@ -39,7 +39,7 @@ extension ExitStatus {
         case is SocketFolderError: self = .unavailable
         case TCPTransportError.unusableTLS: self = .unavailable
         case is TCPTransportError: self = .usage
-        case is RedisError: self = .unavailable
+        case is RedisError, is UnreadableCertificate: self = .unavailable
         case PostgresError.invalidAddress: self = .usage
         case is PostgresError: self = .unavailable
         default: self = .internalError

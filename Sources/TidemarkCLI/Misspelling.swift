@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tidemark
 
 /// Looks for the name that was meant where a command or an option is not one of the program's.
 enum Misspelling {
@@ -38,25 +39,7 @@ enum Misspelling {
 
     /// "did you mean …?" for the name that takes the fewest changes, where these are few.
     private static func suggestion(for name: String, among known: [String]) -> String? {
-        let nearest = known.map { ($0, distance(name, $0)) }.min { $0.1 < $1.1 }
-        guard let (likely, changes) = nearest, changes <= 2, changes < likely.count / 2 + 1 else { return nil }
-        return "did you mean \(likely)?"
-    }
-
-    /// How many characters have to be put in, taken out or replaced, at least (V. I. Levenshtein, 1965).
-    static func distance(_ first: String, _ second: String) -> Int {
-        let second = Array(second)
-        var row = Array(0...second.count)
-        for (index, character) in first.enumerated() {
-            var diagonal = row[0]
-            row[0] = index + 1
-            for column in second.indices {
-                let replaced = diagonal + (second[column] == character ? 0 : 1)
-                diagonal = row[column + 1]
-                row[column + 1] = min(replaced, row[column] + 1, diagonal + 1)
-            }
-        }
-        return row[second.count]
+        Spelling.nearest(to: name, among: known).map { "did you mean \($0)?" }
     }
 
     private static func names(of command: any ParsableCommand.Type) -> [String] {

@@ -10,8 +10,8 @@ enum Replication: Hashable, Sendable {
     case automatic
     /// A socket in this folder.
     case unix(directory: String)
-    case tcp(TCPOption)
-    case redis(RedisOption)
+    case tcp(TCPURL)
+    case redis(RedisAddress)
     case none
 
     /// - Throws: `ValidationError`.
@@ -22,17 +22,14 @@ enum Replication: Hashable, Sendable {
         case "none":
             self = .none
         case _ where text.hasPrefix("unix:"):
-            var path = text.dropFirst("unix:".count)
-            // The transport takes the folder that the socket is in.
-            if path == "socket" || path == "socket-2" { path = "." }
-            if path.hasSuffix("/socket-2") { path = path.dropLast("/socket-2".count) }
-            if path.hasSuffix("/socket") { path = path.dropLast("/socket".count) }
-            if path.allSatisfy(\.isWhitespace) { throw ValidationError("give the path of a socket") }
-            self = .unix(directory: String(path))
+            guard let directory = UnixSocketTransport.directory(naming: text.dropFirst("unix:".count)) else {
+                throw ValidationError("give the path of a socket")
+            }
+            self = .unix(directory: directory)
         case _ where text.hasPrefix("tcp://"):
-            self = .tcp(try TCPOption(parsing: text.dropFirst("tcp://".count)))
+            do { self = .tcp(try TCPURL(parsing: text)) } catch { throw ValidationError("\(error)") }
         case _ where text.hasPrefix("redis://") || text.hasPrefix("rediss://"):
-            self = .redis(try RedisOption(parsing: text))
+            do { self = .redis(try RedisAddress(parsing: text)) } catch { throw ValidationError("\(error)") }
         default:
             throw ValidationError("give auto, unix:PATH, tcp://host:port, redis://host:port[/CHANNEL] or none")
         }
@@ -48,14 +45,14 @@ enum Replication: Hashable, Sendable {
         case .unix(let directory):
             let transport = Self.unixTransport(directory: directory)
             return ToldTransport(transport, place: "unix:\(directory)") { transport.lastProblem.map { "\($0)" } }
-        case .tcp(let option):
-            let transport = try option.transport()
-            return ToldTransport(transport, place: "tcp://\(option.host):\(option.port)") {
+        case .tcp(let url):
+            let transport = try TCPTransport(url)
+            return ToldTransport(transport, place: "\(url)") {
                 transport.lastProblem.map { "\($0)" }
             }
-        case .redis(let option):
-            let transport = try option.transport()
-            return ToldTransport(transport, place: "\(option.url)") { transport.failure.map { "\($0)" } }
+        case .redis(let address):
+            let transport = try RedisTransport(address)
+            return ToldTransport(transport, place: "\(address.url)") { transport.failure.map { "\($0)" } }
         case .none: return nil
         }
     }
@@ -69,13 +66,13 @@ enum Replication: Hashable, Sendable {
         case .unix(let directory):
             let transport = Self.unixTransport(directory: directory)
             return (transport, { transport.counts.skippedLines })
-        case .tcp(let option):
-            let transport = try option.transport()
+        case .tcp(let url):
+            let transport = try TCPTransport(url)
             return (transport, { transport.counts.skippedLines })
-        case .redis(let option):
+        case .redis(let address):
             var configuration = RedisConfiguration()
             configuration.hearsUserIP = true
-            let transport = try option.transport(configuration: configuration)
+            let transport = try RedisTransport(address, configuration: configuration)
             return (transport, { transport.counts.skippedLines })
         }
     }

@@ -120,3 +120,23 @@ public final class RedisTransport: ReplicationTransport {
         try? await unused?.shutdownGracefully()
     }
 }
+
+extension RedisTransport {
+    /// - Throws: ``UnreadableCertificate``.
+    package convenience init(
+        _ address: RedisAddress, configuration: RedisConfiguration = RedisConfiguration(),
+        logger: Logger = Logger(label: "tidemark.replication")
+    ) throws {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        if let trust = address.trust { tls.trustRoots = .file(trust) }
+        if let certificate = address.certificate, let key = address.key {
+            do {
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
+                tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+            } catch {
+                throw UnreadableCertificate(problem: "\(error)")
+            }
+        }
+        self.init(address.url, configuration: configuration, tls: tls, logger: logger)
+    }
+}

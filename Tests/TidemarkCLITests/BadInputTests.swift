@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import TestSupport
 import Testing
+import Tidemark
 
 @testable import TidemarkCLI
 
@@ -173,9 +174,9 @@ import Testing
     }
 
     @Test func `how unlike two words are is how many characters have to change`() {
-        #expect(Misspelling.distance("tail", "tail") == 0 && Misspelling.distance("", "tail") == 4)
-        #expect(Misspelling.distance("tial", "tail") == 2 && Misspelling.distance("datbase", "database") == 1)
-        #expect(Misspelling.distance("kitten", "sitting") == 3)
+        #expect(Spelling.distance("tail", "tail") == 0 && Spelling.distance("", "tail") == 4)
+        #expect(Spelling.distance("tial", "tail") == 2 && Spelling.distance("datbase", "database") == 1)
+        #expect(Spelling.distance("kitten", "sitting") == 3)
     }
 
     @Test(arguments: [["--help"], ["ingest", "--help"], ["help", "tail"], ["--version"], []])

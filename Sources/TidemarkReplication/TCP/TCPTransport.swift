@@ -71,3 +71,14 @@ public final class TCPTransport: ReplicationTransport {
         return await link.connect(as: name, receive: receive)
     }
 }
+
+extension TCPTransport {
+    /// - Throws: ``TCPTransportError`` when the certificates cannot be used.
+    package convenience init(
+        _ url: TCPURL, logger: Logger = Logger(label: "tidemark.replication")
+    ) throws(TCPTransportError) {
+        var configuration = TCPConfiguration()
+        configuration.tls = url.tls
+        try self.init(host: url.host, port: url.port, configuration: configuration, logger: logger)
+    }
+}

@@ -56,6 +56,14 @@ public final class UnixSocketTransport: ReplicationTransport {
         self.init(directory: directory, besideDatabase: path, configuration: configuration, logger: logger)
     }
 
+    /// The folder that a path names, which may be that of the socket itself; nil where it is blank.
+    package static func directory(naming path: Substring) -> String? {
+        // The transport takes the folder that the socket is in.
+        if path == "socket" || path == "socket-2" { return "." }
+        for name in ["/socket-2", "/socket"] where path.hasSuffix(name) { return String(path.dropLast(name.count)) }
+        return path.allSatisfy(\.isWhitespace) ? nil : String(path)
+    }
+
     /// Whether the folder is the one beside a database file: only programs that have that file open meet there.
     public var belongsToDatabase: Bool { database != nil }
 
