@@ -40,9 +40,9 @@ enum DatabaseLocation: Hashable, Sendable {
         self = .sqlite(path: path)
     }
 
-    private static func isPostgreSQL(_ text: String) -> Bool { schemes.contains { text.hasPrefix($0) } }
+    static func isPostgreSQL(_ text: String) -> Bool { schemes.contains { text.hasPrefix($0) } }
 
-    private static func directAddress(_ text: String) throws -> PostgresAddress {
+    static func directAddress(_ text: String) throws -> PostgresAddress {
         guard isPostgreSQL(text) else { throw ValidationError("--direct takes postgres://…") }
         return try PostgresAddress(parsing: text)
     }
@@ -57,34 +57,85 @@ struct DatabaseOptions: ParsableArguments {
         name: .customLong("database"),
         help: ArgumentHelp(
             """
-            The database: the path of a file, sqlite:PATH, or postgres://[user@]host[:port]/database. A password is best \
-            left to PGPASSWORD or the password file, as others see the arguments of a program.
+            The database: the path of a file, sqlite:PATH, or postgres://[user@]host[:port]/database (default: \
+            TIDEMARK_DATABASE of the environment). A password is best left to the environment or the password file, as \
+            others see the arguments of a program.
             """,
             valueName: "DB"))
-    var name: String
+    private var databaseArgument: String?
 
     @Option(
+        name: .customLong("direct"),
         help: ArgumentHelp(
-            "Where the database is behind a connection pooler: the server's own postgres://….", valueName: "DB"))
-    var direct: String?
+            """
+            Where the database is behind a connection pooler: the server's own postgres://… (default: TIDEMARK_DIRECT of \
+            the environment).
+            """, valueName: "DB"))
+    private var directArgument: String?
 
     @Option(
-        help: ArgumentHelp("The namespace of the tables in PostgreSQL (default: tidemark).", valueName: "NAME"))
-    var namespace: String?
+        name: .customLong("namespace"),
+        help: ArgumentHelp(
+            """
+            The namespace of the tables in PostgreSQL (default: TIDEMARK_NAMESPACE of the environment, or tidemark).
+            """, valueName: "NAME"))
+    private var namespaceArgument: String?
 
     @Option(
-        help: ArgumentHelp("The stream in the database (default: events).", valueName: "NAME"),
+        name: .customLong("stream"),
+        help: ArgumentHelp(
+            "The stream in the database (default: TIDEMARK_STREAM of the environment, or events).", valueName: "NAME"),
         transform: StreamName.init(validating:))
-    var stream: StreamName = "events"
+    private var streamArgument: StreamName?
 
     @Flag(help: "Show warnings of the library on standard error.")
     var verbose = false
 
-    mutating func validate() throws { _ = try location }
+    mutating func validate() throws {
+        try ProgramEnvironment.check()
+        if streamArgument == nil { _ = try ProgramEnvironment.parsed("stream", StreamName.init(validating:)) }
+        _ = try location
+    }
 
-    /// - Throws: `ValidationError`.
+    /// The stream. What the environment says was looked at in ``validate()``.
+    var stream: StreamName {
+        streamArgument ?? (try? ProgramEnvironment.parsed("stream", StreamName.init(validating:))) ?? "events"
+    }
+
+    /// Of the options that were left out the environment has the value. One that is for PostgreSQL counts for nothing with a file:
+    /// it may be there for other calls.
+    ///
+    /// - Throws: `ValidationError`, or ``InvalidVariable``.
     var location: DatabaseLocation {
-        get throws { try DatabaseLocation(parsing: name, direct: direct, namespace: namespace) }
+        get throws {
+            if let databaseArgument {
+                guard DatabaseLocation.isPostgreSQL(databaseArgument) else {
+                    return try DatabaseLocation(
+                        parsing: databaseArgument, direct: directArgument, namespace: namespaceArgument)
+                }
+                return try location(databaseArgument)
+            }
+            guard let text = ProgramEnvironment.value("database") else {
+                throw ValidationError("give --database DB, or set TIDEMARK_DATABASE in the environment")
+            }
+            return try ProgramEnvironment.naming("database", of: text) { try location($0) }
+        }
+    }
+
+    private func location(_ text: String) throws -> DatabaseLocation {
+        guard DatabaseLocation.isPostgreSQL(text) else {
+            return try DatabaseLocation(parsing: text, direct: directArgument, namespace: namespaceArgument)
+        }
+        // Each for itself, so that an error names the variable that it is about.
+        func checked(_ key: String, _ parse: (String) throws -> Void) throws -> String? {
+            try ProgramEnvironment.value(key).map { text in
+                try ProgramEnvironment.naming(key, of: text) { try parse($0) }
+                return text
+            }
+        }
+        let direct = try directArgument ?? checked("direct") { _ = try DatabaseLocation.directAddress($0) }
+        let namespace = try namespaceArgument ?? checked("namespace") { _ = try PostgresNamespace(validating: $0) }
+        return try DatabaseLocation(parsing: text, direct: direct, namespace: namespace)
     }
 
     /// What `body` does; where it throws that there is no such stream, the error names those that are there.

@@ -23,9 +23,13 @@ struct IngestCommand: AsyncParsableCommand {
     @OptionGroup var replication: ReplicationOptions
 
     @Option(
-        help: ArgumentHelp("The name to write under. Whoever has it already stops writing.", valueName: "NAME"),
+        name: .customLong("instance"),
+        help: ArgumentHelp(
+            """
+            The name to write under (default: TIDEMARK_INSTANCE of the environment). Whoever has it already stops writing.
+            """, valueName: "NAME"),
         transform: InstanceName.init(validating:))
-    var instance: InstanceName
+    private var instanceArgument: InstanceName?
 
     @Option(
         parsing: .unconditional, help: ArgumentHelp("The most events in one transaction.", valueName: "N"),
@@ -47,6 +51,19 @@ struct IngestCommand: AsyncParsableCommand {
     var skipInvalid = false
 
     private static let largestPayload = 256 << 20
+
+    /// - Throws: `ValidationError`, or ``InvalidVariable``.
+    private var instance: InstanceName {
+        get throws {
+            if let instanceArgument { return instanceArgument }
+            guard let instance = try ProgramEnvironment.parsed("instance", InstanceName.init(validating:)) else {
+                throw ValidationError("give --instance NAME, or set TIDEMARK_INSTANCE in the environment")
+            }
+            return instance
+        }
+    }
+
+    func validate() throws { _ = try instance }
 
     func run() async throws {
         setUpLogging(verbose: database.verbose)

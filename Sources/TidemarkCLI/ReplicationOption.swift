@@ -101,13 +101,18 @@ struct ReplicationOptions: ParsableArguments {
             """
             How processes hear each other: auto (a socket beside a file, LISTEN and NOTIFY of PostgreSQL), unix:PATH (a folder \
             for the socket), \
-            tcp://host:port, redis://host:port[/CHANNEL] or none.
+            tcp://host:port, redis://host:port[/CHANNEL] or none (default: TIDEMARK_REPLICATION of the environment, or auto).
             """,
             valueName: "WAY"))
-    var way = "auto"
+    var way: String?
 
-    /// - Throws: `ValidationError`.
-    var replication: Replication { get throws { try Replication(parsing: way) } }
+    /// - Throws: `ValidationError`, or ``InvalidVariable``.
+    var replication: Replication {
+        get throws {
+            if let way { return try Replication(parsing: way) }
+            return try ProgramEnvironment.parsed("replication") { try Replication(parsing: $0) } ?? .automatic
+        }
+    }
 
     mutating func validate() throws { _ = try replication }
 }
