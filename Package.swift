@@ -209,7 +209,10 @@ let package = Package(
         // What the articles of the documentation show.
         .target(
             name: "Guides",
-            dependencies: ["Tidemark", "TidemarkTesting", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Tidemark", "TidemarkSQLite", "TidemarkTesting", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             path: "Examples/Guides",
             swiftSettings: settings),
         .testTarget(name: "TidemarkCoreTests", dependencies: ["TidemarkCore"], swiftSettings: settings),

@@ -11,6 +11,8 @@ import Testing
         "Sources/Tidemark/Tidemark.docc/GettingStarted.md", "Sources/Tidemark/Tidemark.docc/HowReadingWorks.md",
         "Sources/Tidemark/Tidemark.docc/InProduction.md", "Sources/Tidemark/Tidemark.docc/WhenReadersWait.md",
         "Sources/Tidemark/Tidemark.docc/WritingAStore.md", "Sources/Tidemark/Tidemark.docc/Metrics.md",
+        "Sources/Tidemark/Tidemark.docc/ProcessorsAndExactlyOnce.md", "Sources/Tidemark/Tidemark.docc/Configuration.md",
+        "Examples/Orders/README.md",
     ]
 
     @Test(arguments: documents)
