@@ -318,9 +318,6 @@ let package = Package(
                 .product(name: "HummingbirdTesting", package: "hummingbird", condition: .when(traits: ["Dashboard"])),
             ],
             swiftSettings: settings),
-        // What the README and the style of the code promise.
-        .testTarget(name: "ProjectTests", swiftSettings: settings),
-        .testTarget(
         // What a configuration says; without the trait only what needs no reader.
         .testTarget(
             name: "TidemarkConfigurationTests",
@@ -330,6 +327,9 @@ let package = Package(
                 configuration,
             ],
             swiftSettings: settings),
+        // What the README and the style of the code promise.
+        .testTarget(name: "ProjectTests", swiftSettings: settings),
+        .testTarget(
             name: "TidemarkCLITests",
             dependencies: [
                 "TidemarkCLI", "Tidemark", "TidemarkRedis", "TidemarkSQLite", "TidemarkTesting", "TestSupport",

@@ -4,6 +4,9 @@ import Foundation
 /// The program `tidemark`.
 @main
 struct TidemarkCommand: AsyncParsableCommand {
+    /// The newest version in `CHANGELOG.md`, and whether there is more in it that has no number yet.
+    static let version = "0.1.0+unreleased"
+
     static let configuration = CommandConfiguration(
         commandName: "tidemark",
         abstract: "Writes events into ordered streams, and reads them in order.",
@@ -15,7 +18,7 @@ struct TidemarkCommand: AsyncParsableCommand {
               tidemark ingest --database events.db --instance p1 < events.ndjson
               tidemark tail --database events.db --follow
             """,
-        version: "0.1.0",
+        version: version,
         subcommands: [
             IngestCommand.self, TailCommand.self, EventsCommand.self, IndexCommand.self, StatusCommand.self,
             HealthCommand.self, AuditCommand.self,
