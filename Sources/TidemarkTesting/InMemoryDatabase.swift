@@ -74,6 +74,8 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var processors: [ConsumerName: ProcessorRow] = [:]
         /// Which life of the database it is in.
         public internal(set) var incarnation = Incarnation(1)
+        /// Where each incarnation begins.
+        public internal(set) var eras = [Era(Incarnation(1), after: 0)]
         /// What commit numbers and the like grow by: another life of the database counts otherwise.
         var steps: RandomSteps
 
@@ -89,7 +91,8 @@ public struct InMemoryDatabase: Sendable {
                 nonces[writer] = row.nonce
             }
             return Membership(
-                members: members, version: membershipVersion, nonces: nonces, incarnation: incarnation)
+                members: members, version: membershipVersion, nonces: nonces, incarnation: incarnation,
+                eras: eras.suffix(Membership.mostEras))
         }
 
         /// The highest ID with a row, or that had one before it was pruned; 0 where there is none.
@@ -182,9 +185,11 @@ public struct InMemoryDatabase: Sendable {
     /// incarnation begins, with the end of all epochs.
     public mutating func beginIncarnation(of name: StreamName, sequence: StreamID) {
         guard var stream = streams[name] else { return }
-        stream.incarnation = Incarnation(stream.incarnation.rawValue + 1)
+        stream.incarnation = Incarnation(Int64(random.next() >> 1))
         let highest = stream.writers.values.map(\.position).max() ?? 0
-        stream.sequence = max(sequence, stream.newestRow, highest)
+        // One ID is left out, so that no two eras begin at the same place.
+        stream.sequence = StreamID(max(sequence, stream.newestRow, highest).rawValue + 1)
+        stream.eras.append(Era(stream.incarnation, after: stream.sequence))
         streams[name] = stream
         for instance in stream.writers.keys.sorted() where stream.writers[instance]?.isMember == true {
             endEpoch(of: instance, in: name)

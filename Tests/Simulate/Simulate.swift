@@ -40,11 +40,15 @@ struct Simulate: ParsableCommand {
     @Option(help: "Switch a rule off, to see what then happens.")
     var without: SimulationConfiguration.Rule?
 
+    @Flag(help: "A copy of the database that lags may take over, and what it lacks is lost.")
+    var promotes = false
+
     func validate() throws {
         if let minutes, !(minutes > 0 && minutes < 1e6) { throw ValidationError("--minutes has to be above 0.") }
         if let seeds, seeds <= 0 { throw ValidationError("--seeds has to be above 0.") }
+        if promotes, mode == .liveness { throw ValidationError("--promotes goes with --mode safety.") }
         if seed != nil, minutes != nil || seeds != nil || from != nil || verbose {
-            throw ValidationError("--seed replays one seed: it goes with --mode and --without only.")
+            throw ValidationError("--seed replays one seed: it goes with --mode, --promotes and --without only.")
         }
     }
 
@@ -59,6 +63,7 @@ struct Simulate: ParsableCommand {
     private func replay(_ seed: UInt64) throws {
         var configuration = SimulationConfiguration(mode: mode ?? .safety, withoutRule: without)
         configuration.recordsHistory = true
+        configuration.promotes = promotes
         var simulation = Simulation(seed: seed, configuration: configuration)
         var failure: SimulationFailure?
         do {
@@ -83,8 +88,9 @@ struct Simulate: ParsableCommand {
         let modes = SimulationConfiguration.Mode.allCases
         while progress.seeds < limit, !progress.isOver {
             let seed = first &+ UInt64(progress.seeds)
-            let configuration = SimulationConfiguration(
-                mode: mode ?? modes[progress.seeds % modes.count], withoutRule: without)
+            var configuration = SimulationConfiguration(
+                mode: mode ?? (promotes ? .safety : modes[progress.seeds % modes.count]), withoutRule: without)
+            configuration.promotes = promotes
             if verbose { say("seed \(seed), \(configuration.mode.rawValue)") }
             var simulation = Simulation(seed: seed, configuration: configuration)
             do {

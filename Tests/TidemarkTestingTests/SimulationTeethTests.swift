@@ -18,14 +18,18 @@ import TidemarkTesting
             case .fence: 203_250
             case .membershipVersion: 10_250
             case .positionsAreNotRows: 5940
+            case .eras: 6770
             default: 5410
             }
-        let found = firstFailure(SimulationConfiguration(withoutRule: rule), from: first, seeds: 10_000)
+        var configuration = SimulationConfiguration(withoutRule: rule)
+        configuration.promotes = rule == .eras
+        let found = firstFailure(configuration, from: first, seeds: 10_000)
         let failure = try #require(found)
         #expect(failure.kind == (rule == .newestOfKey ? .keyHistory : .skippedEvent))
         #expect(failure.withoutRule == rule)
         print("without \(rule.rawValue), seed \(failure.seed) fails: \(failure.problem)")
-        var simulation = Simulation(seed: failure.seed)
+        configuration.withoutRule = nil
+        var simulation = Simulation(seed: failure.seed, configuration: configuration)
         try simulation.run()
     }
 }

@@ -16,6 +16,16 @@ import TidemarkTesting
         #expect(failure == nil, "\(failure?.description ?? "")")
     }
 
+    /// A copy that lags takes over: whoever knows something of what is lost ends, and everybody else misses nothing.
+    @Test func `nothing fails in fresh seeds with promotions that lose commits`() throws {
+        let first = UInt64.random(in: 0 ... .max)
+        var configuration = SimulationConfiguration()
+        configuration.promotes = true
+        print("promotions: scripts/simulate --promotes --mode safety --from \(first) --seeds 1000")
+        let failure = firstFailure(configuration, from: first, seeds: 1000)
+        #expect(failure == nil, "\(failure?.description ?? "")")
+    }
+
     @Test(arguments: SimulationConfiguration.Mode.allCases)
     func `the same seed gives the same history`(mode: SimulationConfiguration.Mode) throws {
         var hashes: Set<UInt64> = []

@@ -93,9 +93,16 @@ extension MultiWriterIDGenerator {
             // After what was found was read, and before it is used: if this is the same database, that was too.
             try await checkNewestEvent(log, question.newest)
             var minimum = question.minimum
-            while case .readAgain(let above) = changeNow({
-                $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
-            }) {
+            reading: while true {
+                let outcome = changeNow {
+                    $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
+                }
+                let above: StreamID
+                switch outcome {
+                case .agreed: break reading
+                case .lost(let problem): throw lost(problem)
+                case .readAgain(let other): above = other
+                }
                 guard let foundAlone = try await read(log, above: above, question.note) else {
                     return reconciledNothing(question)
                 }
@@ -127,7 +134,6 @@ extension MultiWriterIDGenerator {
                 known, "its sequence is at \(found.sequence), membership version \(found.membership.version)",
                 incarnation: found.membership.incarnation)
         }
-        try requireNothingLost(since: note, in: found.membership.eras)
         return found
     }
 
@@ -136,8 +142,12 @@ extension MultiWriterIDGenerator {
     ///   - eras: the newest ones of the snapshot.
     /// - Throws: ``TidemarkError/acknowledgedEventsLost(stream:id:problem:)`` where IDs that it knew are handed out again.
     func requireNothingLost(since note: StreamMachine.Note, in eras: [Era]) throws(TidemarkError) {
-        guard let problem = note.loss(in: eras) else { return }
-        throw .acknowledgedEventsLost(stream: stream, id: max(note.known, note.confirmed), problem: problem)
+        if let problem = state.withLock({ $0.machine.loss(since: note, in: eras) }) { throw lost(problem) }
+    }
+
+    private func lost(_ problem: String) -> TidemarkError {
+        let (known, confirmed) = state.withLock { ($0.machine.known, $0.machine.confirmed) }
+        return .acknowledgedEventsLost(stream: stream, id: max(known, confirmed), problem: problem)
     }
 
     /// A database that was put back may have come further since than it was: its newest event then was another.
@@ -175,8 +185,12 @@ extension MultiWriterIDGenerator {
     func take(
         _ membership: Membership, newestCommitted: StreamID, since note: StreamMachine.Note
     ) throws(TidemarkError) {
-        try requireNothingLost(since: note, in: membership.eras)
-        change { $0.take(membership, newestCommitted: newestCommitted, now: $1) }
+        let problem = changeNow { machine, now -> String? in
+            if let problem = machine.loss(since: note, in: membership.eras) { return problem }
+            machine.take(membership, newestCommitted: newestCommitted, now: now)
+            return nil
+        }
+        if let problem { throw lost(problem) }
     }
 
     /// What is known is not there: lost with an incarnation, or with a backup that was put back.

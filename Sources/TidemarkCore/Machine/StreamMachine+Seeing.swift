@@ -44,6 +44,8 @@ extension StreamMachine {
     public var incarnation: Incarnation { seenIncarnation }
     /// The life of the database that hands out this instance's IDs.
     public var writersIncarnation: Incarnation { ownIncarnation }
+    /// The newest era of the stream that the database has told of; nil where it has none.
+    public var era: Era? { tracker.era }
     /// The last epoch of this instance, whether or not it may still write; nil for a reader.
     public var writer: Writer? { membership.writer }
     /// What the groups of that epoch name.

@@ -106,6 +106,8 @@ extension StreamMachine {
         case agreed
         /// It was read above a minimum that is false: once more, above this one.
         case readAgain(above: StreamID)
+        /// The database has lost what was known: nothing was taken.
+        case lost(String)
     }
 
     /// IDs that the database is to be asked about.

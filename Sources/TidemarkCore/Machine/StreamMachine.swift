@@ -326,6 +326,10 @@ public struct StreamMachine: ~Copyable, Sendable {
         return false
     }
 
+    /// What the database has lost of what is known here, as a snapshot shows that was opened after the note; nil where it has
+    /// lost nothing. To be asked before the snapshot is taken, in the same step.
+    public mutating func loss(since note: Note, in eras: [Era]) -> String? { tracker.loss(since: note, in: eras) }
+
     /// What one snapshot of the database says.
     public mutating func take(_ membership: Membership, newestCommitted: StreamID, now: Duration) {
         reportClosed(tracker.take(membership, newestCommitted: newestCommitted))
@@ -360,6 +364,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     public mutating func reconciled(
         _ reconcile: Reconcile, _ found: Reconciliation, above minimum: StreamID, now: Duration, awake: Duration
     ) -> ReconcileOutcome {
+        if let problem = loss(since: reconcile.note, in: found.membership.eras) { return .lost(problem) }
         // What was found false once stays so, however far the sequence has come until it is read again.
         let isAgreed =
             minimum == reconcile.minimum

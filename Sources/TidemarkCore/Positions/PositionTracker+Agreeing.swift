@@ -14,13 +14,18 @@ extension PositionTracker {
         public let era: Era?
         /// The last message that was heard.
         fileprivate let message: Int
+    }
 
-        /// What the database has lost of what was known and confirmed then, for people; nil where it has lost nothing.
-        ///
-        /// - Parameter eras: the newest ones of a snapshot that was opened after the note.
-        public func loss(in eras: [Era]) -> String? {
-            Era.loss(through: max(known, confirmed), seen: era, in: eras)
-        }
+    /// What the database has lost of what is known and confirmed, for people; nil where it has lost nothing.
+    ///
+    /// What was read since the note counts too: where the snapshot has the era that was seen last, it is not from before that, and
+    /// what is known is of that era or of earlier ones.
+    ///
+    /// - Parameter eras: the newest ones of a snapshot that was opened after the note.
+    public mutating func loss(since note: Note, in eras: [Era]) -> String? {
+        if let problem = Era.loss(through: max(note.known, note.confirmed), seen: note.era, in: eras) { return problem }
+        guard let era, eras.contains(era) else { return nil }
+        return Era.loss(through: max(known, confirmed), seen: era, in: eras)
     }
 
     /// Changes nothing, as ``marks()``.

@@ -363,6 +363,8 @@ public struct PositionTracker: Sendable {
     public mutating func take(
         _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
     ) -> [StreamID] {
+        // An answer from a life that is over says nothing of this one.
+        if let era, !membership.eras.isEmpty, !membership.eras.contains(era) { return [] }
         var closed = sees(membership.eras)
         closed += updateMembers(membership.members, version: membership.version, nonces: membership.nonces)
         for range in finished { recordFinished(range) }

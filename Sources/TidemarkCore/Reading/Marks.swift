@@ -70,7 +70,7 @@ public struct Era: Hashable, Sendable {
     ///   - seen: the newest era then; nil where there was none, or the store has none.
     ///   - eras: the newest eras of a snapshot that was opened since, ascending.
     /// - Returns: what was lost, for people; nil where nothing was.
-    static func loss(through id: StreamID, seen: Era?, in eras: [Era]) -> String? {
+    package static func loss(through id: StreamID, seen: Era?, in eras: [Era]) -> String? {
         guard let seen else { return nil }
         guard let place = eras.firstIndex(where: { $0.incarnation == seen.incarnation }) else {
             return "the incarnation that was seen last is not there"

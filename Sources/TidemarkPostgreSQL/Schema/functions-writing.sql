@@ -144,7 +144,7 @@ BEGIN
         AND coalesce(pg_sequence_last_value(s.sequence), 0) >= greatest(i.position, persist_1.known);
     IF NOT FOUND THEN
         IF EXISTS (SELECT FROM @namespace@.streams s WHERE s.name = persist_1.stream AND s.keyed_from IS NOT NULL) THEN
-            RAISE EXCEPTION 'the stream has an index of keys' USING ERRCODE = 'TM025', HINT = 'Call persist_keyed_1.';
+            RAISE EXCEPTION 'the stream has an index of keys' USING ERRCODE = 'TM031', HINT = 'Call persist_keyed_1.';
         END IF;
         PERFORM @namespace@.refuse_1(
             persist_1.stream, persist_1.instance, persist_1.epoch, persist_1.incarnation, persist_1.known,

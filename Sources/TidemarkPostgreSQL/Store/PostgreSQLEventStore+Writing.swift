@@ -65,7 +65,7 @@ extension PostgreSQLEventStore {
                         isNew == 1 ? .persisted(StreamID(id)) : .alreadyPersisted(StreamID(id))
                     }, tombstones: try rows.int64s(0, 2).map { StreamID($0) }.sorted())
             }
-        } catch let error as PostgresError where error.sqlState == "TM025" {
+        } catch let error as PostgresError where error.sqlState == "TM031" {
             // The stream has an index of keys: the group is written with that, and so are those to come.
             _ = keyedStreams.withLock { $0.insert(group.stream) }
             return try await persistKeyed(group)

@@ -10,6 +10,8 @@ struct SimulatedDatabase: Sendable {
     /// How often the database has started.
     private(set) var incarnation = 1
     private var backup: InMemoryDatabase?
+    /// A copy that follows, and lags.
+    private var standby: InMemoryDatabase?
     let kind: SimulationConfiguration.Database
     let withoutRule: SimulationConfiguration.Rule?
 
@@ -249,10 +251,48 @@ struct SimulatedDatabase: Sendable {
     /// Another life begins: with the end of all epochs, for no member's process is alive.
     mutating func restore() {
         guard let backup else { return }
+        // It follows this life, and may be ahead of what is put back.
+        standby = nil
         contents.restore(backup)
         for (name, row) in stream.writers where row.isMember { contents.endEpoch(of: name, in: Self.stream) }
         durableSequence = stream.sequence
         incarnation += 1
+    }
+
+    // MARK: Promotions
+
+    /// The copy catches up with what is durable. False where the database has none.
+    mutating func copy() -> Bool {
+        guard kind == .sequenceMadeDurableByCommits else { return false }
+        standby = contents
+        standby?.streams[Self.stream]?.sequence = durableSequence
+        return true
+    }
+
+    /// The copy takes over: another incarnation begins in it, with the end of all epochs, above all that it has.
+    ///
+    /// - Returns: the ID above which it begins; nil where there is no copy.
+    mutating func promote() -> StreamID? {
+        guard let standby else { return nil }
+        contents.restore(standby)
+        // Far above all that the copy may have missed.
+        contents.streams[Self.stream]?.membershipVersion += 1 << 40
+        contents.beginIncarnation(of: Self.stream, sequence: stream.sequence)
+        self.standby = nil
+        backup = nil
+        durableSequence = stream.sequence
+        incarnation += 1
+        return durableSequence
+    }
+
+    /// Rule 4: whether the writer's epoch may be the one of another life.
+    func requireJoin(of writer: Writer, in joined: Incarnation) throws(TidemarkError) {
+        guard joined != stream.incarnation else { return }
+        let row = stream.writers[writer.instance]
+        guard let row, row.epoch > writer.epoch || row.epoch == writer.epoch && !row.isMember else {
+            throw .acknowledgedEventsLost(
+                stream: Self.stream, id: 0, problem: "it knows nothing of this \(writer)")
+        }
     }
 
     // MARK: Crashes

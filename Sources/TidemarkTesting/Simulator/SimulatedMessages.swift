@@ -30,6 +30,8 @@ struct SimulatedRequest: Sendable {
     let run: Int
     /// When it was asked, on the clock of the simulation.
     let asked: Duration
+    /// The incarnation in which the process has joined.
+    let joinedIn: Incarnation
     var body: Body
     /// The connection is lost: it may still be done, and nobody gets the answer.
     var isOrphan = false

@@ -73,6 +73,13 @@ struct SimulatedProcess: Sendable {
         /// The writers and the cursor as they were last, for the check that they only rise.
         var positions: [Writer: StreamID] = [:]
         var lastCursor: StreamID = 0
+        /// The era that the machine had seen when it was checked last.
+        var era: Era?
+        /// Where its reader began, and what that was given since, with the marks.
+        var start: StreamID = 0
+        var given: [StreamID: CommitMark] = [:]
+        /// The newest era in the snapshot of `batch`.
+        var batchEra: Era?
 
         /// The last epoch of the process; nil for a reader.
         var writer: Writer? { machine { $0.writer } }

@@ -29,7 +29,7 @@ extension Simulation {
             guard let number = anyProcess(where: \.isActive) else { return false }
             return performAsCloser(action, number)
         case .loseConnection, .loseAnnouncement, .repeatAnnouncement, .wasteID, .lie, .speakFromElsewhere, .crash,
-            .stop, .resume, .leave, .crashDatabase, .backUp, .restore:
+            .stop, .resume, .leave, .crashDatabase, .backUp, .restore, .copy, .promote:
             return performFault(action)
         }
         return true
@@ -82,7 +82,8 @@ extension Simulation {
     mutating func send(_ number: Int, _ body: SimulatedRequest.Body) -> Int {
         lastRequest += 1
         let request = SimulatedRequest(
-            number: lastRequest, process: number, run: processes[number].run, asked: now, body: body)
+            number: lastRequest, process: number, run: processes[number].run, asked: now,
+            joinedIn: processes[number].memory.machine { $0.writersIncarnation }, body: body)
         requests.append(request)
         note(number, 9, "asks with \(request)")
         return request.number
@@ -110,6 +111,7 @@ extension Simulation {
         if let claim = claim(number) {
             processes[number].memory.claim = claim
             processes[number].memory.cursor = ReaderCursor(after: claim.position)
+            processes[number].memory.start = claim.position
             begin(number, after: claim.position)
         }
         connect(number)

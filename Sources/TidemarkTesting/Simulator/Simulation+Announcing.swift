@@ -33,7 +33,7 @@ extension Simulation {
             switch message {
             case .question: announce(number, as: nil, .question)
             case .position(let speaker, let previous, let new):
-                promise(speaker.writer, new)
+                if isOfThisLife(number) { promise(speaker.writer, new) }
                 note(number, 12, "announces that \(speaker) is at \(new)")
                 announce(number, as: speaker, .position(previous: previous, new: new))
             case .event(let speaker, let id, _), .tombstone(let speaker, let id):

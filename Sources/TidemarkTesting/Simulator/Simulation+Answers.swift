@@ -31,20 +31,30 @@ extension Simulation {
         let (number, now) = (answer.request.process, now)
         let machine = processes[number].memory.machine
         switch answer.body {
-        case .joined(let joined) where isFirst:
+        case .joined(var joined) where isFirst:
+            joined = Joined(
+                writer: joined.writer, membership: shown(joined.membership), position: joined.position,
+                raisedFrom: joined.raisedFrom, fence: joined.fence)
             processes[number].memory = SimulatedProcess.Memory(
                 number: number, instance: processes[number].instance, joined: joined)
             promise(joined.writer, joined.position)
             beginReading(number)
         case .joined(let joined):
+            let membership = shown(joined.membership)
+            let problem = machine { $0.loss(since: $0.note(), in: membership.eras) }
+            if let problem, endAfterLoss(number, problem) { return }
             // What it had heard of itself, before it knew that, counts no more.
             processes[number].memory.positions[joined.writer] = nil
             promise(joined.writer, joined.position)
             // Told to end meanwhile, it leaves again.
-            if !machine({ $0.joined(joined, now: now) }) { send(number, .leave(joined.writer)) }
+            let shown = Joined(
+                writer: joined.writer, membership: membership, position: joined.position,
+                raisedFrom: joined.raisedFrom, fence: joined.fence)
+            if !machine({ $0.joined(shown, now: now) }) { send(number, .leave(joined.writer)) }
         case .lost where isFirst:
             return crash(number, losingRequests: false)
-        case .refused:
+        case .refused(let error):
+            if case .acknowledgedEventsLost = error, endAfterLoss(number, "\(error)", isCertain: true) { return }
             machine { $0.joinFailed() }
             processes[number].memory.isFailed = true
         default:
@@ -78,12 +88,16 @@ extension Simulation {
         }
         let before = question.note
         if found.sequence < before.known || found.membership.version < before.watermark.membershipVersion {
+            if endAfterLoss(number, "the sequence is at \(found.sequence)") { return }
             fail(
                 .falseAlarm, "\(processes[number].instance) knew \(before.known), the sequence is at \(found.sequence)")
         }
-        if rule == .boundedHearing { found = found.with(sequence: StreamID(.max)) }
+        found = found.with(shown(found.membership), sequence: rule == .boundedHearing ? StreamID(.max) : found.sequence)
         let outcome = machine { $0.reconciled(question, found, above: minimum, now: now, awake: now) }
         switch outcome {
+        case .lost(let problem):
+            if endAfterLoss(number, problem) { return }
+            fail(.falseAlarm, problem)
         case .readAgain(let above): send(number, .reconcile(question, above: above))
         // In production that follows where the log runs; here anybody may look at any time.
         case .agreed: machine { $0.look(since: answer.request.asked, awake: now) }
@@ -222,7 +236,10 @@ extension Simulation {
         case .instanceTaken, .retired, .unknownInstance: rejoin(number)
         case .closed, .keyPassed: break
         case .fenced(_, let writer, let fence): processes[number].memory.machine { $0.fenced(writer, at: fence) }
-        default: fail(.falseAlarm, "\(error)")
+        case .acknowledgedEventsLost where endAfterLoss(number, "\(error)", isCertain: true): break
+        default:
+            if endAfterLoss(number, "\(error)") { return }
+            fail(.falseAlarm, "\(error)")
         }
     }
 
@@ -232,7 +249,7 @@ extension Simulation {
 }
 
 extension Reconciliation {
-    fileprivate func with(sequence: StreamID) -> Reconciliation {
+    fileprivate func with(_ membership: Membership, sequence: StreamID) -> Reconciliation {
         Reconciliation(
             membership: membership, sequence: sequence, newestCommitted: newestCommitted, finished: finished,
             observations: observations, newest: newest)

@@ -60,7 +60,7 @@ extension Simulation {
             fail(
                 .skippedEvent, "\(commit.writer) commits \(commit.id), the reader of \(name) was at \(process.reached)")
         }
-        guard process.phase == .up else { return }
+        guard process.phase == .up, isOfThisLife(process.number) else { return }
         let (watermark, note) = process.memory.machine { ($0.watermark, $0.note()) }
         // Nobody reads by what was computed from a lie.
         let isFalse = note.heard >= StreamID(Self.lie)
@@ -134,7 +134,13 @@ extension Simulation {
     /// Positions never go back in their epoch, a cursor never does, and nobody takes for known, or promises, what a crash
     /// can take back, or takes a writer to be further than it has promised.
     mutating func check(_ number: Int) {
-        guard processes[number].phase == .up else { return }
+        guard processes[number].phase == .up, isOfThisLife(number) else { return }
+        let era = processes[number].memory.machine { $0.era }
+        if era != processes[number].memory.era {
+            // In another life others have the same names, and begin anew.
+            processes[number].memory.era = era
+            processes[number].memory.positions = [:]
+        }
         let (known, watermark, position) = processes[number].memory.machine { ($0.known, $0.watermark, $0.position) }
         history.add(Int(known.rawValue))
         history.add(Int(watermark.minimum.rawValue))
@@ -157,7 +163,7 @@ extension Simulation {
         processes[number].memory.lastCursor = cursor
     }
 
-    private mutating func checkPositions(_ number: Int) {
+    mutating func checkPositions(_ number: Int) {
         let (own, positions) = processes[number].memory.machine { ($0.own, $0.positions) }
         let before = processes[number].memory.positions
         if positions == before { return }
@@ -177,6 +183,8 @@ extension Simulation {
     /// The reader got what lies between its old and its new cursor: all of it, in order, once.
     mutating func checkBatch(_ batch: [PersistedEvent], after before: StreamID, through end: StreamID, _ number: Int) {
         let name = processes[number].name
+        // What a promotion has lost may be delivered by a snapshot from before it.
+        guard isOfThisLife(number) else { return }
         if end < before { fail(.cursorWentBack, "the reader of \(name) was at \(before) and is at \(end)") }
         // What was pruned since its snapshot is not there to compare.
         let mark = database.stream.pruned.through

@@ -47,6 +47,12 @@ extension Simulation {
             database.backUp()
         case .restore:
             return putBackupBack()
+        case .copy:
+            guard database.copy() else { return false }
+            let sequence = database.durableSequence
+            note(processes.count, 42, "is copied at \(sequence)")
+        case .promote:
+            return promoteCopy()
         default:
             // A file's database crashes with its machine: everybody begins again, of which little is enough.
             guard database.kind == .sequenceMadeDurableByCommits || random.chance(10) else { return false }

@@ -73,7 +73,8 @@ extension Simulation {
         let view = ReaderCursor.View(
             membershipVersion: snapshot.membership.version, sequence: isBounded ? snapshot.sequence : StreamID(.max),
             deliveredIsThere: snapshot.deliveredIsThere,
-            last: snapshot.last, isTruncated: snapshot.isTruncated)
+            last: snapshot.last, isTruncated: snapshot.isTruncated,
+            eras: shown(snapshot.membership).eras)
         let before = processes[number].memory.cursor.position
         switch processes[number].memory.cursor.received(view, for: request, heard: noted.heard) {
         case .deliver:
@@ -81,15 +82,20 @@ extension Simulation {
             deliver(snapshot, after: before, number)
         case .heardFalsely:
             if agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version) {
+                if endAfterLoss(number, "the sequence is at \(snapshot.sequence)") { return }
                 fail(.falseAlarm, "\(processes[number].instance) reads through \(request.through)")
             }
         case .reloadMembers:
             note(number, 22, "reloads the \(snapshot.membership.text)")
-            let now = now
-            processes[number].memory.machine {
-                $0.take(snapshot.membership, newestCommitted: snapshot.newestEvent, now: now)
+            let (now, membership) = (now, shown(snapshot.membership))
+            let problem = processes[number].memory.machine { machine -> String? in
+                if let problem = machine.loss(since: noted, in: membership.eras) { return problem }
+                machine.take(membership, newestCommitted: snapshot.newestEvent, now: now)
+                return nil
             }
+            if let problem, endAfterLoss(number, problem) { return }
         case .wentBackwards(let id, let problem), .lost(let id, let problem):
+            if endAfterLoss(number, problem, isCertain: isLost(id, of: number)) { return }
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
         }
         settle(number)
@@ -97,13 +103,15 @@ extension Simulation {
 
     private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {
         let position = processes[number].memory.cursor.position
-        processes[number].reached = max(processes[number].reached, position)
+        if isOfThisLife(number) { processes[number].reached = max(processes[number].reached, position) }
         history.add(Int(position.rawValue))
         note(number, 23, "has read \(snapshot.events.map(\.streamID)) and is at \(position)")
         checkBatch(snapshot.events, after: before, through: position, number)
+        checkGiven(snapshot, number)
         guard failure == nil, !snapshot.events.isEmpty else { return }
         let batch = EventBatch(events: snapshot.events, through: position, snapshot: snapshot.mark)
         processes[number].memory.batch = batch
+        processes[number].memory.batchEra = snapshot.membership.eras.last
         consume(number) { try $0.receive(batch) }
     }
 
@@ -112,12 +120,25 @@ extension Simulation {
             return false
         }
         processes[number].memory.batch = nil
+        if configuration.withoutRule != .eras,
+            let problem = Era.loss(
+                through: batch.through, seen: processes[number].memory.batchEra, in: database.stream.eras),
+            endAfterLoss(number, problem)
+        {
+            return true
+        }
         do throws(TidemarkError) {
             try database.checkpoint(claim, at: batch.through, snapshot: batch.snapshot)
         } catch .consumerTaken where prunes {
             // Its place was ignored when the stream was pruned.
             processes[number].memory.claim = self.claim(number)
         } catch {
+            // Its claim may be all that was lost.
+            guard !configuration.promotes else {
+                note(number, 44, "ends: \(error)")
+                crash(number, losingRequests: false)
+                return true
+            }
             fail(.falseAlarm, "\(error)")
         }
         note(number, 24, "writes its checkpoint at \(batch.through)")

@@ -1,5 +1,19 @@
 import Tidemark
 
+extension SimulatedRequest.Body {
+    /// Under whose epoch the database does something, where that has to be the newest.
+    fileprivate var writer: Writer? {
+        switch self {
+        case .join(_, let writer): writer
+        case .leave(let writer), .allocate(_, let writer): writer
+        case .heartbeat(let beat): beat.writer
+        case .commit(_, _, let writer, _), .openGroup(_, _, let writer, _): writer
+        case .group(let group), .settle(_, let group): group.writer
+        case .abandon, .reconcile, .close, .retire, .closeByHand, .checkWritable: nil
+        }
+    }
+}
+
 extension Simulation {
     /// The database does what was asked, in one transaction, and the answer goes on its way.
     mutating func serve(_ request: SimulatedRequest) {
@@ -22,6 +36,7 @@ extension Simulation {
     private mutating func transact(
         _ request: SimulatedRequest, _ commits: inout [SimulatedDatabase.Commit]
     ) throws(TidemarkError) -> SimulatedAnswer.Body? {
+        if let writer = request.body.writer { try database.requireJoin(of: writer, in: request.joinedIn) }
         switch request.body {
         case .join(let instance, let writer):
             return .joined(try database.join(instance, after: writer))

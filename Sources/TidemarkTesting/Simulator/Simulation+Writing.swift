@@ -217,7 +217,7 @@ extension Simulation {
         let now = now
         let beat = processes[number].memory.machine { $0.heartbeat(of: SimulatedDatabase.stream, now: now) }
         guard let beat, !processes[number].memory.isFailed else { return false }
-        promise(beat.writer, beat.position)
+        if isOfThisLife(number) { promise(beat.writer, beat.position) }
         send(number, .heartbeat(beat))
         return true
     }

@@ -37,8 +37,9 @@ import Tidemark
 ///   of the database before, which only makes more possible than a real one allows.
 /// - A crash of the database ends all that is under way and takes the sequence back to the last commit. Where the
 ///   database is a file that is a crash of the machine. Torn writes and a disk that lies are not simulated.
-/// - A backup is put back while nobody runs; what was said before it is heard after it. That somebody runs on meanwhile
-///   is for the tests of stores.
+/// - A backup is put back while nobody runs; what was said before it is heard after it. A copy that lags takes over while
+///   processes run, where ``SimulationConfiguration/promotes`` says so: what is under way then is lost, and the old database
+///   takes nothing any more.
 /// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth. The writers of
 ///   another database on the channel say single lines, in the names and epochs of members.
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
@@ -93,12 +94,16 @@ public struct Simulation: Sendable {
         history = SimulationHistory(isKept: configuration.recordsHistory)
         let kinds = SimulationConfiguration.Database.allCases
         let drawn = kinds[random.below(kinds.count)]
-        hasKeys = configuration.withoutRule == .newestOfKey || seed % 4 == 1
+        // A copy that takes over has neither: what it lost of them is another matter.
+        hasKeys = !configuration.promotes && (configuration.withoutRule == .newestOfKey || seed % 4 == 1)
+        let kind = configuration.promotes ? .sequenceMadeDurableByCommits : drawn
         database = SimulatedDatabase(
-            kind: configuration.database ?? drawn, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys)
-        choices = SimulationChoices(random: &random)
+            kind: configuration.database ?? kind, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys)
+        choices = SimulationChoices(
+            random: &random,
+            promotes: configuration.promotes && configuration.consumer == nil && configuration.mode == .safety)
         hasReplication = !random.chance(10)
-        prunes = Self.prunes(seed: seed, configuration)
+        prunes = !configuration.promotes && Self.prunes(seed: seed, configuration)
         let names: [InstanceName] = ["p1", "p2", "p3"]
         let nameCount = [1, 2, 2, 2, 3][random.below(5)]
         let writerCount = max(nameCount, 2 + random.below(3))
@@ -170,6 +175,6 @@ public struct Simulation: Sendable {
         history.add("FAILED: \(kind.rawValue): \(problem)")
         failure = SimulationFailure(
             kind: kind, seed: seed, step: stepCount, problem: problem, mode: configuration.mode,
-            withoutRule: configuration.withoutRule, history: history.lines)
+            withoutRule: configuration.withoutRule, promotes: configuration.promotes, history: history.lines)
     }
 }

@@ -13,11 +13,13 @@ enum SimulationAction: Int, CaseIterable, Sendable {
     // Faults.
     case loseConnection, loseAnnouncement, repeatAnnouncement, wasteID, lie, speakFromElsewhere
     case crash, stop, resume, leave, crashDatabase, backUp, restore
+    // Last: they are left out where nobody asks for them, and the others are drawn as if they were not there.
+    case copy, promote
 
     /// What a seed has more of, less of, or nothing of.
     enum Group: CaseIterable {
         case always, writing, groups, givingUp, news, replication, lostMessages, gaps, lies, otherDatabases,
-            churn, stops, closing, databaseCrashes, restores
+            churn, stops, closing, databaseCrashes, restores, promotions
 
         var factors: [Int] {
             switch self {
@@ -29,6 +31,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
             case .lostMessages, .stops, .closing, .lies, .otherDatabases: [0, 2, 8]
             case .databaseCrashes: [0, 2, 6, 12]
             case .restores: [0, 0, 0, 2, 6]
+            case .promotions: [2, 6, 12]
             }
         }
     }
@@ -50,6 +53,7 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .observe, .close, .retire: .closing
         case .crashDatabase: .databaseCrashes
         case .backUp, .restore: .restores
+        case .copy, .promote: .promotions
         }
     }
 
@@ -78,7 +82,8 @@ enum SimulationAction: Int, CaseIterable, Sendable {
         case .crash, .stop: 3
         case .leave: 5
         case .resume: 20
-        case .crashDatabase, .backUp, .restore: 2
+        case .crashDatabase, .backUp, .restore, .promote: 2
+        case .copy: 3
         }
     }
 }
@@ -92,13 +97,13 @@ struct SimulationChoices: Sendable {
     private var limits: [Int] = []
     private let total: Int
 
-    init(random: inout SplitMix64) {
+    init(random: inout SplitMix64, promotes: Bool) {
         var factors: [SimulationAction.Group: Int] = [:]
-        for group in SimulationAction.Group.allCases {
+        for group in SimulationAction.Group.allCases where group != .promotions || promotes {
             factors[group] = group.factors[random.below(group.factors.count)]
         }
         var total = 0
-        for action in SimulationAction.allCases {
+        for action in SimulationAction.allCases where action.group != .promotions || promotes {
             let factor = factors[action.group] ?? 1
             total += action.weight * factor * [1, 2, 4][random.below(3)]
             limits.append(total)

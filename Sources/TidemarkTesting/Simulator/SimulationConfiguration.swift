@@ -35,6 +35,9 @@ public struct SimulationConfiguration: Sendable {
         case membershipVersion
         /// Rule 7: the watermark is computed before the snapshot is opened. Off: after it.
         case watermarkBeforeSnapshot
+        /// Rule 7: who has passed or knows IDs that a later incarnation hands out again is told. Off: nobody looks where eras
+        /// begin. Only with promotions.
+        case eras
         /// Rule 8: a position says nothing about the ID that it names. Off: it says that the ID is finished.
         case positionsAreNotRows
         /// In a stream with an index of keys: an event commits only above the newest of its key, and on a condition only where
@@ -69,6 +72,10 @@ public struct SimulationConfiguration: Sendable {
     public var consumer: (any SimulationConsumer)?
     /// Whether the history is kept as text, too, for people.
     public var recordsHistory: Bool
+    /// Whether a copy that lags may take over for a database whose sequence commits make durable, while processes run: what it
+    /// lacks is lost, and whoever knows something of that has to notice. A seed's history is another one then. In safety
+    /// mode only, and not with a consumer of one's own.
+    public var promotes: Bool
     /// Steps of a seed, before the faults stop.
     public var steps: Int
     /// No more IDs than about this many are handed out, so that steps stay cheap.
@@ -80,6 +87,7 @@ public struct SimulationConfiguration: Sendable {
         self.database = database
         self.withoutRule = withoutRule
         recordsHistory = false
+        promotes = false
         steps = 500
         maximumIDs = 50
     }

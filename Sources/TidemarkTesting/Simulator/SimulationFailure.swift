@@ -44,6 +44,8 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
     public let mode: SimulationConfiguration.Mode
     /// The rule that was taken away; nil: none.
     public let withoutRule: SimulationConfiguration.Rule?
+    /// Whether copies of the database took over.
+    public let promotes: Bool
     /// One line a step, when the configuration asked for it.
     public let history: [String]
 
@@ -51,6 +53,7 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
     public var replayCommand: String {
         var command = "scripts/simulate --seed \(seed)"
         if mode != .safety { command += " --mode \(mode.rawValue)" }
+        if promotes { command += " --promotes" }
         if let withoutRule { command += " --without \(withoutRule.rawValue)" }
         return command
     }

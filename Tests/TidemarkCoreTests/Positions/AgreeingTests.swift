@@ -215,10 +215,22 @@ import TidemarkCore
         var tracker = tracker(in: first, [p1: 5])
         tracker.recordKnown(7)
         let note = tracker.note()
-        #expect(note.loss(in: [first]) == nil)
-        #expect(note.loss(in: [first, next(after: 7)]) == nil)
-        #expect(note.loss(in: [first, next(after: 6)]) != nil)
-        #expect(note.loss(in: [next(after: 7)]) != nil)
+        #expect(tracker.loss(since: note, in: [first]) == nil)
+        #expect(tracker.loss(since: note, in: [first, next(after: 7)]) == nil)
+        #expect(tracker.loss(since: note, in: [first, next(after: 6)]) != nil)
+        #expect(tracker.loss(since: note, in: [next(after: 7)]) != nil)
+    }
+
+    /// A reader notes 5, and another snapshot shows 7 before the reader's own is opened, in the next incarnation.
+    @Test func `what was read since the note may be lost too`() {
+        var tracker = tracker(in: first, [p1: 5])
+        let note = tracker.note()
+        tracker.recordKnown(7)
+        #expect(tracker.loss(since: note, in: [first, next(after: 6)]) != nil)
+        // An answer that comes after that of a later question says nothing of what that has shown.
+        _ = tracker.take(Membership(members: [:], version: 2, eras: [first, next(after: 7)]), newestCommitted: 7)
+        tracker.recordKnown(9)
+        #expect(tracker.loss(since: note, in: [first]) == nil)
     }
 
     /// 8 was heard of as finished, and lost with the old primary. The next incarnation hands it out again: p2 holds it while it
@@ -231,6 +243,16 @@ import TidemarkCore
         #expect(tracker.era == next(after: 6))
         tracker.advance(p2, finished: 7)
         #expect(tracker.minimum == 7)
+    }
+
+    /// A reader's snapshot of the first life is taken after another question was answered by the next one.
+    @Test func `an answer from a life that is over says nothing`() {
+        var tracker = tracker(in: first, [p1: 6])
+        _ = tracker.take(
+            Membership(members: [p2: 7], version: 9, eras: [first, next(after: 7)]), newestCommitted: 7)
+        _ = tracker.take(
+            Membership(members: [p1: 9], version: 3, eras: [first]), newestCommitted: 9, finished: [8...9])
+        #expect(tracker.known == 7 && tracker.minimum == 7)
     }
 
     @Test func `IDs in flight are of the incarnation that handed them out`() throws {
