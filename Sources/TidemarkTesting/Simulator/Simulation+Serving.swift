@@ -7,7 +7,7 @@ extension SimulatedRequest.Body {
         case .join(_, let writer): writer
         case .leave(let writer), .allocate(_, let writer): writer
         case .heartbeat(let beat): beat.writer
-        case .commit(_, _, let writer, _), .openGroup(_, _, let writer, _): writer
+        case .commit(_, _, let writer, _), .openGroup(_, _, let writer, _, _): writer
         case .group(let group), .settle(_, let group): group.writer
         case .abandon, .reconcile, .close, .retire, .closeByHand, .checkWritable: nil
         }
