@@ -202,7 +202,7 @@ public struct ConsumerPosition: Hashable, Sendable {
     public let position: StreamID
     /// Whether the event that was asked about was put aside.
     public let isParked: Bool
-    /// The newest eras of the stream, as in ``Membership``.
+    /// The newest eras of the stream, as in `Membership`.
     public let eras: [Era]
 
     /// For stores, from one snapshot.
