@@ -22,7 +22,8 @@ extension TidemarkError {
         case .invalidEvent, .notYetPassed, .filterDiffers, .invalidFilter, .otherDatabase, .notAMember,
             .unknownInstance,
             .unknownStream, .unknownConsumer, .notReached,
-            .unsuitableTransaction, .streamExists, .backupRefused, .partitionsDiffer, .isProcessor, .noProcessors, .notParked,
+            .unsuitableTransaction, .streamExists, .backupRefused, .partitionsDiffer, .isProcessor, .noProcessors,
+            .notParked,
             .externalEventUnhandled, .conflict, .noKeyIndex, .pruned, .noPruning:
             .callerMistake
         case .handlerFailed, .tooManyHeld, .sequenceWentBackwards, .invalidSequenceAnswer, .instanceTaken,

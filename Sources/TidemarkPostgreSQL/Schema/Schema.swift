@@ -15,8 +15,9 @@ struct Schema: Sendable {
         PackageResources.schema_sql, PackageResources.functions_writing_sql,
         PackageResources.functions_keys_sql, PackageResources.functions_membership_sql,
         PackageResources.functions_processing_sql,
-        PackageResources.functions_reading_sql, PackageResources.functions_moving_sql,
-        PackageResources.functions_pruning_sql,
+        PackageResources.functions_reading_sql, PackageResources.functions_pruning_sql,
+        // The last one: at its end nobody but the owner may call any of them.
+        PackageResources.functions_moving_sql,
     ].map { String(decoding: $0, as: UTF8.self) }
 
     /// The names of what it makes.
