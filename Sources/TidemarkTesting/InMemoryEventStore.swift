@@ -241,7 +241,8 @@ public final class InMemoryEventStore: ImmediateEventStore {
             database.streams[stream]?.consumers[name].map {
                 ConsumerPosition(
                     position: $0.position,
-                    isParked: database.streams[stream]?.processors[name]?.parked[id] != nil)
+                    isParked: database.streams[stream]?.processors[name]?.parked[id] != nil,
+                    eras: (database.streams[stream]?.eras.suffix(Membership.mostEras)).map { Array($0) } ?? [])
             }
         }
     }

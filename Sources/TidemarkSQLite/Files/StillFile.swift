@@ -57,13 +57,16 @@ extension DatabaseFile {
         return access(Self.folder(of: path), W_OK) == 0 && [0, information.st_uid].contains(geteuid())
     }
 
-    /// Takes the files away that reading made beside a database at rest. Connections that only read cannot; the last one
-    /// that may write does, when it is closed.
+    /// Moves what the `-wal` holds into the database and takes it away, where nobody has the database open any more.
+    /// Connections that only read cannot; the last one that may write does, when it is closed, so one is opened for it.
     ///
+    /// - Parameter whereEmpty: only what reading made beside a database at rest.
     /// - Throws: GRDB's errors: then they stay, and the next one that writes takes them away.
-    func removeEmptyLog() throws {
+    func removeLog(whereEmpty: Bool) throws {
         var information = stat()
-        guard mayMakeLog, stat(path + "-wal", &information) == 0, information.st_size == 0 else { return }
+        guard mayMakeLog, stat(path + "-wal", &information) == 0, !whereEmpty || information.st_size == 0 else {
+            return
+        }
         let queue = try DatabaseQueue(path: path)
         try queue.read { _ = try Query.first($0, "SELECT 1 FROM sqlite_master LIMIT 1") { _ in true } }
         try queue.close()

@@ -99,15 +99,13 @@ public final class SQLiteEventStore: ImmediateEventStore {
                 Thread.sleep(forTimeInterval: 0.002)
             }
             defer { lock?.unlock() }
-            // The connection that writes is to be the last one, and GRDB closes it first: only that one can move what
-            // the `-wal` holds into the file. Those that read go before it, once what they read has ended: one in use would
-            // be closed after it.
-            try? pool.barrierWriteWithoutTransaction { _ in pool.invalidateReadOnlyConnections() }
+            let areInPlace = files.areInPlace
             // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where
             // it fails all the same, the connections go with the store.
             try pool.close()
             files.close()
-            if configuration.readOnly { try file.removeEmptyLog() }
+            // GRDB closes the connection that writes first, and those that read leave the `-wal`.
+            if areInPlace { try file.removeLog(whereEmpty: configuration.readOnly) }
         }
         processFile.release()
     }
