@@ -41,7 +41,9 @@ extension Simulation {
                 fail(.keyHistory, "\(commit.writer) commits \(commit.id) of key \(key), which has \(newer)")
             }
             let decided = String(decoding: event.payload, as: UTF8.self)
-            let before = others.last { $0 < commit.id } ?? 0
+            // Of an event that was pruned its key's place is kept.
+            let pruned = database.stream.prunedKeys[Array(key.utf8)] ?? 0
+            let before = max(others.last { $0 < commit.id } ?? 0, pruned)
             if !decided.isEmpty, decided != "\(before)" {
                 fail(
                     .keyHistory,
