@@ -112,7 +112,7 @@ extension StreamMachine {
         return true
     }
 
-    /// What the database is to be asked about now. Each is answered by ``abandoned(_:committed:void:now:)`` or
+    /// What the database is to be asked about now. Each is answered by ``abandoned(_:committed:void:pruned:now:)`` or
     /// ``abandonFailed(_:random:now:)``.
     public mutating func takeAbandonments(now: Duration) -> [GivenUpIDs] {
         abandonments.takeDue(now: now)
