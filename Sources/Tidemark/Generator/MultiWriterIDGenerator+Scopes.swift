@@ -210,9 +210,10 @@ extension MultiWriterIDGenerator {
         // weak reference would make every other reference to the generator slower, for good.
         let task = Task.immediate {
             do {
+                let incarnation = state.withLock { $0.machine.writersIncarnation }
                 let ids = try await nextIDs(count)
                 // The floor was given up with the fetch: nothing waits for these any more.
-                if !waiter.resolve(.ids(ids)) { changeNow { $0.answeredLate(with: ids, now: $1) } }
+                if !waiter.resolve(.ids(ids)) { changeNow { $0.answeredLate(with: ids, of: incarnation, now: $1) } }
             } catch {
                 waiter.resolve(.failure(error))
             }

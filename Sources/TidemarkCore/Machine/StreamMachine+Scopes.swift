@@ -39,10 +39,13 @@ extension StreamMachine {
     }
 
     /// IDs that came after their fetch had ended: a tombstone lets the runs of finished IDs pass.
-    public mutating func answeredLate(with ids: [StreamID], now: Duration) {
+    ///
+    /// - Parameter incarnation: ``writersIncarnation`` when they were asked for; this instance may have joined another one since,
+    ///   which hands the same IDs out again.
+    public mutating func answeredLate(with ids: [StreamID], of incarnation: Incarnation, now: Duration) {
         guard !ids.isEmpty else { return }
         lastScope += 1
-        abandonments.add(ids, scope: lastScope, of: ownIncarnation, isLate: true, now: now)
+        abandonments.add(ids, scope: lastScope, of: incarnation, isLate: true, now: now)
         pending.formUnion([.abandon, .timer])
     }
 

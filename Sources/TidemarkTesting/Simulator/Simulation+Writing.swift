@@ -77,7 +77,7 @@ extension Simulation {
     mutating func allocated(_ ids: [StreamID], incarnation: Int, _ request: SimulatedRequest) {
         let number = request.process
         guard let fetch = takeFetch(number, request: request.number) else {
-            return abandonLate(number, ids, incarnation: incarnation)
+            return abandonLate(number, ids, incarnation: incarnation, joinedIn: request.joinedIn)
         }
         let (machine, hasFloor) = (processes[number].memory.machine, rule != .floor)
         let scope: Int
@@ -100,10 +100,10 @@ extension Simulation {
     }
 
     /// The answer came after its fetch was given up.
-    private mutating func abandonLate(_ number: Int, _ ids: [StreamID], incarnation: Int) {
+    private mutating func abandonLate(_ number: Int, _ ids: [StreamID], incarnation: Int, joinedIn: Incarnation) {
         let now = now
         processes[number].memory.lateAnswers.append((ids, incarnation))
-        processes[number].memory.machine { $0.answeredLate(with: ids, now: now) }
+        processes[number].memory.machine { $0.answeredLate(with: ids, of: joinedIn, now: now) }
     }
 
     // MARK: Scopes
@@ -167,11 +167,14 @@ extension Simulation {
             guard let writer = processes[number].memory.writer else { continue }
             processes[number].memory.asked.insert(asked.scope)
             let late = processes[number].memory.lateAnswers.first { $0.ids == asked.ids }?.incarnation
+            // Of neither: as the process names it, this life or one that is over.
+            let isOfThisLife = asked.incarnation == database.stream.incarnation
+            let other = isOfThisLife ? database.incarnation : database.incarnation - 1
             let incarnation = scope.map { processes[number].memory.scopes[$0].incarnation } ?? late
             send(
                 number,
                 .abandon(
-                    ids: asked.ids, scope: asked.scope, writer, incarnation: incarnation ?? database.incarnation))
+                    ids: asked.ids, scope: asked.scope, writer, incarnation: incarnation ?? other))
         }
     }
 
