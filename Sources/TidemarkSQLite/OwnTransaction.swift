@@ -83,6 +83,8 @@ private final class NumberedTransaction: TransactionObserver {
         let (id, connection) = (transaction.id, Connection(db))
         let isNew = running.withLock { running in
             if running[id]?.connection.isStill(id) == true { return false }
+            // Those that were closed in the middle of a transaction told nobody.
+            running = running.filter { $0.value.connection.isStill($0.key) }
             running[id] = Running(connection: connection, mark: CommitNumber.makeMark())
             return true
         }

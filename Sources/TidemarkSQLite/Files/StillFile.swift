@@ -41,13 +41,16 @@ struct StillFile: Hashable, Sendable {
     var isStill: Bool { FileIdentity(path: path + "-wal") == nil && StillFile(path: path) == self }
 
     /// The name by which SQLite opens it as a file that does not change.
-    var uri: String {
-        let characters = CharacterSet(charactersIn: "/-._~").union(.alphanumerics)
-        return "file:\(path.addingPercentEncoding(withAllowedCharacters: characters) ?? path)?immutable=1"
-    }
+    var uri: String { DatabaseFile.uri(of: path, "immutable=1") }
 }
 
 extension DatabaseFile {
+    /// The name by which SQLite opens a file in a certain way (https://www.sqlite.org/uri.html).
+    static func uri(of path: String, _ parameter: String) -> String {
+        let characters = CharacterSet(charactersIn: "/-._~").union(.alphanumerics)
+        return "file:\(path.addingPercentEncoding(withAllowedCharacters: characters) ?? path)?\(parameter)"
+    }
+
     /// Whether SQLite may make the files beside the database that it needs for reading. Only the owner makes them, and
     /// only where the database may be written to, whose permissions they get: what somebody else makes, or what nobody
     /// may write to, might lock the owner out later.
@@ -67,7 +70,8 @@ extension DatabaseFile {
         guard mayMakeLog, stat(path + "-wal", &information) == 0, !whereEmpty || information.st_size == 0 else {
             return
         }
-        let queue = try DatabaseQueue(path: path)
+        // Not one that would make the file, where somebody has just taken it away.
+        let queue = try DatabaseQueue(path: Self.uri(of: path, "mode=rw"))
         try queue.read { _ = try Query.first($0, "SELECT 1 FROM sqlite_master LIMIT 1") { _ in true } }
         try queue.close()
     }
