@@ -133,6 +133,7 @@ private struct Demo {
         let highest = acknowledged.values.max() ?? 0
         let deadline = ContinuousClock.now + .seconds(10)
         while readings.position < highest, ContinuousClock.now < deadline {
+            // Looked at in turns, because what is measured is the reader that nobody waits for.
             try await Task.sleep(for: .milliseconds(10))
         }
         return acknowledged
@@ -240,10 +241,14 @@ private final class DemoWriter: Sendable {
         }
     }
 
-    /// Closes its input, and waits for its end; what it has acknowledged.
+    /// Closes its input, and waits for its end, for 15 seconds at most; what it has acknowledged.
     func end() async throws -> [String: StreamID] {
         try state.withLock { try $0.input?.close() }
-        while state.withLock({ $0.readers }) > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        let deadline = ContinuousClock.now + .seconds(15)
+        while state.withLock({ $0.readers }) > 0, ContinuousClock.now < deadline {
+            // The threads that read its output end with it, and nothing waits for a thread but another one.
+            try await Task.sleep(for: .milliseconds(5))
+        }
         return state.withLock { $0.acknowledged }
     }
 }
@@ -299,6 +304,7 @@ private final class DemoReadings: Sendable {
     func wait(forEach writers: [DemoWriter]) async throws {
         let deadline = ContinuousClock.now + .seconds(10)
         while !writers.allSatisfy({ read["\($0.name)-1"] != nil }), ContinuousClock.now < deadline {
+            // Processes begin when they begin: nothing is measured yet.
             try await Task.sleep(for: .milliseconds(10))
         }
     }

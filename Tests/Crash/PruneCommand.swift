@@ -45,6 +45,7 @@ struct PruneCommand: AsyncParsableCommand {
                 group.addTask { try await load.write(as: InstanceName(validating: "w\(number)"), path) }
             }
             defer { load.stop() }
+            // Writers join and get going; then what they do alone is measured, for as long as was asked for.
             try await Task.sleep(for: .seconds(2))
             load.begin()
             try await Task.sleep(for: .seconds(seconds))

@@ -123,6 +123,7 @@ public final class Browser: Sendable {
                 return answer["result"] as? [String: any Sendable] ?? [:]
             }
             if isOver { throw Failure(description: "\(method): the browser has ended") }
+            // The thread that reads the pipe puts the answer down; until then it is looked for.
             try await Task.sleep(for: .milliseconds(5))
         }
         throw Failure(description: "\(method): no answer within 30 s")

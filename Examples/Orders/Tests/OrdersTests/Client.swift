@@ -70,6 +70,7 @@ struct Client: Sendable {
                 last = "\(error.code)"
             }
             guard ContinuousClock.now < deadline else { break }
+            // The process is killed and started again meanwhile: it is asked until it is back.
             try await Task.sleep(for: .milliseconds(50))
         }
         throw TookTooLong(last: "\(path): \(last)")

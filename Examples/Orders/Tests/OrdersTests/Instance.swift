@@ -2,9 +2,7 @@ import Foundation
 import Synchronization
 
 /// A process of the example, which is ended with this object.
-///
-/// `@unchecked`: the process and what it wrote are in mutexes, and the rest never changes.
-final class Instance: @unchecked Sendable {
+final class Instance: Sendable {
     private let role: String
     private let variables: [String: String]
     private let process = Mutex<Process?>(nil)
@@ -86,6 +84,7 @@ func waitUntil(_ what: String, _ isDone: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now + .seconds(120)
     while try await !isDone() {
         guard ContinuousClock.now < deadline else { throw NeverCame(what: what) }
+        // Nobody tells when another process has come so far: it is asked again.
         try await Task.sleep(for: .milliseconds(20))
     }
 }
