@@ -171,6 +171,7 @@ extension TidemarkError {
 }
 
 extension TidemarkError: CustomStringConvertible {
+    /// What happened, to which stream, instance and ID, and what to do.
     public var description: String {
         switch self {
         case .invalidEvent(let stream, let id, let problem):

@@ -26,6 +26,7 @@ public struct ConfigurationKey: Hashable, Sendable, CustomStringConvertible {
         self.kind = kind
     }
 
+    /// Its name.
     public var description: String { name }
 
     /// The variable of the environment that has it, where the scope is `tidemark`.
@@ -132,6 +133,7 @@ public enum InvalidConfiguration: Error, Hashable, Sendable, CustomStringConvert
     /// A name in the scope of these keys is none of them.
     case unknownKey(String, suggestion: String?)
 
+    /// What is wrong with which key, and never its value where that may be a secret.
     public var description: String {
         switch self {
         case .missing(let key):

@@ -80,6 +80,7 @@ public enum PruneHolder: Hashable, Sendable, CustomStringConvertible {
     /// The stream does not go any further.
     case end
 
+    /// Who it is, for people.
     public var description: String {
         switch self {
         case .consumer(let name): "consumer \(name)"

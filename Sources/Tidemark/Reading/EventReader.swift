@@ -110,12 +110,14 @@ package struct BatchStart: Sendable {
 
 /// The batches of a background reader, as long as one asks for them.
 public struct EventBatches: AsyncSequence, Sendable {
+    /// What one call of the iterator gives.
     public typealias Element = EventBatch
 
     let reader: EventReader
     let after: StreamID
     let claim: ConsumerClaim?
 
+    /// Begins to read. Each iterator has a place of its own.
     public func makeAsyncIterator() -> Iterator {
         Iterator(progress: ReadingProgress(reader: reader, claim: claim, after: after))
     }

@@ -36,7 +36,9 @@ extension StreamMachine {
 
     /// What is to be done outside.
     public struct Directives: OptionSet, Sendable {
+        /// One bit for each.
         public let rawValue: UInt16
+        /// For the set's own constants.
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
         /// The watermark has changed: wake whoever waits for it.
