@@ -94,7 +94,7 @@ struct ReadingProgress: Sendable {
             agree(with: snapshot)
             return true
         case .heardFalsely:
-            // Where nothing was heard, the database itself had said so.
+            // Where nothing was heard, and in no other life of it, the database itself had said so.
             if agree(with: snapshot) {
                 throw reader.generator.wentBackwards(
                     request.through, "its sequence is at \(snapshot.sequence) now",

@@ -309,11 +309,13 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     /// A snapshot that was opened after the note has this sequence and membership version.
     ///
-    /// - Returns: false where what was heard before the note was false, and was taken back.
+    /// - Returns: false where what was heard before the note was false, and was taken back; and where the note is of a life of
+    ///   the database that is over, so that its minimum counts no more.
     public mutating func agree(
         _ note: Note, sequence: StreamID, membershipVersion: Int, now: Duration
     ) -> Bool {
         defer { changed(now: now) }
+        if let era = note.era, era != tracker.era { return false }
         guard let news = tracker.agree(note, sequence: sequence, membershipVersion: membershipVersion) else {
             return true
         }

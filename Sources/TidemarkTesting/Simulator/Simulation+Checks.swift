@@ -185,8 +185,6 @@ extension Simulation {
     /// The reader got what lies between its old and its new cursor: all of it, in order, once.
     mutating func checkBatch(_ batch: [PersistedEvent], after before: StreamID, through end: StreamID, _ number: Int) {
         let name = processes[number].name
-        // What a promotion has lost may be delivered by a snapshot from before it.
-        guard isOfThisLife(number) else { return }
         if end < before { fail(.cursorWentBack, "the reader of \(name) was at \(before) and is at \(end)") }
         // What was pruned since its snapshot is not there to compare.
         let mark = database.stream.pruned.through

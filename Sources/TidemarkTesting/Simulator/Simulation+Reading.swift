@@ -103,10 +103,12 @@ extension Simulation {
 
     private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {
         let position = processes[number].memory.cursor.position
-        if isOfThisLife(number) { processes[number].reached = max(processes[number].reached, position) }
+        // What a promotion has lost may be delivered by a snapshot from before it.
+        let isOfThisLife = !configuration.promotes || snapshot.membership.eras.last == database.stream.eras.last
+        if isOfThisLife { processes[number].reached = max(processes[number].reached, position) }
         history.add(Int(position.rawValue))
         note(number, 23, "has read \(snapshot.events.map(\.streamID)) and is at \(position)")
-        checkBatch(snapshot.events, after: before, through: position, number)
+        if isOfThisLife { checkBatch(snapshot.events, after: before, through: position, number) }
         checkGiven(snapshot, number)
         guard failure == nil, !snapshot.events.isEmpty else { return }
         let batch = EventBatch(events: snapshot.events, through: position, snapshot: snapshot.mark)

@@ -166,4 +166,22 @@ private func expect<Value: Equatable>(
         expect(machine.joined(joined, now: .zero), false)
         expect(machine.rejoin(after: p1, random: 9), .stopped)
     }
+
+    /// A reader notes its minimum, another snapshot shows that another incarnation has begun below it, and then the reader's own
+    /// snapshot is opened.
+    @Test func `what was noted in a life that is over is asked for again`() {
+        let (first, second) = (Era(Incarnation(1), after: 0), Era(Incarnation(2), after: 3))
+        var machine = StreamMachine(
+            instance: "reader", membership: Membership(members: [p2: 4], version: 5, nonces: [p2: 22], eras: [first]),
+            writer: nil, sequence: 3, configuration: StreamMachine.Configuration())
+        let note = machine.note()
+        expect(note.watermark.minimum, 4)
+        machine.take(
+            Membership(members: [:], version: 9, incarnation: second.incarnation, eras: [first, second]),
+            newestCommitted: 2, now: .zero)
+        // The database is right below what was noted, and nothing that was heard was false.
+        expect(machine.agree(note, sequence: 3, membershipVersion: 9, now: .zero), false)
+        let next = machine.note()
+        expect(machine.agree(next, sequence: 3, membershipVersion: 9, now: .zero), true)
+    }
 }
