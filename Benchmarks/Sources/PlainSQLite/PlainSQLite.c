@@ -50,7 +50,8 @@ plain_database *plain_open(const char *path, const char *instance) {
             "ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING",
             &database->insert)
         || prepare(
-            database, "UPDATE tidemark_streams SET sequence = ?, commit_number = ? WHERE stream = ?",
+            database,
+            "UPDATE tidemark_streams SET sequence = ?1, commit_number = ?2, previous_commit = ?4 WHERE stream = ?3",
             &database->sequence)
         || prepare(
             database,
@@ -129,6 +130,7 @@ int plain_persist(plain_database *database, const char *prefix, int64_t number, 
     sqlite3_bind_int64(database->sequence, 1, sequence);
     sqlite3_bind_int64(database->sequence, 2, commit_number + 1);
     sqlite3_bind_int64(database->sequence, 3, stream);
+    sqlite3_bind_int64(database->sequence, 4, commit_number);
     code = run(database->sequence);
     if (code == 0) code = run(database->commit);
     return code ? give_up(database, code) : 0;
