@@ -46,7 +46,6 @@ struct Simulate: ParsableCommand {
     func validate() throws {
         if let minutes, !(minutes > 0 && minutes < 1e6) { throw ValidationError("--minutes has to be above 0.") }
         if let seeds, seeds <= 0 { throw ValidationError("--seeds has to be above 0.") }
-        if promotes, mode == .liveness { throw ValidationError("--promotes goes with --mode safety.") }
         if seed != nil, minutes != nil || seeds != nil || from != nil || verbose {
             throw ValidationError("--seed replays one seed: it goes with --mode, --promotes and --without only.")
         }
@@ -89,7 +88,7 @@ struct Simulate: ParsableCommand {
         while progress.seeds < limit, !progress.isOver {
             let seed = first &+ UInt64(progress.seeds)
             var configuration = SimulationConfiguration(
-                mode: mode ?? (promotes ? .safety : modes[progress.seeds % modes.count]), withoutRule: without)
+                mode: mode ?? modes[progress.seeds % modes.count], withoutRule: without)
             configuration.promotes = promotes
             if verbose { say("seed \(seed), \(configuration.mode.rawValue)") }
             var simulation = Simulation(seed: seed, configuration: configuration)

@@ -167,6 +167,11 @@ extension Simulation {
     private mutating func settled(_ answer: SimulatedAnswer, request: Int, _ group: EventGroup) {
         let number = answer.request.process
         guard case .settled(let outcomes, let fence) = answer.body else {
+            if case .refused(let error) = answer.body, case .acknowledgedEventsLost = error,
+                endAfterLoss(number, "\(error)", isCertain: true)
+            {
+                return
+            }
             send(number, .settle(request: request, group))
             return
         }

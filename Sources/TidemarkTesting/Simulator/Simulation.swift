@@ -101,7 +101,7 @@ public struct Simulation: Sendable {
             kind: configuration.database ?? kind, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys)
         choices = SimulationChoices(
             random: &random,
-            promotes: configuration.promotes && configuration.consumer == nil && configuration.mode == .safety)
+            promotes: configuration.promotes && configuration.consumer == nil)
         hasReplication = !random.chance(10)
         prunes = !configuration.promotes && Self.prunes(seed: seed, configuration)
         let names: [InstanceName] = ["p1", "p2", "p3"]

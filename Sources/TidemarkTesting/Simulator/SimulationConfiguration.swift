@@ -73,8 +73,8 @@ public struct SimulationConfiguration: Sendable {
     /// Whether the history is kept as text, too, for people.
     public var recordsHistory: Bool
     /// Whether a copy that lags may take over for a database whose sequence commits make durable, while processes run: what it
-    /// lacks is lost, and whoever knows something of that has to notice. A seed's history is another one then. In safety
-    /// mode only, and not with a consumer of one's own.
+    /// lacks is lost, and whoever knows something of that has to notice. A seed's history is another one then. Not with a
+    /// consumer of one's own.
     public var promotes: Bool
     /// Steps of a seed, before the faults stop.
     public var steps: Int
