@@ -397,14 +397,14 @@ extension MultiWriterIDGenerator {
             throw error
         }
         // In one step: whoever finds no join under way may begin another.
-        var consequences: Consequences?
+        var following = Following.nothing
         let goesOn = state.withLock { state in
             let goesOn = state.machine.joined(joined, now: time.now)
             state.rejoining = nil
-            consequences = self.consequences(&state)
+            following = self.following(&state)
             return goesOn
         }
-        if let consequences { carryOut(consequences) }
+        carryOut(following)
         guard goesOn else {
             // Nobody runs this writer, and whoever ended the log may not have waited for it.
             // In a task of its own: this one may be cancelled, and a write that waits would be taken back.

@@ -90,8 +90,14 @@ public final class MultiWriterIDGenerator: Sendable {
         let failure: (any Error)?
     }
 
-    /// What one change of the machine leaves to do, when the lock is let go of.
-    struct Consequences {
+    /// What one change of the machine leaves to do, when the lock is let go of. Mostly nothing: it is in a box, so that nothing
+    /// is cheap to hand around.
+    indirect enum Following: Sendable {
+        case nothing
+        case consequences(Consequences)
+    }
+
+    struct Consequences: Sendable {
         var directives: StreamMachine.Directives = []
         var woken: [Waiter<Void>] = []
         var connection: (any ReplicationConnection)?
@@ -244,7 +250,7 @@ public final class MultiWriterIDGenerator: Sendable {
     func change<R: Sendable, E: Error>(
         needsTime: Bool = false, _ body: (inout StreamMachine, Duration) throws(E) -> R
     ) throws(E) -> R {
-        var consequences: Consequences?
+        var following = Following.nothing
         let result: Result<R, E> = state.withLock { state in
             let result: Result<R, E>
             do throws(E) {
@@ -253,10 +259,10 @@ public final class MultiWriterIDGenerator: Sendable {
             } catch {
                 result = .failure(error)
             }
-            consequences = self.consequences(&state)
+            following = self.following(&state)
             return result
         }
-        if let consequences { carryOut(consequences) }
+        carryOut(following)
         return try result.get()
     }
 
@@ -268,13 +274,13 @@ public final class MultiWriterIDGenerator: Sendable {
 
     /// To be called at the end of each change, under the lock. Mostly nothing follows, and nobody waits.
     @inline(__always)
-    func consequences(_ state: inout State) -> Consequences? {
+    func following(_ state: inout State) -> Following {
         let directives = state.machine.takeDirectives()
-        if directives.isSubset(of: .wake), !state.hasWaiters { return nil }
-        return consequences(directives, &state)
+        if directives.isSubset(of: .wake), !state.hasWaiters { return .nothing }
+        return following(directives, &state)
     }
 
-    private func consequences(_ directives: StreamMachine.Directives, _ state: inout State) -> Consequences? {
+    private func following(_ directives: StreamMachine.Directives, _ state: inout State) -> Following {
         var directives = directives
         if directives.contains(.timer), let next = state.machine.nextDeadline,
             state.timer.map({ next < $0.at }) ?? true
@@ -282,7 +288,7 @@ public final class MultiWriterIDGenerator: Sendable {
             wake(at: next, &state)
         }
         directives.subtract(state.hasWaiters ? .timer : [.timer, .wake])
-        if directives.isEmpty { return nil }
+        if directives.isEmpty { return .nothing }
         var consequences = Consequences()
         consequences.directives = directives
         if directives.contains(.wake) { consequences.woken = state.takeWaiters() }
@@ -298,7 +304,7 @@ public final class MultiWriterIDGenerator: Sendable {
             consequences.messages = state.machine.takeMessages()
             state.isSending = !consequences.messages.isEmpty
         }
-        return consequences
+        return .consequences(consequences)
     }
 
     /// Sends what the machine says, one thread at a time, in its order.
@@ -315,7 +321,12 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
-    func carryOut(_ consequences: Consequences) {
+    @inline(__always)
+    func carryOut(_ following: Following) {
+        if case .consequences(let consequences) = following { carryOut(consequences) }
+    }
+
+    private func carryOut(_ consequences: Consequences) {
         for waiter in consequences.woken { waiter.resolve(()) }
         send(consequences.messages, over: consequences.connection)
         let directives = consequences.directives.subtracting([.wake, .send])
@@ -357,13 +368,13 @@ public final class MultiWriterIDGenerator: Sendable {
     }
 
     private func changeNow(_ body: (inout StreamMachine, Duration) -> Void, unless: (inout State) -> Bool) {
-        var consequences: Consequences?
+        var following = Following.nothing
         state.withLock { state in
             if unless(&state) { return }
             body(&state.machine, time.now)
-            consequences = self.consequences(&state)
+            following = self.following(&state)
         }
-        if let consequences { carryOut(consequences) }
+        carryOut(following)
     }
 
     /// Lets the generator go at once where no scope runs any more, instead of when its timer wakes up.

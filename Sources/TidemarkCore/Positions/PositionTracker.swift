@@ -163,7 +163,8 @@ public struct PositionTracker: Sendable {
         finished.removeRanges(endingBelow: least)
     }
 
-    /// How far this instance could promise if it knew of this ID.
+    /// How far this instance could promise if it knew of this ID. (Inlined: a call would copy the tracker to the stack.)
+    @inline(__always)
     private func reachable(from known: StreamID) -> StreamID {
         var reachable = known
         if let lowest = inFlight.lowestID { reachable = min(reachable, StreamID(lowest.rawValue - 1)) }
@@ -171,7 +172,8 @@ public struct PositionTracker: Sendable {
         return reachable
     }
 
-    /// The least position over all members; nil when there are none.
+    /// The least position over all members; nil when there are none. (Inlined for the same reason.)
+    @inline(__always)
     var least: StreamID? {
         guard own != nil else { return others.least }
         return others.least.map { min($0, ownPosition) } ?? ownPosition
