@@ -184,12 +184,14 @@ public struct FuzzedSession {
         for log in logs { try await persist(log) }
         try await beat()
         let expected = store.database.streams[Self.stream]?.events.map(\.streamID) ?? []
-        for _ in 0..<1000 {
+        for round in 0..<3000 {
             if arrivals.error != nil || arrivals.ids.count >= expected.count { break }
             for log in logs + [reader] { try await log.reconcile() }
             clock.advance(by: .milliseconds(250))
             try await beat()
             for _ in 0..<10 { await Task.yield() }
+            // The thread of the reader may wait for a core longer than all these rounds take. Half a minute is enough for it.
+            if round >= 100 { try await Task.sleep(for: .milliseconds(10)) }
         }
         try check(arrivals)
         if arrivals.ids != expected { throw Failure.delivered(arrivals.ids, expected: expected) }
