@@ -106,7 +106,7 @@ extension StreamRow {
             WHERE stream = ?1 AND stream_id = ?2
             """, row, delivered.streamID, delivered.mark.rawValue, delivered.eventID
         ) { $0.number(0) == 1 }
-        return try isSame ?? pruned.mayHaveHeld(delivered)
+        return isSame ?? pruned.mayHaveHeld(delivered)
     }
 
     /// The last event at or below the position, the newest that was pruned included; nil when there is none.
