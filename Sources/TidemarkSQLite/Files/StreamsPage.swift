@@ -8,7 +8,7 @@ import Tidemark
 /// ID, how its values are stored, and the values (https://www.sqlite.org/fileformat2.html#b_tree_pages and
 /// #record_format).
 struct StreamsPage {
-    /// By the row of the stream, the whole numbers among its values; nil for the others.
+    /// By the row of the stream, its values: whole numbers as they are, of texts how long they are, and nil for NULL.
     let streams: [Int64: [Int64?]]
 
     /// Nil where it cannot be told: several pages have the streams, or it is no page of a table.
@@ -105,6 +105,7 @@ struct StreamsPage {
                 return Int64(bitPattern: bits << unused) >> Int64(unused)
             case 8: return 0
             case 9: return 1
+            case 12...: return kind
             default: return nil
             }
         }
@@ -117,7 +118,8 @@ struct StreamsPage {
 /// can tell any more which events are of which. But when a `-wal` begins, all that the one before had is in the file. So
 /// the file has the streams as they were just before the first transaction in the `-wal` that changed them; or, where a
 /// part of the `-wal` was moved into the file, as one of those in the `-wal` has left them. What they were before is in
-/// the row that a transaction changes, as the number of the commit before.
+/// the row that a transaction changes, as the number of the commit before. From a transaction on that has written all pages
+/// the file does not matter.
 struct LogOrigin {
     /// Half a gigabyte of pages of the usual size; more is not looked through. A `-wal` has 16 MiB where no reader keeps
     /// an old state.
@@ -146,23 +148,83 @@ struct LogOrigin {
             let reading = bytes.withUnsafeMutableBytes { file.read(into: $0, at: offset) }
             return reading == .whole ? StreamsPage(bytes) : nil
         }
-        guard let inFile = page(in: database, at: (number - 1) * Int64(state.pageSize)) else { return true }
+        // Not there yet, of several pages, or of one that has not room enough: it cannot be told. Anything else is no page
+        // of this table.
+        var cannotBeTold: Bool { [0x00, 0x05, 0x0D].contains(bytes[0]) }
+        let inFile = page(in: database, at: (number - 1) * Int64(state.pageSize))
+        if inFile == nil, cannotBeTold { return true }
+        // Where nothing went wrong it is the newest of those that were moved.
+        for frame in stride(from: Int64(min(state.moved, state.frames)) - 1, through: 0, by: -1) {
+            guard let header = FrameHeader(file, at: start(of: frame, state)) else { return true }
+            guard header.page == number else { continue }
+            let moved = page(in: file, at: start(of: frame, state) + 24)
+            if moved == nil ? cannotBeTold : inFile?.streams == moved?.streams { return true }
+            break
+        }
         let origin = LogOrigin(columns: try StreamsPage.Columns(db))
         var isFirst = true
+        // What makes the schema writes every page as well, of a database that has no stream yet.
+        var hasStreams = false
+        var transaction = Int64(0)
         for frame in 0..<Int64(state.frames) {
-            let start = 32 + frame * (24 + Int64(state.pageSize))
-            var found: UInt32 = 0
-            guard withUnsafeMutableBytes(of: &found, { file.read(into: $0, at: start) }) == .whole else { return true }
-            guard UInt32(bigEndian: found) == number else { continue }
-            guard let inLog = page(in: file, at: start + 24) else { return true }
-            if inFile.streams == inLog.streams || (isFirst && origin.isBefore(inFile, inLog)) { return true }
-            isFirst = false
+            guard let header = FrameHeader(file, at: start(of: frame, state)) else { return true }
+            if header.page == number {
+                if let inLog = page(in: file, at: start(of: frame, state) + 24) {
+                    if inFile?.streams == inLog.streams || (isFirst && origin.isBefore(inFile, inLog)) { return true }
+                    hasStreams = !inLog.streams.isEmpty
+                } else if cannotBeTold {
+                    return true
+                }
+                isFirst = false
+            }
+            guard header.pagesAfterCommit != 0 else { continue }
+            if hasStreams, holdsAll(header.pagesAfterCommit, transaction...frame, file, state) { return true }
+            transaction = frame + 1
         }
         return isFirst || database.checkpointState != state
     }
 
+    /// What a frame begins with.
+    private struct FrameHeader {
+        let page: UInt32
+        /// How many pages the database has after the transaction that ends with this frame; 0 in all others.
+        let pagesAfterCommit: UInt32
+
+        /// Nil where it is not there.
+        init?(_ file: OpenedFile, at offset: Int64) {
+            var numbers: (UInt32, UInt32) = (0, 0)
+            guard withUnsafeMutableBytes(of: &numbers, { file.read(into: $0, at: offset) }) == .whole else {
+                return nil
+            }
+            page = UInt32(bigEndian: numbers.0)
+            pagesAfterCommit = UInt32(bigEndian: numbers.1)
+        }
+    }
+
+    private static func start(of frame: Int64, _ state: CheckpointState) -> Int64 {
+        32 + frame * (24 + Int64(state.pageSize))
+    }
+
+    /// Whether a transaction has written every page of the database, as a VACUUM and SQLite's online restore do: then it
+    /// is all that is read, whatever the file has. And the table of streams may be on another page than before.
+    private static func holdsAll(
+        _ pages: UInt32, _ frames: ClosedRange<Int64>, _ file: OpenedFile, _ state: CheckpointState
+    ) -> Bool {
+        // One page is never written: SQLite puts its locks there.
+        let locks = UInt32(0x4000_0000 / state.pageSize) + 1
+        let wanted = pages >= locks ? pages - 1 : pages
+        guard frames.count >= wanted else { return false }
+        var found: Set<UInt32> = []
+        for frame in frames {
+            guard let header = FrameHeader(file, at: start(of: frame, state)) else { return false }
+            if header.page <= pages { found.insert(header.page) }
+        }
+        return found.count >= wanted
+    }
+
     /// Whether one transaction can have made the one of the other.
-    private func isBefore(_ inFile: StreamsPage, _ inLog: StreamsPage) -> Bool {
+    private func isBefore(_ inFile: StreamsPage?, _ inLog: StreamsPage) -> Bool {
+        guard let inFile else { return false }
         var marks: Set<Int64?> = []
         for (stream, after) in inLog.streams {
             guard let newest = columns.value("commit_number", of: after) else { return false }
@@ -178,6 +240,11 @@ struct LogOrigin {
             // What one transaction commits to several streams has the same random bits.
             marks.insert(newest == previous ? nil : CommitNumber.mark(of: newest))
         }
-        return marks.count <= 1 && inFile.streams.keys.allSatisfy { inLog.streams[$0] != nil }
+        for (stream, row) in inFile.streams where inLog.streams[stream] == nil {
+            // Only one that did not arrive is taken away, by a transaction that does nothing else.
+            guard columns.value("arriving_from", of: row) != nil else { return false }
+            marks.insert(nil)
+        }
+        return marks.count <= 1
     }
 }
