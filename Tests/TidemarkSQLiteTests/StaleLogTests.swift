@@ -182,6 +182,106 @@ import Tidemark
         await store.close()
     }
 
+    //  the service                                     the administrator
+    //  looks at the file, all of which is moved
+    //  commits, and begins the -wal again with it
+    //  or others move a part of the -wal
+    //                                                  copies a backup over the file
+    //  looks again: the file is to be what the -wal says
+    @Test(arguments: [false, true])
+    func `a copy is noticed by whoever looks for the first time since the -wal has begun again, or was moved`(
+        isMoved: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let (store, other) = (try await folder.open(), try await folder.open())
+        let reader = try await folder.open(.init(readOnly: true))
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        let backup = try await Self.backUp(folder)
+        _ = try await store.persist(events(5..<10), in: stream, by: writer)
+        try await Self.empty(store)
+        for each in [store, other, reader] { _ = try await each.version() }
+        _ = try await store.persist(events(10..<15), in: stream, by: writer)
+        if isMoved {
+            try await store.withWriter { try $0.execute(sql: "PRAGMA wal_checkpoint(PASSIVE)") }
+            _ = try await store.persist(events(15..<20), in: stream, by: writer)
+        }
+        // The file is what it should be so far.
+        _ = try await other.version()
+        let file = try FileHandle(forWritingTo: URL(filePath: folder.database))
+        try file.truncate(atOffset: 0)
+        try file.write(contentsOf: backup)
+        try file.close()
+        let replaced = TidemarkError.databaseReplaced(store: store.path)
+        await #expect(throws: replaced) { try await reader.version() }
+        await #expect(throws: replaced) { try await other.version() }
+        await #expect(throws: replaced) { try await store.persist(events("a"), in: stream, by: writer) }
+    }
+
+    //  the service         the administrator
+    //  commits
+    //                      copies a backup over the file
+    //  closes              the copy is what it was, and what was committed is in the -wal still
+    @Test(arguments: [false, true], [false, true])
+    func `whoever closes a database that was copied over leaves the copy and the -wal as they are`(
+        hasNoticed: Bool, isGone: Bool
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events(0..<5), in: stream, by: writer)
+        let backup = try await Self.backUp(folder)
+        _ = try await store.persist(events(5..<500), in: stream, by: writer)
+        try await Self.empty(store)
+        _ = try await store.persist(events(500..<505), in: stream, by: writer)
+        let log = try Data(contentsOf: URL(filePath: folder.database + "-wal"))
+
+        let file = try FileHandle(forWritingTo: URL(filePath: folder.database))
+        try file.truncate(atOffset: 0)
+        try file.write(contentsOf: backup)
+        try file.close()
+        if isGone {
+            for end in ["-wal", "-shm"] { try FileManager.default.removeItem(atPath: folder.database + end) }
+        }
+        if hasNoticed {
+            await #expect(throws: TidemarkError.databaseReplaced(store: store.path)) {
+                try await store.persist(events("a"), in: stream, by: writer)
+            }
+        }
+        await store.close()
+        #expect(try Data(contentsOf: URL(filePath: folder.database)) == backup)
+        if !isGone { #expect(try Data(contentsOf: URL(filePath: folder.database + "-wal")) == log) }
+    }
+
+    /// Of many pages, so that the table of tables itself, or a tree, is a part of this and a part of that.
+    @Test(arguments: [0, 5, 40, 400])
+    func `a copy and a -wal that together are no database stay as they are`(inBackup: Int) async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        if inBackup > 0 { _ = try await store.persist(events(0..<inBackup), in: stream, by: writer) }
+        let backup = try await Self.backUp(folder)
+        _ = try await store.persist(events(1_000..<1_500), in: stream, by: writer)
+        try await Self.empty(store)
+        try await store.write { db in
+            try db.execute(sql: "CREATE TABLE letter (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
+        }
+        _ = try await store.persist(events(1_500..<1_600), in: stream, by: writer)
+        let mixed = try Self.crashed(folder)
+        try backup.write(to: URL(filePath: mixed.database))
+        let log = try Data(contentsOf: URL(filePath: mixed.database + "-wal"))
+        for readOnly in [true, false] {
+            let error = await #expect(throws: TidemarkError.self) {
+                try await SQLiteEventStore.open(path: mixed.database, configuration: .init(readOnly: readOnly))
+            }
+            let text = "\(error.map(String.init(describing:)) ?? "")"
+            #expect(text.contains("put the file back that belongs to the -wal"))
+            #expect(try Data(contentsOf: URL(filePath: mixed.database)) == backup)
+            #expect(try Data(contentsOf: URL(filePath: mixed.database + "-wal")) == log)
+        }
+        await store.close()
+    }
+
     @Test func `whoever opens a database that others write to looks at both as well`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

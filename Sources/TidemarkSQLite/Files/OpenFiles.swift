@@ -190,7 +190,8 @@ extension Database {
 /// memory goes on being true for it, and new commits go on top of the other contents. But nothing except a checkpoint
 /// writes to the file of a database in WAL mode. So one page is kept that each commit changes, that of the streams. It
 /// must be the same for as long as nobody checkpoints; and when all of the `-wal` has been moved into the file, what the
-/// page says must be what the database says.
+/// page says must be what the database says. Where a part of the `-wal` was moved, or it has begun again, it must be what
+/// the `-wal` says that it is, see ``LogOrigin``.
 ///
 /// Whoever reads looks too. Others may commit meanwhile, and move what the `-wal` has; but the database's index says so
 /// before and after, and nothing is moved beyond what the oldest snapshot that is open, the reader's own, has seen. So
@@ -239,12 +240,13 @@ final class DatabaseContents: Sendable {
 
     /// Whether the file is what it should be; then it is what the next look is compared with.
     private func isUnchanged(_ seen: Seen, _ stamp: FileStamp?, _ db: Database) throws -> Bool {
-        let isOther = state.withLock { state in
-            guard let before = state.seen else { return false }
-            return seen.checkpoint.movedNothing(since: before.checkpoint) && before.page == seen.page
-                && before.bytes != seen.bytes
+        if let before = state.withLock({ $0.seen }) {
+            if seen.checkpoint.movedNothing(since: before.checkpoint) {
+                if before.page == seen.page, before.bytes != seen.bytes { return false }
+            } else if !seen.checkpoint.isWhole, try !LogOrigin.isRight(db) {
+                return false
+            }
         }
-        if isOther { return false }
         let isRight = seen.checkpoint.isWhole ? try Self.holdsNewest(seen.bytes, db) : nil
         return state.withLock { state in
             if isRight == false, state.isReadable { return false }

@@ -75,6 +75,9 @@ struct Opening: Sendable {
                     try db.execute(sql: "PRAGMA journal_size_limit = \(WriteAheadLog.sizeLimit)")
                     try db.withoutCheckpoints { Result { try schema.prepare(db) } }.get()
                 }
+                // The connection that writes is never the last one then: it would move the `-wal` into whatever the file
+                // is when it is closed, see `SQLiteEventStore.close`.
+                try pool.read { _ = try schema.version(in: $0) }
                 return pool
             }
         }
@@ -83,7 +86,8 @@ struct Opening: Sendable {
     /// Before anything else reads the `-wal`, and by a connection that only reads: any other would move it into the
     /// database when it is closed.
     ///
-    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` where it is not that of the database.
+    /// - Throws: ``TidemarkError/notADatabase(store:problem:)`` where it is not that of the database, or both together are
+    ///   none.
     private func requireOwnLog() throws {
         var information = stat()
         guard stat(file.path + "-wal", &information) == 0, information.st_size > 0 else { return }
@@ -91,14 +95,25 @@ struct Opening: Sendable {
         options.label = "tidemark"
         options.readonly = true
         options.busyMode = .timeout(min(configuration.readTimeout, configuration.busyTimeout).inSeconds)
-        // Where it cannot be read, whoever opens it next says why.
-        let isRight = try? DatabaseQueue(path: file.path, configuration: options).read { try LogOrigin.isRight($0) }
-        guard isRight == false else { return }
+        let problem: String
+        do {
+            let isRight = try DatabaseQueue(path: file.path, configuration: options).read { try LogOrigin.isRight($0) }
+            if isRight { return }
+            problem = "its -wal is of another state of it, as when a backup is copied over it"
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            // Pages of two states say nothing that SQLite understands. It must not put them together for good.
+            problem =
+                "\(error.message ?? "it cannot be read"), as when a backup is copied over it while there is a -wal of "
+                + "another state, or is being copied just now"
+        } catch {
+            // Where it cannot be read, whoever opens it next says why.
+            return
+        }
         throw TidemarkError.notADatabase(
             store: file.path,
-            problem: "its -wal is of another state of it, as when a backup is copied over it: put the file back that "
-                + "belongs to the -wal; or, where the backup is what you want, end every process that uses it, remove "
-                + "its -wal and its -shm, and open it again")
+            problem: problem
+                + ": put the file back that belongs to the -wal; or, where the backup is what you want, end "
+                + "every process that uses it, remove its -wal and its -shm, and open it again")
     }
 
     /// The file that had the name before and after is the one that was opened in between.

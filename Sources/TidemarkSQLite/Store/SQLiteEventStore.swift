@@ -99,15 +99,27 @@ public final class SQLiteEventStore: ImmediateEventStore {
                 Thread.sleep(forTimeInterval: 0.002)
             }
             defer { lock?.unlock() }
-            let areInPlace = files.areInPlace
+            let isIntact = isIntact
             // Closing fails only while a statement runs, and none does: the pool waits for its reads and writes. Where
             // it fails all the same, the connections go with the store.
             try pool.close()
             files.close()
             // GRDB closes the connection that writes first, and those that read leave the `-wal`.
-            if areInPlace { try file.removeLog(whereEmpty: configuration.readOnly) }
+            if isIntact { try file.removeLog(whereEmpty: configuration.readOnly) }
         }
         processFile.release()
+    }
+
+    /// Whether the files are what was opened: what the `-wal` holds must not be moved into a copy that somebody has put
+    /// there. Where that cannot be told, the next one that opens them looks.
+    private var isIntact: Bool {
+        let stands = try? pool.read { db in
+            let (areInPlace, stamp) = files.look
+            guard areInPlace else { return false }
+            try contents.requireUnchanged(db, stamp, log.checkpointState(db))
+            return true
+        }
+        return stands ?? false
     }
 
     // MARK: Access
