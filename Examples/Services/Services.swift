@@ -12,7 +12,13 @@ struct Mailer: Service {
     let log: EventLog
 
     func run() async throws {
-        let mailer = try await log.consumer("mailer")
+        let mailer: DurableConsumer
+        do {
+            // One process at a time reads under a name. The others stand by, and shutdown has to end that too.
+            mailer = try await cancelWhenGracefulShutdown { try await log.consumer("mailer", whenTaken: .standBy) }
+        } catch is CancellationError {
+            return
+        }
         for try await batch in mailer.events.cancelOnGracefulShutdown() {
             for event in batch.events { print("a letter about", event.event.id) }
             try await mailer.checkpoint(batch)
