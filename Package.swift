@@ -210,7 +210,8 @@ let package = Package(
         .target(
             name: "Guides",
             dependencies: [
-                "Tidemark", "TidemarkSQLite", "TidemarkTesting", .product(name: "GRDB", package: "GRDB.swift"),
+                "Tidemark", "TidemarkSQLite", "TidemarkPostgreSQL", "TidemarkReplication", "TidemarkTesting",
+                configuration, .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Examples/Guides",

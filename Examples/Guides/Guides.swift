@@ -1,8 +1,14 @@
 import GRDB
 import Logging
 import Tidemark
+import TidemarkPostgreSQL
+import TidemarkReplication
 import TidemarkSQLite
 import TidemarkTesting
+
+#if Configuration
+import Configuration
+#endif
 
 // What the articles of the documentation show and no other example has. It is compiled, and not run.
 
@@ -60,3 +66,60 @@ func lookAfterParked(_ log: EventLog) async throws {
     try await log.retryParked(of: "mailer")
     // parked: end
 }
+
+/// A client of PostgreSQL: whichever the program has.
+protocol SQLClient: Sendable {
+    func execute(_ sql: String, _ arguments: [String?]) async throws
+    /// One transaction with `READ COMMITTED`, which is rolled back where the body throws.
+    func transaction(_ body: @Sendable (Self) async throws -> Void) async throws
+}
+
+/// A batch and its checkpoint in one transaction of PostgreSQL.
+func balances(_ log: EventLog, over client: some SQLClient) async throws {
+    // checkpoint statement: begin
+    let model = try await log.consumer("balances", filter: .types(["deposited"]))
+    for try await batch in model.events {
+        let checkpoint = try model.checkpointStatement(batch)
+        try await client.transaction { transaction in
+            for event in batch.events {
+                let cents = try event.decoded(as: Deposit.self).cents
+                try await transaction.execute(
+                    """
+                    INSERT INTO balances VALUES ($1, $2::bigint)
+                    ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents
+                    """, [event.event.key, String(cents)])
+            }
+            try await transaction.execute(checkpoint.sql, checkpoint.arguments)
+        }
+    }
+    // checkpoint statement: end
+}
+
+/// For a route that a load balancer or an operator asks.
+func readiness(_ log: EventLog) async -> (isReady: Bool, text: String) {
+    // health: begin
+    var limits = StreamHealth.Limits()
+    limits.consumerLag = .seconds(60)
+    let health = await log.health(limits: limits)
+    return (isReady: health.isHealthy, text: "\(health)")
+    // health: end
+}
+
+#if Configuration
+/// The same program on a file and on a server.
+func open(_ tidemark: ConfigReader, _ logger: Logger) async throws -> (EventLog, close: @Sendable () async -> Void) {
+    // either: begin
+    let address = try tidemark.requiredString(forKey: "database", isSecret: true)
+    if ["postgres://", "postgresql://"].contains(where: { address.hasPrefix($0) }) {
+        let store = try await PostgreSQLEventStore.open(reading: tidemark)
+        let log = try await EventLog.open(store, reading: tidemark, logger: logger)
+        return (log, { await store.close() })
+    }
+    let store = try await SQLiteEventStore.open(reading: tidemark)
+    let log = try await EventLog.open(
+        store, reading: tidemark,
+        transport: SocketTransports.transport(reading: tidemark, besideDatabase: store.path), logger: logger)
+    return (log, { await store.close() })
+    // either: end
+}
+#endif
