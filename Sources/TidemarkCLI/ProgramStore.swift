@@ -5,11 +5,9 @@ import TidemarkReplication
 import TidemarkSQLite
 
 /// A database that the program has opened, whichever engine it has: what commands need of it beside what every store does.
-protocol ProgramStore: PrunableStore, ProcessorStore, KeyIndexStore {
+protocol ProgramStore: PrunableStore, ProcessorStore, KeyIndexStore, ForgettingStore {
     /// The names of the streams that are there, in order.
     func streams(limit: Int) async throws -> [StreamName]
-    /// Forgets the name of a writer that left; false where it is a member.
-    func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool
     func close() async
     /// How processes that share the database hear each other where nothing else is named.
     func automaticTransport(for stream: StreamName) throws -> ToldTransport

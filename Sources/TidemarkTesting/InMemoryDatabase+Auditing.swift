@@ -38,7 +38,8 @@ extension InMemoryDatabase {
                 SkipAuditor.Row(
                     id: id, isEvent: true, mark: event.mark, isLater: event.mark.rawValue > seen,
                     isMarkPossible: (1...stream.commitNumber).contains(event.mark.rawValue),
-                    isWriterKnown: stream.writers[event.instance] != nil,
+                    isWriterKnown: stream.writers[event.instance] != nil
+                        || stream.formerNames.contains(event.instance),
                     isWanted: filter.passes(type: event.event.type, key: event.event.key))
             }
         }

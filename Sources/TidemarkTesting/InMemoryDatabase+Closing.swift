@@ -6,21 +6,22 @@ extension InMemoryDatabase {
         streams[name]?.writers[instance]?.isProcessGone = true
     }
 
-    /// Closes the member if it still is what was observed, and returns its position then; nil where it is not.
+    /// Closes the member if it still is what was observed, and returns its position then; nil where it is not. Throws where
+    /// nobody knows the name.
     public mutating func closeWriter(_ name: StreamName, observed: WriterObservation) throws(TidemarkError) -> StreamID?
     {
         try isUnchanged(observed, in: name) ? closeWriter(name, instance: observed.writer.instance) : nil
     }
 
-    /// Retires the member if it still is what was observed; whether it did.
-    public mutating func retire(_ name: StreamName, observed: WriterObservation) -> Bool {
-        guard isUnchanged(observed, in: name) else { return false }
+    /// Retires the member if it still is what was observed; whether it did. Throws where nobody knows the name.
+    public mutating func retire(_ name: StreamName, observed: WriterObservation) throws(TidemarkError) -> Bool {
+        guard try isUnchanged(observed, in: name) else { return false }
         endEpoch(of: observed.writer.instance, in: name)
         return true
     }
 
-    private func isUnchanged(_ observed: WriterObservation, in name: StreamName) -> Bool {
-        guard let row = streams[name]?.writers[observed.writer.instance] else { return false }
+    private func isUnchanged(_ observed: WriterObservation, in name: StreamName) throws(TidemarkError) -> Bool {
+        let row = try found(observed.writer.instance, in: name).row
         return row.isMember && row.epoch == observed.writer.epoch && row.position == observed.position
             && (observed.isProcessGone || row.heartbeat == observed.heartbeat)
     }

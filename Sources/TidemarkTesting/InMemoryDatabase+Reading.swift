@@ -70,14 +70,15 @@ extension InMemoryDatabase {
         return StreamStatus(
             stream: name, sequence: stream.sequence, newestEvent: stream.newestEvent,
             minimumPersisted: stream.minimumPersisted,
-            writers: stream.writers.filter { includingLeft || $0.value.isMember }.map { name, row in
+            writers: stream.writers.filter { includingLeft || $0.value.isMember }.sorted { $0.key < $1.key }.map {
+                name, row in
                 StreamStatus.WriterStatus(
                     writer: Writer(name, epoch: row.epoch), isMember: row.isMember, position: row.position,
                     isClosed: row.isClosed, inFlight: row.inFlight, lowestInFlight: row.lowestInFlight,
                     inFlightMilliseconds: row.lowestInFlight == nil ? nil : row.inFlightMilliseconds,
                     heartbeatAgeMilliseconds: 0, processID: nil)
             },
-            consumers: stream.consumers.map {
+            consumers: stream.consumers.sorted { $0.key < $1.key }.map {
                 .init(
                     name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse, start: $0.value.start,
                     filter: $0.value.filter)

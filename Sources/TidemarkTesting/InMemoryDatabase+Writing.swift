@@ -3,14 +3,11 @@ import Tidemark
 extension InMemoryDatabase {
     /// Rule 4: only the newest epoch of a member may write.
     private func checked(_ writer: Writer, in name: StreamName) throws(TidemarkError) -> (Stream, WriterRow) {
-        guard let stream = streams[name], let row = stream.writers[writer.instance] else {
-            throw .unknownInstance(stream: name, instance: writer.instance)
+        switch try standing(of: writer, in: name) {
+        case .member(let stream, let row): return (stream, row)
+        case .retired: throw .retired(stream: name, writer: writer)
+        case .taken(let holder): throw .instanceTaken(stream: name, writer: writer, by: holder)
         }
-        if row.epoch == writer.epoch && row.isMember { return (stream, row) }
-        if let holder = row.taker(after: writer) {
-            throw .instanceTaken(stream: name, writer: writer, by: holder)
-        }
-        throw .retired(stream: name, writer: writer)
     }
 
     /// Hands out the next IDs. Throws where the writer's epoch is over, or nobody knows the name.
@@ -27,7 +24,9 @@ extension InMemoryDatabase {
     public mutating func abandon(
         _ ids: [StreamID], allocatedIn incarnation: Incarnation? = nil, in name: StreamName
     ) throws(TidemarkError) -> AbandonedIDs {
-        guard var stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        guard var stream = streams[name] else {
+            throw .databaseWentBackwards(stream: name, id: ids.max() ?? 0, problem: "it knows nothing of the stream")
+        }
         if let incarnation, incarnation != stream.incarnation {
             return AbandonedIDs(
                 committed: ids.filter { if case .event = stream.rows[$0] { true } else { false } },

@@ -54,6 +54,10 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var commitNumber: Int64 = 0
         /// All writers that ever joined, members or not.
         public internal(set) var writers: [InstanceName: WriterRow] = [:]
+        /// The highest epoch of names that were forgotten.
+        public internal(set) var forgottenEpoch = 0
+        /// Those names: events keep them.
+        var formerNames: Set<InstanceName> = []
         /// The rows by their IDs.
         public internal(set) var rows: [StreamID: Row] = [:]
         /// The stream ID of each event's id, by its UTF-8.
@@ -147,7 +151,7 @@ public struct InMemoryDatabase: Sendable {
         let highest = stream.writers.values.map(\.position).max() ?? 0
         let before = stream.sequence
         stream.sequence = max(before, stream.newestRow, highest)
-        var row = stream.writers[instance] ?? WriterRow()
+        var row = stream.writers[instance] ?? WriterRow(epoch: stream.forgottenEpoch)
         row.epoch += 1
         row.isMember = true
         row.nonce = nonce != 0 ? nonce : max(Int64(random.next() >> 1), 1)
@@ -204,17 +208,23 @@ public struct InMemoryDatabase: Sendable {
 
     /// Takes the instance off the members, whatever its heartbeat says. Throws where nobody knows the name.
     public mutating func retire(_ name: StreamName, instance: InstanceName) throws(TidemarkError) {
-        guard let row = streams[name]?.writers[instance] else {
-            throw .unknownInstance(stream: name, instance: instance)
-        }
-        if row.isMember { endEpoch(of: instance, in: name) }
+        if try found(instance, in: name).row.isMember { endEpoch(of: instance, in: name) }
+    }
+
+    /// Forgets the name of a writer that left; false where it is a member. Throws where nobody knows the name.
+    public mutating func forget(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> Bool {
+        var (stream, row) = try found(instance, in: name)
+        if row.isMember { return false }
+        stream.writers[instance] = nil
+        stream.formerNames.insert(instance)
+        stream.forgottenEpoch = max(stream.forgottenEpoch, row.epoch)
+        streams[name] = stream
+        return true
     }
 
     /// Raises the position of the instance to the sequence, and returns it. Throws where nobody knows the name.
     public mutating func closeWriter(_ name: StreamName, instance: InstanceName) throws(TidemarkError) -> StreamID {
-        guard var stream = streams[name], var row = stream.writers[instance] else {
-            throw .unknownInstance(stream: name, instance: instance)
-        }
+        var (stream, row) = try found(instance, in: name)
         row.position = max(row.position, stream.sequence)
         row.isClosed = true
         stream.writers[instance] = row
@@ -224,11 +234,11 @@ public struct InMemoryDatabase: Sendable {
 
     /// Takes a promise and a sign of life. Throws where the promise is above the sequence, or nobody knows the name.
     public mutating func heartbeat(_ beat: Heartbeat) throws(TidemarkError) -> HeartbeatAnswer {
-        guard var stream = streams[beat.stream], var row = stream.writers[beat.writer.instance] else {
-            throw .unknownInstance(stream: beat.stream, instance: beat.writer.instance)
-        }
-        guard row.epoch == beat.writer.epoch, row.isMember else {
-            return row.taker(after: beat.writer).map { .taken(by: $0) } ?? .retired
+        var (stream, row): (Stream, WriterRow)
+        switch try standing(of: beat.writer, in: beat.stream) {
+        case .member(let found, let writer): (stream, row) = (found, writer)
+        case .retired: return .retired
+        case .taken(let holder): return .taken(by: holder)
         }
         guard beat.position <= stream.sequence else {
             throw .databaseWentBackwards(
@@ -243,6 +253,40 @@ public struct InMemoryDatabase: Sendable {
         stream.writers[beat.writer.instance] = row
         streams[beat.stream] = stream
         return .alive(newestCommitted: stream.newestRow, durablePosition: row.position)
+    }
+
+    /// What the database has of a name. Throws where nobody knows it.
+    func found(_ instance: InstanceName, in name: StreamName) throws(TidemarkError) -> (stream: Stream, row: WriterRow)
+    {
+        guard let stream = streams[name] else { throw .unknownStream(stream: name, store: "memory") }
+        guard let row = stream.writers[instance] else { throw .unknownInstance(stream: name, instance: instance) }
+        return (stream, row)
+    }
+
+    /// What has become of an epoch.
+    enum Standing {
+        case member(Stream, WriterRow)
+        case retired
+        case taken(by: Writer)
+    }
+
+    /// For a writer that has joined, so that its stream and its name have been there. Throws
+    /// ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where they are not, or only in earlier epochs.
+    func standing(of writer: Writer, in name: StreamName) throws(TidemarkError) -> Standing {
+        guard let stream = streams[name] else {
+            throw .databaseWentBackwards(stream: name, id: 0, problem: "it knows nothing of \(writer)")
+        }
+        guard let row = stream.writers[writer.instance] else {
+            // The end of the writer's own epoch raised it, and that was forgotten.
+            if writer.epoch < stream.forgottenEpoch { return .retired }
+            throw .databaseWentBackwards(stream: name, id: 0, problem: "it knows nothing of \(writer)")
+        }
+        guard writer.epoch <= row.epoch else {
+            throw .databaseWentBackwards(
+                stream: name, id: stream.sequence, problem: "it knows \(writer.instance) up to epoch \(row.epoch)")
+        }
+        if row.epoch == writer.epoch && row.isMember { return .member(stream, row) }
+        return row.taker(after: writer).map { .taken(by: $0) } ?? .retired
     }
 
     mutating func endEpoch(of instance: InstanceName, in name: StreamName) {

@@ -11,7 +11,9 @@ extension InMemoryEventStore: ProcessorStore {
     }
 
     public func beat(_ beat: ProcessorBeat, of processor: ProcessorName) async throws -> ProcessorLook {
-        try await run(.beat(beat.process)) { try $0.beat(beat, of: processor) }
+        let look = try await run(.beat(beat.process)) { try $0.beat(beat, of: processor) }
+        holds(processor, beat.process)
+        return look
     }
 
     public func claimPartitions(

@@ -2,12 +2,13 @@ import Synchronization
 import Tidemark
 
 /// A store in memory, for tests: it keeps the rules that databases keep, and lets a test step in before and after each
-/// call, to force an interleaving or to fail it.
+/// call, to force an interleaving or to fail it. Each store stands for a process; those that share a database are
+/// ``init(sharing:)``.
 public final class InMemoryEventStore: ImmediateEventStore {
     /// What is about to be done, or was done.
     public enum Operation: Hashable, Sendable {
         /// Calls about writers, by the names that they have in `EventStore`; `join` stands for `rejoin`, too.
-        case join, leave, close, retire, heartbeat, checkWritable
+        case join, leave, close, retire, forget, heartbeat, checkWritable
         /// So many IDs are allocated.
         case allocate(Int)
         /// These IDs are given up.
@@ -51,7 +52,23 @@ public final class InMemoryEventStore: ImmediateEventStore {
     public typealias ImmediateHook = @Sendable () throws -> Bool
 
     public let description = "memory"
-    private let state: Mutex<InMemoryDatabase>
+    /// What several stores may share.
+    private final class Shared: Sendable {
+        let database: Mutex<InMemoryDatabase>
+
+        init(seed: UInt64) { database = Mutex(InMemoryDatabase(seed: seed)) }
+    }
+
+    /// What this process has in the database, and what goes with it.
+    private struct Holdings {
+        var writers: [StreamName: Set<Writer>] = [:]
+        var consumers: [StreamName: [ConsumerName: Int]] = [:]
+        var processors: Set<ProcessorName> = []
+        var processes: Set<ProcessorProcess> = []
+    }
+
+    private let shared: Shared
+    private let holdings = Mutex(Holdings())
     /// What those who write know, whatever becomes of the database.
     private let commits = Mutex(OwnCommits())
     private let hook = Mutex<Hook?>(nil)
@@ -64,25 +81,53 @@ public final class InMemoryEventStore: ImmediateEventStore {
     public init(
         seed: UInt64 = .random(in: 0 ... .max), wallClock: @escaping @Sendable () -> Int64 = WallClock.milliseconds
     ) {
-        state = Mutex(InMemoryDatabase(seed: seed))
+        shared = Shared(seed: seed)
         self.wallClock = wallClock
     }
 
+    /// Another process that has the same database open. It has hooks of its own.
+    public init(sharing other: InMemoryEventStore) {
+        shared = other.shared
+        wallClock = other.wallClock
+    }
+
     /// What is in the store now.
-    public var database: InMemoryDatabase { state.withLock { $0 } }
+    public var database: InMemoryDatabase { shared.database.withLock { $0 } }
+
+    /// The process that this store stands for is gone, as the operating system tells everyone: with it all writers that
+    /// joined, and consumers and partitions that were claimed, through this store.
+    public func endProcess() {
+        let held = holdings.withLock { $0 }
+        change { database in
+            for (stream, writers) in held.writers {
+                for writer in writers where database.streams[stream]?.writers[writer.instance]?.epoch == writer.epoch {
+                    database.endProcess(of: writer.instance, in: stream)
+                }
+            }
+            for (stream, claims) in held.consumers {
+                for (name, generation) in claims
+                where database.streams[stream]?.consumers[name]?.generation == generation {
+                    database.endProcess(ofConsumer: name, in: stream)
+                }
+            }
+            for processor in held.processors {
+                for process in held.processes { database.endProcess(process, of: processor) }
+            }
+        }
+    }
 
     /// Lets a process of which an instance is part be gone, as the operating system tells everyone.
     public func endProcess(of instance: InstanceName, in stream: StreamName) {
-        state.withLock { $0.endProcess(of: instance, in: stream) }
+        change { $0.endProcess(of: instance, in: stream) }
     }
 
     /// The process that claimed a consumer last is gone.
     public func endProcess(ofConsumer consumer: ConsumerName, in stream: StreamName) {
-        state.withLock { $0.endProcess(ofConsumer: consumer, in: stream) }
+        change { $0.endProcess(ofConsumer: consumer, in: stream) }
     }
 
     /// Puts a database back, as restoring a backup does.
-    public func restore(_ database: InMemoryDatabase) { state.withLock { $0.restore(database) } }
+    public func restore(_ database: InMemoryDatabase) { change { $0.restore(database) } }
 
     /// Called before and after each operation from now on.
     public func setHook(_ hook: Hook?) { self.hook.withLock { $0 = hook } }
@@ -91,7 +136,21 @@ public final class InMemoryEventStore: ImmediateEventStore {
     /// every transaction passes the other hook.
     public func setImmediateHook(_ hook: ImmediateHook?) { immediateHook.withLock { $0 = hook } }
 
-    func change(_ body: (inout InMemoryDatabase) -> Void) { state.withLock { body(&$0) } }
+    func change(_ body: (inout InMemoryDatabase) -> Void) { shared.database.withLock { body(&$0) } }
+
+    /// This process runs the processor.
+    func holds(_ processor: ProcessorName, _ process: ProcessorProcess) {
+        holdings.withLock {
+            $0.processors.insert(processor)
+            $0.processes.insert(process)
+        }
+    }
+
+    private func joined(_ joined: Joined, _ stream: StreamName) -> Joined {
+        holdings.withLock { _ = $0.writers[stream, default: []].insert(joined.writer) }
+        commits.withLock { $0.joined(stream, as: joined.writer.instance) }
+        return joined
+    }
 
     func run<Value: Sendable>(
         _ operation: Operation, _ body: (inout InMemoryDatabase) throws -> Value
@@ -105,7 +164,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
 
     /// Nothing of it happens where it throws.
     private func transaction<Value: Sendable>(_ body: (inout InMemoryDatabase) throws -> Value) throws -> Value {
-        try state.withLock { state in
+        try shared.database.withLock { state in
             var copy = state
             let value = try body(&copy)
             state = copy
@@ -114,15 +173,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func join(_ stream: StreamName, as instance: InstanceName, nonce: Int64) async throws -> Joined {
-        let joined = try await run(.join) { $0.join(stream, as: instance, nonce: nonce) }
-        commits.withLock { $0.joined(stream, as: instance) }
-        return joined
+        joined(try await run(.join) { $0.join(stream, as: instance, nonce: nonce) }, stream)
     }
 
     public func rejoin(_ stream: StreamName, after writer: Writer, nonce: Int64) async throws -> Joined {
-        let joined = try await run(.join) { try $0.rejoin(stream, after: writer, nonce: nonce) }
-        commits.withLock { $0.joined(stream, as: writer.instance) }
-        return joined
+        joined(try await run(.join) { try $0.rejoin(stream, after: writer, nonce: nonce) }, stream)
     }
 
     public func leave(_ stream: StreamName, as writer: Writer) async throws {
@@ -142,7 +197,7 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool {
-        try await run(.retire) { $0.retire(stream, observed: observed) }
+        try await run(.retire) { try $0.retire(stream, observed: observed) }
     }
 
     public func checkWritable() async throws {
@@ -231,7 +286,9 @@ public final class InMemoryEventStore: ImmediateEventStore {
     }
 
     public func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim {
-        try await run(.claim) { try $0.claim(request) }
+        let claim = try await run(.claim) { try $0.claim(request) }
+        holdings.withLock { $0.consumers[request.stream, default: [:]][request.consumer] = claim.generation }
+        return claim
     }
 
     public func position(
@@ -279,5 +336,11 @@ public final class InMemoryEventStore: ImmediateEventStore {
 
     public func audit(_ stream: StreamName, consumer: ConsumerName, limit: Int) async throws -> Audit {
         try await run(.audit) { try $0.audit(stream, consumer: consumer, limit: limit) }
+    }
+}
+
+extension InMemoryEventStore: ForgettingStore {
+    public func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool {
+        try await run(.forget) { try $0.forget(stream, instance: instance) }
     }
 }

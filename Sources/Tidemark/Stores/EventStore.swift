@@ -235,3 +235,13 @@ extension EventStore {
         return try await claimConsumer(request)
     }
 }
+
+/// A store that can forget the names of writers that left.
+public protocol ForgettingStore: EventStore {
+    /// Forgets the name of a writer that left, at once. The events that it wrote keep the name. Whoever takes the name later
+    /// begins above its epochs, and the writer itself is told that it was retired.
+    ///
+    /// - Returns: false where the writer is a member: then nothing was done.
+    /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``.
+    func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool
+}

@@ -155,11 +155,9 @@ extension PostgreSQLEventStore {
             throw errors.tidemarkError(error)
         }
     }
+}
 
-    /// Forgets the name of a writer that left, at once. Whoever takes the name later begins above its epochs.
-    ///
-    /// - Returns: false where the writer is a member: then nothing was done.
-    /// - Throws: `TidemarkError.unknownStream(stream:store:)`, `TidemarkError.unknownInstance(stream:instance:)`.
+extension PostgreSQLEventStore: ForgettingStore {
     public func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool {
         try await exclude(
             CallSubject(stream, instance: instance), "SELECT \(namespace.function("forget_1"))($1, $2, $3)",

@@ -42,11 +42,7 @@ enum FormerNames {
     }
 }
 
-extension SQLiteEventStore {
-    /// Forgets the name of a writer that left, at once. Whoever takes the name later begins above its epochs.
-    ///
-    /// - Returns: false where the writer is a member: then nothing was done.
-    /// - Throws: `TidemarkError.unknownStream(stream:store:)`, `TidemarkError.unknownInstance(stream:instance:)`.
+extension SQLiteEventStore: ForgettingStore {
     public func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool {
         try await transact { db in
             let state = try WriterState(db, stream: stream, instance: instance, store: self.path)

@@ -195,8 +195,8 @@ struct SimulatedDatabase: Sendable {
         if try contents.closeWriter(Self.stream, observed: observed) != nil { madeDurable() }
     }
 
-    mutating func retire(_ observed: WriterObservation) {
-        if contents.retire(Self.stream, observed: observed) { madeDurable() }
+    mutating func retire(_ observed: WriterObservation) throws(TidemarkError) {
+        if try contents.retire(Self.stream, observed: observed) { madeDurable() }
     }
 
     mutating func closeWriter(_ instance: InstanceName) throws(TidemarkError) {

@@ -73,7 +73,7 @@ extension Simulation {
             try database.closeWriter(observed)
             return .done
         case .retire(let observed):
-            database.retire(observed)
+            try database.retire(observed)
             return .done
         case .closeByHand(let instance):
             try database.closeWriter(instance)
