@@ -21,8 +21,13 @@ func explain(_ log: EventLog, _ logger: Logger) async throws {
     // explain: end
 }
 
-func conforms(_ open: @escaping @Sendable () async throws -> any EventStore) async throws {
-    for check in StoreConformance.checks { try await check.run(open) }
+func conforms(
+    open: @escaping @Sendable () async throws -> any EventStore,
+    close: @escaping @Sendable (any EventStore) async throws -> Void,
+    backUp: @escaping @Sendable () async throws -> StoreFixture.Restoration
+) async throws {
+    let fixture = StoreFixture(open: open, endProcess: close, backUp: backUp)
+    for check in StoreConformance.checks { try await check.run(fixture) }
 }
 
 /// A handler for each event.

@@ -145,22 +145,4 @@ import Tidemark
             #expect(try await store.event(withID: "a\0", in: stream) == nil)
         }
     }
-
-    @Test func `what was asked of a stream or an instance that is not there is said`() async throws {
-        try await withStore { store, _ in
-            await #expect(throws: TidemarkError.unknownStream(stream: stream, store: store.description)) {
-                try await store.closeWriter(stream, instance: "p1")
-            }
-            #expect(try await store.batch() == nil)
-            #expect(try await store.status(of: stream) == nil)
-            let writer = try await store.join(stream, as: "p1").writer
-            await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p2")) {
-                try await store.retire(stream, instance: "p2")
-            }
-            await #expect(throws: TidemarkError.self) {
-                try await store.persist(events("a"), in: stream, by: Writer("p1", epoch: writer.epoch + 1))
-            }
-            try await store.checkWritable()
-        }
-    }
 }

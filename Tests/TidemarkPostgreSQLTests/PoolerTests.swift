@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import TestSupport
 import Testing
 import Tidemark
@@ -65,20 +64,9 @@ final class Pooler: Sendable {
     func `behind a pooler that lends connections by the transaction a store does all that it has to do`(
         _ check: StoreCheck
     ) async throws {
-        let pooler = try await Pooler(before: try await TestCluster.newDatabase())
-        let stores = Mutex<[PostgreSQLEventStore]>([])
-        var failure: (any Error)?
-        do {
-            try await check.run {
-                let store = try await PostgreSQLEventStore.open(pooler.configuration)
-                stores.withLock { $0.append(store) }
-                return store
-            }
-        } catch {
-            failure = error
-        }
-        for store in stores.withLock({ $0 }) { await store.close() }
-        if let failure { throw failure }
+        let database = try await TestCluster.newDatabase()
+        let pooler = try await Pooler(before: database)
+        try await run(check, pooler.configuration, administrator: database)
     }
 
     @Test func `where the direct connection is not named, the pooler is found out`() async throws {

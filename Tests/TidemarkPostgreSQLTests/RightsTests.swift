@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import Synchronization
 import TestSupport
 import Testing
 import Tidemark
@@ -62,19 +61,7 @@ extension PostgresConfiguration {
     @Test(arguments: checks)
     func `a writer that may only execute functions does all that a store has to do`(_ check: StoreCheck) async throws {
         let database = try await SharedDatabase()
-        let stores = Mutex<[PostgreSQLEventStore]>([])
-        var failure: (any Error)?
-        do {
-            try await check.run {
-                let store = try await PostgreSQLEventStore.open(database.writer)
-                stores.withLock { $0.append(store) }
-                return store
-            }
-        } catch {
-            failure = error
-        }
-        for store in stores.withLock({ $0 }) { await store.close() }
-        if let failure { throw failure }
+        try await run(check, database.writer, administrator: database.administrator)
     }
 
     @Test func `nothing of the owner's is touched by a writer or a reader`() async throws {

@@ -5,7 +5,7 @@ import Testing
 import Tidemark
 @testable import TidemarkSQLite
 
-/// What an audit finds in a database that others have written to behind the library's back.
+/// What an audit finds in a database that others have written to behind the library's back: by SQL, which is this engine's.
 @Suite struct AuditingTests {
     let folder: TemporaryFolder
     let store: SQLiteEventStore
@@ -127,54 +127,6 @@ import Tidemark
         try await deliver(0..<4)
         try await execute("UPDATE tidemark_consumers SET position = 1000")
         #expect(try await audit().findings.map(\.kind) == [.checkpointAhead])
-    }
-
-    @Test func `findings beyond the limit are counted`() async throws {
-        try await deliver(0..<10)
-        try await execute("UPDATE tidemark_consumers SET commit_number = 0")
-        let audit = try await audit(limit: 3)
-        #expect(audit.findings.map(\.id) == [1, 2, 4])
-        #expect(audit.findingCount == 10)
-    }
-
-    @Test func `a checkpoint that was not the reader's leaves it unknown what was delivered`() async throws {
-        let batch = try await deliver(0..<4)
-        _ = try await log.persist(events("a", "b"))
-        let claim = try await store.claimConsumer("mails", in: stream)
-        let newest = try #require(try await store.all().last?.mark)
-        try await store.checkpoint(claim, at: batch.through.next, snapshot: SnapshotMark(newestCommit: newest.rawValue))
-        let audit = try await audit()
-        #expect(audit.delivered == nil && audit.isComplete)
-    }
-
-    @Test func `an unknown consumer is an error that names those there are`() async throws {
-        _ = try await log.consumer("letters")
-        await #expect(
-            throws: TidemarkError.unknownConsumer(stream: stream, consumer: "post", known: ["letters", "mails"])
-        ) {
-            try await store.audit(stream, consumer: "post", limit: 1)
-        }
-        await #expect(throws: TidemarkError.unknownStream(stream: "other", store: store.path)) {
-            try await store.audit("other", consumer: "mails", limit: 1)
-        }
-    }
-
-    @Test func `a checkpoint keeps the newest commit of its batch's snapshot, and none that came later`() async throws {
-        _ = try await log.persist(events("a"))
-        var iterator = consumer.events.makeAsyncIterator()
-        let batch = try #require(try await iterator.next())
-        _ = try await log.persist(events("b"))
-        try await consumer.checkpoint(batch)
-        let audit = try await consumer.audit()
-        #expect(audit.snapshot.place == 1 && audit.delivered == 1 && audit.isComplete)
-        // Two batches with one checkpoint: what the first held counts as well.
-        let second = try #require(try await iterator.next())
-        _ = try await log.persist(events("c"))
-        let third = try #require(try await iterator.next())
-        #expect(second.through < third.through)
-        try await consumer.checkpoint(third)
-        let later = try await consumer.audit()
-        #expect(later.snapshot.place == 3 && later.delivered == 3 && later.events == 3 && later.isComplete)
     }
 
     @Test func `events in tables of the user's own count as delivered`() async throws {

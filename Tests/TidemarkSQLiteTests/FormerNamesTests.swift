@@ -100,39 +100,4 @@ private final class Count {
         for _ in 0..<FormerNames.heartbeatsBetweenSteps { _ = try await store.beat(writer, at: 0) }
         #expect(try await store.status(of: stream)?.leftCount == 0)
     }
-
-    /// A machine that was suspended for a month.
-    @Test func `a writer whose name was forgotten is retired, and joins again`() async throws {
-        let folder = try TemporaryFolder()
-        let store = try await folder.open()
-        let writer = try await store.join(stream, as: "p1").writer
-        try await store.retire(stream, instance: "p1")
-        #expect(try await store.forget(stream, instance: "p1"))
-        await #expect(throws: TidemarkError.retired(stream: stream, writer: writer)) {
-            try await store.persist(events("a"), in: stream, by: writer)
-        }
-        #expect(try await store.beat(writer, at: 0) == .retired)
-        try await store.leave(stream, as: writer)
-        let again = try await store.rejoin(stream, after: writer).writer
-        #expect(again.epoch > writer.epoch + 1)
-        #expect(try await store.persist(events("a"), in: stream, by: again) == [.persisted(1)])
-        let taken = TidemarkError.instanceTaken(stream: stream, writer: writer, by: again)
-        await #expect(throws: taken) { try await store.persist(events("b"), in: stream, by: writer) }
-    }
-
-    @Test func `a member is not forgotten, and what nobody knows is an error`() async throws {
-        let folder = try TemporaryFolder()
-        let store = try await folder.open()
-        let writer = try await store.join(stream, as: "p1").writer
-        #expect(try await store.forget(stream, instance: "p1") == false)
-        #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(1)])
-        await #expect(throws: TidemarkError.unknownInstance(stream: stream, instance: "p2")) {
-            try await store.forget(stream, instance: "p2")
-        }
-        // What was never a writer here is not one that was forgotten.
-        let error = await #expect(throws: TidemarkError.self) {
-            try await store.persist(events("b"), in: stream, by: Writer("p2", epoch: 1))
-        }
-        guard case .databaseWentBackwards = error else { return #expect(Bool(false), "\(String(describing: error))") }
-    }
 }

@@ -83,30 +83,6 @@ import TidemarkSQLite
         await log.shutDown()
     }
 
-    @Test func `what was pruned of a key counts for conditions, and is not read in silence`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await Self.indexed(folder)
-        try await log.persist(["a", "b", "c"].map { Self.event($0) })
-        let store = try #require(log.store as? SQLiteEventStore)
-        // As pruning leaves it.
-        try await store.write { db in
-            try db.execute(
-                sql: """
-                    DELETE FROM tidemark_keys WHERE key = 'k' AND stream_id <= 2;
-                    INSERT INTO tidemark_pruned_keys VALUES (1, 'k', 2), (1, 'gone', 3)
-                    """)
-        }
-        await #expect(throws: TidemarkError.pruned(stream: stream, after: 1, through: 2)) {
-            try await log.events(ofKey: "k", after: 1)
-        }
-        #expect(try await log.events(ofKey: "k", after: 2).map(\.event.id) == ["c"])
-        await #expect(throws: TidemarkError.conflict(key: "gone", expected: nil, found: 3)) {
-            try await log.persist([Self.event("x", "gone")], ifNewest: nil, ofKey: "gone")
-        }
-        #expect(try await log.persist([Self.event("x", "gone")], ifNewest: 3, ofKey: "gone") == [4])
-        await log.shutDown()
-    }
-
     @Test func `a stream without an index has nothing in it`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

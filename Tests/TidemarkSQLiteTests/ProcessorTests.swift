@@ -147,24 +147,4 @@ import Tidemark
         #expect(handled.withLock { $0 } == [1])
         await log.shutDown()
     }
-
-    @Test func `the partitions of a store that is closed are free at once`() async throws {
-        let other = try await SQLiteEventStore.open(path: folder.database)
-        let name = ProcessorName("worker", of: "events")
-        _ = try await other.claimConsumer("worker", in: "events")
-        try await other.openProcessor(name, filter: .all, partitions: 1)
-        let look = try await other.beat(ProcessorBeat(process: ProcessorProcess(7)), of: name)
-        let free = PartitionObservation(partition: 0, claim: look.partitions[0].claim, owner: nil, heartbeat: nil)
-        #expect(try await other.claimPartitions([free], of: name, by: ProcessorProcess(7)).count == 1)
-        let alive = try await store.beat(ProcessorBeat(process: ProcessorProcess(8)), of: name)
-        #expect(alive.processes.map(\.isGone) == [false, false])
-        let observed = PartitionObservation(
-            partition: 0, claim: alive.partitions[0].claim, owner: ProcessorProcess(7), heartbeat: nil)
-        #expect(try await store.claimPartitions([observed], of: name, by: ProcessorProcess(8)).isEmpty)
-        await other.close()
-        let gone = try await store.beat(ProcessorBeat(process: ProcessorProcess(8)), of: name)
-        #expect(Set(gone.processes.filter(\.isGone).map(\.process)) == [ProcessorProcess(7)])
-        #expect(try await store.claimPartitions([observed], of: name, by: ProcessorProcess(8)).count == 1)
-        await log.shutDown()
-    }
 }

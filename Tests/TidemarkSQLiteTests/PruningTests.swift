@@ -104,26 +104,6 @@ import Tidemark
         #expect(answer == AbandonedIDs(pruned: [1, 2]))
     }
 
-    /// The next transaction of a prune finds a consumer that was moved back since the one before.
-    @Test func `what was removed before somebody came to a lower place stays removed`() async throws {
-        let folder = try TemporaryFolder()
-        let store = try await folder.open()
-        let writer = try await store.join(stream, as: "p1").writer
-        _ = try await store.persist(events(0..<10), in: stream, by: writer)
-        _ = try await store.beat(writer, at: 10)
-        var request = PruneRequest(stream: stream, through: 8)
-        request.limit = 4
-        #expect(try await store.prune(request) == PruneStep(events: 4, through: 4, isDone: false))
-        var claim = ConsumerRequest(stream: stream, consumer: "mailer")
-        claim.start = .after(4)
-        _ = try await store.claimConsumer(claim)
-        await #expect(
-            throws: TidemarkError.pruneHeldBack(stream: stream, id: 8, by: .consumer("mailer"), at: 4)
-        ) { _ = try await store.prune(request) }
-        #expect(try await store.pruned(of: stream)?.through == 4)
-        #expect(try await number(store, "SELECT count(*) FROM tidemark_events WHERE payload IS NOT NULL") == 6)
-    }
-
     @Test func `an older program finds another version before it prunes`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()

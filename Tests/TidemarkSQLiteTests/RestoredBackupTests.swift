@@ -25,33 +25,11 @@ import Tidemark
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    /// A copy of the database as it is now.
-    private func backUp(_ folder: TemporaryFolder) throws -> DatabaseQueue {
-        let copy = try DatabaseQueue()
-        try DatabaseQueue(path: folder.database).backup(to: copy)
-        return copy
-    }
-
-    /// Puts the copy into the file that everyone has open, through SQLite itself.
-    private func restore(_ copy: DatabaseQueue, _ folder: TemporaryFolder) throws {
-        try copy.backup(to: DatabaseQueue(path: folder.database))
-    }
-
     private func expectBackwards(_ what: String, _ body: () async throws -> Void) async {
         let error = await #expect(throws: TidemarkError.self, "\(what)") { try await body() }
         guard case .databaseWentBackwards(stream, _, _) = error else {
             return #expect(Bool(false), "\(what): \(String(describing: error))")
         }
-    }
-
-    @Test func `a group is refused before it commits where the sequence is below what its writer knows`() async throws {
-        let folder = try TemporaryFolder()
-        let store = try await folder.open()
-        let writer = try await store.join(stream, as: "p1").writer
-        _ = try await store.persist(events(0..<3), in: stream, by: writer, known: 0)
-        await expectBackwards("persist") { _ = try await store.persist(events("a"), in: stream, by: writer, known: 4) }
-        #expect(try await store.all().count == 3)
-        #expect(try await store.persist(events("a"), in: stream, by: writer, known: 3) == [.persisted(4)])
     }
 
     /// As by hand: `cp backup.db events.db; rm events.db-wal events.db-shm`, in full and in part.
@@ -86,7 +64,7 @@ import Tidemark
         let idle = try await open(folder, as: "p2")
         let onlyReads = try await open(folder, as: nil)
         _ = try await writer.persist(events(0..<5))
-        let copy = try backUp(folder)
+        let copy = try folder.backUp()
         _ = try await writer.persist(events(5..<10))
         var iterator = onlyReads.events().makeAsyncIterator()
         try await idle.reconcile()
@@ -97,7 +75,7 @@ import Tidemark
         try await onlyReads.reconcile()
         #expect(try await iterator.next()?.through == 10)
 
-        try restore(copy, folder)
+        try folder.restore(copy)
         await expectBackwards("the writer") { try await writer.persist(events("a")[0]) }
         await expectBackwards("the writer, again") { try await writer.persist(events("a")[0]) }
         await expectBackwards("a wait") { _ = try await idle.waitUntilPersisted(11, timeout: .seconds(60)) }
@@ -113,33 +91,20 @@ import Tidemark
         var configuration = quick()
         configuration.reconcileInterval = nil
         let idle = try await open(folder, as: "p1", configuration)
-        let copy = try backUp(folder)
+        let copy = try folder.backUp()
         _ = try await idle.persist(events(0..<5))
-        try restore(copy, folder)
+        try folder.restore(copy)
         await expectBackwards("run") { try await idle.run() }
-    }
-
-    @Test func `a scope whose IDs were allocated before is refused`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await open(folder, as: "p1")
-        let copy = try backUp(folder)
-        await expectBackwards("persist as") {
-            try await log.withNextID { id in
-                try restore(copy, folder)
-                try await log.persist(events("a")[0], as: id)
-            }
-        }
-        #expect(try await log.store.all().isEmpty)
     }
 
     @Test func `a copy that knows nothing of the writer or the stream is no database to write to`() async throws {
         let folder = try TemporaryFolder()
         let store = try await folder.open()
-        let empty = try backUp(folder)
+        let empty = try folder.backUp()
         let log = try await open(folder, as: "p1")
         let onlyReads = try await open(folder, as: nil)
         try await onlyReads.reconcile()
-        try restore(empty, folder)
+        try folder.restore(empty)
         let writer = try #require(log.writer)
         await expectBackwards("persist") { try await log.persist(events("a")[0]) }
         await expectBackwards("allocate") { _ = try await store.allocate(1, in: stream, for: writer) }
@@ -152,11 +117,11 @@ import Tidemark
         let folder = try TemporaryFolder()
         let writer = try await open(folder, as: "p1")
         let onlyReads = try await open(folder, as: nil)
-        let copy = try backUp(folder)
+        let copy = try folder.backUp()
         _ = try await writer.persist(events(0..<5))
         try await onlyReads.reconcile()
         #expect(onlyReads.generator.minimumPersistedPosition == 5)
-        try restore(copy, folder)
+        try folder.restore(copy)
         // As a process would that began after the restoring: the members and their version are what they were.
         _ = try await folder.open().persist(events(10..<20), in: stream, by: try #require(writer.writer))
         await expectBackwards("reconcile") { try await onlyReads.reconcile() }

@@ -25,16 +25,6 @@ import Tidemark
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    private func backUp() throws -> DatabaseQueue {
-        let copy = try DatabaseQueue()
-        try DatabaseQueue(path: folder.database).backup(to: copy)
-        return copy
-    }
-
-    private func restore(_ copy: DatabaseQueue) throws {
-        try copy.backup(to: DatabaseQueue(path: folder.database))
-    }
-
     private func expectBackwards(_ what: String, at id: StreamID, _ body: () async throws -> Void) async {
         let error = await #expect(throws: TidemarkError.self, "\(what)") { try await body() }
         guard case .databaseWentBackwards(stream, id, _) = error else {
@@ -47,12 +37,12 @@ import Tidemark
     {
         _ = try await log.persist(events(0..<5))
         let consumer = try await log.consumer("mails")
-        let copy = try backUp()
+        let copy = try folder.backUp()
         _ = try await log.persist(events(5..<10))
         var iterator = consumer.events.makeAsyncIterator()
         let batch = try #require(try await iterator.next())
         #expect(batch.through == 10)
-        try restore(copy)
+        try folder.restore(copy)
         await expectBackwards("above the sequence", at: 10) { try await consumer.checkpoint(batch) }
         let other = try await Self.open(folder, as: "p2")
         _ = try await other.persist(events(20..<30))
@@ -61,17 +51,6 @@ import Tidemark
         // After a restart everything that is there now is read.
         var next = try await other.consumer("mails").events.makeAsyncIterator()
         #expect(try await next.next()?.events.count == 15)
-    }
-
-    @Test func `a backup from before a consumer was made is no take-over`() async throws {
-        _ = try await log.persist(events(0..<5))
-        let copy = try backUp()
-        let consumer = try await log.consumer("mails")
-        var iterator = consumer.events.makeAsyncIterator()
-        let batch = try #require(try await iterator.next())
-        try restore(copy)
-        await expectBackwards("the claim", at: 0) { try await store.verify(consumer.claim) }
-        await expectBackwards("the checkpoint", at: 0) { try await consumer.checkpoint(batch) }
     }
 
     @Test(arguments: [
@@ -99,35 +78,6 @@ import Tidemark
         let batch = try #require(try await batches.next())
         try await moved.checkpoint(batch)
         #expect(try await moved.audit().isComplete)
-    }
-
-    //  p1                               somebody
-    //  has committed 1 to 10
-    //                                   puts a backup with 1 to 5 back
-    //                                   commits 6 to 25
-    //  is idle, and writes the next
-    @Test func `a writer whose commits are gone is refused, however far the sequence has come`() async throws {
-        let writer = try #require(log.writer)
-        _ = try await store.persist(events(0..<5), in: stream, by: writer)
-        let copy = try backUp()
-        _ = try await store.persist(events(5..<10), in: stream, by: writer)
-        try restore(copy)
-        _ = try await folder.open().persist(events(20..<40), in: stream, by: writer)
-        await expectBackwards("persist", at: 10) { _ = try await store.persist(events("a"), in: stream, by: writer) }
-        await expectBackwards("persist at once", at: 10) {
-            // Nil where it would have to wait.
-            if try store.persistImmediately(EventGroup(events("a"), in: stream, by: writer)) == nil {
-                _ = try await store.persist(events("a"), in: stream, by: writer)
-            }
-        }
-        let id = try await store.allocate(1, in: stream, for: writer)[0]
-        await expectBackwards("persist as", at: 10) {
-            _ = try await store.persist(events("a")[0], as: id, in: stream, by: writer)
-        }
-        #expect(try await store.event(withID: "a", in: stream) == nil)
-        // A new epoch goes by what it finds.
-        let again = try await store.join(stream, as: "p1").writer
-        #expect(try await store.persist(events("a"), in: stream, by: again) == [.persisted(27)])
     }
 
     @Test func `a reader that begins above the sequence is told, and skips nothing`() async throws {

@@ -8,6 +8,13 @@ import TidemarkTesting
     @Test(arguments: StoreConformance.checks)
     func `the store of SQLite does what every store has to do`(_ check: StoreCheck) async throws {
         let folder = try TemporaryFolder()
-        try await check.run { try await folder.open() }
+        let fixture = StoreFixture(
+            open: { try await folder.open() },
+            endProcess: { await ($0 as? SQLiteEventStore)?.close() },
+            backUp: {
+                let backup = try folder.backUp()
+                return { try folder.restore(backup) }
+            })
+        try await check.run(fixture)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Synchronization
 import TestSupport
 import Tidemark
@@ -7,6 +8,18 @@ import TidemarkSQLite
 extension TemporaryFolder {
     func open(_ configuration: SQLiteConfiguration = .init()) async throws -> SQLiteEventStore {
         try await SQLiteEventStore.open(path: database, configuration: configuration)
+    }
+
+    /// A copy of the database as it is now.
+    func backUp() throws -> DatabaseQueue {
+        let copy = try DatabaseQueue()
+        try DatabaseQueue(path: database).backup(to: copy)
+        return copy
+    }
+
+    /// Puts the copy into the file that everyone has open, through SQLite itself.
+    func restore(_ copy: DatabaseQueue) throws {
+        try copy.backup(to: DatabaseQueue(path: database))
     }
 }
 

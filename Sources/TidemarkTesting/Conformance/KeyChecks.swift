@@ -209,7 +209,7 @@ extension StoreConformance {
             guard let prunable = store as? any PrunableStore else { return }
             for hasIndex in [true, false] {
                 let stores = ConformanceStores(
-                    store: stores.store, open: stores.open, stream: hasIndex ? "indexed" : "plain")
+                    store: stores.store, fixture: stores.fixture, stream: hasIndex ? "indexed" : "plain")
                 if hasIndex { try require(try await store.makeKeyIndex(of: stores.stream), is: .complete) }
                 let writer = try await stores.join("p1").writer
                 let ids = try await stores.persist(
@@ -293,10 +293,6 @@ extension ConformanceStores {
                 calls.flatMap(\.0), in: stream, by: writer,
                 calls: calls.map { EventGroup.Call(events: $0.0.count, condition: $0.1) }))
     }
-}
-
-extension TidemarkError {
-    fileprivate var isUnknownStream: Bool { if case .unknownStream = self { true } else { false } }
 }
 
 extension CallRefusal {

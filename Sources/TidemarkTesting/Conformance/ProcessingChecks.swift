@@ -118,7 +118,7 @@ extension StoreConformance {
             // Its claim is over now.
             try require(try await one.pass(zero, 2), is: false)
         },
-        check("a checkpoint above the sequence, or past an event that is not there, is refused") { one in
+        check("a checkpoint of a partition above the sequence, or past an event that is not there, is refused") { one in
             let writer = try await one.stores.join("p1").writer
             try await one.stores.persist(one.stores.events("a"), writer)
             try await one.open(partitions: 1)

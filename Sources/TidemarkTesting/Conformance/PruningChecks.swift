@@ -149,6 +149,21 @@ extension StoreConformance {
             try require(try await store.prune(request), is: PruneStep(events: 2, through: 4, isDone: false))
             try require(try await store.prune(request), is: PruneStep(events: 1, through: 5, isDone: true))
         },
+        // The next transaction of a prune finds a consumer that was moved back since the one before.
+        StoreCheck("what was removed before somebody came to a lower place stays removed") { stores in
+            let writer = try await stores.join("p1").writer
+            try await stores.persisted("abcdefghij", by: writer)
+            var request = PruneRequest(stream: stores.stream, through: 8)
+            request.limit = 4
+            let store = try stores.prunable()
+            try require(try await store.prune(request), is: PruneStep(events: 4, through: 4, isDone: false))
+            _ = try await store.claimConsumer(stores.request("mailer", from: .after(4)))
+            try await requireThrows(
+                .pruneHeldBack(stream: stores.stream, id: 8, by: .consumer("mailer"), at: 4)
+            ) { _ = try await store.prune(request) }
+            try require(try await stores.pruned().through, is: 4)
+            try require(try await stores.snapshot(after: 4).events.count, is: 6)
+        },
         StoreCheck("so many are kept, or those from a time on and all after them") { stores in
             let writer = try await stores.join("p1").writer
             let events = try await stores.persisted("abcd", by: writer)

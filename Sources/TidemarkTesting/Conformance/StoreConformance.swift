@@ -4,36 +4,92 @@ public import Tidemark
 ///
 /// ```swift
 /// @Test(arguments: StoreConformance.checks) func `the store conforms`(_ check: StoreCheck) async throws {
-///     try await check.run { try await MyStore.open(freshDatabase) }
+///     try await check.run(StoreFixture(open: { try await MyStore.open(freshDatabase) }, endProcess: …, backUp: …))
 /// }
 /// ```
 ///
-/// They hold a store against the rules of `EventStore`, and need nothing of it but that protocol.
+/// They hold a store against the rules of `EventStore`, and need nothing of it but that protocol, and what ``StoreFixture`` has.
 public enum StoreConformance {
     /// All of them, in the order of the protocol.
     public static var checks: [StoreCheck] {
-        membershipChecks + closingChecks + writingChecks + unknownOutcomeChecks + readingChecks + consumerChecks
-            + consumerStartChecks + exactCheckpointChecks + filterChecks + processingChecks + keyChecks + pruningChecks
+        membershipChecks + nameChecks + heartbeatChecks + closingChecks + processEndChecks + writingChecks
+            + racingChecks
+            + unknownOutcomeChecks + readingChecks + batchChecks + rawChecks + statusChecks + consumerChecks
+            + consumerStartChecks + exactCheckpointChecks + filterChecks + auditChecks + processingChecks + keyChecks
+            + pruningChecks + restoringChecks
+    }
+}
+
+/// The database that a check works on, and what can be done to it from outside.
+public struct StoreFixture: Sendable {
+    /// Puts a database back as it was.
+    public typealias Restoration = @Sendable () async throws -> Void
+
+    let open: @Sendable () async throws -> any EventStore
+    let endProcess: (@Sendable (any EventStore) async throws -> Void)?
+    let backUp: (@Sendable () async throws -> Restoration)?
+
+    /// - Parameters:
+    ///   - open: opens the same database at each call, which is empty at the first. Each store stands for a process.
+    ///   - endProcess: ends the process that a store of `open` stands for, as being killed would: mostly it closes the store.
+    ///   - backUp: keeps the database as it is now, and returns what puts that back under the stores that have it open.
+    public init(
+        open: @escaping @Sendable () async throws -> any EventStore,
+        endProcess: (@Sendable (any EventStore) async throws -> Void)? = nil,
+        backUp: (@Sendable () async throws -> Restoration)? = nil
+    ) {
+        self.open = open
+        self.endProcess = endProcess
+        self.backUp = backUp
     }
 }
 
 /// One thing that a store has to do.
 public struct StoreCheck: Sendable, CustomStringConvertible {
+    /// What a check does besides calling stores.
+    public enum Need: Hashable, Sendable {
+        /// It ends processes.
+        case endProcess
+        /// It puts a backup back.
+        case backUp
+    }
+
     /// A sentence.
     public let description: String
+    /// What it does besides calling stores; nil for most.
+    public let need: Need?
     private let body: @Sendable (ConformanceStores) async throws -> Void
 
-    init(_ description: String, _ body: @escaping @Sendable (ConformanceStores) async throws -> Void) {
+    init(
+        _ description: String, needs need: Need? = nil,
+        _ body: @escaping @Sendable (ConformanceStores) async throws -> Void
+    ) {
         self.description = description
+        self.need = need
         self.body = body
     }
 
     /// Runs the check.
     ///
-    /// - Parameter open: opens the same database at each call, which is empty at the first. Each store stands for a process.
+    /// - Throws: ``ConformanceFailure``, also where the fixture lacks what the check needs, or what the store throws and
+    ///   should not.
+    public func run(_ fixture: StoreFixture) async throws {
+        let isMissing =
+            switch need {
+            case .endProcess: fixture.endProcess == nil
+            case .backUp: fixture.backUp == nil
+            case nil: false
+            }
+        try require(!isMissing, "the check needs a fixture with `\(need.map { "\($0)" } ?? "")`")
+        try await body(ConformanceStores(store: fixture.open(), fixture: fixture))
+    }
+
+    /// Runs a check that needs nothing but stores.
+    ///
+    /// - Parameter open: as that of ``StoreFixture``.
     /// - Throws: ``ConformanceFailure``, or what the store throws and should not.
     public func run(_ open: @escaping @Sendable () async throws -> any EventStore) async throws {
-        try await body(ConformanceStores(store: open(), open: open))
+        try await run(StoreFixture(open: open))
     }
 }
 
@@ -45,8 +101,19 @@ public struct ConformanceFailure: Error, CustomStringConvertible {
 /// What a check has to do with: one store, and others of the same database.
 struct ConformanceStores: Sendable {
     let store: any EventStore
-    let open: @Sendable () async throws -> any EventStore
+    let fixture: StoreFixture
     var stream: StreamName = "conformance"
+
+    /// Another process.
+    func open() async throws -> any EventStore { try await fixture.open() }
+
+    func endProcess(_ store: any EventStore) async throws { try await fixture.endProcess?(store) }
+
+    /// Keeps the database as it is now.
+    func backUp() async throws -> StoreFixture.Restoration {
+        guard let backUp = fixture.backUp else { throw ConformanceFailure(description: "there is no backup") }
+        return try await backUp()
+    }
 
     func join(_ name: InstanceName) async throws -> Joined { try await store.join(stream, as: name) }
 
@@ -83,9 +150,28 @@ struct ConformanceStores: Sendable {
         return snapshot
     }
 
+    func observation(of instance: InstanceName, by store: any EventStore) async throws -> WriterObservation {
+        let found = try await store.reconciliation(of: stream, above: 0, limit: 0)?.observations
+        guard let seen = found?.first(where: { $0.writer.instance == instance }) else {
+            throw ConformanceFailure(description: "member \(instance) is not observed")
+        }
+        return seen
+    }
+
     func beat(_ writer: Writer, at position: StreamID) async throws -> HeartbeatAnswer? {
         try await store.heartbeat([Heartbeat(stream: stream, writer: writer, position: position)]).first
     }
+}
+
+/// Asks again until it is so: a database may hear of the end of a process a little later.
+///
+/// - Throws: ``ConformanceFailure`` where it is not so after ten seconds.
+func eventually(_ sentence: String, line: UInt = #line, _ isSo: () async throws -> Bool) async throws {
+    for _ in 0..<1_000 {
+        if try await isSo() { return }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    throw ConformanceFailure(description: "line \(line): it does not happen: \(sentence)")
 }
 
 /// - Throws: ``ConformanceFailure`` where the two are not equal.
@@ -128,4 +214,6 @@ extension TidemarkError {
         default: false
         }
     }
+
+    var isUnknownStream: Bool { if case .unknownStream = self { true } else { false } }
 }

@@ -116,6 +116,88 @@ extension StoreConformance {
             try require(answer, is: AbandonedIDs())
             try require(try await stores.reconcile().finished, is: [1...1])
         },
+        StoreCheck("an ID that was never handed out gets no tombstone, and none of its call does") { stores in
+            let writer = try await stores.join("p1").writer
+            let ids = try await stores.store.allocate(1, in: stores.stream, for: writer)
+            func isAbove(_ error: TidemarkError) -> Bool {
+                if case .databaseWentBackwards(stores.stream, 2, _) = error { true } else { false }
+            }
+            try await requireThrows("it went backwards, at 2", where: isAbove) {
+                _ = try await stores.store.abandon(ids + [2], in: stores.stream, by: writer)
+            }
+            try require(try await stores.reconcile().finished, is: [])
+        },
+        StoreCheck("very many IDs are abandoned in one call") { stores in
+            let writer = try await stores.join("p1").writer
+            let ids = try await stores.store.allocate(20_000, in: stores.stream, for: writer)
+            try require(try await stores.store.abandon(ids, in: stores.stream, by: writer), is: [])
+            try require(try await stores.reconcile(limit: 100_000).finished, is: [1...20_000])
+        },
+        StoreCheck("what an event says is read as it was written, byte for byte") { stores in
+            let writer = try await stores.join("p1").writer
+            // The types of the last two are the same to Swift.
+            let group = [
+                Event(id: "a", type: "opened", key: "account-1", payload: [0, 255, 10]),
+                Event(id: "b", type: "opened", key: nil, payload: []),
+                Event(id: "c", type: "gel\u{f6}scht \u{1f5d1}", key: "", payload: Array("zweitausend".utf8)),
+                Event(id: "d", type: "caf\u{e9}", key: "caf\u{e9}"),
+                Event(id: "e", type: "cafe\u{301}", key: "cafe\u{301}"),
+            ]
+            try require(try await stores.persist(group, writer), is: (1...5).map { .persisted(StreamID($0)) })
+            let read = try await stores.snapshot().events
+            try require(read.map(\.event), is: group)
+            try require(read.map { Array($0.event.type.utf8) }, is: group.map { Array($0.type.utf8) })
+            try require(
+                read.map { $0.event.key.map { Array($0.utf8) } }, is: group.map { $0.key.map { Array($0.utf8) } })
+            try require(read.allSatisfy { $0.persistedAtMilliseconds > 0 }, "an event was persisted at no time")
+            for event in read {
+                try require(try await stores.store.event(withID: event.event.id, in: stores.stream), is: event)
+            }
+        },
+        StoreCheck("an ID of a scope is committed late, below newer ones, with a mark of its own") { stores in
+            let writer = try await stores.join("p1").writer
+            let ids = try await stores.store.allocate(2, in: stores.stream, for: writer)
+            try require(try await stores.persist(stores.events("c"), writer), is: [.persisted(3)])
+            try require(try await stores.reconcile().finished, is: [3...3])
+            _ = try await stores.store.persist(stores.events("a")[0], as: ids[0], in: stores.stream, by: writer)
+            let read = try await stores.snapshot().events
+            try require(read.map(\.streamID), is: [1, 3])
+            try require(Set(read.map(\.mark)).count, is: 2)
+            try require(try await stores.reconcile().finished, is: [1...1, 3...3])
+        },
+        StoreCheck(
+            "who persists again under the ID that holds the event finds it there, however far the writer was closed"
+        ) {
+            stores in
+            let writer = try await stores.join("p1").writer
+            let id = try await stores.store.allocate(1, in: stores.stream, for: writer)[0]
+            _ = try await stores.store.persist(stores.events("a")[0], as: id, in: stores.stream, by: writer)
+            _ = try await stores.store.closeWriter(stores.stream, instance: "p1")
+            try require(
+                try await stores.store.persist(stores.events("a")[0], as: id, in: stores.stream, by: writer),
+                is: .alreadyPersisted(id))
+            try await requireThrows(.closed(stream: stores.stream, instance: "p1", id: id)) {
+                _ = try await stores.store.persist(stores.events("b")[0], as: id, in: stores.stream, by: writer)
+            }
+        },
+        // What waits may be taken back; what has begun cannot.
+        StoreCheck("a task that was cancelled learns what became of its write") { stores in
+            let writer = try await stores.join("p1").writer
+            let task = Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                return try await stores.persist(stores.events("a"), writer)
+            }
+            let outcome = await task.result
+            let isThere = try await stores.store.event(withID: "a", in: stores.stream) != nil
+            switch outcome {
+            case .success(let outcomes): try require(outcomes == [.persisted(1)] && isThere, "it is not there")
+            case .failure(let error as CancellationError): try require(!isThere, "it is there in spite of \(error)")
+            case .failure(let error): throw error
+            }
+        },
+    ]
+
+    static let racingChecks: [StoreCheck] = [
         StoreCheck("writers of several processes that write at once get different IDs, and lose nothing") { stores in
             var writers: [(store: any EventStore, writer: Writer)] = []
             for name in ["p1", "p2", "p3"] {
@@ -139,6 +221,49 @@ extension StoreConformance {
             }
             try require(Set(ids).count, is: 60)
             try require(try await stores.snapshot().events.map(\.streamID), is: ids.sorted())
+        },
+        StoreCheck("of two writers that race with one event the loser's ID gets a tombstone") { stores in
+            let other = try await stores.open()
+            let (one, two) = (
+                try await stores.join("p1").writer, try await other.join(stores.stream, as: "p2").writer
+            )
+            for number in 0..<20 {
+                let event = stores.events("\(number)")[0]
+                let first = try await stores.store.allocate(1, in: stores.stream, for: one)[0]
+                let second = try await other.allocate(1, in: stores.stream, for: two)[0]
+                async let a = stores.store.persist(event, as: first, in: stores.stream, by: one)
+                async let b = other.persist(event, as: second, in: stores.stream, by: two)
+                let outcomes = try await [a, b]
+                let winner = outcomes[0].streamID
+                try require(Set(outcomes), is: [.persisted(winner), .alreadyPersisted(winner)])
+            }
+            try require(try await stores.snapshot().events.count, is: 20)
+            try require(try await stores.reconcile().finished, is: [1...40])
+        },
+        StoreCheck("groups of several processes with the same events, in opposite orders, leave each one once") {
+            stores in
+            let stream = stores.stream
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<4 {
+                    let store = try await stores.open()
+                    let name = try InstanceName(validating: "p\(number)")
+                    let writer = try await store.join(stream, as: name).writer
+                    group.addTask {
+                        for round in 0..<10 {
+                            var events = (0..<10).map { Event(id: "\(round)-\($0)", type: "t") }
+                            if number % 2 == 1 { events.reverse() }
+                            _ = try await store.persist(events, in: stream, by: writer)
+                            _ = try await store.heartbeat([Heartbeat(stream: stream, writer: writer, position: 0)])
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let read = try await stores.snapshot().events
+            try require(read.count, is: 100)
+            try require(Set(read.map(\.event.id)).count, is: 100)
+            let found = try await stores.reconcile()
+            try require(found.finished, is: [1...found.newestCommitted])
         },
     ]
 
@@ -181,6 +306,32 @@ extension StoreConformance {
             _ = try await stores.join("p1")
             let settled = try await stores.store.settle([group, lost])
             try require(settled.groups.map { $0?.outcomes }, is: [persisted.outcomes, nil])
+        },
+        // A store whose sequence never goes back has one incarnation, and nothing is void there.
+        StoreCheck("an ID of another incarnation gets no tombstone where it is said to be void, and one otherwise") {
+            stores in
+            let joined = try await stores.join("p1")
+            let id = try await stores.store.allocate(1, in: stores.stream, for: joined.writer)[0]
+            let other = Incarnation(joined.membership.incarnation.rawValue ^ 1)
+            let answer = try await stores.store.abandon(
+                [id], allocatedIn: other, in: stores.stream, by: joined.writer)
+            try require(answer.committed, is: [])
+            let finished = try await stores.reconcile().finished
+            func persist() async throws -> PersistOutcome {
+                try await stores.store.persist(
+                    stores.events("a")[0], as: id, in: stores.stream, by: joined.writer)
+            }
+            if answer.void.isEmpty {
+                try require(finished, is: [id...id])
+                try await requireThrows(.closed(stream: stores.stream, instance: "p1", id: id)) {
+                    _ = try await persist()
+                }
+            } else {
+                try require(answer.void, is: [id])
+                try require(finished, is: [])
+                // It is of this one: it may be committed still.
+                try require(try await persist(), is: .persisted(id))
+            }
         },
     ]
 }
