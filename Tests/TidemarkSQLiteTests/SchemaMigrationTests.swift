@@ -74,3 +74,70 @@ import Tidemark
         guard case .notADatabase = error else { return #expect(Bool(false), "\(String(describing: error))") }
     }
 }
+
+/// A version of the schema that files of earlier programs have.
+struct FormerSchema: Sendable, CustomStringConvertible {
+    let version: Int
+    /// What transactions of such programs begin with: the version, or what only that version has.
+    let beginnings: [String]
+    let sql: String
+
+    static let all = [version1, version2, version3]
+
+    var description: String { "version \(version)" }
+
+    /// The file as an old program has it open.
+    func make(_ folder: TemporaryFolder) throws -> DatabasePool {
+        let old = try DatabasePool(path: folder.database)
+        try old.write { try $0.execute(sql: sql) }
+        return old
+    }
+}
+
+@Suite struct FormerSchemaTests {
+    @Test func `each version but the newest is there`() {
+        #expect(FormerSchema.all.map(\.version) == Array(1..<SchemaMigrations.current.newest))
+    }
+
+    @Test(arguments: FormerSchema.all)
+    func `a schema that was migrated is the one that a new file has`(_ former: FormerSchema) async throws {
+        let (folder, other) = (try TemporaryFolder(), try TemporaryFolder())
+        try former.make(folder).close()
+        #expect(try await Self.columns(folder.open()) == Self.columns(other.open()))
+    }
+
+    /// It goes no further: the version is not its own, or what it asks for is not there.
+    @Test(arguments: FormerSchema.all)
+    func `a program of a former version that still runs finds so before it writes`(_ former: FormerSchema) async throws
+    {
+        let folder = try TemporaryFolder()
+        let old = try former.make(folder)
+        func begin(_ statement: String) async throws -> Int? {
+            try await old.write { try Int.fetchOne($0, sql: statement) }
+        }
+        for statement in former.beginnings { #expect(try await begin(statement) != nil) }
+        let store = try await folder.open()
+        for statement in former.beginnings {
+            if former.version == 1 {
+                await #expect(throws: DatabaseError.self) { try await begin(statement) }
+            } else {
+                #expect(try await begin(statement) == SchemaMigrations.current.newest)
+            }
+        }
+        await store.close()
+    }
+
+    /// What the tables of Tidemark consist of.
+    private static func columns(_ store: SQLiteEventStore) async throws -> [String] {
+        try await store.read { db in
+            try String.fetchAll(
+                db,
+                sql: """
+                    SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c."notnull" || ' ' || c.pk
+                        || ' ' || ifnull(c.dflt_value, '')
+                    FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                    WHERE m.name LIKE 'tidemark%' ORDER BY m.name, c.cid
+                    """)
+        }
+    }
+}

@@ -7,101 +7,9 @@ import Tidemark
 /// A file that a program with version 2 of the schema made: two writers that left, three events, and a consumer that has
 /// read them.
 @Suite struct SchemaVersion2Tests {
-    /// What such a program wrote, as `sqlite3 FILE .dump` shows it.
-    private static let version2 = """
-        CREATE TABLE tidemark_schema (
-            version INTEGER NOT NULL
-        ) STRICT;
-        INSERT INTO tidemark_schema VALUES(2);
-        CREATE TABLE tidemark_streams (
-            stream INTEGER PRIMARY KEY,
-            name TEXT NOT NULL UNIQUE,
-            sequence INTEGER NOT NULL DEFAULT 0 CHECK (sequence >= 0),
-            commit_number INTEGER NOT NULL DEFAULT 0,
-            membership_version INTEGER NOT NULL DEFAULT 1,
-            forgotten_epoch INTEGER NOT NULL DEFAULT 0,
-            unmarked_commits INTEGER NOT NULL DEFAULT 0
-        ) STRICT;
-        INSERT INTO tidemark_streams VALUES(1,'events',3,3126399,1664524,0,0);
-        CREATE TABLE tidemark_instances (
-            writer INTEGER PRIMARY KEY AUTOINCREMENT,
-            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
-            instance TEXT NOT NULL,
-            epoch INTEGER NOT NULL,
-            nonce INTEGER NOT NULL,
-            is_member INTEGER NOT NULL CHECK (is_member IN (0, 1)),
-            left_at INTEGER,
-            position INTEGER NOT NULL,
-            is_closed INTEGER NOT NULL DEFAULT 0 CHECK (is_closed IN (0, 1)),
-            heartbeat INTEGER NOT NULL DEFAULT 0,
-            heartbeat_at INTEGER NOT NULL,
-            in_flight INTEGER NOT NULL DEFAULT 0,
-            lowest_in_flight INTEGER,
-            in_flight_since INTEGER,
-            process_id INTEGER,
-            process_file TEXT,
-            UNIQUE (stream, instance)
-        ) STRICT;
-        INSERT INTO tidemark_instances VALUES(1,1,'p1',2,1700819189770387744,0,1795923670602,0,0,0,1795923670578,0,NULL,
-            NULL,101,'2qx24dd4ia884');
-        INSERT INTO tidemark_instances VALUES(2,1,'p2',2,6321689958760134868,0,1795923670701,2,0,0,1795923670683,0,NULL,
-            NULL,102,'3fmqa1flkdvid');
-        CREATE TABLE tidemark_former_instances (
-            writer INTEGER PRIMARY KEY,
-            instance TEXT NOT NULL
-        ) STRICT;
-        CREATE TABLE tidemark_events (
-            stream INTEGER NOT NULL,
-            stream_id INTEGER NOT NULL,
-            kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
-            event_id TEXT CHECK ((event_id IS NOT NULL) = (kind = 0)),
-            type TEXT CHECK ((type IS NOT NULL) = (kind = 0)),
-            key TEXT,
-            payload BLOB,
-            writer INTEGER NOT NULL,
-            persisted_at INTEGER NOT NULL,
-            commit_number INTEGER NOT NULL,
-            PRIMARY KEY (stream, stream_id)
-        ) STRICT, WITHOUT ROWID;
-        INSERT INTO tidemark_events VALUES(1,1,0,'e1','noted','k1',
-            X'7b226964223a226531222c2274797065223a226e6f746564222c226b6579223a226b31227d',1,1795923670597,1078667);
-        INSERT INTO tidemark_events VALUES(1,2,0,'e2','noted',NULL,
-            X'7b226964223a226532222c2274797065223a226e6f746564227d',1,1795923670597,1078667);
-        INSERT INTO tidemark_events VALUES(1,3,0,'e3','sent','k2',
-            X'7b226964223a226533222c2274797065223a2273656e74222c226b6579223a226b32227d',2,1795923670696,3126399);
-        CREATE TABLE tidemark_consumers (
-            stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
-            name TEXT NOT NULL,
-            generation INTEGER NOT NULL,
-            position INTEGER NOT NULL DEFAULT 0,
-            commit_number INTEGER NOT NULL DEFAULT 0,
-            delivered_count INTEGER DEFAULT 0,
-            delivered_sum INTEGER DEFAULT 0,
-            updated_at INTEGER NOT NULL,
-            passed_id INTEGER,
-            passed_commit INTEGER,
-            holder_process_id INTEGER,
-            holder_process_file TEXT,
-            PRIMARY KEY (stream, name)
-        ) STRICT, WITHOUT ROWID;
-        INSERT INTO tidemark_consumers VALUES(1,'mails',624127,3,3126399,3,-5081140097078993699,1795923670770,3,3126399,
-            103,'1rfxghvvl76n4');
-        INSERT INTO sqlite_sequence VALUES('tidemark_instances',2);
-        CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
-        CREATE INDEX tidemark_left ON tidemark_instances (left_at) WHERE left_at IS NOT NULL;
-        CREATE UNIQUE INDEX tidemark_events_by_id ON tidemark_events (stream, event_id) WHERE event_id IS NOT NULL;
-        """
-
-    /// The file as the old program has it open.
-    private static func make(_ folder: TemporaryFolder) throws -> DatabasePool {
-        let old = try DatabasePool(path: folder.database)
-        try old.write { try $0.execute(sql: version2) }
-        return old
-    }
-
     @Test func `a file of version 2 keeps its events, writers and consumers, and goes on`() async throws {
         let folder = try TemporaryFolder()
-        try Self.make(folder).close()
+        try FormerSchema.version2.make(folder).close()
         let store = try await folder.open()
         #expect(try await store.all().map(\.event.id) == ["e1", "e2", "e3"])
         #expect(try await store.all().map(\.event.key) == ["k1", nil, "k2"])
@@ -117,45 +25,100 @@ import Tidemark
         let ids = try await store.read { try Int64.fetchAll($0, sql: "SELECT database_id FROM tidemark_schema") }
         #expect(ids.count == 1 && ids[0] > 0)
     }
-
-    @Test func `the schema that was migrated from version 2 is the one that a new file has`() async throws {
-        let (folder, other) = (try TemporaryFolder(), try TemporaryFolder())
-        try Self.make(folder).close()
-        #expect(try await folder.open().columns() == other.open().columns())
-    }
-
-    /// Its transactions begin with these statements, and it goes no further where the version is not its own.
-    @Test(arguments: [
-        """
-        SELECT (SELECT version FROM tidemark_schema)
-        FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = 'p1'
-        WHERE s.name = 'events'
-        """, "SELECT version FROM tidemark_schema",
-    ])
-    func `a program of version 2 that still runs finds another version before it writes`(
-        _ statement: String
-    ) async throws {
-        let folder = try TemporaryFolder()
-        let old = try Self.make(folder)
-        #expect(try await old.write { try Int.fetchOne($0, sql: statement) } == 2)
-        let store = try await folder.open()
-        #expect(try await old.write { try Int.fetchOne($0, sql: statement) } == 4)
-        await store.close()
-    }
 }
 
-extension SQLiteEventStore {
-    /// What the tables of Tidemark consist of.
-    func columns() async throws -> [String] {
-        try await read { db in
-            try String.fetchAll(
-                db,
-                sql: """
-                    SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c."notnull" || ' ' || c.pk
-                        || ' ' || ifnull(c.dflt_value, '')
-                    FROM sqlite_master m JOIN pragma_table_info(m.name) c
-                    WHERE m.name LIKE 'tidemark%' ORDER BY m.name, c.cid
-                    """)
-        }
-    }
+extension FormerSchema {
+    /// What such a program wrote, as `sqlite3 FILE .dump` shows it.
+    static let version2 = FormerSchema(
+        version: 2,
+        beginnings: [
+            """
+            SELECT (SELECT version FROM tidemark_schema)
+            FROM tidemark_streams s LEFT JOIN tidemark_instances w ON w.stream = s.stream AND w.instance = 'p1'
+            WHERE s.name = 'events'
+            """, "SELECT version FROM tidemark_schema",
+        ],
+        sql: """
+            CREATE TABLE tidemark_schema (
+                version INTEGER NOT NULL
+            ) STRICT;
+            INSERT INTO tidemark_schema VALUES(2);
+            CREATE TABLE tidemark_streams (
+                stream INTEGER PRIMARY KEY,
+                name TEXT NOT NULL UNIQUE,
+                sequence INTEGER NOT NULL DEFAULT 0 CHECK (sequence >= 0),
+                commit_number INTEGER NOT NULL DEFAULT 0,
+                membership_version INTEGER NOT NULL DEFAULT 1,
+                forgotten_epoch INTEGER NOT NULL DEFAULT 0,
+                unmarked_commits INTEGER NOT NULL DEFAULT 0
+            ) STRICT;
+            INSERT INTO tidemark_streams VALUES(1,'events',3,3126399,1664524,0,0);
+            CREATE TABLE tidemark_instances (
+                writer INTEGER PRIMARY KEY AUTOINCREMENT,
+                stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+                instance TEXT NOT NULL,
+                epoch INTEGER NOT NULL,
+                nonce INTEGER NOT NULL,
+                is_member INTEGER NOT NULL CHECK (is_member IN (0, 1)),
+                left_at INTEGER,
+                position INTEGER NOT NULL,
+                is_closed INTEGER NOT NULL DEFAULT 0 CHECK (is_closed IN (0, 1)),
+                heartbeat INTEGER NOT NULL DEFAULT 0,
+                heartbeat_at INTEGER NOT NULL,
+                in_flight INTEGER NOT NULL DEFAULT 0,
+                lowest_in_flight INTEGER,
+                in_flight_since INTEGER,
+                process_id INTEGER,
+                process_file TEXT,
+                UNIQUE (stream, instance)
+            ) STRICT;
+            INSERT INTO tidemark_instances VALUES(1,1,'p1',2,1700819189770387744,0,1795923670602,0,0,0,1795923670578,0,NULL,
+                NULL,101,'2qx24dd4ia884');
+            INSERT INTO tidemark_instances VALUES(2,1,'p2',2,6321689958760134868,0,1795923670701,2,0,0,1795923670683,0,NULL,
+                NULL,102,'3fmqa1flkdvid');
+            CREATE TABLE tidemark_former_instances (
+                writer INTEGER PRIMARY KEY,
+                instance TEXT NOT NULL
+            ) STRICT;
+            CREATE TABLE tidemark_events (
+                stream INTEGER NOT NULL,
+                stream_id INTEGER NOT NULL,
+                kind INTEGER NOT NULL CHECK (kind IN (0, 1, 2)),
+                event_id TEXT CHECK ((event_id IS NOT NULL) = (kind = 0)),
+                type TEXT CHECK ((type IS NOT NULL) = (kind = 0)),
+                key TEXT,
+                payload BLOB,
+                writer INTEGER NOT NULL,
+                persisted_at INTEGER NOT NULL,
+                commit_number INTEGER NOT NULL,
+                PRIMARY KEY (stream, stream_id)
+            ) STRICT, WITHOUT ROWID;
+            INSERT INTO tidemark_events VALUES(1,1,0,'e1','noted','k1',
+                X'7b226964223a226531222c2274797065223a226e6f746564222c226b6579223a226b31227d',1,1795923670597,1078667);
+            INSERT INTO tidemark_events VALUES(1,2,0,'e2','noted',NULL,
+                X'7b226964223a226532222c2274797065223a226e6f746564227d',1,1795923670597,1078667);
+            INSERT INTO tidemark_events VALUES(1,3,0,'e3','sent','k2',
+                X'7b226964223a226533222c2274797065223a2273656e74222c226b6579223a226b32227d',2,1795923670696,3126399);
+            CREATE TABLE tidemark_consumers (
+                stream INTEGER NOT NULL REFERENCES tidemark_streams (stream),
+                name TEXT NOT NULL,
+                generation INTEGER NOT NULL,
+                position INTEGER NOT NULL DEFAULT 0,
+                commit_number INTEGER NOT NULL DEFAULT 0,
+                delivered_count INTEGER DEFAULT 0,
+                delivered_sum INTEGER DEFAULT 0,
+                updated_at INTEGER NOT NULL,
+                passed_id INTEGER,
+                passed_commit INTEGER,
+                holder_process_id INTEGER,
+                holder_process_file TEXT,
+                PRIMARY KEY (stream, name)
+            ) STRICT, WITHOUT ROWID;
+            INSERT INTO tidemark_consumers VALUES(1,'mails',624127,3,3126399,3,-5081140097078993699,1795923670770,3,3126399,
+                103,'1rfxghvvl76n4');
+            INSERT INTO sqlite_sequence VALUES('tidemark_instances',2);
+            CREATE INDEX tidemark_members ON tidemark_instances (stream) WHERE is_member = 1;
+            CREATE INDEX tidemark_left ON tidemark_instances (left_at) WHERE left_at IS NOT NULL;
+            CREATE UNIQUE INDEX tidemark_events_by_id ON tidemark_events (stream, event_id) WHERE event_id IS NOT NULL;
+            """)
 }
