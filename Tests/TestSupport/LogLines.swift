@@ -32,6 +32,12 @@ public struct LogLines: LogHandler {
         storage.lines.withLock { $0.append(line) }
     }
 
+    /// A logger whose lines are kept here.
+    public var logger: Logger { Logger(label: "test") { _ in self } }
+
+    /// All lines with their levels and metadata, as one text.
+    public var text: String { lines.map { "\($0.level) \($0.message) \($0.metadata)\n" }.joined() }
+
     /// All lines.
     public var lines: [Line] { storage.lines.withLock { $0 } }
 

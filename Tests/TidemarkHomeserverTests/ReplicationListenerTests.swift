@@ -62,7 +62,7 @@ extension InMemoryStream {
         let lines = lines
         let listener = ReplicationListener(
             transport, as: "me", sources: sources, reconcileInterval: interval, time: TimeSource(clock),
-            logger: Logger(label: "test") { _ in lines }, metrics: metrics, tracer: tracer)
+            logger: lines.logger, metrics: metrics, tracer: tracer)
         let running = Task { try await listener.run() }
         await caughtUp(1)
         try await body(listener)

@@ -124,7 +124,7 @@ extension PostgresConfiguration {
         await gone.close()
         let lines = LogLines()
         let reading = try await PostgreSQLEventStore.open(database.reader)
-        try await withLog(reading, logger: Logger(label: "t") { _ in lines }) { log in
+        try await withLog(reading, logger: lines.logger) { log in
             let seen = try #require(
                 try await reading.reconciliation(of: stream, above: 0, limit: 1)?.observations.first {
                     $0.writer == dead

@@ -32,7 +32,7 @@ import TidemarkTesting
         var options = RedisServerProcess.Options()
         options.password = "default"
         let server = try await RedisServerProcess(options)
-        let log = LogText()
+        let log = LogLines()
         let transport = try RedisTransport(
             "redis://\(credentials)127.0.0.1:\(server.port)/c", logger: log.logger)
         let participant = try await RedisInstance("p1", on: transport)

@@ -51,7 +51,7 @@ import Tidemark
 
     @Test func `what a peer calls itself, and complains of, does nothing to whoever reads the log`() async throws {
         let lines = LogLines()
-        let transport = UnixSocketTransport(directory: folder, logger: Logger(label: "test") { _ in lines })
+        let transport = UnixSocketTransport(directory: folder, logger: lines.logger)
         let server = try await TestInstance("p1", on: transport)
         await server.waitUntilConnected()
         let peer = try #require(try HandMadePeer.client(in: folder))

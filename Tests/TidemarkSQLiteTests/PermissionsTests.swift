@@ -13,7 +13,7 @@ import Tidemark
     /// As a platform for containers does with a volume that has a group.
     @Test func `a folder that was opened to a group is its owner's alone again, and the log says so`() async throws {
         let folder = try TemporaryFolder()
-        let log = LogText()
+        let log = LogLines()
         let running = try await folder.open(.init(logger: log.logger))
         let writer = try await running.join(stream, as: "p1").writer
         #expect(!log.text.contains(running.directory))
@@ -131,31 +131,5 @@ import Tidemark
         let names = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
         #expect(names.count >= 8)
         for name in names { #expect(try owner(folder.path + "/" + name) == Self.service, "\(name)") }
-    }
-}
-
-/// Everything that a logger was told, as one text.
-final class LogText: Sendable {
-    private let collected = Mutex("")
-
-    var text: String { collected.withLock { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { [self] _ in Handler(log: self) }
-    }
-
-    private struct Handler: LogHandler {
-        let log: LogText
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            log.collected.withLock { $0 += "\(event.level) \(event.message) \(event.metadata ?? [:])\n" }
-        }
     }
 }

@@ -16,7 +16,7 @@ import Testing
 
     @Test func `opening says so where this process has such a version`() async throws {
         let folder = try TemporaryFolder()
-        let log = LogText()
+        let log = LogLines()
         let opening = try Opening(
             path: folder.database, configuration: .init(logger: log.logger), migrations: .current)
         opening.reportVersion(SQLiteVersion(number: 3_051_003))

@@ -16,7 +16,7 @@ import Tidemark
     init() {
         let lines = lines
         process = BackgroundProcess(
-            "count-sheep", labels: [("stream", "events")], logger: Logger(label: "test") { _ in lines },
+            "count-sheep", labels: [("stream", "events")], logger: lines.logger,
             metrics: metrics, tracer: tracer)
     }
 

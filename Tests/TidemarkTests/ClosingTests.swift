@@ -19,7 +19,7 @@ import TidemarkTesting
         change(&configuration)
         return try await EventLog.open(
             store, instance: instance, configuration: configuration, time: TimeSource(clock),
-            logger: Logger(label: "test") { _ in lines })
+            logger: lines.logger)
     }
 
     func event(_ id: String) -> Event { Event(id: id, type: "test") }

@@ -52,14 +52,7 @@ import TidemarkTesting
         change(&configuration)
         return try await EventLog.open(
             store, instance: name, transport: transport, configuration: configuration, time: TimeSource(clock),
-            logger: Logger(label: "test") { _ in lines })
-    }
-
-    func pass(until condition: () -> Bool) async {
-        while !condition() {
-            clock.advance(by: .milliseconds(100))
-            await Task.yield()
-        }
+            logger: lines.logger)
     }
 
     func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
@@ -69,8 +62,8 @@ import TidemarkTesting
         let log = try await open("p1", refusing)
         #expect(try await log.persist(event("a")) == 1)
         #expect(transport.sent.isEmpty)
-        await pass { log.generator.state.withLock { $0.connection != nil } }
-        await pass { log.announced.positions > 0 }
+        await clock.pass(inStepsOf: .milliseconds(100)) { log.generator.state.withLock { $0.connection != nil } }
+        await clock.pass(inStepsOf: .milliseconds(100)) { log.announced.positions > 0 }
         try await log.persist(event("b"))
         #expect(transport.sent.contains { if case .rdata(let row) = $0 { row.token == .id(2) } else { false } })
         #expect(refusing.attempts.withLock { $0 } == 4)
@@ -145,9 +138,9 @@ import TidemarkTesting
         log.generator.changeNow { $0.isAsked(now: $1) }
         #expect(transport.sent.count == before)
         clock.advance(by: .seconds(4))
-        await pass { transport.sent.count > before }
+        await clock.pass(inStepsOf: .milliseconds(100)) { transport.sent.count > before }
         #expect(transport.sent[before] == .replicate)
-        await pass { transport.sent.count > before + 1 }
+        await clock.pass(inStepsOf: .milliseconds(100)) { transport.sent.count > before + 1 }
         // The row that nobody was told of has to be fetched: no position says that there is none.
         guard case .position(let position) = transport.sent[before + 1] else {
             Issue.record("it said \(transport.sent[before + 1])")
@@ -184,7 +177,7 @@ import TidemarkTesting
         sayAsOtherSoftware()
         let before = positionsSent
         transport.reconnect()
-        await pass { positionsSent > before }
+        await clock.pass(inStepsOf: .milliseconds(100)) { positionsSent > before }
         // The quiet time was not over yet.
         #expect(clock.now.offset < .seconds(60))
         #expect(lines.lines(Self.fallsSilent).count == 1 && lines.lines(Self.speaksAgain).count == 1)
@@ -193,13 +186,13 @@ import TidemarkTesting
 
     @Test func `a log listens again on each connection before it speaks`() async throws {
         let log = try await open("p1", Refusing(transport, refusals: 0, listensFirst: .milliseconds(500)))
-        await pass { positionsSent > 0 }
+        await clock.pass(inStepsOf: .milliseconds(100)) { positionsSent > 0 }
         let before = transport.sent.count
         transport.reconnect()
         try await log.persist(event("a"))
         log.generator.changeNow { $0.isAsked(now: $1) }
         #expect(transport.sent.count == before)
-        await pass { positionsSent > 1 }
+        await clock.pass(inStepsOf: .milliseconds(100)) { positionsSent > 1 }
         #expect(lines.lines(Self.speaksAgain).isEmpty)
         await log.shutDown()
     }
@@ -243,7 +236,7 @@ import TidemarkTesting
         for _ in 0..<100 { await Task.yield() }
         #expect(transport.sent.isEmpty)
         let alone = try await open("p2", Refusing(LocalTransport(), refusals: 0, listensFirst: .milliseconds(500)))
-        await pass { alone.announced.positions > 0 }
+        await clock.pass(inStepsOf: .milliseconds(100)) { alone.announced.positions > 0 }
         for log in [log, alone] { await log.shutDown() }
     }
 

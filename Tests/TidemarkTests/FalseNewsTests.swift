@@ -17,29 +17,10 @@ import TidemarkTesting
     func open(_ name: InstanceName?, on store: InMemoryEventStore? = nil) async throws -> EventLog {
         try await EventLog.open(
             store ?? self.store, instance: name, transport: transport, time: TimeSource(clock),
-            logger: Logger(label: "test") { _ in lines })
+            logger: lines.logger)
     }
 
     func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
-
-    func pass(until condition: () -> Bool) async {
-        while !condition() {
-            clock.advance(by: .milliseconds(5))
-            await Task.yield()
-        }
-    }
-
-    /// Time goes on, for as long as `body` takes.
-    func whileTimePasses(_ body: () async throws -> Void) async throws {
-        let ticking = Task {
-            while !Task.isCancelled {
-                clock.advance(by: .milliseconds(5))
-                await Task.yield()
-            }
-        }
-        defer { ticking.cancel() }
-        try await body()
-    }
 
     /// In the name of a writer, as if it had said so itself.
     func lie(as log: EventLog, at id: StreamID = lie) throws {
@@ -84,11 +65,11 @@ import TidemarkTesting
         #expect(reader.generator.minimumPersistedPosition == Self.lie)
         let arrivals = Arrivals()
         let reading = arrivals.read(consumer)
-        await pass { arrivals.ids == ["a"] }
+        await clock.pass { arrivals.ids == ["a"] }
         #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 1)
         // It goes on afterwards, and nothing is skipped.
         try await writer.persist(event("b"))
-        await pass { arrivals.ids == ["a", "b"] }
+        await clock.pass { arrivals.ids == ["a", "b"] }
         #expect(store.database.streams["events"]?.consumers["mailer"]?.position == 2)
         let said = lines.lines("what was heard is above the sequence, and cannot be true: it counts for nothing")
         #expect(said.map { $0.metadata["said_by"] } == ["p1#1"])
@@ -124,11 +105,11 @@ import TidemarkTesting
         try await busy.persist(event("a"))
         try lie(as: busy)
         idle.generator.changeNow { $0.isAsked(now: $1) }
-        await pass {
+        await clock.pass {
             !lines.lines("what was heard is above the sequence, and cannot be true: it counts for nothing").isEmpty
         }
         try await busy.persist(event("b"))
-        await pass { idle.announced.positions > 3 }
+        await clock.pass { idle.announced.positions > 3 }
         let promised = transport.sent.compactMap { command in
             if case .position(let position) = command { max(position.previous, position.new) } else { nil }
         }
@@ -148,7 +129,7 @@ import TidemarkTesting
             try lieWithARow(as: writer)
         }
         var batches = reader.events().makeAsyncIterator()
-        try await whileTimePasses {
+        try await clock.running {
             for number in 1...20 {
                 try await writer.persist(event("\(number)"))
                 try await reader.reconcile()
@@ -177,12 +158,12 @@ import TidemarkTesting
         let idle = try await open("p1")
         let busy = try await open("p2")
         for log in [reader, idle, busy] { try await log.reconcile() }
-        await pass { reader.generator.positions.count == 2 }
+        await clock.pass { reader.generator.positions.count == 2 }
         // 1 is lost with its writer: no row of it is ever told.
         _ = try await store.allocate(1, in: "events", for: try #require(busy.writer))
         let before = idle.announced.positions
         try await busy.persist(event("a"))
-        await pass { reader.generator.minimumPersistedPosition == 2 }
+        await clock.pass { reader.generator.minimumPersistedPosition == 2 }
         #expect(idle.announced.positions > before)
         for log in [reader, idle, busy] { await log.shutDown() }
     }

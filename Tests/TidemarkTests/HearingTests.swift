@@ -20,27 +20,19 @@ import TidemarkTesting
 
     func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
 
-    /// Moves the clock until the condition holds.
-    func pass(until condition: () -> Bool) async {
-        while !condition() {
-            clock.advance(by: .milliseconds(5))
-            await Task.yield()
-        }
-    }
-
     @Test func `a connection has caught up when the database was asked`() async throws {
         let log = try await open("p1")
         #expect(transport.caughtUpCount == 0)
-        await pass { transport.caughtUpCount == 1 }
+        await clock.pass { transport.caughtUpCount == 1 }
         transport.reconnect()
         #expect(transport.caughtUpCount == 1)
-        await pass { transport.caughtUpCount == 2 }
+        await clock.pass { transport.caughtUpCount == 2 }
         await log.shutDown()
     }
 
     @Test func `a database that cannot be asked leaves a connection behind`() async throws {
         let log = try await open("p1")
-        await pass { transport.caughtUpCount == 1 }
+        await clock.pass { transport.caughtUpCount == 1 }
         struct Gone: Error {}
         let asked = Gate()
         asked.open()
@@ -50,7 +42,7 @@ import TidemarkTesting
             throw Gone()
         }
         transport.reconnect()
-        await pass { log.generator.state.withLock { $0.machine.hasFailedToReconcile } }
+        await clock.pass { log.generator.state.withLock { $0.machine.hasFailedToReconcile } }
         #expect(transport.caughtUpCount == 1)
         store.setHook(nil)
         try await log.reconcile()
@@ -62,7 +54,7 @@ import TidemarkTesting
         let reader = try await open(nil)
         let one = try await open("p1")
         let two = try await open("p2")
-        await pass { transport.caughtUpCount == 3 }
+        await clock.pass { transport.caughtUpCount == 3 }
         try await reader.reconcile()
         // Nothing but p1's position arrives: p2 is silent, and the row is lost.
         transport.setFilter { _ in [] }
@@ -73,15 +65,15 @@ import TidemarkTesting
         let nonce = one.generator.state.withLock { $0.machine.nonce(of: writer) }
         transport.inject(
             .position(ReplicationPosition(stream: "events", writer: writer, nonce: nonce, previous: 1, new: 1)))
-        await pass { reader.generator.minimumPersistedPosition == 1 }
+        await clock.pass { reader.generator.minimumPersistedPosition == 1 }
         for log in [reader, one, two] { await log.shutDown() }
     }
 
     @Test func `a writer that joins is heard from its first position on`() async throws {
         let reader = try await open(nil)
-        await pass { transport.caughtUpCount == 1 }
+        await clock.pass { transport.caughtUpCount == 1 }
         let writer = try await open("p1")
-        await pass {
+        await clock.pass {
             reader.generator.positions["p1"] != nil && !reader.generator.state.withLock { $0.machine.hasQuestions }
         }
         try await writer.persist(event("a"))

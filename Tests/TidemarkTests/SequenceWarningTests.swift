@@ -10,7 +10,7 @@ import Tidemark
         let lines = LogLines()
         func open(_ instance: InstanceName) async throws -> EventLog {
             try await EventLog.open(
-                store, stream: "orders", instance: instance, logger: Logger(label: "test") { _ in lines })
+                store, stream: "orders", instance: instance, logger: lines.logger)
         }
         let before = try await open("p1")
         try await before.persist((1...5).map { Event(id: "e\($0)", type: "noted") })

@@ -15,29 +15,10 @@ import TidemarkTesting
     func open(_ name: InstanceName?, on store: InMemoryEventStore) async throws -> EventLog {
         try await EventLog.open(
             store, instance: name, transport: transport, time: TimeSource(clock),
-            logger: Logger(label: "test") { _ in lines })
+            logger: lines.logger)
     }
 
     func event(_ id: String) -> Event { Event(id: id, type: "test", payload: []) }
-
-    func pass(until condition: () -> Bool) async {
-        while !condition() {
-            clock.advance(by: .milliseconds(5))
-            await Task.yield()
-        }
-    }
-
-    /// Time goes on, for as long as `body` takes.
-    func whileTimePasses(_ body: () async throws -> Void) async throws {
-        let ticking = Task {
-            while !Task.isCancelled {
-                clock.advance(by: .milliseconds(5))
-                await Task.yield()
-            }
-        }
-        defer { ticking.cancel() }
-        try await body()
-    }
 
     @Test func `neither hears the other`() async throws {
         let stores = [InMemoryEventStore(), InMemoryEventStore()]
@@ -48,13 +29,13 @@ import TidemarkTesting
         // The other database is far ahead, and says so.
         for number in 1...20 { try await other.persist(event("other \(number)")) }
         other.generator.changeNow { $0.isAsked(now: $1) }
-        await pass {
+        await clock.pass {
             reader.generator.state.withLock { $0.machine.heard.foreign } > 20
                 && one.generator.state.withLock { $0.machine.heard.foreign } > 20
         }
         #expect(reader.generator.minimumPersistedPosition == 0)
         var batches = reader.events().makeAsyncIterator()
-        try await whileTimePasses {
+        try await clock.running {
             for number in 1...3 {
                 try await one.persist(event("\(number)"))
                 let batch = try #require(try await batches.next())
@@ -89,7 +70,7 @@ import TidemarkTesting
         for command in said { transport.inject(command) }
         #expect(reader.generator.minimumPersistedPosition == 0 && reader.generator.note().heard == 0)
         try await writer.persist(event("a"))
-        await pass { reader.generator.minimumPersistedPosition == 1 }
+        await clock.pass { reader.generator.minimumPersistedPosition == 1 }
         for log in [writer, reader] { await log.shutDown() }
     }
 
