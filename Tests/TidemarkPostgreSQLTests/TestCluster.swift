@@ -60,8 +60,7 @@ final class TestCluster: Sendable {
         shell.standardOutput = output
         try shell.run()
         let handle = output.fileHandleForReading
-        // Detached: reading blocks its thread until the server runs, and inherits nothing that would matter.
-        let answer = await Task.detached { String(decoding: handle.availableData, as: UTF8.self) }.value
+        let answer = await onThreadOfItsOwn { String(decoding: handle.availableData, as: UTF8.self) }
         guard answer.hasPrefix("ready") else { throw TookTooLong("no server was started in \(folder)") }
     }
 
@@ -123,11 +122,12 @@ final class TestCluster: Sendable {
             (for f in /proc/self/fd/*; do n=${f##*/}; [ "$n" -gt 2 ] && eval "exec $n>&-"; done; exec "$@") >>run.log 2>&1
             """
         process.arguments = ["-c", script, "bash"] + prefix + ["\(Self.binaries)/\(program)"] + arguments
-        // Detached, because it blocks its thread until the program has ended.
-        try await Task.detached {
-            try process.run()
-            process.waitUntilExit()
-        }.value
+        try await onThreadOfItsOwn {
+            Result {
+                try process.run()
+                process.waitUntilExit()
+            }
+        }.get()
         guard process.terminationStatus == 0 else { throw TookTooLong("\(program) ended with an error") }
     }
 }

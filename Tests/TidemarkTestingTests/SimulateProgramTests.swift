@@ -29,7 +29,7 @@ import TidemarkTesting
         #expect(result.status == 1)
         let last = try #require(result.text.split(separator: "\n").last)
         let failure = try #require(
-            firstFailure(
+            await firstFailure(
                 SimulationConfiguration(withoutRule: .watermarkBeforeSnapshot),
                 modes: SimulationConfiguration.Mode.allCases, seeds: 1000))
         #expect(last.hasSuffix(failure.replayCommand))

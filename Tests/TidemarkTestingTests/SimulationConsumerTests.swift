@@ -82,28 +82,28 @@ import TidemarkTesting
     }
 
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func `a consumer that keeps its place passes`(mode: SimulationConfiguration.Mode) {
+    func `a consumer that keeps its place passes`(mode: SimulationConfiguration.Mode) async {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.consumer = Projection()
-        #expect(firstFailure(configuration, seeds: 60) == nil)
+        #expect(await firstFailure(configuration, seeds: 60) == nil)
     }
 
-    private func expectFound(_ consumer: any SimulationConsumer, saying text: String) throws {
+    private func expectFound(_ consumer: any SimulationConsumer, saying text: String) async throws {
         var configuration = SimulationConfiguration()
         configuration.consumer = consumer
-        let failure = try #require(firstFailure(configuration, seeds: 300))
+        let failure = try #require(await firstFailure(configuration, seeds: 300))
         #expect(failure.kind == .consumer && failure.problem.contains(text))
     }
 
-    @Test func `one that cannot bear repetition is found`() throws {
-        try expectFound(Mailer(), saying: "a second time")
+    @Test func `one that cannot bear repetition is found`() async throws {
+        try await expectFound(Mailer(), saying: "a second time")
     }
 
-    @Test func `one that forgets what it had in memory is found`() throws {
-        try expectFound(Buffer(), saying: "is lost")
+    @Test func `one that forgets what it had in memory is found`() async throws {
+        try await expectFound(Buffer(), saying: "is lost")
     }
 
-    @Test func `one that loses its place is found`() throws {
-        try expectFound(Skipper(), saying: "it has")
+    @Test func `one that loses its place is found`() async throws {
+        try await expectFound(Skipper(), saying: "it has")
     }
 }

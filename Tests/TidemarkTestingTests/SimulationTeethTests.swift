@@ -7,7 +7,7 @@ import TidemarkTesting
     @Test(arguments: SimulationConfiguration.Rule.allCases)
     func `without the rule an event is skipped, or decided on what is not the newest`(
         rule: SimulationConfiguration.Rule
-    ) throws {
+    ) async throws {
         // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
         let first: UInt64 =
             switch rule {
@@ -23,7 +23,7 @@ import TidemarkTesting
             }
         var configuration = SimulationConfiguration(withoutRule: rule)
         configuration.promotes = rule == .eras
-        let found = firstFailure(configuration, from: first, seeds: 10_000)
+        let found = await firstFailure(configuration, from: first, seeds: 10_000)
         let failure = try #require(found)
         #expect(failure.kind == (rule == .newestOfKey ? .keyHistory : .skippedEvent))
         #expect(failure.withoutRule == rule)

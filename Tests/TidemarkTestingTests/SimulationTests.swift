@@ -7,12 +7,12 @@ import TidemarkTesting
 @Suite struct SimulationTests {
     /// Other seeds in each run: the one that it begins with is printed, and a failure says how to replay its own.
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func `nothing fails in fresh seeds`(mode: SimulationConfiguration.Mode) throws {
+    func `nothing fails in fresh seeds`(mode: SimulationConfiguration.Mode) async {
         let first = UInt64.random(in: 0 ... .max)
         let count = 1000 as UInt64
         print(
             "\(count) seeds in \(mode.rawValue) mode: scripts/simulate --mode \(mode) --from \(first) --seeds \(count)")
-        let failure = firstFailure(SimulationConfiguration(mode: mode), from: first, seeds: count)
+        let failure = await firstFailure(SimulationConfiguration(mode: mode), from: first, seeds: count)
         #expect(failure == nil, "\(failure?.description ?? "")")
     }
 
@@ -20,16 +20,16 @@ import TidemarkTesting
     /// the newest event. First the histories in which somebody once ended who had lost nothing, and one in which somebody who had
     /// lost a join asked for ever what had become of its group.
     @Test(arguments: SimulationConfiguration.Mode.allCases)
-    func `nothing fails in fresh seeds with promotions that lose commits`(mode: SimulationConfiguration.Mode) throws {
+    func `nothing fails in fresh seeds with promotions that lose commits`(mode: SimulationConfiguration.Mode) async {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.promotes = true
         for seed in [404, 14_961_877_544_398_268_499, 6_648_475_540_979_185_829, 18_645_319_905_080_286] as [UInt64] {
-            let failure = firstFailure(configuration, from: seed, seeds: 1)
+            let failure = await firstFailure(configuration, from: seed, seeds: 1)
             #expect(failure == nil, "\(failure?.description ?? "")")
         }
         let first = UInt64.random(in: 0 ... .max)
         print("promotions: scripts/simulate --promotes --mode \(mode) --from \(first) --seeds 300")
-        let failure = firstFailure(configuration, from: first, seeds: 300)
+        let failure = await firstFailure(configuration, from: first, seeds: 300)
         #expect(failure == nil, "\(failure?.description ?? "")")
     }
 
@@ -51,9 +51,9 @@ import TidemarkTesting
         #expect(hashes.count == 25)
     }
 
-    @Test func `a failure is replayed by its seed`() throws {
+    @Test func `a failure is replayed by its seed`() async throws {
         let configuration = SimulationConfiguration(withoutRule: .watermarkBeforeSnapshot)
-        let failure = try #require(firstFailure(configuration, seeds: 1000))
+        let failure = try #require(await firstFailure(configuration, seeds: 1000))
         #expect(failure.replayCommand == "scripts/simulate --seed \(failure.seed) --without watermarkBeforeSnapshot")
         #expect(failure.description.contains(failure.replayCommand))
         var again = configuration
@@ -99,21 +99,23 @@ import TidemarkTesting
     }
 }
 
-/// What goes wrong first in so many seeds; with several modes they take turns.
+/// What goes wrong first in so many seeds; with several modes they take turns. On a thread of its own.
 func firstFailure(
     _ configuration: SimulationConfiguration, modes: [SimulationConfiguration.Mode]? = nil, from first: UInt64 = 0,
     seeds: UInt64
-) -> SimulationFailure? {
-    let modes = modes ?? [configuration.mode]
-    for number in 0..<seeds {
-        var configuration = configuration
-        configuration.mode = modes[Int(number) % modes.count]
-        var simulation = Simulation(seed: first &+ number, configuration: configuration)
-        do {
-            try simulation.run()
-        } catch {
-            return error
+) async -> SimulationFailure? {
+    await onThreadOfItsOwn {
+        let modes = modes ?? [configuration.mode]
+        for number in 0..<seeds {
+            var configuration = configuration
+            configuration.mode = modes[Int(number) % modes.count]
+            var simulation = Simulation(seed: first &+ number, configuration: configuration)
+            do throws(SimulationFailure) {
+                try simulation.run()
+            } catch {
+                return error
+            }
         }
+        return nil
     }
-    return nil
 }
