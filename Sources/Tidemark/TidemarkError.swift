@@ -153,8 +153,8 @@ extension TidemarkError {
     /// Whether it ends a log for good: trying again cannot help.
     var isFinal: Bool {
         switch self {
-        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost,
-            .streamMoved:
+        case .instanceTaken, .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .notADatabase,
+            .acknowledgedEventsLost, .streamMoved:
             true
         default: false
         }
@@ -163,7 +163,8 @@ extension TidemarkError {
     /// Whether what a reader would read from now on is not what it has read before.
     var endsReading: Bool {
         switch self {
-        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .acknowledgedEventsLost, .streamMoved:
+        case .databaseWentBackwards, .sequenceWentBackwards, .databaseReplaced, .notADatabase, .acknowledgedEventsLost,
+            .streamMoved:
             true
         default: false
         }
@@ -177,7 +178,7 @@ extension TidemarkError: CustomStringConvertible {
         case .invalidEvent(let stream, let id, let problem):
             "event \"\(id)\" cannot be persisted in stream \(stream): \(problem)"
         case .notAMember(let stream, let instance):
-            "instance \(instance) is not a writer of stream \(stream): join before allocating IDs"
+            "instance \(instance) is not a writer of stream \(stream): open the log with the name of an instance"
         case .sequenceTimedOut(let stream, let instance, let limit):
             "instance \(instance) got no ID for stream \(stream) within \(limit): the database is slow or gone; try again"
         case .sequenceWentBackwards(let stream, let instance, let id, let known):
