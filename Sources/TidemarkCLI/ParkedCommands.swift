@@ -59,13 +59,13 @@ struct ConsumerParkedCommand: AsyncParsableCommand {
     private static func text(_ parked: ParkedEvent) -> String {
         let name = parked.event?.event.id ?? "in a table of its own"
         return
-            "\(parked.streamID)\t\(parked.reason.word)\t\(parked.attempts)\t\(parked.isToBeRetried ? "soon" : "no")\t"
+            "\(parked.streamID)\t\(parked.reason)\t\(parked.attempts)\t\(parked.isToBeRetried ? "soon" : "no")\t"
             + "\(name.onOneLine)\t\(parked.problem.onOneLine)\n"
     }
 
     private static func json(_ parked: ParkedEvent) -> String {
         var line: [UInt8] = []
-        line += "{\"stream_id\":\(parked.streamID),\"reason\":\"\(parked.reason.word)\"".utf8
+        line += "{\"stream_id\":\(parked.streamID),\"reason\":\"\(parked.reason)\"".utf8
         line += ",\"attempts\":\(parked.attempts),\"is_to_be_retried\":\(parked.isToBeRetried)".utf8
         line += ",\"problem\":\(JSONString.quoted(parked.problem)),\"partition\":\(parked.partition)".utf8
         line += ",\"parked_at\":\"\(Timestamp.text(parked.parkedAtMilliseconds))\",\"line\":".utf8
@@ -77,16 +77,6 @@ struct ConsumerParkedCommand: AsyncParsableCommand {
         }
         line += "}\n".utf8
         return String(decoding: line, as: UTF8.self)
-    }
-}
-
-extension ParkedReason {
-    fileprivate var word: String {
-        switch self {
-        case .exhausted: "failed"
-        case .timeLimit: "time_limit"
-        case .behind: "behind"
-        }
     }
 }
 

@@ -8,7 +8,6 @@ import TidemarkSQLite
 protocol ProgramStore: PrunableStore, ProcessorStore, KeyIndexStore, ForgettingStore {
     /// The names of the streams that are there, in order.
     func streams(limit: Int) async throws -> [StreamName]
-    func close() async
     /// How processes that share the database hear each other where nothing else is named.
     func automaticTransport(for stream: StreamName) throws -> ToldTransport
 }

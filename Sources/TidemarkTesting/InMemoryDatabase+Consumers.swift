@@ -57,7 +57,9 @@ extension InMemoryDatabase {
         if let passed = row.passed { try passed.require(stream.holds(passed), in: name, of: consumer) }
         // Its own: it has been answered already, and the answer was lost.
         if key != 0, row.key == key { return row.claim(name, consumer) }
-        if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
+        if row.isInUse, !takingOver, row.generation != request.replacing {
+            throw .consumerInUse(stream: name, consumer: consumer, by: nil)
+        }
         row.generation += stream.steps.nextInt()
         row.isInUse = true
         row.key = key

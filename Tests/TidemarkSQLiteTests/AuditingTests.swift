@@ -99,6 +99,13 @@ import Tidemark
         #expect(findings.contains { $0.kind == .impossibleRow && $0.id == 50 })
     }
 
+    @Test func `an event of which only the random bits of its commit differ is another one`() async throws {
+        try await deliver(0..<4)
+        try await execute("UPDATE tidemark_events SET commit_number = commit_number + 1 WHERE stream_id = 2")
+        let findings = try await audit().findings
+        #expect(findings.contains { $0.kind == .deliveredDiffers })
+    }
+
     @Test(arguments: [
         ("(1, 9, 0, 'x', 'x', 1, 0, 2 << 20)", "the sequence has handed out no ID above 6"),
         ("(1, -1, 0, 'x', 'x', 1, 0, 2 << 20)", "IDs begin at 1"),

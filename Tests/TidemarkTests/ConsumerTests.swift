@@ -196,7 +196,8 @@ import TidemarkTesting
             default: break
             }
         }
-        let slower = Task { try await log.consumer("mailer", whenTaken: .standBy) }
+        let other = try await open(nil)
+        let slower = Task { try await other.consumer("mailer", whenTaken: .standBy) }
         await looks.arrivals(1)
         while quicker.withLock({ $0 }) == nil { await Task.yield() }
         let hold = InMemoryEventStore.Operation.status
@@ -205,6 +206,19 @@ import TidemarkTesting
         try await store.verify(try #require(quicker.withLock { $0 }))
         slower.cancel()
         await #expect(throws: CancellationError.self) { try await slower.value }
+        await other.shutDown()
+        await log.shutDown()
+    }
+
+    /// As after an error that has ended what it had before.
+    @Test func `whoever stands by does not wait for a reader of the same log`() async throws {
+        let log = try await open("p1")
+        let first = try await log.consumer("mailer", whenTaken: .standBy)
+        let second = try await log.consumer("mailer", whenTaken: .standBy)
+        try await store.verify(second.claim)
+        await #expect(throws: TidemarkError.consumerTaken(stream: "events", consumer: "mailer")) {
+            try await store.verify(first.claim)
+        }
         await log.shutDown()
     }
 
@@ -216,9 +230,11 @@ import TidemarkTesting
         store.setHook { operation, moment in
             if operation == .status, moment == .after { await hasAsked.pass() }
         }
-        let standby = Task { try await log.consumer("mailer", whenTaken: .standBy) }
+        let other = try await open("p2")
+        let standby = Task { try await other.consumer("mailer", whenTaken: .standBy) }
         await hasAsked.arrivals()
+        await other.shutDown()
+        await #expect(throws: TidemarkError.stopped(stream: "events", instance: "p2")) { try await standby.value }
         await log.shutDown()
-        await #expect(throws: TidemarkError.stopped(stream: "events", instance: "p1")) { try await standby.value }
     }
 }

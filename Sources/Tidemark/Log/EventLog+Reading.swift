@@ -1,3 +1,5 @@
+import Synchronization
+
 extension EventLog {
     /// The events after `position`, in order, in batches; see ``EventReader/events(after:)``.
     public func events(after position: StreamID = 0) -> EventBatches {
@@ -12,7 +14,7 @@ extension EventLog {
     ///     is an error until it is changed (``changeFilter(of:to:)``). The checkpoint moves past what is left out.
     ///   - whenTaken: what becomes of a process that reads under the name already. One that claimed it last has it for as
     ///     long as it has its store open. ``WhenTaken/standBy`` waits without a limit: until the task is cancelled, or the
-    ///     log is shut down.
+    ///     log is shut down. It does not wait for a reader of this same log, but takes over from it.
     /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``;
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the database is not the one in which the
     ///   consumer came as far as its checkpoint says, until it is moved by hand, and for a place that was kept elsewhere;
@@ -37,8 +39,11 @@ extension EventLog {
                 request.confirmed = Watermark(
                     minimum: note.confirmed, membershipVersion: note.watermark.membershipVersion)
             }
+            if whenTaken == .standBy { request.replacing = claims.withLock { $0[name] } }
             do {
-                return DurableConsumer(claim: try await store.claimConsumer(request), reader: reader)
+                let claim = try await store.claimConsumer(request)
+                claims.withLock { $0[name] = claim.generation }
+                return DurableConsumer(claim: claim, reader: reader)
             } catch TidemarkError.consumerInUse where whenTaken == .standBy {
                 try await waitUntilFree(name)
             }

@@ -36,6 +36,8 @@ public final class EventLog: Service {
     let connecting = Mutex<Task<Void, Never>?>(nil)
     /// The IDs of the scopes that run, and whether what became of each was acknowledged.
     let scopes = Mutex<[StreamID: Bool]>([:])
+    /// The newest claims that this log was given, by their generations.
+    let claims = Mutex<[ConsumerName: Int]>([:])
     /// The orderly end, once it has begun.
     let ending = Mutex<Task<ShutDownOutcome, Never>?>(nil)
 

@@ -164,6 +164,8 @@ public struct ConsumerRequest: Hashable, Sendable {
     public var filter: EventFilter = .all
     /// Whether it is taken from a process that lives and has it.
     public var takingOver = true
+    /// The claim, by its generation, from which it is taken although its process lives: one of this process itself.
+    public var replacing: Int?
     /// Random, not 0, and kept with the claim: as the nonce in ``EventStore/join(_:as:nonce:)``.
     public var key: Int64
 
@@ -219,8 +221,8 @@ public enum WhenTaken: Hashable, Sendable {
     case takeOver
     /// It is left alone for as long as its process has its store open: ``TidemarkError/consumerInUse(stream:consumer:by:)``.
     case fail
-    /// It is left alone, and waited for until its process is gone, or has closed its store. A process does not know its own
-    /// readers apart: one that goes on with a consumer of its own takes it over.
+    /// It is left alone, and waited for until its process is gone, or has closed its store. A reader of the same log is not
+    /// waited for: whoever goes on after an error takes the consumer over from what it had before.
     case standBy
 }
 

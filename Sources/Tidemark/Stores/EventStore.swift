@@ -110,6 +110,10 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// - Parameter includingLeft: whether writers that left are among the writers, and not only counted.
     func status(of stream: StreamName, includingLeft: Bool) async throws -> StreamStatus?
 
+    /// Gives back what the store holds: files, connections, its sign of life. To be called when the logs over it have ended;
+    /// nothing else is asked of it after that. A store that holds nothing has nothing to do.
+    func close() async
+
     // MARK: Consumers
 
     /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer where the
@@ -216,6 +220,9 @@ extension EventStore {
         try await checkpoint(
             claim, from: nil, at: position, snapshot: snapshot, delivered: delivered, passed: passed)
     }
+
+    /// For a store that holds nothing.
+    public func close() async {}
 
     /// The same where it is not known what was delivered.
     public func checkpoint(

@@ -21,13 +21,22 @@ public struct EventToHandle: Hashable, Sendable {
 }
 
 /// Why an event was parked.
-public enum ParkedReason: Int, Hashable, Sendable {
+public enum ParkedReason: Int, Hashable, Sendable, CustomStringConvertible {
     /// Its handler failed as often as is allowed.
     case exhausted = 0
     /// Its handler ran over the time limit.
     case timeLimit = 1
     /// An earlier event of its key is parked, or its handler has not returned.
     case behind = 2
+
+    /// One word, for logs and the program.
+    public var description: String {
+        switch self {
+        case .exhausted: "failed"
+        case .timeLimit: "time_limit"
+        case .behind: "behind"
+        }
+    }
 }
 
 /// An event that is to be parked: its copy is written in the transaction that passes it.

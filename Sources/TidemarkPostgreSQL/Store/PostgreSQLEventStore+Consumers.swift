@@ -67,9 +67,11 @@ extension PostgreSQLEventStore {
     ) async throws -> ConsumerClaim {
         var subject = CallSubject(request.stream, consumer: request.consumer)
         subject.start = request.start
+        // Its newest claim is still that one when it is taken, or the function refuses.
+        let takesOver = request.takingOver || request.replacing.map(Int64.init) == newest
         let parameters: [PostgresValue] = [
             .text(request.stream.rawValue), .text(request.consumer.rawValue), .int64(newest), .int64(request.key),
-            .bool(request.takingOver), .int32(getpid()), .int64(lifeKey), .text(try FilterText.text(request.filter)),
+            .bool(takesOver), .int32(getpid()), .int64(lifeKey), .text(try FilterText.text(request.filter)),
         ]
         return try await exclude(
             subject,

@@ -23,7 +23,9 @@ extension SQLiteEventStore {
                 try request.require(stored: consumer.filter)
                 // Its own: it has been answered already.
                 if consumer.key == key { return consumer.claim(stream) }
-                if !request.takingOver { try self.requireFree(consumer, of: stream) }
+                if !request.takingOver, consumer.generation != request.replacing {
+                    try self.requireFree(consumer, of: stream)
+                }
             } else {
                 try Query.run(
                     db,

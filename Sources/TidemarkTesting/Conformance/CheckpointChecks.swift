@@ -101,6 +101,24 @@ extension StoreConformance {
                 try await stores.store.verify(claim)
             }
         },
+        StoreCheck("a consumer is taken from the one claim that may be replaced, and from no other") { stores in
+            let first = try await stores.store.claimConsumer("mailer", in: stores.stream)
+            var request = ConsumerRequest(stream: stores.stream, consumer: "mailer")
+            request.takingOver = false
+            request.replacing = first.generation
+            let second = try await stores.store.claimConsumer(request)
+            try await requireThrows(.consumerTaken(stream: stores.stream, consumer: "mailer")) {
+                try await stores.store.verify(first)
+            }
+            func isRefusal(_ error: TidemarkError) -> Bool {
+                if case .consumerInUse(stores.stream, "mailer", _) = error { true } else { false }
+            }
+            request.key += 1
+            try await requireThrows("another one has it by now", where: isRefusal) {
+                _ = try await stores.store.claimConsumer(request)
+            }
+            try await stores.store.verify(second)
+        },
         StoreCheck("where a consumer is can be asked, and that of one that is not there") { stores in
             let writer = try await stores.join("p1").writer
             try await stores.persist(stores.events("a", "b"), writer)
