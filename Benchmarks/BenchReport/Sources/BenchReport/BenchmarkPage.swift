@@ -7,10 +7,9 @@ public struct BenchmarkPage: Sendable {
     public var html: String {
         Page(
             title: "Tidemark: benchmark report",
-            content: [
-                header, machine, lagOverTime, lagDistribution, throughput, idleWriters, deadWriters, correctness, bars,
-                everything,
-            ]
+            content: [header, machine]
+                + (isOnFile ? [lagOverTime, lagDistribution, throughput, idleWriters, deadWriters, correctness] : [])
+                + (isOnServer ? [serverLag, serverThroughput, hazards] : []) + [bars, everything]
         ).html
     }
 

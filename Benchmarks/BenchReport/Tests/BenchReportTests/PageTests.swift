@@ -100,6 +100,64 @@ import Testing
     }
 }
 
+/// What a run on a PostgreSQL server shows.
+@Suite struct ServerPageTests {
+    static let html: String = {
+        var figures: [String: Double] = [:]
+        var series: [String: [[Double]]] = [:]
+        for (number, mode) in ["notify", "redis", "plain"].enumerated() {
+            for name in ["p50_ms", "p99_ms", "max_ms"] { figures["pg.lag.\(mode).\(name)"] = Double(number) + 0.5 }
+            figures["pg.lag.\(mode).arrived"] = 1
+            series["pg.lag.\(mode).percentiles"] = [[0, 0.1], [50, 1], [99, 9]]
+        }
+        for batch in [1, 10, 100] {
+            figures["pg.rate.b\(batch).events_per_s"] = 1_000 * Double(batch)
+            figures["pg.rate.b\(batch).plain_events_per_s"] = 2_000 * Double(batch)
+            figures["pg.rate.b\(batch).ratio"] = 0.5
+            figures["pg.rate.b\(batch).p99_ms"] = 7
+        }
+        for name in ["pg.read.events_per_s", "pg.read.raw_events_per_s"] { figures[name] = 70_000 }
+        for name in ["pg.read.plain_events_per_s", "pg.read.raw_plain_events_per_s"] { figures[name] = 90_000 }
+        figures["pg.read.ratio"] = 0.52
+        figures["pg.read.raw.ratio"] = 0.72
+        figures["pg.callers1000.speedup"] = 51
+        return BenchmarkPage(
+            BenchmarkRun(
+                figures: figures, facts: [("PostgreSQL", "15.8")], series: series,
+                bars: [Bar("pg.lag.notify.p50_ms", 0.5, .atMost, 3)])
+        ).html
+    }()
+
+    @Test func `lag and rates have their tables and plots, and nothing is there that is of a file`() {
+        let titles = Self.html.components(separatedBy: "<h2 id=").dropFirst().map {
+            $0.components(separatedBy: ">")[1].components(separatedBy: "<")[0]
+        }
+        #expect(
+            titles == [
+                "The run", "Lag on PostgreSQL, with one busy and seven idle writers",
+                "Throughput on PostgreSQL beside its limit", "What skips, loses or doubles events on PostgreSQL",
+                "What has to be reached", "All figures",
+            ])
+        #expect(Self.html.components(separatedBy: "<svg").count == 3)
+        #expect(!Self.html.contains("class=\"empty\""))
+        for words in ["LISTEN and NOTIFY", "Redis", "plain C, NOTIFY and SELECT", "4 writers, groups of 100"] {
+            #expect(Self.html.contains(">\(words)<"), "\(words)")
+        }
+        #expect(Self.html.contains("Tidemark 52\u{00A0}%") && Self.html.contains("Tidemark 72\u{00A0}%"))
+    }
+
+    @Test func `the hazards are those of the README`() throws {
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../../README.md")
+        let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+        let begin = try #require(lines.firstIndex(of: "| what happens | the plain way | Tidemark |"))
+        let rows = lines[(begin + 2)...].prefix { $0.hasPrefix("|") }.map { $0.replacing("`", with: "") }
+        // One that is a figure of another run has no plain way beside it.
+        #expect(
+            rows.filter { !$0.contains("|  |") && !$0.contains("| |") }
+                == BenchmarkPage.hazards.map { "| \($0.hazard) | \($0.plain) | \($0.ours) |" })
+    }
+}
+
 @Suite struct BarTests {
     @Test func `a bar is met at its limit`() {
         #expect(Bar("x", 2, .atMost, 2).isMet)

@@ -46,6 +46,8 @@ struct ServerLagScenario {
         let commits = try await Commit.all(in: children[0].lines(until: "done"))
         let arrivals = try await children[1].lines(until: "done").map(Arrival.init(line:))
         report.setArrived("pg.lag.plain", arrivals.count, of: count)
-        report.setLag("pg.lag.plain", Lag.histogram(commits: commits, arrivals: arrivals))
+        let histogram = Lag.histogram(commits: commits, arrivals: arrivals)
+        report.setLag("pg.lag.plain", histogram)
+        report.setSeries("pg.lag.plain.percentiles", Lag.percentiles(of: histogram))
     }
 }
