@@ -130,7 +130,7 @@ let package = Package(
             resources: [
                 .embedInCode("Schema/schema.sql"), .embedInCode("Schema/functions-writing.sql"),
                 .embedInCode("Schema/functions-membership.sql"), .embedInCode("Schema/functions-reading.sql"),
-                .embedInCode("Schema/functions-moving.sql"),
+                .embedInCode("Schema/functions-moving.sql"), .embedInCode("Schema/functions-outcomes.sql"),
                 .embedInCode("Schema/functions-pruning.sql"), .embedInCode("Schema/functions-keys.sql"),
                 .embedInCode("Schema/functions-processing.sql"),
             ],

@@ -12,7 +12,7 @@ struct Schema: Sendable {
     var statements: [String] { Self.scripts.flatMap { SQLScript.statements(filled($0)) } }
 
     private static let scripts = [
-        PackageResources.schema_sql, PackageResources.functions_writing_sql,
+        PackageResources.schema_sql, PackageResources.functions_writing_sql, PackageResources.functions_outcomes_sql,
         PackageResources.functions_keys_sql, PackageResources.functions_membership_sql,
         PackageResources.functions_processing_sql,
         PackageResources.functions_reading_sql, PackageResources.functions_pruning_sql,

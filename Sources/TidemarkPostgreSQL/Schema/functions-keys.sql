@@ -24,6 +24,16 @@ LANGUAGE sql STABLE AS $$
         coalesce((SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = $1 AND p.key = $2), 0))
 $$;
 
+-- The same of several keys, in their order.
+CREATE FUNCTION @namespace@.newest_of_keys_1(stream_row integer, keys text[]) RETURNS bigint[]
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT @namespace@.newest_of_key_1(newest_of_keys_1.stream_row, u.key)
+        FROM unnest(newest_of_keys_1.keys) WITH ORDINALITY u (key, place) ORDER BY u.place);
+END
+$$;
+
 -- As `persist_1`, in a stream that has an index of keys or where calls have conditions. `all_keys` are the keys of the group, each
 -- once, and `key_of` says which of them each event has, 0 for none; `call_of` of which call it is. Of each call there are
 -- `expected`, the ID of the newest event that its key is to have, 0 for none, and -1 where it has no condition; and `left_out`,
@@ -134,25 +144,12 @@ BEGIN
         IF persist_keyed_1.expected[asked] >= 0 THEN has_conditions := true; END IF;
     END LOOP;
     IF has_conditions THEN
-        SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
-            array_agg(e.key IS NOT DISTINCT FROM u.key ORDER BY u.place)
+        SELECT array_agg(coalesce(u.id, 0) ORDER BY u.place),
+            array_agg(u.found_key IS NOT DISTINCT FROM u.key ORDER BY u.place)
         INTO there, have_key
-        FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.keys) WITH ORDINALITY u (event_id, key, place)
-        -- With a limit of its own it is looked up in the index, one by one: a plan that was made while the table was small
-        -- would read all of it.
-        LEFT JOIN LATERAL (
-            SELECT x.stream_id, x.key FROM @namespace@.events x
-            WHERE x.stream = stream_row AND x.event_id = u.event_id LIMIT 1
-        ) e ON true;
-        SELECT array_agg(
-            greatest(
-                coalesce((
-                    SELECT k.stream_id FROM @namespace@.keys k WHERE k.stream = stream_row AND k.key = u.key
-                    ORDER BY k.stream_id DESC LIMIT 1), 0),
-                coalesce((
-                    SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = stream_row AND p.key = u.key), 0))
-            ORDER BY u.place)
-        INTO newest FROM unnest(persist_keyed_1.all_keys) WITH ORDINALITY u (key, place);
+        FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f,
+            unnest(f.ids, f.keys, persist_keyed_1.keys) WITH ORDINALITY u (id, found_key, key, place);
+        newest := @namespace@.newest_of_keys_1(stream_row, persist_keyed_1.all_keys);
         newest_place := array_fill(0, ARRAY[greatest(key_count, 1)]);
         found_place := array_fill(0, ARRAY[call_count]);
     END IF;
@@ -248,14 +245,13 @@ BEGIN
         -- A new statement: whoever was first with an event committed while this waited for it.
         SELECT
             array_agg(
-                CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), e.stream_id) END
+                CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), u.found) END
                 ORDER BY u.place),
             array_agg(coalesce(r.is_inserted, 0) ORDER BY u.place)
         INTO persist_keyed_1.ids, persist_keyed_1.are_new
-        FROM unnest(persist_keyed_1.event_ids, persist_keyed_1.call_of, there)
-            WITH ORDINALITY u (event_id, call, there, place)
+        FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f,
+            unnest(persist_keyed_1.call_of, there, f.ids) WITH ORDINALITY u (call, there, found, place)
         LEFT JOIN unnest(places, new_ids, are_inserted) r (place, stream_id, is_inserted) ON r.place = u.place
-        LEFT JOIN @namespace@.events e ON r.is_inserted = 0 AND e.stream = stream_row AND e.event_id = u.event_id
         WHERE persist_keyed_1.verdicts[u.call] = 0;
         IF array_position(persist_keyed_1.ids, NULL) IS NOT NULL THEN
             RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
@@ -347,7 +343,7 @@ $$;
 
 -- Takes rows into the index, the newest first; each writer was waited for since it was begun.
 CREATE FUNCTION @namespace@.extend_keys_1(stream text, most bigint, limit_ms integer) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 DECLARE
     s @namespace@.streams%ROWTYPE;

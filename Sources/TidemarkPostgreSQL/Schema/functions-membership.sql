@@ -361,7 +361,7 @@ CREATE FUNCTION @namespace@.heartbeat_1(
     streams text[], instances text[], epochs bigint[], incarnations bigint[], positions bigint[], in_flight bigint[],
     lowest_in_flight bigint[], in_flight_ms bigint[], life_key bigint
 ) RETURNS TABLE (answer text, holder bigint, newest_committed bigint, durable_position bigint, incarnation bigint)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 DECLARE
     running bigint := @namespace@.incarnation_1();

@@ -221,7 +221,7 @@ CREATE FUNCTION @namespace@.checkpoint_partitions_1(
     delivered_counts bigint[], delivered_sums bigint[], passed_ids bigint[], passed_marks bigint[], releases boolean[],
     parked_partitions bigint[], parked_ids bigint[], reasons bigint[], attempts bigint[], problems text[]
 ) RETURNS bigint[]
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 DECLARE
     stream_row integer;
@@ -248,7 +248,9 @@ BEGIN
     FROM unnest(
         checkpoint_partitions_1.parked_partitions, checkpoint_partitions_1.parked_ids, checkpoint_partitions_1.reasons,
         checkpoint_partitions_1.attempts, checkpoint_partitions_1.problems) u (partition, id, reason, attempts, problem)
-    JOIN @namespace@.events e ON e.stream = stream_row AND e.stream_id = u.id AND e.kind <> 1
+    JOIN LATERAL (
+        SELECT x.* FROM @namespace@.events x WHERE x.stream = stream_row AND x.stream_id = u.id AND x.kind <> 1 LIMIT 1
+    ) e ON true
     WHERE answers[array_position(checkpoint_partitions_1.numbers, u.partition)] = 1
     ON CONFLICT (stream, consumer, stream_id) DO UPDATE SET
         reason = excluded.reason, attempts = excluded.attempts, problem = excluded.problem,

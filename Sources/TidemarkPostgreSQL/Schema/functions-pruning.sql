@@ -28,7 +28,7 @@ CREATE FUNCTION @namespace@.end_prune_1(
     pruned_mark bigint, pruned_count bigint, pruned_sum bigint, pruned_at bigint, forgotten_through bigint,
     consumers text[], numbers bigint[], counts bigint[], sums bigint[], keys text[], key_ids bigint[], stopped text[]
 ) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 DECLARE
     consumer text;

@@ -6,7 +6,9 @@ LANGUAGE sql STABLE AS $$
     WITH RECURSIVE run (id) AS (
         SELECT greatest($2, coalesce((SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = $1), 0))
         UNION ALL
-        SELECT e.stream_id FROM run JOIN @namespace@.events e ON e.stream = $1 AND e.stream_id = run.id + 1
+        -- One by one: a plan that reads the table for each row would take for ever.
+        SELECT e.stream_id FROM run CROSS JOIN LATERAL (
+            SELECT x.stream_id FROM @namespace@.events x WHERE x.stream = $1 AND x.stream_id = run.id + 1 LIMIT 1) e
     )
     SELECT max(run.id) FROM run
 $$;
@@ -30,7 +32,7 @@ $$;
 
 -- The last event at or below an ID, the newest that was pruned included; nulls where there is none.
 CREATE FUNCTION @namespace@.last_event_1(stream_row integer, "position" bigint, OUT id bigint, OUT mark bigint)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 BEGIN
     SELECT e.stream_id, e.mark INTO last_event_1.id, last_event_1.mark FROM @namespace@.events e

@@ -31,6 +31,26 @@ LANGUAGE sql STABLE AS $$
         AND t.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
 $$;
 
+-- Where events are, by their ids and in their order: nulls for one that is not there.
+--
+-- A function keeps its plans. One that was made while the table was small would read all of it, long after it has grown:
+-- so the ids are looked up one by one, and an index costs the planner nothing, here and wherever else it says so.
+CREATE FUNCTION @namespace@.find_events_1(
+    stream_row integer, event_ids text[], OUT ids bigint[], OUT writers bigint[], OUT keys text[]
+)
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT array_agg(e.stream_id ORDER BY u.place), array_agg(e.writer ORDER BY u.place), array_agg(e.key ORDER BY u.place)
+    INTO find_events_1.ids, find_events_1.writers, find_events_1.keys
+    FROM unnest(find_events_1.event_ids) WITH ORDINALITY u (event_id, place)
+    LEFT JOIN LATERAL (
+        SELECT x.stream_id, x.writer, x.key FROM @namespace@.events x
+        WHERE x.stream = find_events_1.stream_row AND x.event_id = u.event_id LIMIT 1
+    ) e ON true;
+END
+$$;
+
 -- To be called first by whatever checks a promise. Under another isolation level every statement would see a snapshot from
 -- before the lock; and an acknowledged commit has to be durable, whatever the role's setting.
 CREATE FUNCTION @namespace@.begin_1() RETURNS void
@@ -126,6 +146,7 @@ DECLARE
     id_sequence regclass;
     count integer := coalesce(cardinality(persist_1.event_ids), 0);
     inserted integer;
+    there bigint[];
 BEGIN
     -- A call that would change nothing is not made.
     IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
@@ -175,25 +196,18 @@ BEGIN
     IF inserted = count THEN RETURN; END IF;
 
     -- In new statements: whoever was first with an event committed while this waited for it.
-    WITH lost AS (
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
-        SELECT stream_row, 1, u.id, writer_row, persist_1.mark FROM unnest(persist_1.ids) u (id)
-        WHERE NOT EXISTS (SELECT FROM @namespace@.events e WHERE e.stream = stream_row AND e.stream_id = u.id)
-        ORDER BY u.id
-        RETURNING stream_id
-    )
-    SELECT array_agg(lost.stream_id) INTO persist_1.tombstones FROM lost;
-    SELECT array_agg(CASE WHEN u.is_new THEN u.stream_id ELSE e.stream_id END ORDER BY u.place),
-        array_agg(u.is_new::integer ORDER BY u.place)
-    INTO persist_1.ids, persist_1.are_new
-    FROM (
-        SELECT n.*, n.stream_id <> ALL (persist_1.tombstones) AS is_new
-        FROM unnest(persist_1.ids, persist_1.event_ids) WITH ORDINALITY AS n (stream_id, event_id, place)
-    ) u
-    LEFT JOIN @namespace@.events e ON NOT u.is_new AND e.stream = stream_row AND e.event_id = u.event_id;
-    IF array_position(persist_1.ids, NULL) IS NOT NULL THEN
+    SELECT f.ids INTO there FROM @namespace@.find_events_1(stream_row, persist_1.event_ids) f;
+    IF array_position(there, NULL) IS NOT NULL THEN
         RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
     END IF;
+    persist_1.tombstones := ARRAY(
+        SELECT u.id FROM unnest(persist_1.ids, there) u (id, there) WHERE u.id <> u.there ORDER BY u.id);
+    INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+    SELECT stream_row, 1, u.id, writer_row, persist_1.mark FROM unnest(persist_1.tombstones) u (id);
+    persist_1.are_new := ARRAY(
+        SELECT (u.id = u.there)::integer FROM unnest(persist_1.ids, there) WITH ORDINALITY u (id, there, place)
+        ORDER BY u.place);
+    persist_1.ids := there;
 END
 $$;
 
@@ -254,7 +268,7 @@ CREATE FUNCTION @namespace@.persist_as_1(
     event_id text, type text, key text, payload bytea, metadata text DEFAULT NULL,
     OUT stream_id bigint, OUT is_new boolean, OUT mark bigint, OUT newest bigint
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET random_page_cost = 0 AS $$
 #variable_conflict use_column
 DECLARE
     stream_row integer;
@@ -374,130 +388,5 @@ BEGIN
         PERFORM @namespace@.refuse_1(
             allocate_1.stream, allocate_1.instance, allocate_1.epoch, allocate_1.joined_in);
     END IF;
-END
-$$;
-
--- Puts tombstones into the rows of the IDs that have none. The rest is told of each: it holds an event, or it is void,
--- because another incarnation handed it out, and may be another ID by now. No incarnation means the running one, which then
--- has to be the one that the writer joined in, where its epoch is the newest.
-CREATE FUNCTION @namespace@.abandon_1(
-    stream text, instance text, epoch bigint, joined_in bigint, incarnation bigint, ids bigint[], limit_ms integer,
-    OUT committed bigint[], OUT void bigint[], OUT pruned bigint[]
-)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    stream_row integer;
-    writer_row bigint;
-    newest bigint;
-    wanted bigint := (SELECT max(u.id) FROM unnest(abandon_1.ids) u (id));
-BEGIN
-    PERFORM @namespace@.begin_1();
-    PERFORM set_config('lock_timeout', abandon_1.limit_ms::text, true);
-    -- What has moved away changes no more.
-    PERFORM pg_advisory_xact_lock_shared(@namespace@.move_lock_1(abandon_1.stream));
-    PERFORM @namespace@.require_here_1(abandon_1.stream);
-    SELECT s.stream, i.writer, coalesce(pg_sequence_last_value(s.sequence), 0) INTO stream_row, writer_row, newest
-    FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
-    WHERE s.name = abandon_1.stream AND i.instance = abandon_1.instance
-        AND (i.epoch > abandon_1.epoch OR i.epoch = abandon_1.epoch AND (
-            abandon_1.incarnation IS NOT NULL OR i.incarnation = coalesce(abandon_1.joined_in, i.incarnation)));
-    IF NOT FOUND THEN
-        PERFORM @namespace@.refuse_1(
-            abandon_1.stream, abandon_1.instance, abandon_1.epoch, abandon_1.joined_in);
-    END IF;
-    IF coalesce(abandon_1.incarnation, @namespace@.incarnation_1()) = @namespace@.incarnation_1() THEN
-        IF newest < wanted THEN
-            RAISE EXCEPTION 'the sequence has handed out no ID above %', newest
-            USING ERRCODE = 'TM008', DETAIL = json_build_object(
-                'id', wanted, 'problem', format('the sequence has handed out no ID above %s', newest))::text;
-        END IF;
-        -- Waits for whoever is about to commit one of them; whoever comes later finds the tombstone.
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
-        SELECT stream_row, 1, u.id, writer_row, m.mark
-        FROM unnest(abandon_1.ids) u (id), (SELECT @namespace@.random_mark_1() AS mark) m
-        WHERE u.id > (SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = stream_row)
-        ORDER BY u.id
-        ON CONFLICT (stream, stream_id) DO NOTHING;
-        SELECT array_agg(u.id ORDER BY u.id) INTO abandon_1.pruned
-        FROM unnest(abandon_1.ids) u (id)
-        WHERE u.id <= (SELECT s.pruned_through FROM @namespace@.streams s WHERE s.stream = stream_row)
-            AND NOT EXISTS (SELECT FROM @namespace@.events e WHERE e.stream = stream_row AND e.stream_id = u.id);
-        SELECT array_agg(e.stream_id ORDER BY e.stream_id) INTO abandon_1.committed
-        FROM @namespace@.events e
-        WHERE e.stream = stream_row AND e.stream_id = ANY (abandon_1.ids) AND e.kind <> 1;
-        abandon_1.void := '{}';
-    ELSE
-        -- What has a row in the era of their own incarnation is theirs; nothing more can be committed in it.
-        WITH era AS (
-            SELECT a.after_id, (
-                SELECT min(b.after_id) FROM @namespace@.eras b
-                WHERE b.stream = stream_row AND b.after_id > a.after_id) AS through
-            FROM @namespace@.eras a WHERE a.stream = stream_row AND a.incarnation = abandon_1.incarnation
-        )
-        SELECT array_agg(u.id ORDER BY u.id) FILTER (WHERE e.kind <> 1),
-            array_agg(u.id ORDER BY u.id) FILTER (WHERE e.kind IS NULL)
-        INTO abandon_1.committed, abandon_1.void
-        FROM unnest(abandon_1.ids) u (id) LEFT JOIN @namespace@.events e
-            ON e.stream = stream_row AND e.stream_id = u.id AND e.writer = writer_row
-            AND EXISTS (SELECT FROM era WHERE u.id > era.after_id AND (era.through IS NULL OR u.id <= era.through));
-    END IF;
-    abandon_1.committed := coalesce(abandon_1.committed, '{}');
-    abandon_1.void := coalesce(abandon_1.void, '{}');
-    abandon_1.pruned := coalesce(abandon_1.pruned, '{}');
-END
-$$;
-
--- Settles what became of groups of unknown outcome: raises the fence, under the lock that excludes groups, so that none of
--- them can commit from now on; and then looks, in a new statement, which of their events are there.
---
--- Of each event: its ID, 0 where it is not there, and whether it is of this writer and above what the writer knew
--- before the group. And the tombstones of the writer above what it knew, 10,000 at most: its losers are among them.
-CREATE FUNCTION @namespace@.settle_1(
-    stream text, instance text, epoch bigint, incarnation bigint, fence bigint, event_ids text[], known bigint[],
-    limit_ms integer, OUT new_fence bigint, OUT ids bigint[], OUT are_own integer[], OUT tombstones bigint[]
-)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    stream_row integer;
-    writer_row bigint;
-BEGIN
-    PERFORM @namespace@.begin_1();
-    PERFORM set_config('lock_timeout', settle_1.limit_ms::text, true);
-    PERFORM pg_advisory_xact_lock(@namespace@.group_lock_1(settle_1.stream, settle_1.instance));
-    UPDATE @namespace@.instances i SET fence = greatest(i.fence, settle_1.fence + 1)
-    FROM @namespace@.streams s
-    WHERE s.name = settle_1.stream AND i.stream = s.stream AND i.instance = settle_1.instance
-        AND i.epoch = settle_1.epoch AND i.is_member
-        AND i.incarnation = coalesce(settle_1.incarnation, i.incarnation)
-    RETURNING s.stream, i.writer, i.fence INTO stream_row, writer_row, settle_1.new_fence;
-    IF NOT FOUND THEN
-        -- The epoch is over: nothing of it can commit, and what it left behind is told all the same.
-        -- What another process has committed under the same epoch is not its own.
-        SELECT s.stream,
-            CASE WHEN i.epoch > settle_1.epoch OR i.incarnation = coalesce(settle_1.incarnation, i.incarnation)
-                THEN i.writer END,
-            settle_1.fence
-        INTO stream_row, writer_row, settle_1.new_fence
-        FROM @namespace@.streams s JOIN @namespace@.instances i ON i.stream = s.stream
-        WHERE s.name = settle_1.stream AND i.instance = settle_1.instance AND i.epoch >= settle_1.epoch;
-        IF NOT FOUND THEN
-            PERFORM @namespace@.refuse_1(
-                settle_1.stream, settle_1.instance, settle_1.epoch, settle_1.incarnation);
-        END IF;
-    END IF;
-    SELECT array_agg(coalesce(e.stream_id, 0) ORDER BY u.place),
-        array_agg(coalesce(e.writer = writer_row AND e.stream_id > u.known, false)::integer ORDER BY u.place)
-    INTO settle_1.ids, settle_1.are_own
-    FROM unnest(settle_1.event_ids, settle_1.known) WITH ORDINALITY AS u (event_id, known, place)
-    LEFT JOIN @namespace@.events e ON e.stream = stream_row AND e.event_id = u.event_id;
-    SELECT coalesce(array_agg(l.stream_id ORDER BY l.stream_id), '{}') INTO settle_1.tombstones
-    FROM (
-        SELECT e.stream_id FROM @namespace@.events e
-        WHERE e.stream = stream_row AND e.kind = 1 AND e.writer = writer_row
-            AND e.stream_id > (SELECT min(u.known) FROM unnest(settle_1.known) u (known))
-        ORDER BY e.stream_id LIMIT 10000
-    ) l;
 END
 $$;

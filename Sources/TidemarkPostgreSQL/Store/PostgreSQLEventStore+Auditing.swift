@@ -12,6 +12,7 @@ extension PostgreSQLEventStore {
         let (namespace, store) = (namespace, description)
         return try await inSnapshot(CallSubject(stream, consumer: consumer), limit: Self.auditLimit) { session in
             try session.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY") { session in
+                _ = try session.query(StreamHeader.freeIndexes.sql)
                 let audited = try AuditedStream(session, namespace, stream, consumer, store: store)
                 let partitions = try audited.partitions(session)
                 var auditor = ConsumerAuditor(audited.facts, partitions: partitions.map(\.facts), limit: limit)

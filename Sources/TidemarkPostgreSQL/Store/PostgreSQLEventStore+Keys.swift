@@ -78,7 +78,6 @@ extension PostgreSQLEventStore: KeyIndexStore {
         let cannotBe = key.utf8.contains(0)
         let text = PostgresValue.text(cannotBe ? "" : key)
         let statements = [
-            StreamHeader.begin,
             PostgresStatement(
                 """
                 SELECT s.keyed_from, s.moved_to, s.arriving_from,
@@ -108,11 +107,10 @@ extension PostgreSQLEventStore: KeyIndexStore {
                     .text(stream.rawValue), text, .int64(position.rawValue),
                     .int64(cannotBe ? 0 : Int64(clamping: limit)), .int64(Int64(clamping: max(byteLimit, 1))),
                 ]),
-            StreamHeader.commit,
         ]
         return try await inSnapshot(CallSubject(stream)) { session in
-            let answers = try session.pipeline(statements)
-            let header = answers[1]
+            let answers = try StreamHeader.read(session, statements)
+            let header = answers[0]
             if header.count == 0 { throw TidemarkError.unknownStream(stream: stream, store: store) }
             try StreamElsewhere.check(header, 0, column: 1)
             let state = KeyIndexState(keyedFrom: try header.int64IfAny(0, 0))
@@ -123,7 +121,7 @@ extension PostgreSQLEventStore: KeyIndexStore {
             guard position >= pruned else {
                 throw TidemarkError.pruned(stream: stream, after: position, through: pruned)
             }
-            var rows = try EventRows(answers[2], names, session, namespace)
+            var rows = try EventRows(answers[1], names, session, namespace)
             return try (0..<rows.count).map { try rows.event($0) }
         }
     }

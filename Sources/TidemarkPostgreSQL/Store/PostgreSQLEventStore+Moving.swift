@@ -6,7 +6,6 @@ extension PostgreSQLEventStore: MovableStore {
         let text = PostgresValue.text(stream.rawValue)
         let ofStream = "stream = (SELECT s.stream FROM \(name).streams s WHERE s.name = $1)"
         let statements = [
-            StreamHeader.begin,
             PostgresStatement(
                 """
                 SELECT coalesce(pg_sequence_last_value(s.sequence), 0), s.membership_version, s.forgotten_epoch, s.moved_to,
@@ -21,11 +20,10 @@ extension PostgreSQLEventStore: MovableStore {
                     filter
                 FROM \(name).consumers WHERE \(ofStream) ORDER BY name
                 """, [text]),
-            StreamHeader.commit,
         ]
         return try await inSnapshot(CallSubject(stream)) { session in
-            let answers = try session.pipeline(statements)
-            let (header, instances, consumers) = (answers[1], answers[2], answers[3])
+            let answers = try StreamHeader.read(session, statements)
+            let (header, instances, consumers) = (answers[0], answers[1], answers[2])
             if header.count == 0 { return nil }
             let epochs = try (0..<instances.count).map { row in
                 (try InstanceName(validating: try instances.text(row, 0)), Int(try instances.int64(row, 1)))
@@ -66,13 +64,10 @@ extension PostgreSQLEventStore: MovableStore {
             WHERE coalesce(e.bytes, 0) < $4 ORDER BY e.stream_id
             """
         return try await inSnapshot(CallSubject(stream)) { session in
-            var rows = try EventRows(
-                session.query(
-                    sql,
-                    [
-                        .text(stream.rawValue), .int64(position.rawValue), .int64(Int64(limit)),
-                        .int64(Int64(byteLimit)),
-                    ]), names, session, namespace)
+            let statement = PostgresStatement(
+                sql,
+                [.text(stream.rawValue), .int64(position.rawValue), .int64(Int64(limit)), .int64(Int64(byteLimit))])
+            var rows = try EventRows(StreamHeader.read(session, [statement])[0], names, session, namespace)
             return try (0..<rows.count).map { row in
                 let place = try rows.externalEvent(row)
                 let content: MovedRow.Content =

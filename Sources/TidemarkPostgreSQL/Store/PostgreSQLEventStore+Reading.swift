@@ -59,25 +59,25 @@ extension PostgreSQLEventStore {
         let isFiltered = request.filter != .all
         let header = StreamHeader.statement(
             namespace, stream, delivered: request.delivered, consumer: request.claim?.consumer)
-        let end = (isFiltered ? [passedStatement(stream, request)] : []) + [StreamHeader.commit]
+        let passed = isFiltered ? [passedStatement(stream, request)] : []
         let events = [false, true].map { eventsStatement(stream, request, sumsUp: $0) }
         return try await inSnapshot(CallSubject(stream, consumer: request.claim?.consumer)) { session in
             for (attempt, events) in events.enumerated() {
-                let answers = try session.pipeline([StreamHeader.begin, header, events] + end)
-                guard let header = try StreamHeader(answers[1]) else { return nil }
+                let answers = try StreamHeader.read(session, [header, events] + passed)
+                guard let header = try StreamHeader(answers[0]) else { return nil }
                 if header.membership.version == request.membershipVersion {
                     try header.pruned.require(request.after, in: stream)
                 }
                 guard header.deliveredIsThere, header.membership.version == request.membershipVersion,
                     header.consumerGeneration == request.claim?.generation
                 else { return Batch(header: header) }
-                let rows = try EventRows(answers[2], names, session, namespace)
+                let rows = try EventRows(answers[1], names, session, namespace)
                 let (count, isTruncated) = try rows.cut(limit: request.limit, byteLimit: request.byteLimit)
                 // The first of them is too large to come along with as many as were asked for.
                 if count == 0, rows.count > 0, attempt == 0 { continue }
                 return Batch(
                     header: header, rows: rows, count: count, isTruncated: isTruncated,
-                    passed: isFiltered && !isTruncated ? try Self.passed(answers[3]) : nil)
+                    passed: isFiltered && !isTruncated ? try Self.passed(answers[2]) : nil)
             }
             return nil
         }
@@ -182,7 +182,7 @@ extension PostgreSQLEventStore {
     ) async throws -> Reconciliation? {
         let name = namespace.quoted
         let statements = [
-            StreamHeader.begin, StreamHeader.statement(namespace, stream),
+            StreamHeader.statement(namespace, stream),
             PostgresStatement(
                 """
                 SELECT min(r.stream_id), max(r.stream_id)
@@ -210,13 +210,12 @@ extension PostgreSQLEventStore {
                 FROM \(name).instances i JOIN \(name).streams s ON s.stream = i.stream
                 WHERE s.name = $1 AND i.is_member
                 """, [.text(stream.rawValue)]),
-            StreamHeader.commit,
         ]
         return try await inSnapshot(CallSubject(stream)) { session in
-            let answers = try session.pipeline(statements)
-            guard let header = try StreamHeader(answers[1]) else { return nil }
-            let runs = answers[2]
-            let members = answers[4]
+            let answers = try StreamHeader.read(session, statements)
+            guard let header = try StreamHeader(answers[0]) else { return nil }
+            let runs = answers[1]
+            let members = answers[3]
             let end = header.pruned.through
             let pruned = minimum < end && limit > 0 ? [StreamID(minimum.rawValue + 1)...end] : []
             let finished = try (0..<runs.count).map { row in
@@ -229,7 +228,7 @@ extension PostgreSQLEventStore {
                 ? pruned + finished : [pruned[0].lowerBound...finished[0].upperBound] + finished.dropFirst()
             return Reconciliation(
                 membership: header.membership, sequence: header.sequence,
-                newestCommitted: StreamID(try answers[3].int64(0, 0)),
+                newestCommitted: StreamID(try answers[2].int64(0, 0)),
                 finished: joined,
                 observations: try (0..<members.count).map { row in
                     WriterObservation(
@@ -253,7 +252,7 @@ extension PostgreSQLEventStore {
             WHERE e.stream = (SELECT s.stream FROM \(namespace.quoted).streams s WHERE s.name = $1) AND e.event_id = $2
             """
         return try await inSnapshot(CallSubject(stream)) { session in
-            let rows = try session.query(sql, [.text(stream.rawValue), .text(id)])
+            let rows = try StreamHeader.read(session, [PostgresStatement(sql, [.text(stream.rawValue), .text(id)])])[0]
             if rows.count == 0 { return nil }
             let (id, mark) = (try rows.int64(0, 0), try rows.int64(0, 10))
             if id <= mark {

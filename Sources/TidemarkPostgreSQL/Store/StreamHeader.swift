@@ -19,9 +19,17 @@ struct StreamHeader {
         s.pruned_through, s.pruned_id, s.pruned_mark, s.pruned_count, s.pruned_sum, s.pruned_at, s.forgotten_through
         """
 
-    /// The beginning of what reads in one snapshot.
-    static let begin = PostgresStatement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    static let commit = PostgresStatement("COMMIT")
+    /// The answers to statements that read in one snapshot, sent at once.
+    static func read(_ session: PostgresSession, _ statements: [PostgresStatement]) throws -> [PostgresRows] {
+        let begin = [PostgresStatement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), freeIndexes]
+        let answers = try session.pipeline(begin + statements + [PostgresStatement("COMMIT")])
+        return Array(answers[begin.count..<begin.count + statements.count])
+    }
+
+    /// For the rest of a transaction an index costs the planner nothing. The server keeps the plans of statements that come again,
+    /// and one that was made while the table was small would read all of it for each batch, until the server has looked at how
+    /// much the table has grown.
+    static let freeIndexes = PostgresStatement("SET LOCAL random_page_cost = 0")
 
     static func statement(
         _ namespace: PostgresNamespace, _ stream: StreamName, delivered: Delivered? = nil, consumer: ConsumerName? = nil
