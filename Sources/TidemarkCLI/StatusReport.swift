@@ -79,7 +79,7 @@ struct StatusReport {
 
     private static func json(_ blocker: StreamStatus.Blocker) -> String {
         let holdsUp = StreamStatus.Blocker.Waiting.allCases.filter(blocker.holdsUp.contains)
-        return "{\"instance\":\(JSONString.quoted(blocker.instance.rawValue))"
+        return "{\"instance\":\(json(blocker.instance?.rawValue))"
             + ",\"holds_up\":[\(holdsUp.map { "\"\($0.rawValue)\"" }.joined(separator: ","))]"
             + ",\"holder\":\(JSONString.quoted(blocker.holder))"
             + ",\"backend\":\(blocker.processID.map(String.init) ?? "null")"

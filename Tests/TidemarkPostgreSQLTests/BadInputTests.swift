@@ -63,7 +63,8 @@ import Tidemark
         try await withStore { store, configuration in
             try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
             await #expect(
-                throws: TidemarkError.schemaTooNew(store: store.description, found: 9, supported: Schema.version)
+                throws: TidemarkError.schemaTooNew(
+                    store: store.description, found: 9, supported: Schema.version)
             ) { try await PostgreSQLEventStore.open(configuration) }
             try await connecting(configuration) { _ = try $0.query("DELETE FROM tidemark.schema_version") }
             #expect(await problem(configuration)?.contains("is empty") == true)
@@ -143,6 +144,40 @@ import Tidemark
                 try await store.persist([Event(id: "a\0", type: "t")], in: stream, by: writer)
             }
             #expect(try await store.event(withID: "a\0", in: stream) == nil)
+        }
+    }
+
+    @Test func `a table that is locked is waited for up to the limit of a call, and then it is said by whom`()
+        async throws
+    {
+        var configuration = try await TestCluster.newDatabase()
+        configuration.callLimit = .seconds(1)
+        var options = PostgreSQLStoreOptions()
+        options.lockLimit = .milliseconds(300)
+        try await withStore(at: configuration, options) { store in
+            let writer = try await store.join(stream, as: "p1").writer
+            let lock = try await OpenTransaction(configuration) { session in
+                _ = try session.query("LOCK TABLE tidemark.events IN ACCESS EXCLUSIVE MODE")
+            }
+            let name = "backend \(lock.processID) of role postgres (tidemark), idle in transaction, for "
+            let reading = await #expect(throws: TidemarkError.self) { try await store.status(of: stream) }
+            guard case .lockedForReading(_, let reader?, .milliseconds(300)) = reading else {
+                Issue.record("\(String(describing: reading))")
+                return
+            }
+            #expect(
+                reader.hasPrefix(name) && reader.hasSuffix(" ms (table events),"), "\(reader)")
+            let writing = await #expect(throws: TidemarkError.self) {
+                try await store.persist(events("a"), in: stream, by: writer)
+            }
+            guard case .writeLockHeld(_, let holder?, .seconds(1)) = writing else {
+                Issue.record("\(String(describing: writing))")
+                return
+            }
+            #expect(holder.hasPrefix(name), "\(holder)")
+            try await lock.rollBack()
+            // The ID 1 was handed out, and rolled back.
+            #expect(try await store.persist(events("a"), in: stream, by: writer) == [.persisted(2)])
         }
     }
 }

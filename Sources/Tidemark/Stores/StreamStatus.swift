@@ -89,7 +89,8 @@ public struct StreamStatus: Hashable, Sendable {
         }
     }
 
-    /// A transaction that has a writer's lock, so that what excludes the writer's transactions waits for it.
+    /// A transaction that has a lock for which others wait: a writer's, so that what excludes the writer's transactions does; or
+    /// a table's, so that everybody does.
     public struct Blocker: Hashable, Sendable, CustomStringConvertible {
         /// What waits for it, where somebody wants it.
         public enum Waiting: String, Hashable, Sendable, CaseIterable {
@@ -97,11 +98,15 @@ public struct StreamStatus: Hashable, Sendable {
             case closing
             /// To find out what became of a group whose commit was not answered.
             case settling
+            /// To look at the stream.
+            case reading
+            /// To write anything.
+            case writing
         }
 
-        /// The writer whose lock it has.
-        public let instance: InstanceName
-        /// What of the writer's its lock is in the way of.
+        /// The writer whose lock it has; nil where it is in everybody's way.
+        public let instance: InstanceName?
+        /// What its lock is in the way of.
         public let holdsUp: Set<Waiting>
         /// Who it is: "backend 4711 of role app (psql), idle in transaction"; or a prepared transaction by its name.
         public let holder: String
@@ -116,7 +121,7 @@ public struct StreamStatus: Hashable, Sendable {
 
         /// For stores.
         public init(
-            instance: InstanceName, holdsUp: Set<Waiting>, holder: String, processID: Int64?, prepared: String?,
+            instance: InstanceName?, holdsUp: Set<Waiting>, holder: String, processID: Int64?, prepared: String?,
             milliseconds: Int64?, waiting: Int
         ) {
             self.instance = instance
@@ -132,7 +137,8 @@ public struct StreamStatus: Hashable, Sendable {
             let age = milliseconds.map { ", for \($0) ms" } ?? ""
             let things = Waiting.allCases.filter(holdsUp.contains).map(\.rawValue).joined(separator: " and ")
             let waiters = waiting > 0 ? ", which \(waiting) wait\(waiting == 1 ? "s" : "") for" : ""
-            return "\(holder)\(age): in the way of \(things) \(instance)\(waiters)"
+            let whom = instance.map { " \($0)" } ?? ", whoever does"
+            return "\(holder)\(age): in the way of \(things)\(whom)\(waiters)"
         }
     }
 

@@ -9,7 +9,7 @@ extension PostgreSQLEventStore: KeyIndexStore {
                 .always
             ) { rows in (KeyIndexState(keyedFrom: try rows.int64IfAny(0, 0)), try rows.bool(0, 1)) }
         } catch {
-            throw errors.tidemarkError(error, CallSubject(stream))
+            throw await writingError(error, CallSubject(stream))
         }
         guard found.state == .missing, !found.hasRows else { return found.state }
         // Somebody has joined, who may be about to write: as for any other stream, with little to do.
@@ -45,7 +45,7 @@ extension PostgreSQLEventStore: KeyIndexStore {
         do {
             return try await write(sql, [.text(stream.rawValue)] + parameters, .always, read)
         } catch {
-            throw errors.tidemarkError(error, CallSubject(stream))
+            throw await writingError(error, CallSubject(stream))
         }
     }
 
@@ -163,7 +163,7 @@ extension PostgreSQLEventStore: KeyIndexStore {
         } catch let error as PostgresError where error.mayHaveHappened {
             throw TidemarkError.outcomeUnknown(stream: stream, events: group.events.map(\.id), problem: "\(error)")
         } catch {
-            throw errors.tidemarkError(error, CallSubject(stream, writer: group.writer))
+            throw await writingError(error, CallSubject(stream, writer: group.writer))
         }
     }
 

@@ -5,6 +5,8 @@ extension PostgreSQLEventStore {
         let name = namespace.quoted
         let text = PostgresValue.text(stream.rawValue)
         let statements = [
+            // Whoever looks what is wrong does not wait for it.
+            PostgresStatement("SET LOCAL lock_timeout = \(max(1, Int64(options.lockLimit / .milliseconds(1))))"),
             StreamHeader.statement(namespace, stream),
             PostgresStatement(
                 "SELECT \(name).minimum_persisted_1(s.stream) FROM \(name).streams s WHERE s.name = $1", [text]),
@@ -29,16 +31,16 @@ extension PostgreSQLEventStore {
                     c.start_after, c.filter
                 FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
                 """, [text]),
-            LockHolder.blockers(namespace, stream),
+            LockHolder.blockers(namespace, stream), TableLock.all(namespace),
         ]
         let found = try await inSnapshot(CallSubject(stream)) { session -> StreamStatus? in
             let answers = try StreamHeader.read(session, statements)
-            guard let header = try StreamHeader(answers[0]) else { return nil }
+            guard let header = try StreamHeader(answers[1]) else { return nil }
             return StreamStatus(
                 stream: stream, sequence: header.sequence, newestEvent: header.newest?.streamID ?? 0,
-                minimumPersisted: StreamID(try answers[1].int64(0, 0)), writers: try Self.writers(answers[2]),
-                consumers: try Self.consumers(answers[4]), leftCount: Int(try answers[3].int64(0, 0)),
-                blockers: try Self.blockers(answers[5]))
+                minimumPersisted: StreamID(try answers[2].int64(0, 0)), writers: try Self.writers(answers[3]),
+                consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)),
+                blockers: try Self.blockers(answers[6]) + TableLock.all(answers[7]).compactMap(\.asBlocker))
         }
         guard let found else { return nil }
         let isSomeoneOverdue = found.writers.contains {

@@ -15,7 +15,7 @@ extension PostgreSQLEventStore {
                 ], .onlyIfUndone
             ) { try $0.int64s(0, 0).map { StreamID($0) } }
         } catch {
-            throw errors.tidemarkError(error, CallSubject(stream, writer: writer))
+            throw await writingError(error, CallSubject(stream, writer: writer))
         }
     }
 
@@ -73,7 +73,7 @@ extension PostgreSQLEventStore {
             throw TidemarkError.outcomeUnknown(
                 stream: group.stream, events: group.events.map(\.id), problem: "\(error)")
         } catch {
-            throw errors.tidemarkError(error, CallSubject(group.stream, writer: group.writer))
+            throw await writingError(error, CallSubject(group.stream, writer: group.writer))
         }
     }
 
@@ -144,7 +144,7 @@ extension PostgreSQLEventStore {
         } catch let error as PostgresError where error.mayHaveHappened {
             throw TidemarkError.outcomeUnknown(stream: stream, events: [event.id], problem: "\(error)")
         } catch {
-            throw errors.tidemarkError(error, CallSubject(stream, writer: writer))
+            throw await writingError(error, CallSubject(stream, writer: writer))
         }
     }
 

@@ -222,9 +222,11 @@ public final class PostgreSQLEventStore: EventStore {
                     hasEnded = true
                     continue
                 }
-                throw errors.tidemarkError(error, subject, holder: await oldestHolder(subject))
+                var holder = await oldestHolder(subject)
+                if holder == nil { holder = await lockedTable(error)?.holder }
+                throw errors.tidemarkError(error, subject, holder: holder)
             } catch {
-                throw errors.tidemarkError(error, subject)
+                throw await writingError(error, subject)
             }
         }
     }
@@ -248,6 +250,28 @@ public final class PostgreSQLEventStore: EventStore {
         return holders?.first?.description
     }
 
+    /// Who has locked a table, where a call has waited for that in vain; nil where it ended otherwise, or nobody has.
+    func lockedTable(_ error: any Error) async -> (holder: String, limit: Duration)? {
+        let limit: Duration
+        switch error as? PostgresError {
+        case .timedOut(_, let reached): limit = reached
+        case .refused(_, let message) where message.sqlState == "55P03": limit = options.lockLimit
+        default: return nil
+        }
+        let statement = TableLock.all(namespace)
+        let locks = try? await pool.query(statement.sql, statement.parameters) { try TableLock.all($0) }
+        // One that everybody waits behind names the one that it waits for itself.
+        return (locks?.first(where: \.excludesReaders) ?? locks?.first).map { ($0.description, limit) }
+    }
+
+    /// What a write has failed with, after which nothing was written.
+    func writingError(_ error: any Error, _ subject: CallSubject) async -> any Error {
+        if let locked = await lockedTable(error) {
+            return TidemarkError.writeLockHeld(store: description, by: locked.holder, limit: locked.limit)
+        }
+        return errors.tidemarkError(error, subject)
+    }
+
     /// Runs `body` in one snapshot, opened after the call.
     func inSnapshot<Value: Sendable>(
         _ subject: CallSubject? = nil, limit: Duration? = nil,
@@ -260,6 +284,9 @@ public final class PostgreSQLEventStore: EventStore {
                 return try await pool.perform(limit: limit, body)
             } catch {
                 if case PostgresError.lost = error, attempts < Self.mostAttempts { continue }
+                if let locked = await lockedTable(error) {
+                    throw TidemarkError.lockedForReading(store: description, by: locked.holder, limit: locked.limit)
+                }
                 throw errors.tidemarkError(error, subject)
             }
         }
