@@ -64,7 +64,7 @@ import Tidemark
             try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
             await #expect(
                 throws: TidemarkError.schemaTooNew(
-                    store: store.description, found: 9, supported: Schema.version)
+                    store: store.description, found: 9, supported: SchemaMigrations.current.newest)
             ) { try await PostgreSQLEventStore.open(configuration) }
             try await connecting(configuration) { _ = try $0.query("DELETE FROM tidemark.schema_version") }
             #expect(await problem(configuration)?.contains("is empty") == true)

@@ -2,11 +2,16 @@ import Tidemark
 
 /// The tables and functions of Tidemark in a database: whether they are there, and in which version.
 struct Schema: Sendable {
-    /// The version that this library makes and works with.
-    static let version = 3
+    /// What a look at a database has shown that can be used.
+    enum Standing: Hashable, Sendable {
+        case ready
+        /// It has the schema of an older version, and may be migrated.
+        case older
+    }
 
     let store: String
     let namespace: PostgresNamespace
+    let migrations: SchemaMigrations
 
     /// What makes them, in the order in which it has to be done.
     var statements: [String] { Self.scripts.flatMap { SQLScript.statements(filled($0)) } }
@@ -35,15 +40,67 @@ struct Schema: Sendable {
     /// Makes them where they are missing and may be made, and refuses a database that cannot be used.
     ///
     /// - Throws: ``TidemarkError``, ``PostgresError``.
-    func prepare(_ session: PostgresSession, creates: Bool) throws {
+    func prepare(_ session: PostgresSession, creates: Bool) throws -> Standing {
         let found = try Found(session, namespace)
         try requireUsable(found)
-        if found.hasSchema { return try requireVersion(session, found) }
-        guard creates else {
-            throw TidemarkError.storeUnavailable(
-                store: store, problem: "it has no schema of Tidemark yet: no writer has been here")
+        guard found.hasSchema else {
+            guard creates else {
+                throw TidemarkError.storeUnavailable(
+                    store: store, problem: "it has no schema of Tidemark yet: no writer has been here")
+            }
+            try make(session, after: found)
+            return .ready
         }
-        try make(session, after: found)
+        let version = try version(session, found)
+        guard version == migrations.newest else {
+            guard creates else {
+                throw TidemarkError.storeUnavailable(
+                    store: store,
+                    problem:
+                        "its schema has the older version \(version), and this program needs \(migrations.newest): "
+                        + "start a writer of this version as the owner of the tables, which migrates it")
+            }
+            return .older
+        }
+        try requireWhole(session)
+        return .ready
+    }
+
+    /// Takes every step that a database of an older version lacks, in one transaction.
+    ///
+    /// Programs that run use the functions of their own version meanwhile, and after it.
+    ///
+    /// - Parameter lockLimit: for how long a step may wait for a table. Everybody else waits behind it for as long.
+    /// - Throws: ``TidemarkError``, ``PostgresError``.
+    func migrate(_ session: PostgresSession, lockLimit: Duration) throws {
+        let found = try Found(session, namespace)
+        do {
+            try session.transaction { session in
+                try lock(session)
+                let version = try version(session, found)
+                if version == migrations.newest { return }
+                _ = try session.query("SET LOCAL lock_timeout = \(max(1, Int64(lockLimit / .milliseconds(1))))")
+                for step in migrations.steps where step.version > version {
+                    _ = try session.pipeline(SQLScript.statements(filled(step.sql)).map { PostgresStatement($0) })
+                }
+                _ = try session.query(
+                    "UPDATE \(namespace.quoted).schema_version SET version = $1", [.int32(Int32(migrations.newest))])
+                // As at the end of the scripts: a function that is new may be called by its owner alone, until it is granted.
+                _ = try session.query("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA \(namespace.quoted) FROM PUBLIC")
+            }
+        } catch PostgresError.refused(_, let message) where message.sqlState == "42501" {
+            throw TidemarkError.storeUnavailable(
+                store: store,
+                problem:
+                    "its schema has an older version, and role \(found.role) may not migrate it (\(message.message)): "
+                    + "start a writer as the owner of the tables once, and run rights.sql again")
+        }
+        try requireWhole(session)
+    }
+
+    /// One process makes the tables, or changes them, and the others find that done.
+    private func lock(_ session: PostgresSession) throws {
+        _ = try session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [.text("\(namespace) schema")])
     }
 
     /// Whether the database can be used, and the schema is missing only because nobody has made it.
@@ -55,9 +112,7 @@ struct Schema: Sendable {
     private func make(_ session: PostgresSession, after found: Found) throws {
         do {
             try session.transaction { session in
-                // One process makes it, and the others find it.
-                _ = try session.query(
-                    "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [.text("\(namespace) schema")])
+                try lock(session)
                 let now = try Found(session, namespace)
                 if now.hasSchema { return }
                 if !now.isEmpty {
@@ -92,7 +147,8 @@ struct Schema: Sendable {
                 + "\(namespace.quoted) TO \"\(found.role)\"")
     }
 
-    private func requireVersion(_ session: PostgresSession, _ found: Found) throws {
+    /// The version that is there, from which the newest can be reached.
+    private func version(_ session: PostgresSession, _ found: Found) throws -> Int {
         let rows: PostgresRows
         do {
             rows = try session.query("SELECT version FROM \(namespace.quoted).schema_version")
@@ -106,12 +162,39 @@ struct Schema: Sendable {
             throw TidemarkError.notADatabase(store: store, problem: "the table schema_version of \(namespace) is empty")
         }
         let version = Int(try rows.int64(0, 0))
-        if version > Self.version {
-            throw TidemarkError.schemaTooNew(store: store, found: version, supported: Self.version)
+        if version > migrations.newest {
+            throw TidemarkError.schemaTooNew(store: store, found: version, supported: migrations.newest)
         }
-        guard version == Self.version else {
+        guard version >= migrations.oldest else {
             throw TidemarkError.notADatabase(store: store, problem: "its schema has the unknown version \(version)")
         }
+        return version
+    }
+
+    /// Nothing makes a part of it alone; but somebody may have dropped another part, or restored not all of a dump.
+    private func requireWhole(_ session: PostgresSession) throws {
+        let rows = try session.query(
+            """
+            SELECT coalesce(string_agg(m.name, ', ' ORDER BY m.name), '')
+            FROM (
+                (SELECT 'table ' || t.name AS name FROM unnest($2::text[]) t (name)
+                EXCEPT SELECT 'table ' || c.relname FROM pg_catalog.pg_class c
+                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1)
+                UNION ALL
+                (SELECT 'function ' || f.name FROM unnest($3::text[]) f (name)
+                EXCEPT SELECT 'function ' || p.proname FROM pg_catalog.pg_proc p
+                    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1)
+                LIMIT 5
+            ) m
+            """,
+            [.text(namespace.rawValue), .texts(Self.tables.sorted()), .texts(Self.functions.sorted())])
+        let missing = try rows.text(0, 0)
+        if missing.isEmpty { return }
+        throw TidemarkError.notADatabase(
+            store: store,
+            problem:
+                "its schema is not whole, for it has no \(missing): restore what is missing, or choose another namespace"
+        )
     }
 }
 

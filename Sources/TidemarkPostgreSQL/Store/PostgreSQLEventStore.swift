@@ -63,9 +63,17 @@ public final class PostgreSQLEventStore: EventStore {
         _ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions = PostgreSQLStoreOptions(),
         logger: Logger = Logger(label: "tidemark.postgresql")
     ) async throws -> PostgreSQLEventStore {
+        try await open(configuration, options: options, logger: logger, migrations: .current)
+    }
+
+    /// The same, with steps of a test's own.
+    static func open(
+        _ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions = PostgreSQLStoreOptions(),
+        logger: Logger = Logger(label: "tidemark.postgresql"), migrations: SchemaMigrations
+    ) async throws -> PostgreSQLEventStore {
         let store = PostgreSQLEventStore(configuration, options, logger)
         do {
-            try await store.prepare()
+            try await store.prepare(migrations)
             if options.showsLife { try await store.direct.start() }
         } catch {
             await store.close()
@@ -80,7 +88,7 @@ public final class PostgreSQLEventStore: EventStore {
         -> Bool
     {
         let pool = PostgresPool(configuration, logger: Logger(label: "tidemark.postgresql"))
-        let schema = Schema(store: pool.server, namespace: options.namespace)
+        let schema = Schema(store: pool.server, namespace: options.namespace, migrations: .current)
         let mayCome: Bool
         do {
             mayCome = try await pool.perform { try schema.mayComeYet($0) }
@@ -146,11 +154,15 @@ public final class PostgreSQLEventStore: EventStore {
     }
 
     /// Makes the schema where it is missing and may be made, and refuses a database that cannot be used.
-    private func prepare() async throws {
-        let schema = Schema(store: description, namespace: namespace)
-        let creates = options.creates
-        try await pool.perform { try schema.prepare($0, creates: creates) }
+    private func prepare(_ migrations: SchemaMigrations) async throws {
+        let schema = Schema(store: description, namespace: namespace, migrations: migrations)
+        let (creates, lockLimit) = (options.creates, options.lockLimit)
+        if try await pool.perform({ try schema.prepare($0, creates: creates) }) == .ready { return }
+        try await pool.perform(limit: Self.migrationLimit) { try schema.migrate($0, lockLimit: lockLimit) }
     }
+
+    /// How long a migration may take: it may have to look at every row.
+    private static let migrationLimit: Duration = .seconds(3_600)
 
     /// The limit as the functions take it.
     var lockLimitMilliseconds: PostgresValue { .int32(Int32(clamping: Int64(options.lockLimit / .milliseconds(1)))) }
