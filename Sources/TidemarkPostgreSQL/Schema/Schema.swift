@@ -25,6 +25,9 @@ struct Schema: Sendable {
         PackageResources.functions_moving_sql,
     ].map { String(decoding: $0, as: UTF8.self) }
 
+    /// All that it makes, before it has a namespace.
+    static var text: String { scripts.joined(separator: "\n") }
+
     /// The names of what it makes.
     static let tables = names(/CREATE (?:UNLOGGED )?TABLE @namespace@\.(?<name>\w+)/)
     static let functions = names(/CREATE FUNCTION @namespace@\.(?<name>\w+)/)
