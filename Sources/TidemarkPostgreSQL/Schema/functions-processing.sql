@@ -267,6 +267,53 @@ BEGIN
 END
 $$;
 
+-- Passes the next event of a partition in the transaction of the caller, together with what that makes of the event: both are
+-- there, or neither. The arguments are those of a `PassingStatement`; what is parked with it is a JSON array.
+--
+-- To be called last: from here to the end of the transaction nobody else writes anything of the processor.
+CREATE FUNCTION @namespace@.pass_event_1(
+    stream text, consumer text, number bigint, claim bigint, id bigint, is_late boolean, snapshot bytea,
+    delivered_count bigint, delivered_sum bigint, passed_id bigint, passed_mark bigint, parked text
+) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    stream_row integer;
+    p @namespace@.partitions%ROWTYPE;
+    notes record;
+BEGIN
+    stream_row := @namespace@.lock_processor_1(pass_event_1.stream, pass_event_1.consumer);
+    SELECT * INTO p FROM @namespace@.partitions pa
+    WHERE pa.stream = stream_row AND pa.consumer = pass_event_1.consumer AND pa.partition = pass_event_1.number;
+    IF NOT FOUND OR p.claim <> pass_event_1.claim OR p.owner IS NULL THEN
+        RAISE EXCEPTION 'partition % of consumer % is another process''s now', pass_event_1.number, pass_event_1.consumer
+        USING ERRCODE = 'TM010';
+    END IF;
+    IF NOT pass_event_1.is_late AND p.position >= pass_event_1.id OR pass_event_1.is_late AND NOT EXISTS (
+        SELECT FROM @namespace@.parked k
+        WHERE k.stream = stream_row AND k.consumer = pass_event_1.consumer AND k.stream_id = pass_event_1.id)
+    THEN
+        RAISE EXCEPTION 'event % was dealt with before', pass_event_1.id
+        USING ERRCODE = 'TM022', DETAIL = json_build_object('id', p.position)::text;
+    END IF;
+    IF pass_event_1.is_late THEN
+        PERFORM @namespace@.remove_parked_1(stream_row, pass_event_1.consumer, pass_event_1.id);
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(pass_event_1.number), '{}') AS partitions, coalesce(array_agg(n.id), '{}') AS ids,
+        coalesce(array_agg(n.reason), '{}') AS reasons, coalesce(array_agg(n.attempts), '{}') AS attempts,
+        coalesce(array_agg(n.problem), '{}') AS problems
+    INTO notes
+    FROM jsonb_to_recordset(coalesce(pass_event_1.parked, '[]')::jsonb)
+        n (id bigint, reason bigint, attempts bigint, problem text);
+    PERFORM @namespace@.checkpoint_partitions_1(
+        pass_event_1.stream, pass_event_1.consumer, ARRAY[pass_event_1.number], ARRAY[pass_event_1.claim],
+        ARRAY[pass_event_1.id], ARRAY[pass_event_1.snapshot], ARRAY[pass_event_1.delivered_count],
+        ARRAY[pass_event_1.delivered_sum], ARRAY[pass_event_1.passed_id], ARRAY[pass_event_1.passed_mark], ARRAY[false],
+        notes.partitions, notes.ids, notes.reasons, notes.attempts, notes.problems);
+END
+$$;
+
 -- Counts one more start of each event; how often each was started, 0 where the claim is not the newest.
 CREATE FUNCTION @namespace@.count_starts_1(
     stream text, consumer text, numbers bigint[], claims bigint[], ids bigint[]

@@ -40,7 +40,7 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".claim_consumer_1, :"namespace".checkpoint_1, :"namespace".move_consumer_1,
     :"namespace".change_filter_1, :"namespace".delete_consumer_1,
     :"namespace".open_processor_1, :"namespace".beat_processor_1, :"namespace".claim_partitions_1,
-    :"namespace".checkpoint_partitions_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
+    :"namespace".checkpoint_partitions_1, :"namespace".pass_event_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
     :"namespace".take_retries_1, :"namespace".end_retries_1, :"namespace".change_parked_1
 TO :"writers";
 
@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION
     :"namespace".move_consumer_1, :"namespace".change_filter_1, :"namespace".delete_consumer_1,
     :"namespace".renew_life_1,
     :"namespace".open_processor_1, :"namespace".beat_processor_1, :"namespace".claim_partitions_1,
-    :"namespace".checkpoint_partitions_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
+    :"namespace".checkpoint_partitions_1, :"namespace".pass_event_1, :"namespace".count_starts_1, :"namespace".leave_processor_1,
     :"namespace".take_retries_1, :"namespace".end_retries_1, :"namespace".change_parked_1
 TO :"consumers";
 \endif

@@ -95,7 +95,7 @@ extension PostgreSQLEventStore: ProcessorStore {
     }
 
     /// The server keeps no text with a NUL.
-    private static func storable(_ text: String) -> String { text.replacing("\0", with: "\u{fffd}") }
+    static func storable(_ text: String) -> String { text.replacing("\0", with: "\u{fffd}") }
 
     public func countStarts(
         _ counts: [ProcessorMachine.Count], of processor: ProcessorName
