@@ -32,6 +32,11 @@ struct Schema: Sendable {
     static let tables = names(/CREATE (?:UNLOGGED )?TABLE @namespace@\.(?<name>\w+)/)
     static let functions = names(/CREATE FUNCTION @namespace@\.(?<name>\w+)/)
 
+    /// Those with which somebody prunes or moves a stream: `rights.sql` gives them to nobody.
+    static let ownersFunctions: Set = [
+        "begin_prune_1", "move_away_1", "move_back_1", "begin_arrival_1", "cancel_arrival_1",
+    ]
+
     private static func names(_ pattern: Regex<(Substring, name: Substring)>) -> Set<String> {
         Set(scripts.flatMap { $0.matches(of: pattern).map { String($0.output.name) } })
     }

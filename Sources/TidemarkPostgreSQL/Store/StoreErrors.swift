@@ -97,6 +97,9 @@ struct StoreErrors: Sendable {
     private func missingRight(_ message: ServerMessage) -> String {
         let role = role.map { "\"\($0)\"" } ?? "the role"
         let words = Set(message.message.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init))
+        if !words.isDisjoint(with: Schema.ownersFunctions) {
+            return "\(message.message): only the owner of the tables may do this"
+        }
         let grant =
             if let name = words.intersection(Schema.functions).first {
                 "EXECUTE ON FUNCTION \(namespace.function(name)) TO \(role)"
