@@ -1,11 +1,11 @@
 import Testing
 import TidemarkTesting
 
-/// Every rule is needed: without it the simulator finds an event that a reader skips, or a key whose history is not one chain, and
-/// with it the same history is as it should be.
+/// Every rule is needed: without it the simulator finds an event that a reader skips, a key whose history is not one chain, or an
+/// effect that happens twice, and with it the same history is as it should be.
 @Suite struct SimulationTeethTests {
     @Test(arguments: SimulationConfiguration.Rule.allCases)
-    func `without the rule an event is skipped, or decided on what is not the newest`(
+    func `without the rule an event is skipped, decided on what is not the newest, or applied twice`(
         rule: SimulationConfiguration.Rule
     ) async throws {
         // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
@@ -25,7 +25,13 @@ import TidemarkTesting
         configuration.promotes = rule == .eras
         let found = await firstFailure(configuration, from: first, seeds: 10_000)
         let failure = try #require(found)
-        #expect(failure.kind == (rule == .newestOfKey ? .keyHistory : .skippedEvent))
+        let kind: SimulationFailure.Kind =
+            switch rule {
+            case .newestOfKey: .keyHistory
+            case .checkpointBeginning: .appliedTwice
+            default: .skippedEvent
+            }
+        #expect(failure.kind == kind)
         #expect(failure.withoutRule == rule)
         print("without \(rule.rawValue), seed \(failure.seed) fails: \(failure.problem)")
         configuration.withoutRule = nil

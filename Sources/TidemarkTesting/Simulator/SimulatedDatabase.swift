@@ -217,9 +217,9 @@ struct SimulatedDatabase: Sendable {
     }
 
     mutating func checkpoint(
-        _ claim: ConsumerClaim, at position: StreamID, snapshot: SnapshotMark
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark
     ) throws(TidemarkError) {
-        try contents.checkpoint(claim, at: position, snapshot: snapshot)
+        try contents.checkpoint(claim, from: begin, at: position, snapshot: snapshot)
         madeDurable()
     }
 

@@ -78,6 +78,9 @@ struct SimulatedProcess: Sendable {
         /// Where its reader began, and what that was given since, with the marks.
         var start: StreamID = 0
         var given: [StreamID: CommitMark] = [:]
+        /// Where what it has not done anything with begins, and the events of that. Only where a table is kept.
+        var begin: StreamID = 0
+        var unapplied: [StreamID] = []
         /// The newest era in the snapshot of `batch`.
         var batchEra: Era?
 
@@ -102,6 +105,8 @@ struct SimulatedProcess: Sendable {
     /// Which life of the process it is.
     var run = 0
     var memory: Memory
+    /// How often something was done with each event, in the database: with the checkpoint, or not at all.
+    var table: [StreamID: Int] = [:]
     /// The highest cursor of its reader, in whichever life.
     var reached: StreamID = 0
     var consumer: (any SimulationConsumer)?

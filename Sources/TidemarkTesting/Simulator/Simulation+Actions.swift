@@ -112,6 +112,7 @@ extension Simulation {
             processes[number].memory.claim = claim
             processes[number].memory.cursor = ReaderCursor(after: claim.position)
             processes[number].memory.start = claim.position
+            processes[number].memory.begin = claim.position
             begin(number, after: claim.position)
         }
         connect(number)

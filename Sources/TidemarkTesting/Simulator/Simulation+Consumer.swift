@@ -1,5 +1,38 @@
 import Tidemark
 
+/// In one of four histories a reader keeps a table: it does something with its events in the transaction of the checkpoint, whose
+/// outcome it is not always told.
+extension Simulation {
+    static func keepsTable(seed: UInt64, _ configuration: SimulationConfiguration) -> Bool {
+        guard configuration.consumer == nil, !configuration.promotes else { return false }
+        guard let rule = configuration.withoutRule else { return SplitMix64.mixed(seed) % 4 == 1 }
+        return rule == .checkpointBeginning
+    }
+
+    /// The transaction is committed.
+    mutating func apply(_ batch: EventBatch, _ number: Int) {
+        for id in processes[number].memory.unapplied {
+            processes[number].table[id, default: 0] += 1
+            if processes[number].table[id, default: 0] > 1 {
+                fail(.appliedTwice, "\(processes[number].name) has done the same for event \(id) twice")
+            }
+        }
+        if random.chance(30) {
+            // It does not hear of it, and does the same again.
+            note(number, 42, "is not told that its transaction at \(batch.through) is committed")
+            processes[number].memory.batch = batch
+        } else {
+            takeUp(number, after: batch.through)
+        }
+    }
+
+    /// What is at or below the place was done.
+    mutating func takeUp(_ number: Int, after place: StreamID) {
+        processes[number].memory.unapplied.removeAll { $0 <= place }
+        processes[number].memory.begin = place
+    }
+}
+
 /// The users' own consumers.
 extension Simulation {
     /// What a consumer throws ends the simulation.

@@ -52,6 +52,7 @@ extension Simulation {
         guard let claim = claim(number) else { return }
         processes[number].memory.claim = claim
         processes[number].memory.batch = nil
+        takeUp(number, after: claim.position)
         let place = max(claim.position, through)
         processes[number].memory.cursor = ReaderCursor(after: place)
         processes[number].reached = max(processes[number].reached, place)

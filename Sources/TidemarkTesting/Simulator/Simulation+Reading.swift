@@ -114,6 +114,7 @@ extension Simulation {
         let batch = EventBatch(events: snapshot.events, through: position, snapshot: snapshot.mark)
         processes[number].memory.batch = batch
         processes[number].memory.batchEra = snapshot.membership.eras.last
+        if keepsTable { processes[number].memory.unapplied += snapshot.events.map(\.streamID) }
         consume(number) { try $0.receive(batch) }
     }
 
@@ -130,10 +131,16 @@ extension Simulation {
             return true
         }
         do throws(TidemarkError) {
-            try database.checkpoint(claim, at: batch.through, snapshot: batch.snapshot)
+            let begin = configuration.withoutRule == .checkpointBeginning ? nil : processes[number].memory.begin
+            try database.checkpoint(
+                claim, from: keepsTable ? begin : nil, at: batch.through, snapshot: batch.snapshot)
+            if keepsTable { apply(batch, number) }
+        } catch .alreadyPassed(_, _, _, let place) where keepsTable {
+            takeUp(number, after: place)
         } catch .consumerTaken where prunes {
             // Its place was ignored when the stream was pruned.
             processes[number].memory.claim = self.claim(number)
+            takeUp(number, after: processes[number].memory.claim?.position ?? 0)
         } catch {
             // Its claim may be all that was lost.
             guard !configuration.promotes else {

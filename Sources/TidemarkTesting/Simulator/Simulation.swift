@@ -82,6 +82,7 @@ public struct Simulation: Sendable {
     let hasKeys: Bool
     let hasReplication: Bool
     let prunes: Bool
+    let keepsTable: Bool
     /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
     /// processes, plus that of the receiver.
     var cutLinks: Set<Int> = []
@@ -103,6 +104,7 @@ public struct Simulation: Sendable {
             random: &random,
             promotes: configuration.promotes && configuration.consumer == nil)
         hasReplication = !random.chance(10)
+        keepsTable = Self.keepsTable(seed: seed, configuration)
         prunes = !configuration.promotes && Self.prunes(seed: seed, configuration)
         let names: [InstanceName] = ["p1", "p2", "p3"]
         let nameCount = [1, 2, 2, 2, 3][random.below(5)]
@@ -167,11 +169,7 @@ public struct Simulation: Sendable {
     /// the rule is good for: what comes before is only how it gets there.
     mutating func fail(_ kind: SimulationFailure.Kind, _ problem: String) {
         guard failure == nil else { return }
-        if let rule = configuration.withoutRule, kind != (rule == .newestOfKey ? .keyHistory : .skippedEvent),
-            kind != .consumer
-        {
-            return
-        }
+        if let rule = configuration.withoutRule, kind != rule.failure, kind != .consumer { return }
         history.add("FAILED: \(kind.rawValue): \(problem)")
         failure = SimulationFailure(
             kind: kind, seed: seed, step: stepCount, problem: problem, mode: configuration.mode,

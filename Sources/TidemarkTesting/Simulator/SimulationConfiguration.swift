@@ -27,6 +27,8 @@ public struct SimulationConfiguration: Sendable {
         case incarnationCheck
         /// Nothing is pruned above a durable position, or a consumer's place. Off: it is.
         case pruningBelowPositions
+        /// A checkpoint in a transaction of the user's own moves only from where the batch begins. Off: from anywhere.
+        case checkpointBeginning
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
@@ -43,6 +45,15 @@ public struct SimulationConfiguration: Sendable {
         /// In a stream with an index of keys: an event commits only above the newest of its key, and on a condition only where
         /// that is the one expected. Off: nobody compares it.
         case newestOfKey
+
+        /// What goes wrong without it.
+        var failure: SimulationFailure.Kind {
+            switch self {
+            case .newestOfKey: .keyHistory
+            case .checkpointBeginning: .appliedTwice
+            default: .skippedEvent
+            }
+        }
     }
 
     /// What allocates IDs.

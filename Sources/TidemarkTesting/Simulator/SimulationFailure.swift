@@ -24,6 +24,8 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case acknowledgedEventLost
         /// An event of a key was committed below its newest one, or was decided on another than the one that is before it.
         case keyHistory
+        /// What was done with an event in the transaction of its checkpoint was done twice.
+        case appliedTwice
         /// The faults stopped, and the minimum or a reader did not get to the newest event in time.
         case stuck
         /// The database was said to have gone backwards, and it had not.
