@@ -112,11 +112,13 @@ public struct PartitionOwnership: Sendable {
             if let claim = owned[number], claim != partition.claim || partition.owner != process {
                 decision.lost.append(number)
             }
+            // Of a claim whose answer was lost, or that came while an earlier one still had handlers, only the database knows: it is
+            // claimed again, also by a process that is not to have it, which then gives it back. Nobody else may take it.
             let isOwn = owned[number] == partition.claim && partition.owner == process
             let chosen = Self.chosen(number, among: living)
             if isOwn {
                 if chosen != process, !isReleasing, decision.release == nil { decision.release = number }
-            } else if chosen == process, mayClaim(number) || owned[number] != nil {
+            } else if chosen == process || partition.owner == process, mayClaim(number) || owned[number] != nil {
                 if let observation = claimable(partition, sightings) { decision.claim.append(observation) }
             }
         }

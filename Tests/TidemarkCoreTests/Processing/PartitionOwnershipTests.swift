@@ -32,6 +32,19 @@ import Testing
         #expect(decision.claim.map(\.partition) == [0, 1, 2] && decision.release == nil)
     }
 
+    /// The database took a claim, and the answer was lost: no other process may take the partition from one that lives.
+    @Test func `what the database says is its own is claimed again, and given back where another is to have it`() {
+        var ownership = PartitionOwnership(process: one, timeout: .seconds(4))
+        let mine = partitions(Array(repeating: one, count: 16))
+        let both = [sighting(one, 1), sighting(two, 1)]
+        let decision = ownership.look(
+            both, mine, owned: [:], isReleasing: false, mayClaim: { _ in true }, awake: .seconds(0))
+        #expect(decision.claim.map(\.partition) == Array(0..<16))
+        #expect(decision.claim.allSatisfy { $0.owner == one && $0.heartbeat == nil })
+        let next = look(&ownership, [sighting(one, 2), sighting(two, 2)], mine, at: 1)
+        #expect(next.release != nil)
+    }
+
     @Test func `every partition is claimed by one of the processes, and by no two`() {
         var first = PartitionOwnership(process: one, timeout: .seconds(4))
         var second = PartitionOwnership(process: two, timeout: .seconds(4))
