@@ -11,7 +11,7 @@ struct CrashTest: AsyncParsableCommand {
             ReaderCommand.self, PuppetCommand.self,
             ProcessorsCommand.self, ProcessorCommand.self, ProcessorRateCommand.self,
             AppendsCommand.self, AppenderCommand.self, AppendRateCommand.self, AppendWorkerCommand.self,
-            PruneCommand.self,
+            PruneCommand.self, WaitLatencyCommand.self, PasserCommand.self, FilterRateCommand.self,
         ],
         defaultSubcommand: SuperviseCommand.self)
 }
