@@ -8,7 +8,8 @@ struct MoveCommand: AsyncParsableCommand {
         commandName: "move",
         abstract: "Moves a stream to another database, of the same engine or another.",
         discussion: """
-            Events, tombstones and their IDs, epochs, consumers and their places go there. Writers go on while what can \
+            Events, tombstones and their IDs, epochs, consumers with their places, their partitions and what they have parked \
+            go there, and what pruning has left. Writers go on while what can \
             change no more is copied. Then the old database refuses everybody and says where the stream went, and the new \
             one lets them in when every row was compared: start the programs again with the new address.
 
@@ -86,6 +87,8 @@ struct MoveCommand: AsyncParsableCommand {
         let digest = String(report.digest, radix: 16)
         let rows = [
             Self.count(report.events, "event"), Self.count(report.tombstones, "tombstone"),
+            report.prunedEvents == 0 ? nil : Self.count(report.prunedEvents, "id") + " of pruned events",
+            report.parked == 0 ? nil : Self.count(report.parked, "parked event"),
             report.externalEvents == 0 ? nil : Self.count(report.externalEvents, "event") + " in tables of your own",
         ].compactMap(\.self).joined(separator: ", ")
         let resumed = report.resumedAfter.map { "; it was taken up after ID \($0)" } ?? ""

@@ -7,7 +7,8 @@ import TidemarkPostgreSQL
 import TidemarkSQLite
 import TidemarkTesting
 
-private let stream: StreamName = "events"
+/// The stream that is moved.
+let stream: StreamName = "events"
 
 /// A server that all tests here share, each with a database of its own.
 private enum Server {
@@ -49,7 +50,7 @@ enum Way: CaseIterable, Sendable {
 }
 
 @Suite(.enabled(if: PostgresServerProcess.isInstalled)) struct StreamMoveTests {
-    private func withStores(
+    func withStores(
         _ way: Way, _ body: (_ source: any MovableStore, _ destination: any MovableStore) async throws -> Void
     ) async throws {
         let folder = try TemporaryFolder()
@@ -66,7 +67,7 @@ enum Way: CaseIterable, Sendable {
     }
 
     /// Events of three writers, an ID with a tombstone, one that was only handed out, and consumers.
-    private func fill(_ store: any MovableStore, count: Int = 40) async throws {
+    func fill(_ store: any MovableStore, count: Int = 40) async throws {
         let first = try await store.join(stream, as: "p1").writer
         let second = try await store.join(stream, as: "p2").writer
         let third = try await store.join(stream, as: "p3").writer
@@ -91,7 +92,7 @@ enum Way: CaseIterable, Sendable {
         _ = try await store.allocate(5, in: stream, for: second)
     }
 
-    private func consume(_ store: any MovableStore, _ name: ConsumerName, through: StreamID) async throws {
+    func consume(_ store: any MovableStore, _ name: ConsumerName, through: StreamID) async throws {
         let claim = try await store.claimConsumer(name, in: stream)
         let version = try #require(try await store.reconciliation(of: stream, above: 0, limit: 0)).membership.version
         let batch = try #require(
@@ -106,11 +107,11 @@ enum Way: CaseIterable, Sendable {
         try await store.checkpoint(claim, at: last.streamID, snapshot: batch.mark, delivered: sum, passed: last)
     }
 
-    private func rows(_ store: any MovableStore) async throws -> [MovedRow] {
+    func rows(_ store: any MovableStore) async throws -> [MovedRow] {
         try await store.movedRows(of: stream, after: 0, limit: .max >> 32, byteLimit: .max)
     }
 
-    private func content(_ rows: [MovedRow]) -> [String] {
+    func content(_ rows: [MovedRow]) -> [String] {
         rows.map { "\($0.streamID) \($0.content) \($0.instance) \($0.persistedAtMilliseconds)" }
     }
 

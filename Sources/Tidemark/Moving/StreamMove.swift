@@ -1,5 +1,5 @@
-/// Moves a stream from one store to another: events, tombstones and their IDs, the index of keys, epochs, consumers and their
-/// places.
+/// Moves a stream from one store to another: events, tombstones and their IDs, what pruning has left, the index of keys, epochs,
+/// consumers with their places and partitions, and what they have parked.
 ///
 /// Rows that can change no more are copied while writers go on. Then comes the change: all epochs end, the old store refuses
 /// everybody and says where the stream went; the rest is copied, every row is compared, and the new store lets everybody in.
@@ -33,11 +33,17 @@ public struct StreamMove: Sendable {
         public var externalEvents = 0
         /// IDs that were abandoned.
         public var tombstones = 0
+        /// Events of which pruning has left the ids.
+        public var prunedEvents = 0
+        /// Keys that lost events to pruning.
+        public var prunedKeys = 0
         /// Consumers, with their checkpoints.
         public var consumers = 0
+        /// Events that they have parked.
+        public var parked = 0
         /// The newest ID of the sequence, above all that was ever visible.
         public var sequence: StreamID = 0
-        /// Of all rows, the same on both sides: 64 bits by FNV-1a.
+        /// Of all rows, and of all that is parked, the same on both sides: 64 bits by FNV-1a.
         public var digest: UInt64 = 0
         /// Where an earlier run had come to; nil for the first.
         public var resumedAfter: StreamID?
@@ -72,7 +78,6 @@ public struct StreamMove: Sendable {
         if let place = here.arrivingFrom {
             throw TidemarkError.streamArriving(stream: stream, store: source.description, from: place)
         }
-        try await requireWhole(here)
         var report = Report()
         let there = try await destination.movedStream(stream)
         if here.movedTo != nil, let there, there.arrivingFrom == nil {
@@ -104,21 +109,13 @@ public struct StreamMove: Sendable {
         }
         let end = moved.newestRow
         _ = try await copy(after: position, through: end) { progress(.copied(through: $0, of: end)) }
+        try await copyWhatWasPruned(moved.pruned)
+        for consumer in moved.consumers { try await copyParked(by: consumer.name) }
         let arrived = try await compare(moved, &report) { progress(.compared(through: $0, of: end)) }
         // One that was begun meanwhile.
         try await indexKeys()
         try await destination.endArrival(of: stream, as: arrived)
         return report
-    }
-
-    /// What is left of events that were pruned cannot be moved yet: readers of the destination would be told nothing of them.
-    private func requireWhole(_ here: MovedStream) async throws {
-        guard here.movedTo == nil, let source = source as? any PrunableStore,
-            let pruned = try await source.pruned(of: stream), pruned.through > 0
-        else { return }
-        throw TidemarkError.moveFailed(
-            stream: stream,
-            problem: "it was pruned up to \(pruned.through), and only a stream that has its beginning can be moved")
     }
 
     /// Where the stream has an index of keys here, or one that is being built, it gets a complete one there.
@@ -170,30 +167,85 @@ public struct StreamMove: Sendable {
         return position
     }
 
+    /// What was pruned while rows were copied is there as it was before; now nobody prunes any more.
+    private func copyWhatWasPruned(_ prefix: PrunedPrefix) async throws {
+        if prefix.through == 0 { return }
+        var position: StreamID? = 0
+        while let after = position {
+            try Task.checkCancellation()
+            position = try await destination.receivePruned(prefix, in: stream, after: after, limit: batchRows)
+        }
+        var last: String?
+        while true {
+            try Task.checkCancellation()
+            let keys = try await source.movedPrunedKeys(of: stream, after: last, limit: batchRows)
+            guard let next = keys.last else { return }
+            try await destination.receivePruned(keys, in: stream)
+            last = next.key
+        }
+    }
+
+    private func copyParked(by consumer: ConsumerName) async throws {
+        var position: StreamID = 0
+        while true {
+            try Task.checkCancellation()
+            let events = try await source.movedParked(
+                of: stream, by: consumer, after: position, limit: batchRows, byteLimit: batchBytes)
+            guard let last = events.last else { return }
+            try await destination.receiveParked(events, of: consumer, in: stream)
+            position = last.streamID
+        }
+    }
+
+    private func comparePrunedKeys(_ report: inout Report, _ digest: inout MoveDigest) async throws {
+        var last: String?
+        while true {
+            try Task.checkCancellation()
+            let keys = try await source.movedPrunedKeys(of: stream, after: last, limit: batchRows)
+            let others = try await destination.movedPrunedKeys(of: stream, after: last, limit: max(keys.count, 1))
+            guard keys == others else {
+                throw TidemarkError.moveFailed(
+                    stream: stream, problem: "\(source) and \(destination) do not have the same keys that were pruned")
+            }
+            guard let next = keys.last else { return }
+            for key in keys { digest.add(key) }
+            report.prunedKeys += keys.count
+            last = next.key
+        }
+    }
+
+    private func compareParked(
+        by consumer: ConsumerName, _ report: inout Report, _ digest: inout MoveDigest
+    ) async throws {
+        var position: StreamID = 0
+        while true {
+            try Task.checkCancellation()
+            let events = try await source.movedParked(
+                of: stream, by: consumer, after: position, limit: batchRows, byteLimit: batchBytes)
+            let others = try await destination.movedParked(
+                of: stream, by: consumer, after: position, limit: max(events.count, 1), byteLimit: .max)
+            guard events.count == others.count, zip(events, others).allSatisfy({ $0.isSame(as: $1) }) else {
+                throw TidemarkError.moveFailed(
+                    stream: stream,
+                    problem:
+                        "what consumer \(consumer) has parked above ID \(position) is not the same in \(source) and \(destination)"
+                )
+            }
+            guard let last = events.last else { return }
+            for event in events { digest.add(event, parkedBy: consumer) }
+            report.parked += events.count
+            position = last.streamID
+        }
+    }
+
     /// Reads both sides again, row by row, and gives the consumers the marks of the destination.
     private func compare(
         _ moved: MovedStream, _ report: inout Report, _ tell: (StreamID) -> Void
     ) async throws -> MovedStream {
-        var arrived = moved
-        arrived.consumers.sort { $0.position < $1.position }
-        report.consumers = arrived.consumers.count
+        report.consumers = moved.consumers.count
         report.sequence = moved.sequence
-        var sums = ConsumerSums(arrived.consumers)
-        var next = 0
-        /// Consumers whose places lie below this ID have been given all that was added up so far.
-        func pass(before id: StreamID?) {
-            while next < arrived.consumers.count, id.map({ arrived.consumers[next].position < $0 }) ?? true {
-                // What it was given too little or too much stays so, and the audit finds it there as it would have here.
-                let (here, there) = sums.ofConsumer(next)
-                arrived.consumers[next].delivered = arrived.consumers[next].delivered.map {
-                    DeliveredSum(count: $0.count + there.count - here.count, sum: $0.sum &+ there.sum &- here.sum)
-                }
-                next += 1
-            }
-        }
-        var passed: [StreamID: (here: CommitMark, there: CommitMark)] = [:]
-        let wanted = Set(arrived.consumers.compactMap(\.passed?.streamID))
-        var digest = Digest()
+        var places = MovedPlaces(moved)
+        var digest = MoveDigest()
         var position: StreamID = 0
         while true {
             try Task.checkCancellation()
@@ -216,103 +268,21 @@ public struct StreamMove: Sendable {
                             "what \(source) has at ID \(row.streamID) is not what \(destination) has at \(other.streamID)"
                     )
                 }
-                pass(before: row.streamID)
+                places.add(row, there: other.mark)
                 digest.add(row)
                 switch row.content {
                 case .event: report.events += 1
                 case .externalEvent: report.externalEvents += 1
                 case .tombstone: report.tombstones += 1
+                case .pruned: report.prunedEvents += 1
                 }
-                sums.add(row, there: other.mark, consumers: next..<arrived.consumers.count)
-                if wanted.contains(row.streamID) { passed[row.streamID] = (row.mark, other.mark) }
                 position = row.streamID
             }
             tell(position)
         }
-        pass(before: nil)
-        for index in arrived.consumers.indices {
-            guard let last = arrived.consumers[index].passed else { continue }
-            let marks = passed[last.streamID]
-            // An event that is not what it was when it was passed is none there either: no row has this mark.
-            let mark = marks?.here == last.mark ? marks?.there : nil
-            arrived.consumers[index].passed = Delivered(streamID: last.streamID, mark: mark ?? CommitMark(-1))
-        }
+        try await comparePrunedKeys(&report, &digest)
+        for consumer in moved.consumers { try await compareParked(by: consumer.name, &report, &digest) }
         report.digest = digest.value
-        return arrived
-    }
-
-    /// What consumers were to be given so far, with the marks of both sides: one sum for all that are given everything, and one
-    /// for each of the others.
-    private struct ConsumerSums {
-        typealias Both = (here: DeliveredSum, there: DeliveredSum)
-
-        private let consumers: [MovedConsumer]
-        private var all: Both = (DeliveredSum(), DeliveredSum())
-        private var others: [Int: Both] = [:]
-
-        init(_ consumers: [MovedConsumer]) {
-            self.consumers = consumers
-            for (index, consumer) in consumers.enumerated() where consumer.start > 0 || consumer.filter != .all {
-                others[index] = (DeliveredSum(), DeliveredSum())
-            }
-        }
-
-        func ofConsumer(_ index: Int) -> Both { others[index] ?? all }
-
-        /// - Parameter indexes: the consumers that have come as far as the row, or further.
-        mutating func add(_ row: MovedRow, there mark: CommitMark, consumers indexes: Range<Int>) {
-            if row.content == .tombstone { return }
-            all.here.add(row.streamID, mark: row.mark)
-            all.there.add(row.streamID, mark: mark)
-            for index in others.keys where indexes.contains(index) {
-                let consumer = consumers[index]
-                guard row.streamID > consumer.start, Self.passes(row.content, consumer.filter) else { continue }
-                others[index]?.here.add(row.streamID, mark: row.mark)
-                others[index]?.there.add(row.streamID, mark: mark)
-            }
-        }
-
-        private static func passes(_ content: MovedRow.Content, _ filter: EventFilter) -> Bool {
-            guard case .event(let event) = content else { return filter == .all }
-            return filter.passes(type: event.type, key: event.key)
-        }
-    }
-
-    /// FNV-1a over all that a row says, with lengths between the parts.
-    private struct Digest {
-        private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-        mutating func add(_ row: MovedRow) {
-            add(UInt64(bitPattern: row.streamID.rawValue))
-            add(UInt64(bitPattern: row.persistedAtMilliseconds))
-            add(row.instance.rawValue.utf8)
-            switch row.content {
-            case .tombstone: add(1)
-            case .externalEvent: add(2)
-            case .event(let event):
-                add(event.id.utf8)
-                add(event.type.utf8)
-                add(event.key == nil ? 0 : 1)
-                if let key = event.key { add(key.utf8) }
-                add(event.payload)
-                for (name, value) in event.metadata.sorted(by: { $0.key < $1.key }) {
-                    add(name.utf8)
-                    add(value.utf8)
-                }
-            }
-        }
-
-        private mutating func add(_ bytes: some Collection<UInt8>) {
-            add(UInt64(bytes.count))
-            for byte in bytes { add(byte: byte) }
-        }
-
-        private mutating func add(_ number: UInt64) {
-            for shift in stride(from: 0, to: 64, by: 8) {
-                add(byte: UInt8(truncatingIfNeeded: number >> UInt64(shift)))
-            }
-        }
-
-        private mutating func add(byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return places.arrived(moved)
     }
 }

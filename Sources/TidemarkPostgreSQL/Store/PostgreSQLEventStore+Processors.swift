@@ -125,7 +125,7 @@ extension PostgreSQLEventStore: ProcessorStore {
 
     // MARK: What is parked
 
-    private static let parkedColumns = "partition, reason, attempts, problem, parked_at, is_retried"
+    static let parkedColumns = "partition, reason, attempts, problem, parked_at, is_retried"
 
     public func takeRetries(
         partition: Int, claim: Int, of processor: ProcessorName, limit: Int
@@ -221,7 +221,7 @@ extension PostgreSQLEventStore: ProcessorStore {
         return Int(answer.first ?? 0)
     }
 
-    private static func parkedEvents(_ rows: PostgresRows, _ events: EventRows) throws -> [ParkedEvent] {
+    static func parkedEvents(_ rows: PostgresRows, _ events: EventRows) throws -> [ParkedEvent] {
         var events = events
         return try (0..<rows.count).map { row in
             guard let reason = ParkedReason(rawValue: Int(try rows.int64(row, 11))) else { throw UnknownReason() }

@@ -69,6 +69,18 @@ struct EventRows {
             """, state.streamRow, id, state.writerRow, persistedAt, state.nextCommit) == 1
     }
 
+    /// What pruning has left of an event: it is in no index of keys. Whether there was none with its id.
+    func insertPruned(_ eventID: String, key: String?, _ id: StreamID) throws -> Bool {
+        try Query.run(
+            db,
+            """
+            INSERT INTO tidemark_events
+                (stream, stream_id, kind, event_id, type, key, writer, persisted_at, commit_number)
+            VALUES (?, ?, 0, ?, '', ?, ?, ?, ?)
+            ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
+            """, state.streamRow, id, eventID, key, state.writerRow, persistedAt, state.nextCommit) == 1
+    }
+
     /// Marks the row as that of an event in a table of the user's own.
     func insertOwn(_ id: StreamID) throws {
         try Query.run(

@@ -94,6 +94,16 @@ struct Query {
         try check(sqlite3_bind_blob(pointer, index, start, Int32(bytes.count), nil))
     }
 
+    /// Binds bytes, which are copied.
+    func bind(_ bytes: [UInt8], at index: Int32) throws {
+        try bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress, !bytes.isEmpty else {
+                return try check(sqlite3_bind_zeroblob(pointer, index, 0))
+            }
+            try check(sqlite3_bind_blob(pointer, index, start, Int32(bytes.count), Self.transient))
+        }
+    }
+
     /// Binds text without copying it: the query is stepped and reset inside `body`.
     func withStatic<R>(_ text: String, at index: Int32, _ body: () throws -> R) throws -> R {
         if text.isEmpty {
@@ -241,6 +251,10 @@ extension StreamID: SQLValue {
 }
 
 extension String: SQLValue {
+    func bind(to query: Query, at index: Int32) throws { try query.bind(self, at: index) }
+}
+
+extension [UInt8]: SQLValue {
     func bind(to query: Query, at index: Int32) throws { try query.bind(self, at: index) }
 }
 

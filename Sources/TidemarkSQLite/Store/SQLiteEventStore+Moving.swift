@@ -15,12 +15,8 @@ extension SQLiteEventStore: MovableStore {
                 minimum: try Self.minimumPersisted(of: row, least: least, db),
                 membershipVersion: row.membershipVersion, forgottenEpoch: row.forgottenEpoch,
                 epochs: Dictionary(uniqueKeysWithValues: epochs),
-                consumers: try ConsumerRow.all(of: row, in: db).map { consumer in
-                    MovedConsumer(
-                        name: consumer.name, generation: consumer.generation, position: consumer.position,
-                        delivered: consumer.delivered, passed: consumer.passed, start: consumer.start,
-                        filter: consumer.filter)
-                }, movedTo: row.movedTo, arrivingFrom: row.arrivingFrom)
+                consumers: try MovedRows.consumers(of: row, db), pruned: row.pruned, movedTo: row.movedTo,
+                arrivingFrom: row.arrivingFrom)
         }
     }
 
@@ -45,6 +41,8 @@ extension SQLiteEventStore: MovableStore {
                 let place = try decoder.externalEvent(query)
                 let content: MovedRow.Content
                 switch query.number(9) {
+                case 0 where place.streamID <= row.pruned.through:
+                    content = .pruned(id: query.text(1), key: query.isNull(3) ? nil : query.text(3))
                 case 0:
                     let event = try decoder.event(query).event
                     bytes += event.payload.count + event.metadataBytes
@@ -84,6 +82,9 @@ extension SQLiteEventStore: MovableStore {
                     holder_process_file = NULL
                 WHERE stream = ?
                 """, row.row)
+            // Of what they own it stays known that it was not given back.
+            try Query.run(
+                db, "UPDATE tidemark_partitions SET claim = claim + 1 + (random() & 0xfffff) WHERE stream = ?", row.row)
             try Query.run(
                 db,
                 """
@@ -124,7 +125,9 @@ extension SQLiteEventStore: MovableStore {
                     """
                     UPDATE tidemark_streams SET
                         moved_to = NULL, arriving_from = ?2, previous_commit = commit_number, commit_number = 0,
-                        unmarked_commits = 0, keyed_from = NULL
+                        unmarked_commits = 0, keyed_from = NULL, pruned_through = 0, pruned_id = NULL,
+                        pruned_commit = NULL, pruned_count = 0, pruned_sum = 0, pruned_newest_commit = 0,
+                        pruned_at = NULL, forgotten_through = 0
                     WHERE stream = ?1
                     """, row.row, source)
             }
@@ -133,7 +136,7 @@ extension SQLiteEventStore: MovableStore {
     }
 
     /// - Parameter source: nil where any will do.
-    private func arriving(_ stream: StreamName, from source: String? = nil, in db: Database) throws -> StreamRow {
+    func arriving(_ stream: StreamName, from source: String? = nil, in db: Database) throws -> StreamRow {
         let row = try existing(stream, in: db)
         guard let place = row.arrivingFrom else { throw TidemarkError.streamExists(stream: stream, store: path) }
         if let source, place != source {
@@ -155,14 +158,7 @@ extension SQLiteEventStore: MovableStore {
                 if let known = states[row.instance] {
                     state = known
                 } else {
-                    try Query.run(
-                        db,
-                        """
-                        INSERT INTO tidemark_instances
-                            (stream, instance, epoch, nonce, is_member, left_at, position, heartbeat_at)
-                        VALUES (?1, ?2, 0, random() & 0x7fffffffffffffff, 0, ?3, 0, ?3)
-                        ON CONFLICT (stream, instance) DO NOTHING
-                        """, stream.row.row, row.instance, now)
+                    try MovedRows.makeWriter(row.instance, of: stream.row, now: now, db)
                     state = try WriterState(db, stream: stream.name, instance: row.instance, store: self.path)
                     // One number for each writer: no commit is of several.
                     if let commit { state.nextCommit = CommitNumber.next(after: commit) }
@@ -177,6 +173,11 @@ extension SQLiteEventStore: MovableStore {
                             stream: stream.name, problem: "ID \(row.streamID) has a row in \(self.path) already")
                     }
                 case .externalEvent: try own.insertOwn(row.streamID)
+                case .pruned(let id, let key):
+                    guard try own.insertPruned(id, key: key, row.streamID) else {
+                        throw TidemarkError.moveFailed(
+                            stream: stream.name, problem: "event \(id.prefix(64)) is in \(self.path) already")
+                    }
                 case .event(let event):
                     guard try own.insert([event], first: row.streamID) == [.persisted(row.streamID)] else {
                         throw TidemarkError.moveFailed(
@@ -215,12 +216,14 @@ extension SQLiteEventStore: MovableStore {
                     """
                     INSERT INTO tidemark_consumers
                         (stream, name, generation, position, commit_number, delivered_count, delivered_sum, updated_at,
-                        passed_id, passed_commit, start_after, filter)
-                    VALUES (?1, ?2, ?3 + 1 + (random() & 0xfffff), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                        passed_id, passed_commit, start_after, filter, pruned_count, pruned_sum)
+                    VALUES (?1, ?2, ?3 + 1 + (random() & 0xfffff), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
                     """, row.row, consumer.name, consumer.generation, consumer.position, row.commitNumber,
                     consumer.delivered?.count, consumer.delivered.map { Int64(bitPattern: $0.sum) }, now,
                     consumer.passed?.streamID, consumer.passed?.mark.rawValue, consumer.start,
-                    try FilterText.text(consumer.filter))
+                    try FilterText.text(consumer.filter), consumer.pruned.count,
+                    Int64(bitPattern: consumer.pruned.sum))
+                try MovedRows.insert(consumer.partitions, of: consumer.name, row, now: now, db)
             }
             let highest = moved.consumers.map(\.position).max() ?? 0
             try Query.run(
@@ -249,6 +252,10 @@ extension SQLiteEventStore: MovableStore {
         try Query.run(db, "DELETE FROM tidemark_events WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_keys WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_pruned_keys WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_partitions WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_processes WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_attempts WHERE stream = ?", row.row)
+        try Query.run(db, "DELETE FROM tidemark_parked WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_consumers WHERE stream = ?", row.row)
         try Query.run(db, "DELETE FROM tidemark_instances WHERE stream = ?", row.row)
     }

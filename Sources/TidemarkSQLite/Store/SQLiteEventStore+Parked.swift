@@ -109,7 +109,7 @@ extension SQLiteEventStore {
         }
     }
 
-    private static func parkedEvent(_ row: Query, _ decoder: inout EventDecoder) throws -> ParkedEvent {
+    static func parkedEvent(_ row: Query, _ decoder: inout EventDecoder) throws -> ParkedEvent {
         guard let reason = ParkedReason(rawValue: Int(row.number(11))) else {
             throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "an event is parked for no known reason")
         }
