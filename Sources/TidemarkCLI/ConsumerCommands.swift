@@ -55,7 +55,7 @@ struct ConsumerReport {
                 + ",\"moved_ms_ago\":\(consumer.movedMillisecondsAgo.map(String.init) ?? "null")"
                 + ",\"start\":\(consumer.start)"
                 + ",\"filter\":\(consumer.filter == .all ? "null" : JSONString.quoted("\(consumer.filter)"))"
-                + ",\"in_use\":\(consumer.isInUse)"
+                + ",\"parked\":\(consumer.parked),\"in_use\":\(consumer.isInUse)"
                 + ",\"process\":\(consumer.isInUse ? consumer.processID.map(String.init) ?? "null" : "null")}"
         }
         return "{\"stream\":\(JSONString.quoted(status.stream.rawValue))"
@@ -66,12 +66,12 @@ struct ConsumerReport {
     var text: String {
         guard !status.consumers.isEmpty else { return "stream \(status.stream) has no consumers\n" }
         return StatusReport.table(
-            [["CONSUMER", "POSITION", "LAG", "MOVED", "IN USE BY", "EVENTS"]]
+            [["CONSUMER", "POSITION", "LAG", "MOVED", "PARKED", "IN USE BY", "EVENTS"]]
                 + status.consumers.map { consumer in
                     [
                         "\(consumer.name)", "\(consumer.position)", "\(status.lag(of: consumer))",
                         consumer.movedMillisecondsAgo.map(StatusReport.age(milliseconds:)) ?? "",
-                        Self.user(of: consumer), "\(consumer.filter)",
+                        StatusReport.parked(consumer), Self.user(of: consumer), "\(consumer.filter)",
                     ]
                 })
     }
@@ -84,9 +84,10 @@ struct ConsumerReport {
 
 extension StreamStatus {
     /// How many IDs a consumer is behind the newest event.
-    func lag(of consumer: ConsumerStatus) -> Int64 {
-        max(0, newestEvent.rawValue - consumer.position.rawValue)
-    }
+    func lag(of consumer: ConsumerStatus) -> Int64 { lag(at: consumer.position) }
+
+    /// How many IDs a place is behind the newest event.
+    func lag(at position: StreamID) -> Int64 { max(0, newestEvent.rawValue - position.rawValue) }
 }
 
 /// `tidemark consumer move`: the way out after a restored backup.

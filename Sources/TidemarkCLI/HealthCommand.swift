@@ -8,8 +8,8 @@ struct HealthCommand: AsyncParsableCommand {
         abstract: "Says whether a stream is well, with a status for scripts.",
         discussion: """
             It ends with 0 when nobody has to look, and otherwise with 75 and what is wrong: events wait and the minimum has \
-            not moved for longer than --standstill, or an event has waited for a consumer for longer than --consumer-lag. \
-            It looks at the database; whether a service runs is for the service to say.
+            not moved for longer than --standstill, an event has waited for a consumer for longer than --consumer-lag, or a \
+            consumer has parked more events than --parked. It looks at the database; whether a service runs is for the service to say.
 
             EXAMPLE:
               tidemark health --database events.db --consumer-lag 60
@@ -30,6 +30,17 @@ struct HealthCommand: AsyncParsableCommand {
             valueName: "S"),
         transform: { try NumberOption.parse($0, in: 0...1_000_000, "seconds, from 0 to 1000000") })
     var consumerLag: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "How many events a consumer may have parked, at most 99999. (Otherwise as many as it likes.)",
+            valueName: "N"),
+        transform: {
+            let most = StreamStatus.ConsumerStatus.mostParked - 1
+            return try NumberOption.parse($0, in: 0...most, "a number from 0 to \(most)")
+        })
+    var parked: Int?
 
     @Flag(help: "Write one JSON object on one line.")
     var json = false
@@ -53,6 +64,7 @@ struct HealthCommand: AsyncParsableCommand {
         var limits = StreamHealth.Limits()
         limits.standstill = .seconds(standstill)
         limits.consumerLag = consumerLag.map { .seconds($0) }
+        limits.parked = parked
         return limits
     }
 }
@@ -73,7 +85,8 @@ struct HealthReport {
     var json: String {
         let consumers = health.consumers.map { consumer in
             "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
-                + ",\"lag\":\(consumer.eventsBehind),\"behind_ms\":\(Int64(consumer.behindFor / .milliseconds(1)))}"
+                + ",\"lag\":\(consumer.eventsBehind),\"behind_ms\":\(Int64(consumer.behindFor / .milliseconds(1)))"
+                + ",\"parked\":\(consumer.parked)}"
         }
         let problems = health.problems.map { JSONString.quoted($0.description) }
         return "{\"stream\":\(JSONString.quoted(health.stream.rawValue)),\"healthy\":\(health.isHealthy)"

@@ -13,13 +13,32 @@ struct StatusReport {
         }
         let consumers = status.consumers.map { consumer in
             "{\"name\":\(JSONString.quoted(consumer.name.rawValue)),\"position\":\(consumer.position)"
-                + ",\"lag\":\(status.lag(of: consumer))}"
+                + ",\"lag\":\(status.lag(of: consumer)),\"parked\":\(consumer.parked)"
+                + ",\"partitions\":[\(consumer.partitions.map(json).joined(separator: ","))]}"
         }
         return "{\"stream\":\(JSONString.quoted(status.stream.rawValue)),\"sequence\":\(status.sequence)"
             + ",\"minimum_persisted\":\(status.minimumPersisted),\"held_back_by\":\(heldBackJSON)"
             + ",\"writers\":[\(writers.joined(separator: ","))],\"consumers\":[\(consumers.joined(separator: ","))]"
             + ",\"left\":\(status.leftCount),\"write_lock_held_by\":\(Self.json(status.writeLockHolder))"
-            + ",\"wal\":\(logJSON),\"in_the_way\":[\(status.blockers.map(Self.json).joined(separator: ","))]}"
+            + ",\"wal\":\(logJSON),\"in_the_way\":[\(status.blockers.map(Self.json).joined(separator: ","))]"
+            + ",\"key_index\":\(keyIndexJSON),\"pruned_through\":\(status.prunedThrough)}"
+    }
+
+    private var keyIndexJSON: String {
+        switch status.keyIndex {
+        case .missing: "null"
+        case .building(let id): "{\"complete\":false,\"from\":\(id)}"
+        case .complete: "{\"complete\":true,\"from\":0}"
+        }
+    }
+
+    private func json(_ partition: StreamStatus.PartitionStatus) -> String {
+        let handler = partition.oldestHandler.map {
+            "{\"stream_id\":\($0),\"since_ms\":\(partition.handlerMilliseconds ?? 0)}"
+        }
+        return "{\"partition\":\(partition.partition),\"position\":\(partition.position)"
+            + ",\"lag\":\(status.lag(at: partition.position)),\"owned\":\(partition.owner != nil)"
+            + ",\"process\":\(partition.processID.map(String.init) ?? "null"),\"handling\":\(handler ?? "null")}"
     }
 
     /// Aligned tables, with a newline at the end.
@@ -45,10 +64,43 @@ struct StatusReport {
         if !status.consumers.isEmpty {
             text += "\n"
             text += Self.table(
-                [["CONSUMER", "POSITION", "LAG"]]
-                    + status.consumers.map { ["\($0.name)", "\($0.position)", "\(status.lag(of: $0))"] })
+                [["CONSUMER", "POSITION", "LAG", "PARKED"]]
+                    + status.consumers.map {
+                        ["\($0.name)", "\($0.position)", "\(status.lag(of: $0))", Self.parked($0)]
+                    })
+        }
+        let partitions = status.consumers.flatMap { consumer in
+            consumer.partitions.map { partition in
+                [
+                    "\(consumer.name)/\(partition.partition)", "\(partition.position)",
+                    "\(status.lag(at: partition.position))", Self.owner(of: partition), Self.handling(partition),
+                ]
+            }
+        }
+        if !partitions.isEmpty {
+            text += "\n"
+            text += Self.table([["PARTITION", "POSITION", "LAG", "OWNER", "HANDLING"]] + partitions)
         }
         return text
+    }
+
+    /// How many events a consumer has parked, where it has any.
+    static func parked(_ consumer: StreamStatus.ConsumerStatus) -> String {
+        switch consumer.parked {
+        case 0: ""
+        case StreamStatus.ConsumerStatus.mostParked...: "\(StreamStatus.ConsumerStatus.mostParked) or more"
+        default: "\(consumer.parked)"
+        }
+    }
+
+    /// Who has a partition.
+    static func owner(of partition: StreamStatus.PartitionStatus) -> String {
+        if partition.owner == nil { return "nobody" }
+        return partition.processID.map { "process \($0)" } ?? "a process that is gone"
+    }
+
+    private static func handling(_ partition: StreamStatus.PartitionStatus) -> String {
+        partition.oldestHandler.map { "\($0), begun \(age(milliseconds: partition.handlerMilliseconds ?? 0))" } ?? ""
     }
 
     /// One word for what a writer does.
@@ -68,6 +120,12 @@ struct StatusReport {
         if let log = status.log, !log.keptBy.isEmpty {
             rows.append(["-wal", "\(log.bytes >> 20) MiB, kept by \(log.keptBy.joined(separator: ", "))"])
         }
+        switch status.keyIndex {
+        case .missing: break
+        case .building(let id): rows.append(["index of keys", "from ID \(id) on; it is being built (tidemark index)"])
+        case .complete: rows.append(["index of keys", "complete"])
+        }
+        if status.prunedThrough > 0 { rows.append(["pruned through", "\(status.prunedThrough)"]) }
         if status.leftCount > 0 { rows.append(["writers that left", "\(status.leftCount)"]) }
         return rows
     }
@@ -113,7 +171,8 @@ struct StatusReport {
                 column == row.count - 1
                     ? text : text + String(repeating: " ", count: widths[column] - text.count)
             }
-            return cells.joined(separator: "  ") + "\n"
+            let line = cells.joined(separator: "  ")
+            return line.prefix(line.count - line.reversed().prefix { $0 == " " }.count) + "\n"
         }.joined()
     }
 

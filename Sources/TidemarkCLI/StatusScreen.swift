@@ -111,10 +111,19 @@ struct StatusScreen {
                 [
                     "\(consumer.name)", "\(consumer.position)", Self.bar(lag), "\(lag)\(growth.text)",
                     consumer.movedMillisecondsAgo.map { StatusReport.age(milliseconds: $0) } ?? "",
-                ], growth.isGrowing ? .warning : .plain
+                    StatusReport.parked(consumer), Self.processes(of: consumer),
+                ], consumer.parked > 0 ? .bad : growth.isGrowing ? .warning : .plain
             )
         }
-        return Self.table(["CONSUMER", "POSITION", "BEHIND", "", "MOVED"], rows)
+        return Self.table(["CONSUMER", "POSITION", "BEHIND", "", "MOVED", "PARKED", "PROCESSES"], rows)
+    }
+
+    /// How many processes share the partitions of a processor, and how many partitions nobody has.
+    static func processes(of consumer: StreamStatus.ConsumerStatus) -> String {
+        if consumer.partitions.isEmpty { return "" }
+        let owners = Set(consumer.partitions.compactMap(\.owner)).count
+        let free = consumer.partitions.count { $0.owner == nil }
+        return "\(owners)" + (free > 0 ? ", \(free) of \(consumer.partitions.count) partitions free" : "")
     }
 
     /// How far behind, in ten cells: one for a single event, all for a million, and for each cell four times as much as for
@@ -148,6 +157,11 @@ struct StatusScreen {
         }
         let there = Set(status.writers.map(\.writer.instance))
         for name in known.keys.sorted() where !there.contains(name) { note("\(name) left") }
+        let parked = Dictionary(last.consumers.map { ($0.name, $0.parked) }) { first, _ in first }
+        for consumer in status.consumers {
+            let new = consumer.parked - (parked[consumer.name] ?? 0)
+            if new > 0 { note("\(consumer.name) has parked \(new) event\(new == 1 ? "" : "s")", isBad: true) }
+        }
         if last.heldBack()?.instance != status.heldBack()?.instance {
             if let heldBack = status.heldBack() {
                 note("\(heldBack.instance) holds readers back", isBad: true)

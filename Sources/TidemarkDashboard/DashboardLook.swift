@@ -38,8 +38,7 @@ struct DashboardLook: Codable, Hashable, Sendable {
         let behindFor: Int64
         let movedAgo: Int64?
         let isInUse: Bool
-        /// Nil where the store does not tell.
-        let parked: Int?
+        let parked: Int
     }
 
     /// In milliseconds since 1970-01-01 UTC.
@@ -54,8 +53,7 @@ extension DashboardLook.Stream {
     static let maximumWriters = 256
 
     init(
-        _ status: StreamStatus, problems: [String] = [], behindFor times: [ConsumerName: Duration] = [:],
-        parked: [ConsumerName: Int] = [:]
+        _ status: StreamStatus, problems: [String] = [], behindFor times: [ConsumerName: Duration] = [:]
     ) {
         let heldBack = status.heldBack()
         let members = status.writers.filter(\.isMember).map { (writer: $0, state: $0.state(in: status)) }
@@ -77,7 +75,7 @@ extension DashboardLook.Stream {
                     name: consumer.name.rawValue, position: consumer.position.rawValue,
                     behind: max(0, status.newestEvent.rawValue - consumer.position.rawValue),
                     behindFor: Int64((times[consumer.name] ?? .zero) / .milliseconds(1)),
-                    movedAgo: consumer.movedMillisecondsAgo, isInUse: consumer.isInUse, parked: parked[consumer.name])
+                    movedAgo: consumer.movedMillisecondsAgo, isInUse: consumer.isInUse, parked: consumer.parked)
             })
     }
 }

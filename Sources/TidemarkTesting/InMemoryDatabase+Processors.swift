@@ -29,6 +29,8 @@ extension InMemoryDatabase {
         public var heartbeat: Int64 = 0
         /// What the operating system would say.
         public var isGone = false
+        /// The oldest handlers of its last heartbeat, by their partitions.
+        public var oldest: [Int: OldestHandler] = [:]
     }
 
     /// What the database has of a processor, beside its consumer.
@@ -113,6 +115,7 @@ extension InMemoryDatabase {
         }
         return try change(processor) { row in
             row.processes[beat.process, default: ProcessRow()].heartbeat += 1
+            row.processes[beat.process]?.oldest = Dictionary(beat.oldest.map { ($0.partition, $0) }) { $1 }
             for gone in beat.forgetting where row.processes[gone.process]?.heartbeat == gone.heartbeat {
                 if !row.partitions.contains(where: { $0.owner == gone.process }) { row.processes[gone.process] = nil }
             }

@@ -78,11 +78,19 @@ extension InMemoryDatabase {
                     inFlightMilliseconds: row.lowestInFlight == nil ? nil : row.inFlightMilliseconds,
                     heartbeatAgeMilliseconds: 0, processID: nil)
             },
-            consumers: stream.consumers.sorted { $0.key < $1.key }.map {
-                .init(
-                    name: $0.key, position: $0.value.position, isInUse: $0.value.isInUse, start: $0.value.start,
-                    filter: $0.value.filter)
+            consumers: stream.consumers.sorted { $0.key < $1.key }.map { name, row in
+                let processor = stream.processors[name] ?? ProcessorRow()
+                return .init(
+                    name: name, position: row.position, isInUse: row.isInUse, start: row.start, filter: row.filter,
+                    parked: min(processor.parked.count, StreamStatus.ConsumerStatus.mostParked),
+                    partitions: processor.partitions.enumerated().map { number, partition in
+                        let oldest = partition.owner.flatMap { processor.processes[$0]?.oldest[number] }
+                        return .init(
+                            partition: number, position: partition.position, owner: partition.owner,
+                            oldestHandler: oldest?.id, handlerMilliseconds: oldest?.milliseconds)
+                    })
             },
-            leftCount: stream.writers.values.count { !$0.isMember })
+            leftCount: stream.writers.values.count { !$0.isMember }, keyIndex: stream.keyIndex,
+            prunedThrough: stream.pruned.through)
     }
 }

@@ -56,6 +56,29 @@ import Tidemark
         #expect(bar.count == 10 && bar.filter { $0 == "█" }.count == cells)
     }
 
+    @Test func `what was parked, and who has the partitions of a processor, is seen`() {
+        func status(parked: Int) -> StreamStatus {
+            StreamStatus(
+                stream: "events", sequence: 9, newestEvent: 9, minimumPersisted: 9, writers: [],
+                consumers: [
+                    .init(
+                        name: "mailer", position: 9, parked: parked,
+                        partitions: [
+                            .init(partition: 0, position: 9, owner: ProcessorProcess(7)),
+                            .init(partition: 1, position: 9, owner: ProcessorProcess(8)),
+                            .init(partition: 2, position: 9),
+                        ])
+                ])
+        }
+        var screen = StatusScreen()
+        _ = screen.lines(status(parked: 0), now: .zero, time: "12:00:00", plain)
+        let lines = screen.lines(status(parked: 2), now: .seconds(1), time: "12:00:01", plain)
+        #expect(
+            lines.contains { $0.hasPrefix("mailer") && $0.hasSuffix("  2       2, 1 of 3 partitions free") }, "\(lines)"
+        )
+        #expect(lines.contains("12:00:01  mailer has parked 2 events"))
+    }
+
     @Test func `what has happened stays on the screen`() {
         var screen = StatusScreen()
         _ = screen.lines(

@@ -61,6 +61,13 @@ import TidemarkTesting
         #expect(stream.writers.map(\.name) == ["p1"] && stream.writers[0].state == "active")
     }
 
+    @Test func `what consumers have parked is on the page`() {
+        let status = StreamStatus(
+            stream: "orders", sequence: 1, newestEvent: 1, minimumPersisted: 1, writers: [],
+            consumers: [.init(name: "mailer", position: 1, parked: 3), .init(name: "plain", position: 1)])
+        #expect(DashboardLook.Stream(status).consumers.map(\.parked) == [3, 0])
+    }
+
     @Test func `a database that cannot be read is a sentence on the page`() async {
         let source = DashboardSource(
             store: { throw TidemarkError.storeUnavailable(store: "events.db", problem: "there is no such file") },

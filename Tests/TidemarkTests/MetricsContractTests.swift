@@ -26,6 +26,22 @@ import TidemarkTesting
         #expect(made(["process": "count-sheep"]) == (try MetricsTable().sections["Of background processes"]))
     }
 
+    @Test func `a conflict of a key is counted`() async throws {
+        let log = try await withMetricsFactory(metrics) {
+            try await EventLog.open(
+                InMemoryEventStore(), stream: "events", instance: "p1", transport: LocalTransport(),
+                configuration: EventLogConfiguration(hasKeyIndex: true))
+        }
+        try await log.persist([Event(id: "a", type: "noted", key: "k")], ifNewest: nil, ofKey: "k")
+        let conflicts = try metrics.expectCounter("tidemark_key_conflicts", [("stream", "events"), ("instance", "p1")])
+        #expect(conflicts.totalValue == 0)
+        await #expect(throws: TidemarkError.conflict(key: "k", expected: nil, found: 1)) {
+            try await log.persist([Event(id: "b", type: "noted", key: "k")], ifNewest: nil, ofKey: "k")
+        }
+        #expect(conflicts.totalValue == 1)
+        await log.shutDown()
+    }
+
     /// Whoever collects metrics keeps each label for ever.
     @Test func `readers that were given no name share their labels, however many there were`() async throws {
         let store = InMemoryEventStore()

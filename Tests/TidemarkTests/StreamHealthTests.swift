@@ -95,6 +95,20 @@ import TidemarkTesting
         await log.shutDown()
     }
 
+    @Test func `parked events are shown, and are a problem where somebody says so`() {
+        let consumers: [StreamStatus.ConsumerStatus] = [
+            .init(name: "mailer", position: 12, parked: 3), .init(name: "other", position: 12, parked: 1),
+        ]
+        let status = StreamStatus(
+            stream: "events", sequence: 12, newestEvent: 12, minimumPersisted: 12, writers: [], consumers: consumers)
+        var limits = StreamHealth.Limits()
+        #expect(StreamHealth(status, consumers: [], own: nil, limits: limits).isHealthy)
+        limits.parked = 1
+        let health = StreamHealth(status, consumers: [], own: nil, limits: limits)
+        #expect(health.problems == [.eventsAreParked("mailer", events: 3)])
+        #expect("\(health)" == "consumer mailer has parked 3 events: see tidemark consumer parked mailer")
+    }
+
     @Test func `what is wrong with the writer itself comes first`() {
         let limits = StreamHealth.Limits()
         let old = StreamHealth(

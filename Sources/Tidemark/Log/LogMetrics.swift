@@ -5,6 +5,7 @@ import Metrics
 struct LogMetrics: Sendable {
     private let persisted: Counter
     private let alreadyPersisted: Counter
+    private let keyConflicts: Counter
     private let writersClosed: Counter
     private let writersRetired: Counter
     private let falseNews: Counter
@@ -21,6 +22,7 @@ struct LogMetrics: Sendable {
         let labels = [("stream", stream.rawValue), ("instance", instance)]
         persisted = Counter(label: "tidemark_events_persisted", dimensions: labels, factory: factory)
         alreadyPersisted = Counter(label: "tidemark_events_already_persisted", dimensions: labels, factory: factory)
+        keyConflicts = Counter(label: "tidemark_key_conflicts", dimensions: labels, factory: factory)
         writersClosed = Counter(label: "tidemark_writers_closed", dimensions: labels, factory: factory)
         writersRetired = Counter(label: "tidemark_writers_retired", dimensions: labels, factory: factory)
         falseNews = Counter(label: "tidemark_false_announcements", dimensions: labels, factory: factory)
@@ -40,6 +42,9 @@ struct LogMetrics: Sendable {
         persisted.increment(by: new)
         alreadyPersisted.increment(by: outcomes.count - new)
     }
+
+    /// A call whose condition did not hold.
+    func conflicted() { keyConflicts.increment() }
 
     /// By this log.
     func closedWriter() { writersClosed.increment() }

@@ -10,6 +10,9 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         public var standstill: Duration = .seconds(10)
         /// For how long an event may wait for a consumer; nil where consumers may lag as they like.
         public var consumerLag: Duration?
+        /// How many events a consumer may have parked; nil where that is no problem. They are counted up to
+        /// ``StreamStatus/ConsumerStatus/mostParked``.
+        public var parked: Int?
 
         /// The defaults.
         public init() {}
@@ -29,6 +32,8 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         case minimumStandsStill(since: Duration, heldBackBy: HeldBack?)
         /// An event has waited for this consumer for too long.
         case consumerLags(ConsumerName, events: Int64, since: Duration)
+        /// This consumer has put so many events aside, and somebody is to look at them.
+        case eventsAreParked(ConsumerName, events: Int)
 
         /// One sentence for people.
         public var description: String {
@@ -42,6 +47,8 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
                     + (heldBackBy.map { "; held back by \($0)" } ?? "")
             case .consumerLags(let name, let events, let since):
                 "consumer \(name) is \(events) ID\(events == 1 ? "" : "s") behind, for \(Self.seconds(since))"
+            case .eventsAreParked(let name, let events):
+                "consumer \(name) has parked \(events) event\(events == 1 ? "" : "s"): see tidemark consumer parked \(name)"
             }
         }
 
@@ -61,9 +68,14 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         /// For how long the oldest event that it has not passed has been there, by the wall clocks of its writer and of this
         /// process. Zero where it has passed all.
         public let behindFor: Duration
+        /// How many events it has parked, counted up to ``StreamStatus/ConsumerStatus/mostParked``.
+        public let parked: Int
 
         /// For tests of what shows it; otherwise it comes with a ``StreamHealth``.
-        public init(name: ConsumerName, position: StreamID, eventsBehind: Int64, behindFor: Duration) {
+        public init(
+            name: ConsumerName, position: StreamID, eventsBehind: Int64, behindFor: Duration, parked: Int = 0
+        ) {
+            self.parked = parked
             self.name = name
             self.position = position
             self.eventsBehind = eventsBehind
@@ -148,6 +160,12 @@ extension StreamHealth {
                     .consumerLags(consumer.name, events: consumer.eventsBehind, since: consumer.behindFor))
             }
         }
+        if let most = limits.parked {
+            // Of all of them, and not only of those that are furthest behind.
+            for consumer in status.consumers where consumer.parked > most {
+                problems.append(.eventsAreParked(consumer.name, events: consumer.parked))
+            }
+        }
         self.problems = problems
     }
 
@@ -190,7 +208,7 @@ extension EventStore {
             consumers.append(
                 StreamHealth.Consumer(
                     name: consumer.name, position: consumer.position, eventsBehind: behind,
-                    behindFor: oldest.map { .milliseconds(max(0, now - $0)) } ?? .zero))
+                    behindFor: oldest.map { .milliseconds(max(0, now - $0)) } ?? .zero, parked: consumer.parked))
         }
         return StreamHealth(status, consumers: consumers, own: own, limits: limits)
     }

@@ -204,6 +204,7 @@ extension EventPersister {
     /// The others hear of it first: they have nobody else to hear it from.
     func endFetch(_ fetch: Int, _ group: EventGroup, _ persisted: PersistedGroup) throws {
         metrics.committed(persisted.outcomes)
+        for case .failed(.conflict) in persisted.refusals.values { metrics.conflicted() }
         let events = group.events(heldBy: persisted)
         var ids: [StreamID] = []
         var eventIDs: [String] = []

@@ -58,19 +58,58 @@ public struct StreamStatus: Hashable, Sendable {
         public let start: StreamID
         /// Which events it is given.
         public let filter: EventFilter
+        /// How many events it has parked. They are counted up to ``mostParked``.
+        public let parked: Int
+        /// Its partitions, in the order of their numbers; empty where it is no processor.
+        public let partitions: [PartitionStatus]
+
+        /// As far as parked events are counted: whoever looks at the status of a stream often is not to read all of them.
+        public static let mostParked = 100_000
 
         /// For stores, from one snapshot.
         public init(
             name: ConsumerName, position: StreamID, movedMillisecondsAgo: Int64? = nil, isInUse: Bool = false,
-            processID: Int32? = nil, start: StreamID = 0, filter: EventFilter = .all
+            processID: Int32? = nil, start: StreamID = 0, filter: EventFilter = .all, parked: Int = 0,
+            partitions: [PartitionStatus] = []
         ) {
             self.start = start
             self.filter = filter
+            self.parked = parked
+            self.partitions = partitions
             self.name = name
             self.position = position
             self.movedMillisecondsAgo = movedMillisecondsAgo
             self.isInUse = isInUse
             self.processID = processID
+        }
+    }
+
+    /// One partition of a processor.
+    public struct PartitionStatus: Hashable, Sendable {
+        /// Its number, from 0.
+        public let partition: Int
+        /// Everything of the partition at or below it is done.
+        public let position: StreamID
+        /// The process that has it, as the processor knows it; nil where nobody has.
+        public let owner: ProcessorProcess?
+        /// That process, as the operating system knows it; nil where nobody has the partition, or its process has left.
+        public let processID: Int32?
+        /// The event whose handler had run for longest at the owner's last heartbeat; nil where none ran.
+        public let oldestHandler: StreamID?
+        /// For how long it has run, by now, if it has not ended since. By the wall clock, and 0 where that was put back.
+        public let handlerMilliseconds: Int64?
+
+        /// For stores, from one snapshot.
+        public init(
+            partition: Int, position: StreamID, owner: ProcessorProcess? = nil, processID: Int32? = nil,
+            oldestHandler: StreamID? = nil, handlerMilliseconds: Int64? = nil
+        ) {
+            self.partition = partition
+            self.position = position
+            self.owner = owner
+            self.processID = processID
+            self.oldestHandler = oldestHandler
+            self.handlerMilliseconds = handlerMilliseconds
         }
     }
 
@@ -164,12 +203,16 @@ public struct StreamStatus: Hashable, Sendable {
     public let blockers: [Blocker]
     /// Nil where the store has none.
     public let log: LogStatus?
+    /// How far the stream's index of keys has come.
+    public let keyIndex: KeyIndexState
+    /// How far the stream was pruned; 0 where it has its beginning.
+    public let prunedThrough: StreamID
 
     /// For stores, from one snapshot.
     public init(
         stream: StreamName, sequence: StreamID, newestEvent: StreamID, minimumPersisted: StreamID,
         writers: [WriterStatus], consumers: [ConsumerStatus], writeLockHolder: String? = nil, log: LogStatus? = nil,
-        leftCount: Int = 0, blockers: [Blocker] = []
+        leftCount: Int = 0, blockers: [Blocker] = [], keyIndex: KeyIndexState = .missing, prunedThrough: StreamID = 0
     ) {
         self.stream = stream
         self.sequence = sequence
@@ -181,5 +224,7 @@ public struct StreamStatus: Hashable, Sendable {
         self.log = log
         self.leftCount = leftCount
         self.blockers = blockers
+        self.keyIndex = keyIndex
+        self.prunedThrough = prunedThrough
     }
 }

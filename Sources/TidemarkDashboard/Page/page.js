@@ -107,8 +107,7 @@ function showFigures(stream) {
         ["readable up to", number.format(stream.minimum)],
         ["waiting", number.format(Math.max(0, stream.newest - stream.minimum))],
         ["writers", number.format(stream.writers.length + stream.moreWriters)],
-        ["parked", stream.consumers.some((c) => c.parked !== undefined && c.parked !== null)
-            ? number.format(stream.consumers.reduce((sum, c) => sum + (c.parked ?? 0), 0)) : "–"],
+        ["parked", number.format(stream.consumers.reduce((sum, c) => sum + c.parked, 0))],
     ];
     const boxes = keyed(byId("figures"), figures.map(([name]) => name), (name) => {
         const box = document.createElement("div");

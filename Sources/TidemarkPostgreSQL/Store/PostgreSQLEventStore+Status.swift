@@ -28,10 +28,22 @@ extension PostgreSQLEventStore {
                 """
                 SELECT c.name, c.position, \(Self.age("c.updated_at")), c.holder_process_id,
                     CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END,
-                    c.start_after, c.filter
+                    c.start_after, c.filter,
+                    (SELECT count(*) FROM (
+                        SELECT FROM \(name).parked k WHERE k.stream = c.stream AND k.consumer = c.name
+                        LIMIT \(StreamStatus.ConsumerStatus.mostParked)) parked)
                 FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
                 """, [text]),
             LockHolder.blockers(namespace, stream), TableLock.all(namespace),
+            PostgresStatement(
+                """
+                SELECT p.consumer, p.partition, p.position, p.owner, o.process_id, p.oldest_id,
+                    \(Self.age("p.oldest_since"))
+                FROM \(name).partitions p JOIN \(name).streams s ON s.stream = p.stream
+                LEFT JOIN \(name).processes o ON o.stream = p.stream AND o.consumer = p.consumer AND o.process = p.owner
+                WHERE s.name = $1 ORDER BY p.consumer, p.partition
+                """, [text]),
+            PostgresStatement("SELECT keyed_from FROM \(name).streams WHERE name = $1", [text]),
         ]
         let found = try await inSnapshot(CallSubject(stream)) { session -> StreamStatus? in
             let answers = try StreamHeader.read(session, statements)
@@ -39,8 +51,11 @@ extension PostgreSQLEventStore {
             return StreamStatus(
                 stream: stream, sequence: header.sequence, newestEvent: header.newest?.streamID ?? 0,
                 minimumPersisted: StreamID(try answers[2].int64(0, 0)), writers: try Self.writers(answers[3]),
-                consumers: try Self.consumers(answers[5]), leftCount: Int(try answers[4].int64(0, 0)),
-                blockers: try Self.blockers(answers[6]) + TableLock.all(answers[7]).compactMap(\.asBlocker))
+                consumers: try Self.consumers(answers[5], try Self.partitions(answers[8])),
+                leftCount: Int(try answers[4].int64(0, 0)),
+                blockers: try Self.blockers(answers[6]) + TableLock.all(answers[7]).compactMap(\.asBlocker),
+                keyIndex: KeyIndexState(keyedFrom: try answers[9].int64IfAny(0, 0)),
+                prunedThrough: header.pruned.through)
         }
         guard let found else { return nil }
         let isSomeoneOverdue = found.writers.contains {
@@ -50,7 +65,8 @@ extension PostgreSQLEventStore {
         return StreamStatus(
             stream: stream, sequence: found.sequence, newestEvent: found.newestEvent,
             minimumPersisted: found.minimumPersisted, writers: found.writers, consumers: found.consumers,
-            writeLockHolder: holder, leftCount: found.leftCount, blockers: found.blockers)
+            writeLockHolder: holder, leftCount: found.leftCount, blockers: found.blockers, keyIndex: found.keyIndex,
+            prunedThrough: found.prunedThrough)
     }
 
     /// Whole milliseconds since then, by the clock of the server; 0 where that was put back.
@@ -88,13 +104,32 @@ extension PostgreSQLEventStore {
         }
     }
 
-    private static func consumers(_ rows: PostgresRows) throws -> [StreamStatus.ConsumerStatus] {
+    private static func partitions(
+        _ rows: PostgresRows
+    ) throws -> [ConsumerName: [StreamStatus.PartitionStatus]] {
+        let statuses = try (0..<rows.count).map { row in
+            let status = StreamStatus.PartitionStatus(
+                partition: Int(try rows.int64(row, 1)), position: StreamID(try rows.int64(row, 2)),
+                owner: try rows.int64IfAny(row, 3).map { ProcessorProcess($0) },
+                processID: try rows.int64IfAny(row, 4).map { Int32(clamping: $0) },
+                oldestHandler: try rows.int64IfAny(row, 5).map { StreamID($0) },
+                handlerMilliseconds: rows.isNull(row, 5) ? nil : try rows.int64IfAny(row, 6))
+            return (consumer: try ConsumerName(validating: try rows.text(row, 0)), status: status)
+        }
+        return Dictionary(grouping: statuses, by: \.consumer).mapValues { $0.map(\.status) }
+    }
+
+    private static func consumers(
+        _ rows: PostgresRows, _ partitions: [ConsumerName: [StreamStatus.PartitionStatus]]
+    ) throws -> [StreamStatus.ConsumerStatus] {
         try (0..<rows.count).map { row in
-            StreamStatus.ConsumerStatus(
-                name: try ConsumerName(validating: try rows.text(row, 0)), position: StreamID(try rows.int64(row, 1)),
+            let name = try ConsumerName(validating: try rows.text(row, 0))
+            return StreamStatus.ConsumerStatus(
+                name: name, position: StreamID(try rows.int64(row, 1)),
                 movedMillisecondsAgo: try rows.int64(row, 2), isInUse: try rows.bool(row, 4),
                 processID: try rows.int64IfAny(row, 3).map { Int32(clamping: $0) },
-                start: StreamID(try rows.int64(row, 5)), filter: try FilterText.filter(rows.textIfAny(row, 6)))
+                start: StreamID(try rows.int64(row, 5)), filter: try FilterText.filter(rows.textIfAny(row, 6)),
+                parked: Int(try rows.int64(row, 7)), partitions: partitions[name] ?? [])
         }
     }
 }

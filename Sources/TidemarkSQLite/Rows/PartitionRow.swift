@@ -45,6 +45,41 @@ struct ProcessorRows {
         ) { _ in true } ?? false
     }
 
+    // MARK: For people
+
+    /// How many events the consumer has parked, as far as they are counted.
+    static func parkedCount(of consumer: ConsumerName, _ stream: StreamRow, _ db: Database) throws -> Int {
+        try Query.first(
+            db,
+            "SELECT count(*) FROM (SELECT 1 FROM tidemark_parked WHERE stream = ? AND consumer = ? LIMIT ?)",
+            stream.row, consumer, StreamStatus.ConsumerStatus.mostParked
+        ) { Int($0.number(0)) } ?? 0
+    }
+
+    /// The partitions of all processors of the stream.
+    static func statuses(
+        of stream: StreamRow, now: Int64, _ db: Database
+    ) throws -> [ConsumerName: [StreamStatus.PartitionStatus]] {
+        let rows = try Query.all(
+            db,
+            """
+            SELECT p.consumer, p.partition, p.position, p.owner, o.process_id, p.oldest_id, p.oldest_since
+            FROM tidemark_partitions p
+            LEFT JOIN tidemark_processes o ON o.stream = p.stream AND o.consumer = p.consumer AND o.process = p.owner
+            WHERE p.stream = ? ORDER BY p.consumer, p.partition
+            """, stream.row
+        ) { row in
+            let status = StreamStatus.PartitionStatus(
+                partition: Int(row.number(1)), position: row.streamID(2),
+                owner: row.isNull(3) ? nil : ProcessorProcess(row.number(3)),
+                processID: row.isNull(4) ? nil : Int32(truncatingIfNeeded: row.number(4)),
+                oldestHandler: row.isNull(5) ? nil : row.streamID(5),
+                handlerMilliseconds: row.isNull(6) ? nil : max(0, now - row.number(6)))
+            return (consumer: try ConsumerName(validating: row.text(0)), status: status)
+        }
+        return Dictionary(grouping: rows, by: \.consumer).mapValues { $0.map(\.status) }
+    }
+
     // MARK: Making and moving
 
     /// New partitions, which begin where the consumer is. The sum of each begins there too.

@@ -241,12 +241,15 @@ extension SQLiteEventStore {
 
     /// The consumers of a stream, for people.
     func consumers(of stream: StreamRow, now: Int64, _ db: Database) throws -> [StreamStatus.ConsumerStatus] {
-        try ConsumerRow.all(of: stream, in: db).map { consumer in
+        let partitions = try ProcessorRows.statuses(of: stream, now: now, db)
+        return try ConsumerRow.all(of: stream, in: db).map { consumer in
             // Clocks are put back: no age is below zero.
             StreamStatus.ConsumerStatus(
                 name: consumer.name, position: consumer.position,
                 movedMillisecondsAgo: max(0, now - consumer.updatedAt), isInUse: isInUse(consumer),
-                processID: consumer.processID, start: consumer.start, filter: consumer.filter)
+                processID: consumer.processID, start: consumer.start, filter: consumer.filter,
+                parked: try ProcessorRows.parkedCount(of: consumer.name, stream, db),
+                partitions: partitions[consumer.name] ?? [])
         }
     }
 }

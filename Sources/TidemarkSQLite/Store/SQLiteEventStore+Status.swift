@@ -15,7 +15,8 @@ extension SQLiteEventStore {
                     of: row, least: writers.lazy.filter(\.isMember).map(\.position).min(), db), writers: writers,
                 consumers: try self.consumers(of: row, now: now, db),
                 writeLockHolder: Self.isSomeoneOverdue(writers) ? self.lock.nameHolder(db) : nil,
-                log: self.log.status(db), leftCount: try Self.leftCount(of: row, db))
+                log: self.log.status(db), leftCount: try Self.leftCount(of: row, db),
+                keyIndex: row.keyIndex, prunedThrough: row.pruned.through)
         }
     }
 

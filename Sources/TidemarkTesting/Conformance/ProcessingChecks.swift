@@ -218,6 +218,43 @@ extension StoreConformance {
             try require(try await one.claim(0, one.first)?.position, is: 1)
             try require(try await one.claim(1, one.first)?.position, is: 1)
         },
+        check("a status shows who has which partition, the oldest handler of each, and how many events are parked") {
+            one in
+            _ = try await one.parkTwo()
+            var beat = ProcessorBeat(process: one.first)
+            beat.oldest = [OldestHandler(partition: 0, id: 2, milliseconds: 5_000)]
+            _ = try await one.store.beat(beat, of: one.processor)
+            var request = ConsumerRequest(stream: one.stores.stream, consumer: "plain")
+            request.start = .after(1)
+            _ = try await one.stores.store.claimConsumer(request)
+            let consumers = try await one.stores.store.status(of: one.stores.stream)?.consumers ?? []
+            let plain = consumers.first { $0.name == "plain" }
+            try require(plain?.partitions, is: [])
+            try require(plain?.parked, is: 0)
+            let worker = consumers.first { $0.name == "worker" }
+            try require(worker?.parked, is: 2)
+            try require(worker?.partitions.map(\.partition), is: [0])
+            let owned = worker?.partitions.first
+            try require(owned?.position, is: 2)
+            try require(owned?.owner, is: one.first)
+            try require(owned?.oldestHandler, is: 2)
+            try require(owned?.handlerMilliseconds ?? 0 >= 5_000, "a handler has run for less than it said")
+            // The next beat says that it has ended, and a process that has left owns nothing that one could ask.
+            _ = try await one.beat(one.first)
+            try await one.store.leaveProcessor(one.processor, process: one.first)
+            let left = try await one.partition()
+            try require(left?.oldestHandler, is: nil)
+            try require(left?.processID, is: nil)
+            let claim = try await one.claim(0, one.second)
+            let release = ProcessorMachine.Checkpoint(
+                partition: 0, claim: claim?.claim ?? 0, passage: nil, releases: true)
+            _ = try await one.store.checkpoint([release], of: one.processor)
+            try require(try await one.partition()?.owner, is: nil)
+            try require(try await one.store.dropParked([1], of: one.processor), is: 1)
+            try require(
+                try await one.store.status(of: one.stores.stream)?.consumers.first { $0.name == "worker" }?.parked,
+                is: 1)
+        },
         check("a process that is gone and owns nothing is forgotten, if it still is so") { one in
             try await one.open(partitions: 1)
             let look = try await one.beat(one.first)
@@ -288,6 +325,11 @@ private struct OneProcessor: Sendable {
 
     func position() async throws -> StreamID? {
         try await store.status(of: stores.stream)?.consumers.first { $0.name == "worker" }?.position
+    }
+
+    /// The first partition, as the status has it.
+    func partition() async throws -> StreamStatus.PartitionStatus? {
+        try await store.status(of: stores.stream)?.consumers.first { $0.name == "worker" }?.partitions.first
     }
 
     /// Two events of one key, of which the second is parked behind the first.
