@@ -107,6 +107,8 @@ struct SimulatedProcess: Sendable {
     var memory: Memory
     /// How often something was done with each event, in the database: with the checkpoint, or not at all.
     var table: [StreamID: Int] = [:]
+    /// The table as the last backup of the database has it.
+    var tableOfBackup: [StreamID: Int] = [:]
     /// The highest cursor of its reader, in whichever life.
     var reached: StreamID = 0
     var consumer: (any SimulationConsumer)?

@@ -45,6 +45,7 @@ extension Simulation {
             let sequence = database.stream.sequence
             note(processes.count, 40, "is backed up at \(sequence)")
             database.backUp()
+            for number in processes.indices { processes[number].tableOfBackup = processes[number].table }
         case .restore:
             return putBackupBack()
         case .copy:
@@ -123,6 +124,7 @@ extension Simulation {
         lastVersion = 0
         lastRows = [:]
         for number in processes.indices {
+            processes[number].table = processes[number].tableOfBackup
             processes[number].reached = min(processes[number].reached, stream.sequence)
         }
         return true
