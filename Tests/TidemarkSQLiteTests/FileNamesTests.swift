@@ -103,7 +103,7 @@ import Tidemark
     @Test func `a file that is made has one name at any time`() throws {
         let folder = try TemporaryFolder()
         let file = try DatabaseFile(resolving: folder.database)
-        try file.makeDirectory()
+        _ = try file.makeDirectory()
         try file.makeFile()
         try file.requireOneName()
         #expect(try FileManager.default.contentsOfDirectory(atPath: file.directory).isEmpty)

@@ -198,7 +198,7 @@ import Tidemark
                 _ = try await reader.version()
                 guard number % 4 == 0 else { continue }
                 let sql = mode == "VACUUM" ? mode : "PRAGMA wal_checkpoint(\(mode))"
-                _ = try await outside.writeWithoutTransaction { try Row.fetchAll($0, sql: sql) }
+                _ = try outside.writeWithoutTransaction { try Row.fetchAll($0, sql: sql) }
                 _ = try await reader.version()
             }
         }
@@ -294,7 +294,7 @@ import Tidemark
                 for number in 0..<600 {
                     _ = try await store.persist(events("e\(number)"), in: stream, by: writer)
                     let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][number % 4]
-                    _ = try await outside.writeWithoutTransaction {
+                    _ = outside.writeWithoutTransaction {
                         // Readers may stand in its way.
                         try? Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(\(mode))")
                     }

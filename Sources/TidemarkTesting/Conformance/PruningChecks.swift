@@ -3,7 +3,7 @@ import FoundationEssentials
 #else
 import Foundation
 #endif
-public import Tidemark
+import Tidemark
 
 extension ConformanceStores {
     fileprivate func prunable() throws -> any PrunableStore {
@@ -66,7 +66,14 @@ extension ConformanceStores {
 
 extension StoreConformance {
     /// What a store does that conforms to `PrunableStore`; they are among ``checks``.
-    public static var pruningChecks: [StoreCheck] { removalChecks + prunedPlaceChecks }
+    public static var pruningChecks: [StoreCheck] {
+        // A store need not prune.
+        (removalChecks + prunedPlaceChecks).map { check in
+            StoreCheck(check.description, needs: check.need) { stores in
+                if stores.store is any PrunableStore { try await check.body(stores) }
+            }
+        }
+    }
 
     private static let removalChecks: [StoreCheck] = [
         StoreCheck("the beginning of a stream is removed, and what follows is as it was") { stores in

@@ -58,7 +58,7 @@ public struct StoreCheck: Sendable, CustomStringConvertible {
     public let description: String
     /// What it does besides calling stores; nil for most.
     public let need: Need?
-    private let body: @Sendable (ConformanceStores) async throws -> Void
+    let body: @Sendable (ConformanceStores) async throws -> Void
 
     init(
         _ description: String, needs need: Need? = nil,
