@@ -150,8 +150,8 @@ extension InMemoryDatabase {
     public mutating func delete(
         _ consumer: ConsumerName, in name: StreamName, takingOver: Bool
     ) throws(TidemarkError) {
-        let (_, row) = try existing(consumer, in: name)
-        if row.isInUse, !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
+        let (stream, _) = try existing(consumer, in: name)
+        if stream.isInUse(consumer), !takingOver { throw .consumerInUse(stream: name, consumer: consumer, by: nil) }
         streams[name]?.consumers[consumer] = nil
         streams[name]?.processors[consumer] = nil
     }
@@ -250,4 +250,12 @@ struct RandomSteps: Sendable {
 
     /// How many commits there were up to this one.
     static func place(ofCommit number: Int64) -> Int64 { number >> 20 }
+}
+
+extension InMemoryDatabase.Stream {
+    /// A process that lives reads under the name, or runs the processor.
+    func isInUse(_ consumer: ConsumerName) -> Bool {
+        consumers[consumer]?.isInUse == true
+            || processors[consumer]?.processes.values.contains { !$0.isGone } == true
+    }
 }

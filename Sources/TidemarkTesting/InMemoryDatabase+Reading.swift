@@ -81,7 +81,8 @@ extension InMemoryDatabase {
             consumers: stream.consumers.sorted { $0.key < $1.key }.map { name, row in
                 let processor = stream.processors[name] ?? ProcessorRow()
                 return .init(
-                    name: name, position: row.position, isInUse: row.isInUse, start: row.start, filter: row.filter,
+                    name: name, position: row.position, isInUse: stream.isInUse(name), start: row.start,
+                    filter: row.filter,
                     parked: min(processor.parked.count, StreamStatus.ConsumerStatus.mostParked),
                     partitions: processor.partitions.enumerated().map { number, partition in
                         let oldest = partition.owner.flatMap { processor.processes[$0]?.oldest[number] }

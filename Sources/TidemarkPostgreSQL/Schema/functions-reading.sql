@@ -432,12 +432,21 @@ LANGUAGE plpgsql AS $$
 DECLARE
     stream_row integer := @namespace@.lock_consumer_1(delete_consumer_1.stream, delete_consumer_1.consumer);
     c @namespace@.consumers%ROWTYPE;
+    user_process_id integer;
 BEGIN
     SELECT * INTO STRICT c FROM @namespace@.consumers co
     WHERE co.stream = stream_row AND co.name = delete_consumer_1.consumer;
-    IF NOT delete_consumer_1.taking_over AND c.holder_key IS NOT NULL AND NOT @namespace@.is_gone_1(c.holder_key) THEN
+    -- Whoever reads under the name, or runs the processor.
+    SELECT u.process_id INTO user_process_id FROM (
+        SELECT c.holder_process_id AS process_id, c.holder_key AS life_key
+        UNION ALL
+        SELECT p.process_id, p.life_key FROM @namespace@.processes p
+        WHERE p.stream = stream_row AND p.consumer = delete_consumer_1.consumer
+    ) u
+    WHERE u.life_key IS NOT NULL AND NOT @namespace@.is_gone_1(u.life_key) LIMIT 1;
+    IF FOUND AND NOT delete_consumer_1.taking_over THEN
         RAISE EXCEPTION 'consumer % is in use', c.name
-        USING ERRCODE = 'TM011', DETAIL = json_build_object('process_id', c.holder_process_id)::text;
+        USING ERRCODE = 'TM011', DETAIL = json_build_object('process_id', user_process_id)::text;
     END IF;
     DELETE FROM @namespace@.consumers co WHERE co.stream = stream_row AND co.name = c.name;
     DELETE FROM @namespace@.partitions p WHERE p.stream = stream_row AND p.consumer = c.name;

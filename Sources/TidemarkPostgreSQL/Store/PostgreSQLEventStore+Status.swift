@@ -26,13 +26,23 @@ extension PostgreSQLEventStore {
                 """, [text]),
             PostgresStatement(
                 """
-                SELECT c.name, c.position, \(Self.age("c.updated_at")), c.holder_process_id,
-                    CASE WHEN c.holder_key IS NULL THEN false ELSE NOT \(SignOfLife.isGone(key: "c.holder_key")) END,
+                SELECT c.name, c.position, \(Self.age("c.updated_at")), coalesce(u.process_id, c.holder_process_id),
+                    u.life_key IS NOT NULL,
                     c.start_after, c.filter,
                     (SELECT count(*) FROM (
                         SELECT FROM \(name).parked k WHERE k.stream = c.stream AND k.consumer = c.name
                         LIMIT \(StreamStatus.ConsumerStatus.mostParked)) parked)
-                FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream WHERE s.name = $1 ORDER BY c.name
+                FROM \(name).consumers c JOIN \(name).streams s ON s.stream = c.stream
+                LEFT JOIN LATERAL (
+                    SELECT h.process_id, h.life_key FROM (
+                        SELECT c.holder_process_id AS process_id, c.holder_key AS life_key
+                        UNION ALL
+                        SELECT p.process_id, p.life_key FROM \(name).processes p
+                        WHERE p.stream = c.stream AND p.consumer = c.name
+                    ) h
+                    WHERE h.life_key IS NOT NULL AND NOT \(SignOfLife.isGone(key: "h.life_key")) LIMIT 1
+                ) u ON true
+                WHERE s.name = $1 ORDER BY c.name
                 """, [text]),
             LockHolder.blockers(namespace, stream), TableLock.all(namespace),
             PostgresStatement(

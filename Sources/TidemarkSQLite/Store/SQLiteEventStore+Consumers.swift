@@ -24,7 +24,7 @@ extension SQLiteEventStore {
                 // Its own: it has been answered already.
                 if consumer.key == key { return consumer.claim(stream) }
                 if !request.takingOver, consumer.generation != request.replacing {
-                    try self.requireFree(consumer, of: stream)
+                    try self.requireFree(consumer, of: row, stream, in: db)
                 }
             } else {
                 try Query.run(
@@ -140,22 +140,35 @@ extension SQLiteEventStore {
     public func deleteConsumer(_ name: ConsumerName, in stream: StreamName, takingOver: Bool) async throws {
         try await transact { db in
             let (row, consumer) = try self.existing(name, stream, in: db)
-            if !takingOver { try self.requireFree(consumer, of: stream) }
+            if !takingOver { try self.requireFree(consumer, of: row, stream, in: db) }
             try Query.run(db, "DELETE FROM tidemark_consumers WHERE stream = ? AND name = ?", row.row, name)
             try ProcessorRows.delete(name, of: row, in: db)
         }
     }
 
-    /// A process that lives has its claim for as long as it has its store open.
-    private func requireFree(_ consumer: ConsumerRow, of stream: StreamName) throws {
-        guard isInUse(consumer) else { return }
+    /// A process that lives has its claim for as long as it has its store open, and so it has a processor that it runs.
+    private func requireFree(
+        _ consumer: ConsumerRow, of row: StreamRow, _ stream: StreamName, in db: Database
+    ) throws {
+        guard let user = try user(of: consumer, of: row, in: db) else { return }
         throw TidemarkError.consumerInUse(
-            stream: stream, consumer: consumer.name, by: consumer.processID.map { "process \($0)" })
+            stream: stream, consumer: consumer.name, by: user.processID.map { "process \($0)" })
     }
 
-    private func isInUse(_ consumer: ConsumerRow) -> Bool {
-        guard let file = consumer.processFile else { return false }
-        return !processFile.isGone(file, removes: !configuration.readOnly)
+    /// The process that lives and reads under the name, or one of those that run the processor; nil where none does.
+    private func user(
+        of consumer: ConsumerRow, of row: StreamRow, in db: Database
+    ) throws -> (processID: Int32?, file: String)? {
+        let processes = try Query.all(
+            db,
+            """
+            SELECT process_id, process_file FROM tidemark_processes
+            WHERE stream = ? AND consumer = ? AND process_file IS NOT NULL
+            """, row.row, consumer.name
+        ) { (processID: $0.isNull(0) ? nil : Int32(truncatingIfNeeded: $0.number(0)), file: $0.text(1)) }
+        let reader = consumer.processFile.map { (processID: consumer.processID, file: $0) }
+        return ((reader.map { [$0] } ?? []) + processes)
+            .first { !processFile.isGone($0.file, removes: !configuration.readOnly) }
     }
 
     public func position(
@@ -243,11 +256,12 @@ extension SQLiteEventStore {
     func consumers(of stream: StreamRow, now: Int64, _ db: Database) throws -> [StreamStatus.ConsumerStatus] {
         let partitions = try ProcessorRows.statuses(of: stream, now: now, db)
         return try ConsumerRow.all(of: stream, in: db).map { consumer in
+            let user = try user(of: consumer, of: stream, in: db)
             // Clocks are put back: no age is below zero.
-            StreamStatus.ConsumerStatus(
+            return StreamStatus.ConsumerStatus(
                 name: consumer.name, position: consumer.position,
-                movedMillisecondsAgo: max(0, now - consumer.updatedAt), isInUse: isInUse(consumer),
-                processID: consumer.processID, start: consumer.start, filter: consumer.filter,
+                movedMillisecondsAgo: max(0, now - consumer.updatedAt), isInUse: user != nil,
+                processID: user?.processID ?? consumer.processID, start: consumer.start, filter: consumer.filter,
                 parked: try ProcessorRows.parkedCount(of: consumer.name, stream, db),
                 partitions: partitions[consumer.name] ?? [])
         }

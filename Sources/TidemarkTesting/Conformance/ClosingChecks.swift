@@ -281,12 +281,25 @@ extension StoreConformance {
             let observed = PartitionObservation(
                 partition: 0, claim: alive.partitions[0].claim, owner: first, heartbeat: nil)
             try require(try await store.claimPartitions([observed], of: name, by: second).count, is: 0)
+            try await store.leaveProcessor(name, process: second)
+            try require(try await store.status(of: stores.stream)?.consumers.map(\.isInUse), is: [true])
+            func isRefusal(_ error: TidemarkError) -> Bool {
+                if case .consumerInUse(stores.stream, "worker", _) = error { true } else { false }
+            }
+            try await requireThrows("a process runs it", where: isRefusal) {
+                try await store.deleteConsumer("worker", in: stores.stream, takingOver: false)
+            }
             try await stores.endProcess(ending)
+            try await eventually("nobody runs it") {
+                try await store.status(of: stores.stream)?.consumers.map(\.isInUse) == [false]
+            }
             try await eventually("the first process is gone") {
                 let seen = try await store.beat(ProcessorBeat(process: second), of: name)
                 return seen.processes.filter(\.isGone).map(\.process) == [first]
             }
             try require(try await store.claimPartitions([observed], of: name, by: second).count, is: 1)
+            try await store.leaveProcessor(name, process: second)
+            try await store.deleteConsumer("worker", in: stores.stream, takingOver: false)
         },
     ]
 }
