@@ -30,7 +30,7 @@ import TidemarkTesting
         try await log.reconcile()
         let health = await log.health()
         #expect(health.isHealthy, "\(health)")
-        #expect("\(health)" == "stream events is well: minimum 1 of 1, 1 writer, 0 consumers")
+        #expect("\(health)" == "stream events is well: minimum 1, newest event 1, 1 writer, 0 consumers")
         #expect(health.heartbeatAge == .zero && health.standstill == .zero && health.heldBackBy == nil)
         await log.shutDown()
     }

@@ -113,7 +113,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         if !problems.isEmpty { return problems.map(\.description).joined(separator: "; ") }
         let members = "\(memberCount) writer\(memberCount == 1 ? "" : "s")"
         let readers = "\(consumers.count) consumer\(consumers.count == 1 ? "" : "s")"
-        return "stream \(stream) is well: minimum \(minimum) of \(newestEvent), \(members), \(readers)"
+        return "stream \(stream) is well: minimum \(minimum), newest event \(newestEvent), \(members), \(readers)"
     }
 }
 
