@@ -112,19 +112,17 @@ func readiness(_ log: EventLog) async -> (isReady: Bool, text: String) {
 
 #if Configuration
 /// The same program on a file and on a server.
-func open(_ tidemark: ConfigReader, _ logger: Logger) async throws -> (EventLog, close: @Sendable () async -> Void) {
+func open(_ tidemark: ConfigReader, _ logger: Logger) async throws -> EventLog {
     // either: begin
     let address = try tidemark.requiredString(forKey: "database", isSecret: true)
     if ["postgres://", "postgresql://"].contains(where: { address.hasPrefix($0) }) {
         let store = try await PostgreSQLEventStore.open(reading: tidemark)
-        let log = try await EventLog.open(store, reading: tidemark, logger: logger)
-        return (log, { await store.close() })
+        return try await EventLog.open(store, reading: tidemark, logger: logger)
     }
     let store = try await SQLiteEventStore.open(reading: tidemark)
-    let log = try await EventLog.open(
+    return try await EventLog.open(
         store, reading: tidemark,
         transport: SocketTransports.transport(reading: tidemark, besideDatabase: store.path), logger: logger)
-    return (log, { await store.close() })
     // either: end
 }
 #endif
