@@ -11,7 +11,9 @@ import Testing
         let ingest = ["ingest", "--database", folder.database, "--instance", "p1"]
         #expect(try await Program.run(ingest, input: bytes(generatedLines(0..<5))).status == 0)
         let well = try await health(in: folder)
-        #expect(well.status == 0 && well.text == "stream events is well: minimum 5, newest event 5, 0 writers, 0 consumers\n")
+        #expect(
+            well.status == 0
+                && well.text == "stream events is well: minimum 5, newest event 5, 0 writers, 0 consumers\n")
         let read = ["tail", "--consumer", "mailer", "--database", folder.database]
         #expect(try await Program.run(read).status == 0)
         #expect(try await Program.run(ingest, input: bytes(generatedLines(5..<8))).status == 0)
