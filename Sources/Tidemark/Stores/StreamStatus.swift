@@ -172,6 +172,7 @@ public struct StreamStatus: Hashable, Sendable {
             self.waiting = waiting
         }
 
+        /// One line for people: who is in the way, of what, and since when.
         public var description: String {
             let age = milliseconds.map { ", for \($0) ms" } ?? ""
             let things = Waiting.allCases.filter(holdsUp.contains).map(\.rawValue).joined(separator: " and ")

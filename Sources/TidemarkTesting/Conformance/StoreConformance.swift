@@ -169,6 +169,7 @@ struct ConformanceStores: Sendable {
 func eventually(_ sentence: String, line: UInt = #line, _ isSo: () async throws -> Bool) async throws {
     for _ in 0..<1_000 {
         if try await isSo() { return }
+        // Nothing announces the end of a process to whoever asks.
         try await Task.sleep(for: .milliseconds(10))
     }
     throw ConformanceFailure(description: "line \(line): it does not happen: \(sentence)")
