@@ -51,9 +51,23 @@ import TidemarkTesting
             .instanceTaken(stream: "events", writer: writer, by: nil),
             .databaseWentBackwards(stream: "events", id: 1, problem: ""),
             .sequenceWentBackwards(stream: "events", instance: "p1", id: 1, known: 2),
-            .databaseReplaced(store: ""), .retired(stream: "events", writer: writer),
+            .databaseReplaced(store: ""), .notADatabase(store: "", problem: ""),
+            .retired(stream: "events", writer: writer),
             .storeFull(store: ""), .closed(stream: "events", instance: "p1", id: 1),
         ]
         for error in errors { #expect((error.kind == .final) == error.isFinal, "\(error)") }
+    }
+
+    /// As when its `-wal` was cut off: what is there later is not what was read and written before.
+    @Test func `a log whose file was no database ends, also where it is one again`() async throws {
+        let log = try await scene.open()
+        let error = TidemarkError.notADatabase(store: "memory", problem: "its -wal was cut off")
+        scene.store.setHook { operation, moment in
+            if operation == .persist, moment == .before { throw error }
+        }
+        await #expect(throws: error) { try await log.persist(scene.event("a")) }
+        scene.store.setHook(nil)
+        await #expect(throws: error) { try await log.persist(scene.event("b")) }
+        await log.shutDown()
     }
 }
