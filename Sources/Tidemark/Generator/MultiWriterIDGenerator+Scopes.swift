@@ -250,14 +250,6 @@ extension MultiWriterIDGenerator {
         return try await log.store.abandon(given.ids, allocatedIn: given.incarnation, in: stream, by: writer)
     }
 
-    /// Joins again when the members say that this writer was retired.
-    ///
-    /// - Throws: why this instance does not write.
-    func checkStanding() async throws {
-        let writer = try currentWriter()
-        if state.withLock({ $0.machine.hasLostMembership }) { _ = try await rejoin(after: writer) }
-    }
-
     func described(_ failure: AllocationFailure) -> TidemarkError {
         switch failure {
         case .notAMember: notAMember
@@ -290,6 +282,42 @@ extension MultiWriterIDGenerator {
     func finish(_ ids: [StreamID]) {
         guard !ids.isEmpty else { return }
         change { _ = $0.finish(ids.map(direction.counted), now: $1) }
+    }
+
+    // MARK: Whether it writes
+
+    /// - Throws: why this instance does not write.
+    func currentWriter() throws -> Writer {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+            guard let writer = state.machine.writer else { throw .notAMember(stream: stream, instance: instance) }
+            return writer
+        }
+    }
+
+    /// The life of the database that hands this instance's IDs out.
+    var writersIncarnation: Incarnation { state.withLock { $0.machine.writersIncarnation } }
+
+    /// Reading goes on after another process took the name; it ends with the log, and with the database.
+    func checkRunning() throws {
+        try state.withLock { state throws(TidemarkError) in
+            if let failure = state.failure, failure.endsReading { throw failure }
+            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
+        }
+    }
+
+    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
+    var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
+    /// The last epoch, whether or not it may still write; nil for a reader.
+    var lastWriter: Writer? { state.withLock { $0.machine.writer } }
+
+    /// Joins again when the members say that this writer was retired.
+    ///
+    /// - Throws: why this instance does not write.
+    func checkStanding() async throws {
+        let writer = try currentWriter()
+        if state.withLock({ $0.machine.hasLostMembership }) { _ = try await rejoin(after: writer) }
     }
 
     // MARK: Abandoning

@@ -211,34 +211,6 @@ public final class MultiWriterIDGenerator: Sendable {
 
     func outward(_ id: StreamID) -> StreamID { direction.counted(id) }
 
-    // MARK: Whether it writes
-
-    /// - Throws: why this instance does not write.
-    func currentWriter() throws -> Writer {
-        try state.withLock { state throws(TidemarkError) in
-            if let failure = state.failure { throw failure }
-            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
-            guard let writer = state.machine.writer else { throw .notAMember(stream: stream, instance: instance) }
-            return writer
-        }
-    }
-
-    /// The life of the database that hands this instance's IDs out.
-    var writersIncarnation: Incarnation { state.withLock { $0.machine.writersIncarnation } }
-
-    /// Reading goes on after another process took the name; it ends with the log, and with the database.
-    func checkRunning() throws {
-        try state.withLock { state throws(TidemarkError) in
-            if let failure = state.failure, failure.endsReading { throw failure }
-            if state.machine.isStopped { throw .stopped(stream: stream, instance: instance) }
-        }
-    }
-
-    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
-    var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
-    /// The last epoch, whether or not it may still write; nil for a reader.
-    var lastWriter: Writer? { state.withLock { $0.machine.writer } }
-
     // MARK: Changing the machine
 
     /// Changes the machine, and does what follows from it.
@@ -331,7 +303,10 @@ public final class MultiWriterIDGenerator: Sendable {
         send(consequences.messages, over: consequences.connection)
         let directives = consequences.directives.subtracting([.wake, .send])
         if directives.isEmpty { return }
-        if directives.contains(.report) { tellReports() }
+        if directives.contains(.report) {
+            let reports = state.withLock { $0.machine.takeReports() }
+            for report in reports { report.tell(logger, log?.metrics, outward: outward) }
+        }
         if directives.contains(.caughtUp) { consequences.connection?.caughtUp() }
         for asked in consequences.abandonments { Task { await abandon(asked) } }
         let rest = directives.subtracting([.report, .caughtUp, .abandon])
@@ -418,6 +393,100 @@ public final class MultiWriterIDGenerator: Sendable {
     func wakeWaiters() {
         let waiters = state.withLock { $0.takeWaiters() }
         for waiter in waiters { waiter.resolve(()) }
+    }
+
+    // MARK: Replication, which makes it fast and nothing else
+
+    /// Announces over this transport from now on, and hears the other writers, until ``disconnect()``. The connection holds
+    /// the generator until then.
+    ///
+    /// - Throws: what the transport throws.
+    public func connect(over transport: any ReplicationTransport) async throws {
+        changeNow {
+            $0.connecting(
+                listensFirst: transport.listensFirst, belongsToDatabase: transport.belongsToDatabase, now: $1)
+        }
+        let connection = try await transport.connect(as: instance) { self.received($0) }
+        let (isOver, former) = state.withLock { state in
+            if state.machine.isStopped { return (true, Optional(connection)) }
+            defer { state.connection = connection }
+            return (false, state.connection)
+        }
+        await former?.close()
+        if isOver { return }
+        changeNow { $0.attached(now: $1) }
+    }
+
+    /// Says and hears nothing any more.
+    public func disconnect() async {
+        let connection = state.withLock { state in
+            state.machine.detached()
+            return state.connection.take()
+        }
+        await connection?.close()
+    }
+
+    /// Called from the transport's thread: takes what is said at once, and leaves the database to others.
+    func received(_ event: ReplicationEvent) {
+        switch event {
+        case .connected:
+            changeNow { $0.connected(now: $1) }
+        case .disconnected(let reason):
+            state.withLock { $0.machine.disconnected() }
+            logger.debug("replication is disconnected", metadata: ["reason": "\(reason)"])
+        case .command(.replicate):
+            changeNow { $0.isAsked(now: $1) }
+        case .command(.position(let position)) where position.writer.epoch == 0:
+            changeNow { $0.heardOtherSoftware(position.stream, position.writer, now: $1) }
+        case .command(.rdata(let row)) where row.writer.epoch == 0:
+            changeNow { $0.heardOtherSoftware(row.stream, row.writer, now: $1) }
+        case .command(.position(let position)) where position.stream == stream:
+            changeNow { $0.received(counted(position.heard), now: $1) }
+        case .command(.rdata(let row)) where row.stream == stream:
+            guard let heard = row.heard else { return }
+            changeNow { $0.received(HeardRow(heard.speaker, id: direction.counted(heard.id)), now: $1) }
+        case .command(.checkpoint(let said)) where said.stream == stream:
+            checkpoints.isSaid(said.consumer, at: said.position)
+        case .command:
+            break
+        }
+    }
+
+    /// A consumer's checkpoint has moved, durably: those who wait for it, here and elsewhere, ask the database now.
+    func announceCheckpoint(of consumer: ConsumerName, at position: StreamID) {
+        checkpoints.isSaid(consumer, at: position)
+        let connection = state.withLock { $0.machine.maySpeak ? $0.connection : nil }
+        connection?.send([
+            .checkpoint(ReplicationCheckpoint(stream: stream, consumer: consumer, position: position))
+        ])
+    }
+
+    private func counted(_ heard: HeardPosition) -> HeardPosition {
+        if direction == .forward { return heard }
+        return HeardPosition(
+            heard.speaker, previous: direction.counted(heard.previous), new: direction.counted(heard.new))
+    }
+
+    /// What the machine says, as a command.
+    private func command(_ message: StreamMessage) -> ReplicationCommand {
+        switch message {
+        case .question: .replicate
+        case .position(let speaker, let previous, let new):
+            .position(
+                ReplicationPosition(
+                    stream: stream, writer: speaker.writer, nonce: speaker.nonce, previous: outward(previous),
+                    new: outward(new)))
+        case .event(let speaker, let id, let eventID):
+            row(of: speaker, id, eventID.map { .array(of: $0) } ?? .emptyArray)
+        case .tombstone(let speaker, let id):
+            row(of: speaker, id, .null)
+        }
+    }
+
+    private func row(of speaker: Speaker, _ id: StreamID, _ row: JSONText) -> ReplicationCommand {
+        .rdata(
+            ReplicationRow(
+                stream: stream, writer: speaker.writer, nonce: speaker.nonce, token: .id(outward(id)), row: row))
     }
 }
 

@@ -1,3 +1,4 @@
+import Logging
 import Metrics
 
 /// What a log measures, through swift-metrics. The names, types and labels are a contract: the article *Metrics* has them
@@ -67,5 +68,52 @@ struct LogMetrics: Sendable {
         minimum.record(position.rawValue)
         newest.record(known.rawValue)
         heldBackMilliseconds.record(duration / .milliseconds(1))
+    }
+}
+
+extension StreamMachine.Report {
+    /// What a person should know is logged, and counted.
+    ///
+    /// - Parameter outward: the number that an ID has for users.
+    func tell(_ logger: Logger, _ metrics: LogMetrics?, outward: (StreamID) -> StreamID) {
+        switch self {
+        case .scopeExpired(let ids):
+            logger.warning(
+                "a scope ran over its time limit", metadata: ["ids": "\(ids.count) from \(outward(ids[0]))"])
+        case .closed(let ids):
+            logger.notice(
+                "IDs in flight were closed", metadata: ["count": "\(ids.count)", "lowest": "\(outward(ids[0]))"])
+        case .falseNews(let news, let isSaid):
+            metrics?.heardFalsely(news.writers.count)
+            guard isSaid else { return }
+            logger.warning(
+                "what was heard is above the sequence, and cannot be true: it counts for nothing",
+                metadata: [
+                    "said_by": "\(news.writers.map(\.description).sorted().joined(separator: ", "))",
+                    "heard": "\(news.heard)", "sequence": "\(news.sequence)",
+                ])
+        case .foreign(let speaker, let isFirst):
+            metrics?.heardForeign()
+            guard isFirst else { return }
+            logger.warning(
+                """
+                a writer of another database speaks on this channel: it is not heard; give each database a channel of its \
+                own
+                """,
+                metadata: ["said_by": "\(speaker)"])
+        case .fellSilent(let stream, let writer):
+            logger.warning(
+                """
+                other software announces streams on this channel: this log does not speak there, and what it writes is \
+                read through the database, which is slower; give it a channel of its own
+                """,
+                metadata: ["announced": "\(stream)", "said_by": "\(writer)"])
+        case .strangeLine(let stream, let writer):
+            logger.warning(
+                "streams are announced without an epoch on the database's own channel: that counts for nothing",
+                metadata: ["announced": "\(stream)", "said_by": "\(writer)"])
+        case .speaksAgain:
+            logger.notice("no other software is heard on this channel any more: this log speaks there again")
+        }
     }
 }

@@ -27,8 +27,6 @@ public struct PositionHeap: Sendable {
         for (place, number) in heap.enumerated() { places[number] = place }
     }
 
-    /// Whether there is no member.
-    public var isEmpty: Bool { heap.isEmpty }
     /// How many members there are.
     public var count: Int { heap.count }
 

@@ -12,75 +12,69 @@
 ///
 /// IDs are counted upwards here; a backward stream is negated by whoever owns the tracker.
 public struct PositionTracker: Sendable {
-    /// The name of this instance.
-    public let instance: InstanceName
-    /// This instance as a member; nil when it only reads.
-    public private(set) var own: Writer?
-    /// The version of the members that are loaded.
-    public private(set) var membershipVersion: Int
     /// The highest ID that is durably allocated, as this instance knows from the database: it committed, abandoned or
     /// read of it. What was allocated and is not finished does not count. Without a sequence, what was heard counts.
     public private(set) var known: StreamID
     /// The greatest ID such that it and all below it are finished, as far as is known here.
-    public internal(set) var minimum: StreamID
+    public private(set) var minimum: StreamID
     /// The highest minimum that a snapshot has confirmed (rule 7): its membership version was still the one that the
     /// minimum was computed with, and its sequence had passed everything that was heard.
-    public internal(set) var confirmed: StreamID
+    public private(set) var confirmed: StreamID
     /// The newest sequence that was read from the database, up to which this instance promises what it only heard; nil
     /// where nobody reads it, and everything that is heard is taken as it is.
-    public internal(set) var sequence: StreamID?
+    public private(set) var sequence: StreamID?
     /// The highest ID that was only heard and that this instance promises: a sequence that was read had reached it. What
     /// was heard above every sequence may be false, and then the IDs below it need not be durable either.
-    var promisable: StreamID = 0
+    private var promisable: StreamID = 0
 
-    var others: PositionHeap
-    var hearsay = Hearsay()
+    /// Who the members are, and what was heard of the others.
+    private var members: Members
+    private var hearsay = Hearsay()
     private var inFlight = InFlightIDs()
     private var floors = FetchFloors()
-    var finished: FinishedRanges
+    private var finished: FinishedRanges
     /// This instance's position in its epoch, and never below what the database has; without a meaning when it only
     /// reads.
     private var ownPosition: StreamID
-    /// What the members drew when they joined.
-    public private(set) var nonces: [Writer: Int64]
-    /// When set, this instance is this writer and no other: another epoch of its name is another process.
-    public private(set) var pinned: Writer?
-    /// What that writer drew when it joined: the same epoch with another one is another process, too.
-    private var pinnedNonce: Int64?
     /// The newest era that the database has told of; nil where it has none.
-    public internal(set) var era: Era?
+    public private(set) var era: Era?
 
-    /// - Parameter members: the writers that readers count with their durable positions; for this instance it is the
-    ///   newest ID of the sequence that it knew when it joined.
-    /// - Parameter nonces: what they drew when they joined.
-    /// - Parameter sequence: the sequence as it was read last; nil where it will never be read.
+    /// - Parameters:
+    ///   - members: the writers that readers count, with their durable positions; for this instance what it knew on joining.
+    ///   - nonces: what they drew when they joined.
+    ///   - sequence: the sequence as it was read last; nil where it will never be read.
     public init(
         instance: InstanceName, members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:],
         sequence: StreamID? = nil, era: Era? = nil, maximumRanges: Int = 4096
     ) {
-        self.nonces = nonces
+        let loaded = Members(instance: instance, members: members, version: version, nonces: nonces)
+        self.members = loaded
         self.era = era
-        self.instance = instance
         self.sequence = sequence
-        membershipVersion = version
-        own = members.keys.first { $0.instance == instance }
-        others = PositionHeap(members.filter { $0.key.instance != instance })
         finished = FinishedRanges(maximumCount: maximumRanges)
         known = members.values.max() ?? 0
         minimum = members.values.min() ?? 0
         confirmed = 0
-        ownPosition = own.flatMap { members[$0] } ?? 0
-        hearsay.replaceMembers(others.all.map { ($0.writer, $0.position) })
+        ownPosition = loaded.own.flatMap { members[$0] } ?? 0
+        hearsay.replaceMembers(loaded.others.all.map { ($0.writer, $0.position) })
         update()
     }
 
-    /// Without members nobody can commit.
-    public var hasMembers: Bool { own != nil || !others.isEmpty }
+    /// The name of this instance.
+    public var instance: InstanceName { members.instance }
+    /// This instance as a member; nil when it only reads.
+    public var own: Writer? { members.own }
+    /// The version of the members that are loaded.
+    public var membershipVersion: Int { members.version }
+    /// What the members drew when they joined.
+    public var nonces: [Writer: Int64] { members.nonces }
+    /// When set, this instance is this writer and no other: another epoch of its name is another process.
+    public var pinned: Writer? { members.pinned }
+
     /// How many writers readers count, this instance among them.
-    public var memberCount: Int { others.count + (own == nil ? 0 : 1) }
+    public var memberCount: Int { members.count }
     /// The minimum, with the version of its members.
     public var watermark: Watermark { Watermark(minimum: minimum, membershipVersion: membershipVersion) }
-
     /// This instance's position; nil when it only reads.
     public var position: StreamID? { own == nil ? nil : ownPosition }
 
@@ -91,40 +85,35 @@ public struct PositionTracker: Sendable {
 
     /// One entry a member: this instance's position, the others' as heard.
     public var positions: [Writer: StreamID] {
-        var positions = Dictionary(uniqueKeysWithValues: others.all.map { ($0.writer, $0.position) })
+        var positions = Dictionary(uniqueKeysWithValues: members.others.all.map { ($0.writer, $0.position) })
         if let own { positions[own] = ownPosition }
         return positions
     }
 
     /// At least the minimum; so for instances that are no members.
     public func position(of name: InstanceName) -> StreamID {
-        max((own?.instance == name ? ownPosition : others.position(of: name)) ?? minimum, minimum)
+        max((own?.instance == name ? ownPosition : members.others.position(of: name)) ?? minimum, minimum)
     }
 
     /// The minimum, and each writer ahead of it.
     public var token: StreamToken {
         var ahead: [InstanceName: StreamID] = [:]
-        for (writer, position) in others.all where position > minimum { ahead[writer.instance] = position }
+        for (writer, position) in members.others.all where position > minimum { ahead[writer.instance] = position }
         if let own, ownPosition > minimum { ahead[own.instance] = ownPosition }
         return StreamToken(minimum: minimum, ahead: ahead)
     }
 
-    /// How many IDs of this instance are in flight, and the lowest of them.
+    /// How many IDs of this instance are in flight.
     public var inFlightCount: Int { inFlight.count }
     /// The lowest of them; nil when none is.
     public var lowestInFlight: InFlightIDs.Entry? { inFlight.lowest }
-
     /// The highest ID heard of or read.
     public var highestKnown: StreamID { max(known, hearsay.highest, finished.highest ?? known) }
-
-    /// The highest ID that was only heard.
-    public var heard: StreamID { hearsay.highest }
 
     /// What this instance promises; nil when it only reads.
     public var promise: Marks? {
         own == nil ? nil : Marks(watermark: watermark, position: ownPosition, afterReading: afterReading)
     }
-
     private var afterReading: StreamID {
         if sequence == nil || hearsay.highest <= known { return ownPosition }
         return max(ownPosition, reachable(from: hearsay.highest))
@@ -138,7 +127,7 @@ public struct PositionTracker: Sendable {
         let asHeard = finished.endOfRun(after: announced)
         var minimum = minimum
         if position > ownPosition {
-            minimum = max(minimum, finished.endOfRun(after: others.least.map { min($0, position) } ?? position))
+            minimum = max(minimum, finished.endOfRun(after: members.others.least.map { min($0, position) } ?? position))
         }
         if asHeard < minimum { return .holdsBack }
         // At a gap: where a writer was lost, every idle one waits there for the others, and each has to begin. While
@@ -149,7 +138,7 @@ public struct PositionTracker: Sendable {
     // MARK: What follows from a change
 
     /// Brings this instance's position and the minimum up to date. Called at the end of every change.
-    mutating func update() {
+    private mutating func update() {
         if own != nil {
             if let sequence, hearsay.highest <= sequence { promisable = max(promisable, hearsay.highest) }
             // What the database has as durable was promised, whatever this instance knows by now.
@@ -174,9 +163,9 @@ public struct PositionTracker: Sendable {
 
     /// The least position over all members; nil when there are none. (Inlined for the same reason.)
     @inline(__always)
-    var least: StreamID? {
-        guard own != nil else { return others.least }
-        return others.least.map { min($0, ownPosition) } ?? ownPosition
+    private var least: StreamID? {
+        guard own != nil else { return members.others.least }
+        return members.others.least.map { min($0, ownPosition) } ?? ownPosition
     }
 
     // MARK: This instance's IDs
@@ -269,7 +258,7 @@ public struct PositionTracker: Sendable {
     /// When the next scope runs over its limit; nil when none can.
     public var earliestDeadline: Duration? { inFlight.earliestDeadline }
 
-    mutating func discardOwn(_ id: StreamID) -> Bool {
+    private mutating func discardOwn(_ id: StreamID) -> Bool {
         withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
     }
 
@@ -287,15 +276,15 @@ public struct PositionTracker: Sendable {
     ///
     /// Positions are promised up to what is durably allocated: where that is true, what is heard may be promised.
     public mutating func advance(_ writer: Writer, to position: StreamID) {
-        guard let member = others.number(of: writer), hears(position, of: member) else { return }
-        guard others.raise(member, to: position) else { return }
+        guard let member = members.others.number(of: writer), hears(position, of: member) else { return }
+        guard members.others.raise(member, to: position) else { return }
         update()
     }
 
     /// The ID of this writer is finished: its row, an event or a tombstone, was heard of. Nothing happens when this
     /// epoch is no member, or is this instance itself.
     public mutating func advance(_ writer: Writer, finished id: StreamID) {
-        guard let member = others.number(of: writer), hears(id, of: member) else { return }
+        guard let member = members.others.number(of: writer), hears(id, of: member) else { return }
         if id > minimum { finished.insert(id...id) }
         update()
     }
@@ -343,13 +332,18 @@ public struct PositionTracker: Sendable {
         _ members: [Writer: StreamID], version: Int, nonces: [Writer: Int64] = [:]
     ) -> [StreamID] {
         guard version >= membershipVersion else { return [] }
-        let before = self.nonces
-        if version > membershipVersion || !nonces.isEmpty { self.nonces = nonces }
         known = max(known, members.values.max() ?? known)
-        if version > membershipVersion { replaceMembers(members, version: version, noncesBefore: before) }
+        let before = own
+        if let same = self.members.take(members, version: version, nonces: nonces) {
+            // What is known of those that stay is kept; of a writer of another life nothing is.
+            hearsay.replaceMembers(self.members.others.all.filter { same.contains($0.writer) }.map { ($0.writer, 0) })
+            hearsay.replaceMembers(self.members.others.all.map { ($0.writer, members[$0.writer] ?? 0) })
+            if let own, let durable = members[own] { ownPosition = own == before ? max(ownPosition, durable) : durable }
+            if let least { minimum = finished.endOfRun(after: max(least, confirmed)) }
+        }
         for (writer, position) in members {
-            guard let member = others.number(of: writer) else { continue }
-            _ = others.raise(member, to: position)
+            guard let member = self.members.others.number(of: writer) else { continue }
+            _ = self.members.others.raise(member, to: position)
             hearsay.read(position, of: member)
         }
         var closed: [StreamID] = []
@@ -380,78 +374,22 @@ public struct PositionTracker: Sendable {
 
     /// From now on this instance is this writer: another epoch of its name in the members is another process.
     public mutating func pin(to writer: Writer, nonce: Int64? = nil) {
-        precondition(writer.instance == instance, "\(writer) is not an epoch of \(instance)")
-        pinned = writer
-        pinnedNonce = nonce
-        // The members may have been read after it joined, and before it knew.
-        guard own != writer, let member = others.number(of: writer) else { return }
-        own = writer
+        let durable = members.others.number(of: writer).map(hearsay.durable)
+        guard members.pin(to: writer, nonce: nonce), let durable else { return }
         // Not what was heard of it: this instance has not spoken as this writer yet.
-        ownPosition = hearsay.durable(of: member)
-        others = PositionHeap(
-            Dictionary(uniqueKeysWithValues: others.all.filter { $0.writer != writer }.map { ($0.writer, $0.position) })
-        )
-        hearsay.replaceMembers(others.all.map { ($0.writer, 0) })
+        ownPosition = durable
+        hearsay.replaceMembers(members.others.all.map { ($0.writer, 0) })
         update()
-    }
-
-    private mutating func replaceMembers(
-        _ members: [Writer: StreamID], version: Int, noncesBefore: [Writer: Int64]
-    ) {
-        membershipVersion = version
-        let mine = members.keys.first {
-            $0.instance == instance && (pinned == nil || $0 == pinned && isPinned(nonces[$0]))
-        }
-        if let mine, mine != own { ownPosition = members[mine] ?? 0 }
-        own = mine
-        // The same name and epoch in another life of the database is another writer.
-        let same = members.filter { nonces[$0.key] == noncesBefore[$0.key] }
-        hearsay.replaceMembers(others.all.filter { same[$0.writer] != nil }.map { ($0.writer, 0) })
-        others = PositionHeap(
-            members.filter { $0.key != mine }
-                .reduce(into: [:]) { heard, member in
-                    let before = same[member.key] == nil ? nil : others.position(of: member.key)
-                    heard[member.key] = max(member.value, before ?? member.value)
-                })
-        hearsay.replaceMembers(others.all.map { ($0.writer, members[$0.writer] ?? 0) })
-        if let mine, let durable = members[mine] { ownPosition = max(ownPosition, durable) }
-        if let least { minimum = finished.endOfRun(after: max(least, confirmed)) }
-    }
-
-    private func isPinned(_ nonce: Int64?) -> Bool {
-        guard let pinnedNonce, let nonce else { return true }
-        return nonce == pinnedNonce
     }
 
     /// Whether this instance was a member, and the newest members do not have it: it was retired, or its name taken.
     public var hasLostMembership: Bool { own == nil && pinned != nil }
-
-    /// Whether exactly this epoch is a member.
-    public func isMember(_ writer: Writer) -> Bool {
-        writer == own || others.position(of: writer) != nil
-    }
-
     /// What somebody is who speaks, by the members that the database gave last. The nonce counts before anything else.
-    public func standing(of speaker: Speaker) -> EventFeed.Standing {
-        let writer = speaker.writer
-        if writer.instance == instance, let pinned, writer.epoch <= pinned.epoch {
-            return writer == pinned && speaker.nonce != nonces[writer] ? .foreign : .own
-        }
-        if isMember(writer) { return speaker.nonce == nonces[writer] ? .member : .foreign }
-        return (epoch(of: writer.instance) ?? -1) < writer.epoch ? .stranger : .outdated
-    }
-
+    public func standing(of speaker: Speaker) -> EventFeed.Standing { members.standing(of: speaker) }
     /// The members as they speak.
-    public var speakers: Set<Speaker> {
-        var speakers = Set(others.all.map { Speaker($0.writer, nonce: nonces[$0.writer]) })
-        if let own { speakers.insert(Speaker(own, nonce: nonces[own])) }
-        return speakers
-    }
-
+    public var speakers: Set<Speaker> { members.speakers }
     /// The epoch in which the instance is a member.
-    public func epoch(of instance: InstanceName) -> Int? {
-        own?.instance == instance ? own?.epoch : others.epoch(of: instance)
-    }
+    public func epoch(of instance: InstanceName) -> Int? { members.epoch(of: instance) }
 
     /// The durable position of this instance, as the database answered: somebody may have raised it.
     public mutating func closed(_ writer: Writer, through durable: StreamID) {
@@ -468,5 +406,95 @@ public struct PositionTracker: Sendable {
         for id in closed { _ = discardOwn(id) }
         ownPosition = max(ownPosition, durable)
         return closed
+    }
+
+    // MARK: Agreeing with the database
+
+    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
+    public struct Note: Hashable, Sendable {
+        /// The minimum then, with the version of its members.
+        public let watermark: Watermark
+        /// The highest ID that is known from the database.
+        public let known: StreamID
+        /// The highest ID that was only heard.
+        public let heard: StreamID
+        /// The highest minimum that a snapshot has confirmed.
+        public let confirmed: StreamID
+        /// The newest era that was known.
+        public let era: Era?
+        /// The last message that was heard.
+        fileprivate let message: Int
+    }
+
+    /// What the database has lost of what is known and confirmed, for people; nil where it has lost nothing.
+    ///
+    /// What was read since the note counts too: where the snapshot has the era that was seen last, it is not from before that, and
+    /// what is known is of that era or of earlier ones.
+    ///
+    /// - Parameter eras: the newest ones of a snapshot that was opened after the note.
+    public mutating func loss(since note: Note, in eras: [Era]) -> String? {
+        if let problem = Era.loss(through: max(note.known, note.confirmed), seen: note.era, in: eras) { return problem }
+        guard let era, eras.contains(era) else { return nil }
+        return Era.loss(through: max(known, confirmed), seen: era, in: eras)
+    }
+
+    /// Changes nothing, as ``marks()``.
+    public mutating func note() -> Note {
+        Note(
+            watermark: watermark, known: known, heard: hearsay.highest, confirmed: confirmed, era: era,
+            message: hearsay.lastMessage)
+    }
+
+    /// A snapshot that was opened after the note has this sequence and this membership version.
+    ///
+    /// Where something that was heard before it is above its sequence, everything that follows from it is taken back: who
+    /// said it is where the database has it, and is not heard until ``hearAgain(_:)``. The minimum then is what the
+    /// database says, and never below what a snapshot has confirmed.
+    ///
+    /// - Returns: what was false; nil where nothing was. Then the minimum of the note is confirmed, if the version is its.
+    public mutating func agree(_ note: Note, sequence read: StreamID, membershipVersion version: Int) -> FalseNews? {
+        if let before = sequence { sequence = max(before, read) }
+        guard note.heard > read else {
+            if version == note.watermark.membershipVersion { confirmed = max(confirmed, note.watermark.minimum) }
+            promisable = max(promisable, note.heard)
+            update()
+            return nil
+        }
+        let found = hearsay.takeBack(above: read, heardBy: note.message)
+        for (member, _, durable) in found { members.others.lower(member, to: durable) }
+        finished.removeRanges(above: max(read, known))
+        minimum = confirmed
+        update()
+        return FalseNews(heard: note.heard, sequence: read, writers: found.map(\.writer))
+    }
+
+    /// Everything was read from the database in a snapshot that was opened after the note: who had said something false
+    /// before that is heard again.
+    public mutating func hearAgain(_ note: Note) {
+        hearsay.hearAgain(mutedBy: note.message)
+        update()
+    }
+
+    /// The newest eras of a snapshot. With another one every epoch is over, and what is in flight is void, or committed for others
+    /// to see. What was only heard is taken back where it is handed out again: its rows are lost, or were never there.
+    ///
+    /// - Returns: the IDs of this instance that were in flight.
+    private mutating func sees(_ eras: [Era]) -> [StreamID] {
+        guard let newest = eras.last, newest != era else { return [] }
+        guard let seen = era else {
+            era = newest
+            return []
+        }
+        // An answer from before what is known by now. Where it is a loss, whoever read it has said so.
+        guard let place = eras.firstIndex(of: seen), place + 1 < eras.endIndex else { return [] }
+        era = newest
+        let begin = eras[place + 1].after
+        for (member, _, durable) in hearsay.takeBack(above: begin, heardBy: hearsay.lastMessage) {
+            members.others.lower(member, to: durable)
+        }
+        finished.removeRanges(above: max(begin, known))
+        promisable = min(promisable, begin)
+        minimum = max(min(minimum, begin), confirmed)
+        return forgetInFlight()
     }
 }

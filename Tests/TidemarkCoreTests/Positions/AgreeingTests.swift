@@ -20,7 +20,7 @@ import TidemarkCore
         #expect(note.heard == 1_000_000)
         let news = tracker.agree(note, sequence: 9, membershipVersion: 1)
         #expect(news?.heard == 1_000_000 && news?.sequence == 9 && news?.writers == [p1])
-        #expect(tracker.minimum == 7 && tracker.confirmed == 0 && tracker.heard == 9)
+        #expect(tracker.minimum == 7 && tracker.confirmed == 0 && tracker.note().heard == 9)
         #expect(tracker.positions == [p1: 7, p2: 9])
     }
 
