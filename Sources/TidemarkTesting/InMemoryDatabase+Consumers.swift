@@ -231,7 +231,10 @@ extension InMemoryDatabase.Stream {
         return least.map(finished.endOfRun(after:)) ?? newestRow
     }
 
-    mutating func raiseMembershipVersion() { membershipVersion += steps.nextInt() }
+    mutating func raiseMembershipVersion() {
+        let step = steps.nextInt()
+        membershipVersion += countsVersions ? 1 : step
+    }
 }
 
 /// By how much the numbers of a database grow: otherwise in each of its lives.

@@ -82,6 +82,8 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var eras = [Era(Incarnation(1), after: 0)]
         /// What commit numbers and the like grow by: another life of the database counts otherwise.
         var steps: RandomSteps
+        /// Whether the versions of the members are counted, as they must not be.
+        var countsVersions = false
 
         init(steps: RandomSteps) { self.steps = steps }
 

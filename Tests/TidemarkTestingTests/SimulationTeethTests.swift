@@ -19,10 +19,12 @@ import TidemarkTesting
             case .membershipVersion: 10_250
             case .positionsAreNotRows: 5940
             case .eras: 6770
+            case .incarnationOfJoin: 12_275_876_315_413_527_290
+            case .versionJump: 17_762_758_136_965_190_280
             default: 5410
             }
         var configuration = SimulationConfiguration(withoutRule: rule)
-        configuration.promotes = rule == .eras
+        configuration.promotes = [.eras, .incarnationOfJoin, .versionJump].contains(rule)
         let found = await firstFailure(configuration, from: first, seeds: 10_000)
         let failure = try #require(found)
         let kind: SimulationFailure.Kind =

@@ -27,6 +27,7 @@ struct SimulatedDatabase: Sendable {
         self.kind = kind
         self.withoutRule = withoutRule
         contents.streams[Self.stream] = contents.existing(orNew: Self.stream)
+        contents.streams[Self.stream]?.countsVersions = withoutRule == .versionJump
         // Without the rule there is none that anybody could look into.
         if hasKeyIndex, withoutRule != .newestOfKey { contents.streams[Self.stream]?.keyIndex = .complete }
     }
@@ -276,7 +277,7 @@ struct SimulatedDatabase: Sendable {
         guard let standby else { return nil }
         contents.restore(standby)
         // Far above all that the copy may have missed.
-        contents.streams[Self.stream]?.membershipVersion += 1 << 40
+        contents.streams[Self.stream]?.membershipVersion += withoutRule == .versionJump ? 1 : 1 << 40
         contents.beginIncarnation(of: Self.stream, sequence: stream.sequence)
         self.standby = nil
         backup = nil
@@ -287,7 +288,7 @@ struct SimulatedDatabase: Sendable {
 
     /// Rule 4: whether the writer's epoch may be the one of another life.
     func requireJoin(of writer: Writer, in joined: Incarnation) throws(TidemarkError) {
-        guard joined != stream.incarnation else { return }
+        guard withoutRule != .incarnationOfJoin, joined != stream.incarnation else { return }
         let row = stream.writers[writer.instance]
         guard let row, row.epoch > writer.epoch || row.epoch == writer.epoch && !row.isMember else {
             throw .acknowledgedEventsLost(

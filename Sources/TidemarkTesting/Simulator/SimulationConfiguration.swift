@@ -29,6 +29,9 @@ public struct SimulationConfiguration: Sendable {
         case pruningBelowPositions
         /// A checkpoint in a transaction of the user's own moves only from where the batch begins. Off: from anywhere.
         case checkpointBeginning
+        /// Rule 4: an epoch is one of the life of the database in which its writer joined. Off: the same number will do. Only with
+        /// promotions.
+        case incarnationOfJoin
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
@@ -40,6 +43,9 @@ public struct SimulationConfiguration: Sendable {
         /// Rule 7: who has passed or knows IDs that a later incarnation hands out again is told. Off: nobody looks where eras
         /// begin. Only with promotions.
         case eras
+        /// Rule 7: the versions of the members rise by steps that nobody can foresee, and jump when an incarnation begins, so that no
+        /// two lives have the same ones. Off: they are counted. Only with promotions.
+        case versionJump
         /// Rule 8: a position says nothing about the ID that it names. Off: it says that the ID is finished.
         case positionsAreNotRows
         /// In a stream with an index of keys: an event commits only above the newest of its key, and on a condition only where
