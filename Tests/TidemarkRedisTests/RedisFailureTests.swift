@@ -120,7 +120,7 @@ import TidemarkTesting
         // However slow this machine is.
         configuration.silenceLimit = .seconds(3600)
         let sender = try await RedisInstance("p1", at: server, configuration: configuration)
-        let receiver = try await RedisInstance("p2", at: server)
+        let receiver = try await RedisInstance("p2", at: server, configuration: configuration)
         server.pause()
         let writer = Writer("p1", epoch: 1)
         for id in 1...1000 {

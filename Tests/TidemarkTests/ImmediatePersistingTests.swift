@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import TidemarkTesting
 
@@ -97,6 +98,8 @@ import TidemarkTesting
         #expect(log.writer == Writer("p1", epoch: 3))
         #expect(counts.asked == (knowsAlready ? 0 : 1))
         let waitedFor = counts.waitedFor
+        // Whoever committed the group may not have seen yet that there is no other one.
+        try await eventually { log.persister.isIdle }
         #expect(try await log.persist(event("b")) == 2)
         #expect(counts.waitedFor == waitedFor)
         await log.shutDown()

@@ -125,6 +125,8 @@ public final class EventPersister: Sendable {
 
     /// How many calls wait to be taken into a group.
     var waitingCount: Int { state.withLock { $0.queue.enteredCount } }
+    /// Whether nothing is being committed, and nobody waits for that.
+    var isIdle: Bool { state.withLock { !$0.queue.isDraining } }
     /// How many calls wait for room.
     var outsideCount: Int { state.withLock { $0.queue.outsideCount } }
 

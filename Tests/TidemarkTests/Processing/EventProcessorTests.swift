@@ -37,7 +37,6 @@ struct Refused: Error, CustomStringConvertible {
     var configuration: ProcessorConfiguration {
         var configuration = ProcessorConfiguration(
             partitions: 4, shortestDelay: .milliseconds(1), longestDelay: .milliseconds(2))
-        configuration.silenceTimeout = .seconds(1)
         configuration.checkpointInterval = .milliseconds(1)
         return configuration
     }
