@@ -29,11 +29,8 @@ struct AuditCommand: AsyncParsableCommand {
         let command = self
         // Its status is the answer, whoever reads the findings.
         try await Interruption.cancels(verbose: database.verbose, readerGone: .goesOn) { output in
-            let store = try await command.database.openReadOnly()
-            let audit = try await store.closed {
-                try await command.database.namingStreams(of: store) {
-                    try await store.audit(command.database.stream, consumer: command.consumer, limit: 1000)
-                }
+            let audit = try await command.database.readOnce {
+                try await $0.audit(command.database.stream, consumer: command.consumer, limit: 1000)
             }
             let report = AuditReport(audit: audit)
             try await output.write(command.json ? report.json + "\n" : report.text)

@@ -48,11 +48,8 @@ struct HealthCommand: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: database.verbose, readerGone: .goesOn) { output in
-            let store = try await command.database.openReadOnly()
-            let health = try await store.closed {
-                try await command.database.namingStreams(of: store) {
-                    try await store.health(of: command.database.stream, limits: command.limits)
-                }
+            let health = try await command.database.readOnce {
+                try await $0.health(of: command.database.stream, limits: command.limits)
             }
             if command.json { try await output.write(HealthReport(health: health).json + "\n") }
             if !health.isHealthy { throw NotHealthy(health: health) }

@@ -30,12 +30,7 @@ struct EventsCommand: AsyncParsableCommand {
     func run() async throws {
         let command = self
         try await Interruption.cancels(verbose: database.verbose) { output in
-            let store = try await command.database.openReadOnly()
-            try await store.closed {
-                try await command.database.namingStreams(of: store) {
-                    try await command.write(from: store, to: output)
-                }
-            }
+            try await command.database.readOnce { try await command.write(from: $0, to: output) }
         }
     }
 

@@ -61,6 +61,14 @@ extension DatabaseOptions {
     /// Opens a database that is there only for reading: nothing is made beside it.
     func openReadOnly() async throws -> any ProgramStore { try await open(.once(isReadOnly: true)) }
 
+    /// Opens it like that for one look, and closes it whatever happens.
+    func readOnce<Value: Sendable>(
+        _ look: @Sendable (any ProgramStore) async throws -> Value
+    ) async throws -> Value {
+        let store = try await openReadOnly()
+        return try await store.closed { try await namingStreams(of: store) { try await look(store) } }
+    }
+
     /// Opens a database that is there for a reader, which closes writers that are silent where it may. A file that this
     /// process may not write is opened all the same, only for reading.
     func openForReading() async throws -> (store: any ProgramStore, isReadOnly: Bool) {

@@ -17,13 +17,10 @@ struct FilterRateCommand: AsyncParsableCommand {
         let folder = try TemporaryFolder()
         let store = try await SQLiteEventStore.open(path: folder.database)
         let log = try await EventLog.open(store, stream: Participant.stream, instance: "w1")
-        for start in stride(from: 0, to: events, by: 1_000) {
-            try await log.persist(
-                (start..<min(start + 1_000, events)).map { number in
-                    Event(
-                        id: "e\(number)", type: number % oneIn == 0 ? "wanted" : "noted",
-                        payload: Array(repeating: 0x2A, count: 100))
-                })
+        try await log.persist(many: events) { number in
+            Event(
+                id: "e\(number)", type: number % oneIn == 0 ? "wanted" : "noted",
+                payload: Array(repeating: 0x2A, count: 100))
         }
         print("\(events) events are there; the process has \(Self.megabytes) MB")
         let all = try await log.consumer("all")

@@ -53,3 +53,12 @@ enum Starter {
         for await _ in lines() {}
     }
 }
+
+extension EventLog {
+    /// Persists so many events, a thousand at a time.
+    func persist(many count: Int, _ event: (Int) -> Event) async throws {
+        for start in stride(from: 0, to: count, by: 1_000) {
+            try await persist((start..<min(start + 1_000, count)).map(event))
+        }
+    }
+}

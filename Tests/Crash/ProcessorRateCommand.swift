@@ -18,13 +18,10 @@ struct ProcessorRateCommand: AsyncParsableCommand {
         let folder = try TemporaryFolder()
         let store = try await SQLiteEventStore.open(path: folder.database)
         let log = try await EventLog.open(store, stream: Participant.stream, instance: "w1")
-        for start in stride(from: 0, to: events, by: 1_000) {
-            try await log.persist(
-                (start..<min(start + 1_000, events)).map { number in
-                    Event(
-                        id: "e\(number)", type: "noted", key: keys > 0 ? "k\(number % keys)" : nil,
-                        payload: Array(repeating: 0x2A, count: 100))
-                })
+        try await log.persist(many: events) { number in
+            Event(
+                id: "e\(number)", type: "noted", key: keys > 0 ? "k\(number % keys)" : nil,
+                payload: Array(repeating: 0x2A, count: 100))
         }
         let handled = Atomic(0)
         let worker = log.processor("worker") { _ in _ = handled.add(1, ordering: .relaxed) }

@@ -21,13 +21,10 @@ struct PruneCommand: AsyncParsableCommand {
         let folder = try TemporaryFolder()
         let store = try await SQLiteEventStore.open(path: folder.database)
         let log = try await EventLog.open(store, stream: Participant.stream, instance: "filler")
-        for start in stride(from: 0, to: events, by: 1_000) {
-            try await log.persist(
-                (start..<min(start + 1_000, events)).map { number in
-                    Event(
-                        id: "e\(number)", type: "noted", key: "k\(number % 1_000)",
-                        payload: Array(repeating: 0x2A, count: 200))
-                })
+        try await log.persist(many: events) { number in
+            Event(
+                id: "e\(number)", type: "noted", key: "k\(number % 1_000)",
+                payload: Array(repeating: 0x2A, count: 200))
         }
         let consumer = try await log.consumer("mailer")
         var batches = consumer.events.makeAsyncIterator()

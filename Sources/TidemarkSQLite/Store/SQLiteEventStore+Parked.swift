@@ -78,33 +78,32 @@ extension SQLiteEventStore {
     }
 
     public func retryParked(_ ids: [StreamID]?, of processor: ProcessorName) async throws -> Int {
-        try await transact { db in
-            try Schema.requireNewest(db, in: self.path)
-            let rows = try ProcessorRows(processor, in: db, store: self)
-            guard let ids else {
-                try rows.requireConsumer()
-                return try Query.run(
-                    db, "UPDATE tidemark_parked SET is_retried = 1 WHERE stream = ? AND consumer = ?", rows.stream.row,
-                    processor.consumer)
-            }
-            try rows.requireParked(ids)
-            for id in ids { try rows.setRetried(id, true) }
-            return ids.count
-        }
+        try await changeParked(
+            ids, of: processor, all: "UPDATE tidemark_parked SET is_retried = 1 WHERE stream = ? AND consumer = ?"
+        ) { try $0.setRetried($1, true) }
     }
 
     public func dropParked(_ ids: [StreamID]?, of processor: ProcessorName) async throws -> Int {
+        try await changeParked(
+            ids, of: processor, all: "DELETE FROM tidemark_parked WHERE stream = ? AND consumer = ?"
+        ) { try $0.remove($1) }
+    }
+
+    /// - Parameter all: the statement for all that the processor has parked, where no IDs are given.
+    /// - Returns: how many it were.
+    private func changeParked(
+        _ ids: [StreamID]?, of processor: ProcessorName, all: StatementText,
+        _ change: @escaping @Sendable (ProcessorRows, StreamID) throws -> Void
+    ) async throws -> Int {
         try await transact { db in
             try Schema.requireNewest(db, in: self.path)
             let rows = try ProcessorRows(processor, in: db, store: self)
             guard let ids else {
                 try rows.requireConsumer()
-                return try Query.run(
-                    db, "DELETE FROM tidemark_parked WHERE stream = ? AND consumer = ?", rows.stream.row,
-                    processor.consumer)
+                return try Query.run(db, all, rows.stream.row, processor.consumer)
             }
             try rows.requireParked(ids)
-            for id in ids { try rows.remove(id) }
+            for id in ids { try change(rows, id) }
             return ids.count
         }
     }
