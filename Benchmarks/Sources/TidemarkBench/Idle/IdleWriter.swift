@@ -30,10 +30,10 @@ struct IdleWriter {
         switch command {
         case .position(let position) where position.writer != writer:
             tracker.advance(position.writer, to: position.new)
-            return tracker.isMember(position.writer)
+            return tracker.epoch(of: position.writer.instance) == position.writer.epoch
         case .rdata(let row):
             if case .id(let id) = row.token { tracker.advance(row.writer, finished: id) }
-            return tracker.isMember(row.writer)
+            return tracker.epoch(of: row.writer.instance) == row.writer.epoch
         default:
             return true
         }
