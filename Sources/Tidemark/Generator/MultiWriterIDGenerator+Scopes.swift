@@ -141,13 +141,13 @@ extension MultiWriterIDGenerator {
         try Task.checkCancellation()
         let since = time.now
         let deadline = since + limit
-        let fetch = try begunFetch()
+        let (fetch, incarnation) = try begunFetch()
         let ids: [StreamID]
         do {
             if let immediateSequence {
                 ids = try immediateSequence.nextImmediately(count)
             } else {
-                ids = try await answer(count, until: deadline, limit: limit)
+                ids = try await answer(count, of: incarnation, until: deadline, limit: limit)
             }
         } catch {
             change { $0.abortFetch(fetch, now: $1) }
@@ -168,7 +168,7 @@ extension MultiWriterIDGenerator {
     ) throws -> (id: StreamID, scope: Int) {
         try Task.checkCancellation()
         let since = time.now
-        let fetch = try begunFetch()
+        let fetch = try begunFetch().number
         let id: StreamID
         do {
             id = try sequence.nextImmediately()
@@ -186,9 +186,12 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    private func begunFetch() throws -> Int {
+    /// Its number, and the life of the database that the IDs are asked of.
+    private func begunFetch() throws -> (number: Int, incarnation: Incarnation) {
         do {
-            return try state.withLock { state throws(AllocationFailure) in try state.machine.beginFetch().number }
+            return try state.withLock { state throws(AllocationFailure) in
+                (try state.machine.beginFetch().number, state.machine.writersIncarnation)
+            }
         } catch {
             throw described(error)
         }
@@ -197,7 +200,7 @@ extension MultiWriterIDGenerator {
     /// The sequence's answer, where it comes before the deadline. One that comes later, or after the caller was
     /// cancelled, is abandoned.
     private nonisolated(nonsending) func answer(
-        _ count: Int, until deadline: Duration, limit: Duration
+        _ count: Int, of incarnation: Incarnation, until deadline: Duration, limit: Duration
     ) async throws -> [StreamID] {
         enum Answer: Sendable {
             case ids([StreamID])
@@ -210,7 +213,6 @@ extension MultiWriterIDGenerator {
         // weak reference would make every other reference to the generator slower, for good.
         let task = Task.immediate {
             do {
-                let incarnation = state.withLock { $0.machine.writersIncarnation }
                 let ids = try await nextIDs(count)
                 // The floor was given up with the fetch: nothing waits for these any more.
                 if !waiter.resolve(.ids(ids)) { changeNow { $0.answeredLate(with: ids, of: incarnation, now: $1) } }
