@@ -45,13 +45,13 @@ struct ProcessorCommand: AsyncParsableCommand {
                 try db.execute(sql: "INSERT INTO counted (stream_id) VALUES (?)", arguments: [event.streamID.rawValue])
             })
         Starter.say("ready")
-        try await withThrowingTaskGroup { group in
-            group.addTask { try await log.run() }
+        await withTaskGroup { group in
+            let running = Task { try await log.run() }
             let processors = [Task { try await noting.run() }, Task { try await counting.run() }]
-            // One that ends by itself ends the process, which the supervisor notices.
-            for processor in processors {
+            // What ends by itself ends the process, which the supervisor notices.
+            for task in processors + [running] {
                 group.addTask {
-                    do { try await processor.value } catch {
+                    do { try await task.value } catch {
                         FileHandle.standardError.write(Data("\(error)\n".utf8))
                         Foundation.exit(70)
                     }
@@ -61,7 +61,7 @@ struct ProcessorCommand: AsyncParsableCommand {
             for processor in processors { processor.cancel() }
             for processor in processors { _ = await processor.result }
             await log.shutDown()
-            group.cancelAll()
+            running.cancel()
         }
         await store.close()
     }
