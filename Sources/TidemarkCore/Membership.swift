@@ -6,10 +6,10 @@ public struct Membership: Hashable, Sendable {
     public var nonces: [Writer: Int64]
     /// Raised by each join, leave and retirement, in the same transaction.
     public var version: Int
-    /// The life of the database that says so.
+    /// The incarnation of the database that says so.
     public var incarnation: Incarnation
-    /// The newest eras of the stream, ascending; empty where the store has none. More than ``mostEras`` need not be there: whoever
-    /// looks has seen one of them before.
+    /// The newest eras of the stream, ascending; empty where the store has none. More than ``mostEras`` need not be there: the
+    /// caller has seen one of them before.
     public var eras: [Era]
 
     /// How many of the eras a store gives. So many crashes between two looks are taken for a loss.

@@ -7,7 +7,7 @@
 /// are replaced that could not be sent. Where the minimum has passed the missing rows by itself in the meantime, because
 /// everyone has promised not to write there, nobody needs them, and the database is not asked.
 ///
-/// Who is a member is for the database to say; whoever owns the feed passes it in as ``Standing``.
+/// Only the database says who is a member; the owner of the feed passes that in as ``Standing``.
 public struct EventFeed: Sendable {
     /// What a writer is, by the members that the database gave last.
     public enum Standing: Hashable, Sendable {
@@ -83,7 +83,7 @@ public struct EventFeed: Sendable {
             counts.gaps += 1
             miss(through: position.previous)
         }
-        // The promise is taken even where rows arrived ahead of it; whoever tracks positions knows what is new.
+        // The promise is taken even where rows arrived ahead of it; the position tracker knows what is new.
         return .advance(position.speaker.writer, to: position.new)
     }
 
@@ -126,11 +126,11 @@ public struct EventFeed: Sendable {
         missed = (max(id, missed?.through ?? id), lastRequest)
     }
 
-    /// Somebody who speaks without an epoch is no writer of an event stream.
+    /// A sender without an epoch is no writer of an event stream.
     public mutating func heardOtherSoftware() { counts.foreign += 1 }
 
-    /// What these writers said was false, so that nothing is known of how far they have come: they are opened again by
-    /// their next position, and what they did say truly is to be asked for.
+    /// What these writers said was false, so that nothing is known of how far they have come. Their next position opens them
+    /// again, and the database has to be asked for what was true.
     public mutating func takeBack(from writers: [Writer]) {
         self.writers = self.writers.filter { !writers.contains($0.key.writer) }
         miss(through: StreamID(.max))
@@ -144,7 +144,7 @@ public struct EventFeed: Sendable {
         return isConnectionNew || missed != nil || !strangers.isEmpty
     }
 
-    /// Whether it has to be, now that the minimum is there.
+    /// Whether the database has to be asked, now that the minimum has come this far.
     public mutating func needsDatabase(minimum: StreamID) -> Bool {
         if let missed, missed.through <= minimum { self.missed = nil }
         return hasQuestions
@@ -167,7 +167,7 @@ public struct EventFeed: Sendable {
         }
     }
 
-    /// True once on each connection: nothing of what it may not have heard is left to ask for.
+    /// True once on each connection, when nothing that may have been missed is left to ask for.
     public mutating func becameCaughtUp(minimum: StreamID) -> Bool {
         guard connectionRequest != nil, !hasToldCaughtUp, !needsDatabase(minimum: minimum) else { return false }
         hasToldCaughtUp = true

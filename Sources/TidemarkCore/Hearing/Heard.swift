@@ -8,7 +8,7 @@ public struct HeardPosition: Hashable, Sendable {
     /// The promise.
     public let new: StreamID
 
-    /// Takes any two positions: who hears them checks what follows.
+    /// Takes any two positions: the receiver checks them.
     public init(_ speaker: Speaker, previous: StreamID, new: StreamID) {
         self.speaker = speaker
         self.previous = previous

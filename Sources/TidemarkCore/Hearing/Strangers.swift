@@ -3,7 +3,7 @@
 /// It changes nothing by itself. It is kept, with a bound, so that a writer which has just joined is heard from its
 /// first position on, and not only when it repeats that.
 ///
-/// - Parameter Name: how those who speak are told apart.
+/// - Parameter Name: what tells the speakers apart.
 package struct Strangers<Name: Hashable & Sendable>: Sendable {
     package struct Said: Hashable, Sendable {
         /// Which request for the members answers it.
@@ -24,7 +24,7 @@ package struct Strangers<Name: Hashable & Sendable>: Sendable {
 
     package var isEmpty: Bool { said.isEmpty }
 
-    /// Whether the members have to be read because of it: not when they were, and it was not among them.
+    /// Whether the members have to be read because of it. Not where that was done, and the writer was not among them.
     package mutating func heard(_ writer: Name, request: Int, _ change: (inout Said) -> Void) -> Bool {
         if unknown.contains(writer) { return false }
         guard said[writer] != nil || said.count < limit else { return true }
@@ -32,12 +32,12 @@ package struct Strangers<Name: Hashable & Sendable>: Sendable {
         return true
     }
 
-    /// Adds to what was heard of a writer; nothing where nothing was.
+    /// Adds to what was heard of a writer. Does nothing where nothing was heard of it.
     package mutating func remember(_ writer: Name, _ change: (inout Said) -> Void) {
         if said[writer] != nil { change(&said[writer, default: Said(request: 0)]) }
     }
 
-    /// The members were read; returns what those of them had said that were asked for by then.
+    /// The members were read. Returns what those strangers had said that are members now.
     package mutating func answered(
         through request: Int, isMember: (Name) -> Bool
     ) -> [(writer: Name, said: Said)] {

@@ -1,4 +1,4 @@
-/// IDs whose scope has no say about them any more, until the database has said what became of them (rule 5).
+/// IDs that were given up, until the database has said what became of them (rule 5).
 ///
 /// The database is asked again with growing delays, for as long as the instance lives. IDs that came too late for their
 /// fetch are asked for once: nothing waits for them, and a tombstone lets the runs of finished IDs pass.
@@ -36,13 +36,13 @@ struct Abandonments: Sendable {
         return due.sorted { $0.scope < $1.scope }
     }
 
-    /// The IDs, whether they were in flight, and who handed them out; nil where nobody asks for them any more.
+    /// The IDs, whether they came too late, and the incarnation that handed them out; nil where they were settled before.
     mutating func settled(_ scope: Int) -> (ids: [StreamID], isLate: Bool, incarnation: Incarnation)? {
         entries.removeValue(forKey: scope).map { ($0.ids, $0.isLate, $0.incarnation) }
     }
 
     /// - Parameters:
-    ///   - isLast: nobody asks any more.
+    ///   - isLast: whether the database is not asked again.
     ///   - random: uniform in 0..<1.
     mutating func failed(_ scope: Int, isLast: Bool, random: Double, now: Duration) {
         guard var entry = entries[scope] else { return }

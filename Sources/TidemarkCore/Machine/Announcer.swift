@@ -29,7 +29,7 @@ public enum StreamMessage: Hashable, Sendable {
 ///
 /// Invariant: a row is told before any position that is not below it.
 struct Announcer: Sendable {
-    /// What comes of a look at the positions.
+    /// The result of a look at the positions.
     struct Outcome {
         var message: StreamMessage?
         /// It was silent for the sake of others, and speaks again.
@@ -62,9 +62,9 @@ struct Announcer: Sendable {
         self.rowLimit = rowLimit
     }
 
-    /// Whether anything may be said on the channel, by whoever it is.
+    /// Whether anything may be said on the channel, also before this instance has joined.
     var maySpeak: Bool { isConnected && silence.speaks && announcements != .none }
-    /// Who speaks; nil while nobody does.
+    /// The writer to speak as; nil while nothing may be said.
     private var speaker: Speaker? { maySpeak ? joined?.speaker : nil }
 
     /// Whether a change of positions has it look.
@@ -112,7 +112,7 @@ struct Announcer: Sendable {
         dueAt = nil
     }
 
-    /// What it says does harm. True where it falls silent by that.
+    /// Other software is on the channel, which may come to harm. True where this instance falls silent now.
     mutating func heardOtherSoftware(now: Duration) -> Bool {
         defer { if isConnected, joined != nil, case .wait(let until) = silence.look(now: now) { dueAt = until } }
         return silence.heardOtherSoftware(now: now)

@@ -4,11 +4,11 @@
 /// attempts, so that an attempt whose answer was lost is not made twice. Once the log is told to end nobody joins any
 /// more, and a join that is under way leaves again.
 public struct OwnMembership: Sendable {
-    /// What whoever needs a newer epoch has to do.
+    /// What a caller that needs a newer epoch has to do.
     public enum Step: Hashable, Sendable {
         /// Join after this epoch; ``StreamMachine/joined(_:now:)`` or ``StreamMachine/joinFailed()`` follows.
         case join(after: Writer, nonce: Int64)
-        /// Somebody does so already.
+        /// Another caller joins already.
         case wait
         /// A newer epoch is there.
         case joined(Writer)
@@ -22,7 +22,7 @@ public struct OwnMembership: Sendable {
     private(set) var fence: Int64
     private(set) var isStopped = false
     private var isJoining = false
-    /// Of the join that is under way, or whose answer was lost: it may have been made all the same.
+    /// The nonce of the join that is under way, or whose answer was lost: that join may have been made all the same.
     private var nonce: Int64?
 
     init(writer: Writer?, fence: Int64) {
@@ -30,7 +30,7 @@ public struct OwnMembership: Sendable {
         self.fence = fence
     }
 
-    /// - Parameter random: at least 1; what a join draws that has not drawn yet.
+    /// - Parameter random: at least 1; the nonce, where none was drawn yet.
     mutating func rejoin(after old: Writer, random: Int64) -> Step {
         if isStopped { return .stopped }
         if isJoining { return .wait }

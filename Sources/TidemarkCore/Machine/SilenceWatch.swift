@@ -1,8 +1,8 @@
 /// Decides which other writers an observer closes or retires (rule 6).
 ///
-/// It is wrong about nobody's past, whatever it decides: closing is a promise that the database keeps from then on. But
-/// closing a healthy writer costs that writer its IDs in flight, so silence counts only where the observer can tell a
-/// silent writer from a stall of everyone:
+/// A wrong decision breaks no promise: closing is one that the database keeps from then on. But closing a healthy writer
+/// costs that writer its IDs in flight, so silence counts only where the observer can tell a silent writer from a stall of
+/// everyone:
 ///
 /// - *It could look*: looks come at most half of the timeout apart, and take no longer. After a longer gap the observer
 ///   itself was stopped, and perhaps everyone was: all silence begins anew.

@@ -28,7 +28,7 @@ struct StallWatch: Sendable {
     }
 }
 
-/// Lets each liar be named once, and then at most once a minute.
+/// Decides when to name a writer that said something false: once, and then at most once a minute.
 struct FalseNewsTold: Sendable {
     private static let interval = Duration.seconds(60)
     private static let limit = 256

@@ -67,14 +67,14 @@ extension StreamMachine {
         }
     }
 
-    /// Whether the scope of the ID still has a say about it.
+    /// Whether a scope still holds the ID: it is in flight, and was not given up.
     public func holds(_ id: StreamID) -> Bool { tracker.phase(of: id) == .held }
 
     /// The scope says that its IDs were committed.
     ///
-    /// - Returns: false where it has no say about them any more; then nothing changes for those.
+    /// - Returns: false where it does not hold all of them any more; nothing changes for those that it does not hold.
     public mutating func finish(_ ids: [StreamID], now: Duration) -> Bool {
-        // Some given up, some not, cannot be: expiring takes all of a scope.
+        // The IDs of a scope expire together, so that the first one speaks for all.
         if let first = ids.first, tracker.phase(of: first) == .givenUp { return false }
         let wereHeld = ids.reduce(true) { tracker.finish($1) && $0 }
         // Before a position that covers them, which is told by what follows; also of those that were closed.
@@ -127,12 +127,12 @@ extension StreamMachine {
     ///   - committed: those that hold an event.
     ///   - void: those of an earlier incarnation of the database that hold nothing. They may be handed out again, so that
     ///     they become neither known nor finished.
-    ///   - pruned: those of which it is not known any more. They are finished, and nobody is told which way.
+    ///   - pruned: those whose outcome is not known any more. They are finished, and no row is told of them.
     public mutating func abandoned(
         _ scope: Int, committed: Set<StreamID>, void: Set<StreamID> = [], pruned: Set<StreamID> = [], now: Duration
     ) {
         guard let (all, isLate, incarnation) = abandonments.settled(scope) else { return }
-        // Of another life of the database: what it has handed out again since is somebody else's.
+        // Of another incarnation: the same IDs may have been handed out again since, to others.
         guard incarnation == ownIncarnation else { return }
         let ids = void.isEmpty ? all : all.filter { !void.contains($0) }
         if let highest = ids.max(), let speaker = announcer.tells(ids.count, through: highest) {

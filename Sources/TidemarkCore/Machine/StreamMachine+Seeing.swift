@@ -1,4 +1,4 @@
-/// What can be seen of the machine. Nothing of it changes anything.
+/// What can be read of the machine. Reading changes nothing.
 extension StreamMachine {
     /// The name of this instance.
     public var instance: InstanceName { tracker.instance }
@@ -34,26 +34,26 @@ extension StreamMachine {
     public var heard: FeedCounts { feed.counts }
     /// Whether something that was heard is still to be asked for.
     public var hasQuestions: Bool { feed.hasQuestions }
-    /// The database could not be asked the last time.
+    /// Whether the last attempt to ask the database failed.
     public var hasFailedToReconcile: Bool { reconciling.hasFailed }
-    /// Something that was wanted of the database is not over: a heartbeat, reconciling, closing a writer.
+    /// Whether the database is being asked for something, or is about to be: a heartbeat, reconciling, closing a writer.
     public var isBusy: Bool { reconciling.isUnderWay || beats.isUnderWay || isClosing || decision != nil }
     /// For how long the minimum has stood still while something above it is known.
     public func standstill(now: Duration) -> Duration { reconciling.standstill(now: now) }
-    /// The life of the database that was seen last.
+    /// The incarnation of the database that was seen last.
     public var incarnation: Incarnation { seenIncarnation }
-    /// The life of the database that hands out this instance's IDs.
+    /// The incarnation that hands out this instance's IDs.
     public var writersIncarnation: Incarnation { ownIncarnation }
     /// The newest era of the stream that the database has told of; nil where it has none.
     public var era: Era? { tracker.era }
     /// The last epoch of this instance, whether or not it may still write; nil for a reader.
     public var writer: Writer? { membership.writer }
-    /// What the groups of that epoch name.
+    /// The fence that the groups of that epoch name (rule 5).
     public var fence: Int64 { membership.fence }
     /// Whether the log was told to end.
     public var isStopped: Bool { membership.isStopped }
-    /// The epoch that the members name is another one, or none: joining again is due.
+    /// Whether this instance has to join again: the members name another epoch of it, or none.
     public var hasLostMembership: Bool { tracker.hasLostMembership }
-    /// Another epoch of the name than this is another process.
+    /// The writer that this instance has joined as. Another epoch of its name is another process.
     public var pinned: Writer? { tracker.pinned }
 }

@@ -1,13 +1,13 @@
 /// What goes into the machine and comes out of it.
 extension StreamMachine {
-    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
+    /// What an instance relies on, noted before a snapshot is opened, and compared with it afterwards.
     public typealias Note = PositionTracker.Note
-    /// What whoever needs a newer epoch of this instance has to do.
+    /// What a caller that needs a newer epoch of this instance has to do.
     public typealias JoinStep = OwnMembership.Step
-    /// Whom to close, and whom to retire.
+    /// Which writers to close, and which to retire.
     public typealias Decision = SilenceWatch.Decision
 
-    /// How the stream is taken part in.
+    /// How an instance takes part in its stream.
     public struct Configuration: Sendable {
         /// How often positions are announced.
         public var announcements = Announcements.asNeeded()
@@ -77,13 +77,13 @@ extension StreamMachine {
         case scopeExpired([StreamID])
         /// IDs of this writer in flight were closed.
         case closed([StreamID])
-        /// What was heard cannot be true. True where it is to be said now, and not only counted.
+        /// What was heard cannot be true. `isSaid` is true where it is to be logged now, and not only counted.
         case falseNews(FalseNews, isSaid: Bool)
-        /// A writer of another database is on the channel. True the first time.
+        /// A writer of another database is on the channel. `isFirst` is true the first time.
         case foreign(Speaker, isFirst: Bool)
         /// Other software announces streams on the channel: nothing is said there any more.
         case fellSilent(StreamName, Writer)
-        /// The same on a channel that nobody else can be on: it counts for nothing.
+        /// The same on a channel that only this database's programs can use: the line changes nothing.
         case strangeLine(StreamName, Writer)
         /// Other software is heard no more: this instance speaks again.
         case speaksAgain
@@ -95,8 +95,8 @@ extension StreamMachine {
         public let note: PositionTracker.Note
         /// Where rows are asked for above.
         public let minimum: StreamID
-        /// An event that is looked up once more, after what was found was read and before it is used: if this is the same
-        /// database, that was too.
+        /// An event to look up after the answer was read and before it is used. If it is still there, the answer came from
+        /// the same database.
         public let newest: Delivered?
         let request: Int
         let began: Duration
@@ -106,7 +106,7 @@ extension StreamMachine {
     public enum ReconcileOutcome: Hashable, Sendable {
         /// The machine has taken it.
         case agreed
-        /// It was read above a minimum that is false: once more, above this one.
+        /// The minimum that it was read above is false: it has to be read again, above this one.
         case readAgain(above: StreamID)
         /// The database has lost what was known: nothing was taken.
         case lost(String)
@@ -118,11 +118,11 @@ extension StreamMachine {
         public let scope: Int
         /// The IDs, none of which is finished.
         public let ids: [StreamID]
-        /// It was not asked about them before.
+        /// Whether the database is asked about them for the first time.
         public let isFirst: Bool
-        /// They came after their fetch had ended: no scope waits for the answer.
+        /// Whether they came after their fetch had ended, so that no scope waits for the answer.
         public let isLate: Bool
-        /// Which life of the database handed them out.
+        /// The incarnation that handed them out.
         public let incarnation: Incarnation
     }
 }

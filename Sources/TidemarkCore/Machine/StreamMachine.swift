@@ -7,11 +7,11 @@
 /// database in here. Time is passed in: `now` is of a clock that goes on while the machine is suspended, `awake` of one
 /// that stands still.
 ///
-/// IDs are counted upwards; a backward stream is negated by whoever owns the machine.
+/// IDs are counted upwards; the owner of the machine negates those of a backward stream.
 ///
-/// It is not copied: there is one for a stream in a process.
+/// It cannot be copied: an instance has one.
 public struct StreamMachine: ~Copyable, Sendable {
-    /// Messages that may lie there until they are taken. Rows beyond that are told of by a position.
+    /// How many messages may wait to be taken. Beyond that a position tells of rows, in place of one message for each.
     static let messageLimit = 4096
 
     let configuration: Configuration
@@ -28,9 +28,9 @@ public struct StreamMachine: ~Copyable, Sendable {
     var isClosing = false
     /// The members' signs of life, as they were read last.
     private var observations: [WriterObservation] = []
-    /// The newest event that was read, by which the database is known again.
+    /// The newest event that was read. It is looked up again later, to see that this still is the same database.
     private var newest: Delivered?
-    /// The life of the database that was seen last, and the one that hands out this instance's IDs.
+    /// The incarnation of the database that was seen last, and the one that hands out this instance's IDs.
     var seenIncarnation: Incarnation
     var ownIncarnation: Incarnation
     var messages: [StreamMessage] = []
@@ -42,7 +42,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     private var channelIsOwn = false
     private var hasToldStrangeLines = false
     var lastScope = 0
-    /// When the earliest of the scopes runs over its limit, or somebody looks at them.
+    /// When the scopes are looked at next, because the earliest of them runs over its limit.
     var expiryAt: Duration?
     var pending: Directives = []
     private var marks: PositionTracker.Marks
@@ -89,7 +89,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         return pending
     }
 
-    /// What is to be said, in its order. One thread at a time takes and sends them.
+    /// The messages to send, in order. One thread at a time takes and sends them.
     public mutating func takeMessages() -> [StreamMessage] {
         defer { messages = [] }
         return messages
@@ -104,7 +104,7 @@ public struct StreamMachine: ~Copyable, Sendable {
     /// Whether a change of positions needs the time. (Mutating getters: nothing is copied to the stack for the call.)
     public var followsChanges: Bool { mutating get { announcer.followsChanges } }
 
-    /// Whether anything may be said on the channel, by an instance that only reads too.
+    /// Whether this instance may say anything on the channel, also one that only reads.
     public var maySpeak: Bool { announcer.maySpeak }
 
     /// When ``timePassed(now:)`` has something to do, if nothing happens before.
@@ -184,7 +184,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         reconciling.run(now: now)
     }
 
-    /// It does not run any more.
+    /// The log does not run any more.
     public mutating func stopRunning() {
         beats.stop()
         reconciling.stop()
@@ -232,7 +232,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         announcer.disconnected()
     }
 
-    /// Somebody asks for everyone's position.
+    /// Another participant asks for everyone's position.
     public mutating func isAsked(now: Duration) {
         if case .asNeeded = configuration.announcements { lookAtAnnouncing(isAsked: true, now: now) }
     }
@@ -243,7 +243,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         lookAtAnnouncing(isAsked: isAsked, now: now)
     }
 
-    /// A position was heard. The nonce of who says it is compared before anything else.
+    /// A position was heard. The sender's nonce is compared before anything else.
     public mutating func received(_ position: HeardPosition, now: Duration) {
         let standing = tracker.standing(of: position.speaker)
         if standing == .foreign { reportForeign(position.speaker) }
@@ -271,13 +271,13 @@ public struct StreamMachine: ~Copyable, Sendable {
         }
     }
 
-    /// Another database is on the same channel, or somebody speaks who did not join.
+    /// A writer of another database is on the channel, or one that has not joined.
     private mutating func reportForeign(_ speaker: Speaker) {
         report(.foreign(speaker, isFirst: !hasToldForeign))
         hasToldForeign = true
     }
 
-    /// Somebody announces a stream without an epoch, this one or another: that is no log, and not to be disturbed.
+    /// A stream was announced without an epoch, this one or another. The sender is other software, and must not be disturbed.
     public mutating func heardOtherSoftware(_ stream: StreamName, _ writer: Writer, now: Duration) {
         feed.heardOtherSoftware()
         if configuration.speaksBesideOthers { return }
@@ -290,13 +290,13 @@ public struct StreamMachine: ~Copyable, Sendable {
         }
     }
 
-    /// Whoever calls vouches for this position.
+    /// A position that the caller vouches for.
     public mutating func advance(_ writer: Writer, to position: StreamID, now: Duration) {
         tracker.advance(writer, to: position)
         changed(now: now)
     }
 
-    /// Whoever calls vouches for these IDs' being finished.
+    /// IDs that are finished; the caller vouches for that.
     public mutating func hear(finished ids: [StreamID], now: Duration) {
         for id in ids { tracker.hear(finished: id) }
         changed(now: now)
@@ -304,13 +304,13 @@ public struct StreamMachine: ~Copyable, Sendable {
 
     // MARK: Agreeing with the database
 
-    /// What is gone by before a snapshot is opened.
+    /// What this instance relies on, to be noted before a snapshot is opened.
     public mutating func note() -> Note { tracker.note() }
 
     /// A snapshot that was opened after the note has this sequence and membership version.
     ///
-    /// - Returns: false where what was heard before the note was false, and was taken back; and where the note is of a life of
-    ///   the database that is over, so that its minimum counts no more.
+    /// - Returns: false where what was heard before the note was false, and was taken back; and where the note is of an
+    ///   incarnation that is over, so that its minimum does not count any more.
     public mutating func agree(
         _ note: Note, sequence: StreamID, membershipVersion: Int, now: Duration
     ) -> Bool {
@@ -319,7 +319,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         guard let news = tracker.agree(note, sequence: sequence, membershipVersion: membershipVersion) else {
             return true
         }
-        // Where nobody is named, it was taken back before, or the next snapshot tells who it was.
+        // Where no writer is named, it was taken back before, or the next snapshot shows whose it was.
         if !news.writers.isEmpty {
             report(.falseNews(news, isSaid: falseNewsTold.isDue(news.writers, now: now)))
             feed.takeBack(from: news.writers)
@@ -328,8 +328,10 @@ public struct StreamMachine: ~Copyable, Sendable {
         return false
     }
 
-    /// What the database has lost of what is known here, as a snapshot shows that was opened after the note; nil where it has
-    /// lost nothing. To be asked before the snapshot is taken, in the same step.
+    /// Compares a snapshot that was opened after the note with what is known here. To be called before the snapshot is taken,
+    /// in the same step.
+    ///
+    /// - Returns: what the database has lost, for people; nil where it has lost nothing.
     public mutating func loss(since note: Note, in eras: [Era]) -> String? { tracker.loss(since: note, in: eras) }
 
     /// What one snapshot of the database says.
@@ -338,11 +340,11 @@ public struct StreamMachine: ~Copyable, Sendable {
         changed(now: now)
     }
 
-    /// The members with their durable positions, from whoever reads them. An older version changes nothing.
+    /// The members with their durable positions, as the caller has read them. An older version changes nothing.
     public mutating func updateMembers(_ members: [Writer: StreamID], version: Int, now: Duration) {
         let own = tracker.own
         reportClosed(tracker.updateMembers(members, version: version))
-        // Where nobody joins through this machine, the members say as whom it speaks.
+        // Where this machine is not used to join, the members say which writer it is.
         if membership.writer == nil, tracker.own != own {
             if let own = tracker.own {
                 announcer.joined(as: Speaker(own, nonce: tracker.nonces[own]), at: members[own] ?? 0)
@@ -361,13 +363,13 @@ public struct StreamMachine: ~Copyable, Sendable {
             began: awake)
     }
 
-    /// What the database has said. Whoever asks has made sure that it has not gone back: that its sequence and its
+    /// The database has answered. The caller has checked that the database has not gone back: that its sequence and its
     /// membership version are not below the note's, and that the newest event is still there.
     public mutating func reconciled(
         _ reconcile: Reconcile, _ found: Reconciliation, above minimum: StreamID, now: Duration, awake: Duration
     ) -> ReconcileOutcome {
         if let problem = loss(since: reconcile.note, in: found.membership.eras) { return .lost(problem) }
-        // What was found false once stays so, however far the sequence has come until it is read again.
+        // What was found false stays false, even where the sequence has passed it by the next reading.
         let isAgreed =
             minimum == reconcile.minimum
             && agree(reconcile.note, sequence: found.sequence, membershipVersion: found.membership.version, now: now)
@@ -395,13 +397,13 @@ public struct StreamMachine: ~Copyable, Sendable {
         reconciling.ended(succeeded: true)
         let members = tracker.speakers
         for action in feed.answered(reconcile.request, isMember: members.contains) { carryOut(action) }
-        // Rows of a writer that was not a member yet came after the snapshot, perhaps.
+        // Rows of a writer that was not a member yet may have been committed after the snapshot.
         if feed.hasQuestions { askSoon(now: now) }
         lookWhetherCaughtUp()
         changed(now: now)
     }
 
-    /// The database could not be asked: the one that asks regularly finds out when it is back.
+    /// The database could not be asked. The regular reconciling finds out when it is back.
     public mutating func reconcileFailed() { reconciling.ended(succeeded: false) }
 
     /// The sequence was read, or could not be.
@@ -444,16 +446,16 @@ public struct StreamMachine: ~Copyable, Sendable {
         }
     }
 
-    /// The one that ``Directives/heartbeat`` asked for is over.
+    /// The heartbeat that ``Directives/heartbeat`` asked for is over.
     public mutating func heartbeatEnded() { beats.ended() }
 
-    /// A write of this process's own was done between the two times: everyone could write then.
+    /// This process wrote something between the two times, so everyone could write then.
     public mutating func wrote(from began: Duration, to ended: Duration) { watch?.wrote(from: began, to: ended) }
 
-    /// One failed: perhaps nobody could write.
+    /// A write of this process failed: perhaps nobody could write.
     public mutating func writeFailed(at now: Duration) { watch?.interrupted(at: now) }
 
-    /// Judges by the signs of life that were read last, after `began`, whom to close.
+    /// Decides which writers to close, by the signs of life that were read last, after `began`.
     public mutating func look(since began: Duration, awake: Duration) {
         guard watch != nil else { return }
         let found = watch?.look(
@@ -464,7 +466,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         pending.insert(.closeWriters)
     }
 
-    /// Whom to close and to retire. Whoever takes it carries it out, and says so with ``closingEnded(canWrite:)``.
+    /// Which writers to close and to retire. The caller does that, and then calls ``closingEnded(canWrite:)``.
     public mutating func takeDecision() -> Decision? {
         guard let decision, !isClosing else { return nil }
         self.decision = nil
@@ -472,7 +474,7 @@ public struct StreamMachine: ~Copyable, Sendable {
         return decision
     }
 
-    /// What ``takeDecision()`` gave is carried out.
+    /// The decision that ``takeDecision()`` gave was carried out.
     ///
     /// - Parameter canWrite: false where the store cannot write: then others have to close.
     public mutating func closingEnded(canWrite: Bool) {

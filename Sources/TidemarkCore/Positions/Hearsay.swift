@@ -1,4 +1,4 @@
-/// What was only heard of other members: how high, when, and of whom nothing is heard at present.
+/// What was only heard of other members: how high, when, and which of them are muted at present.
 ///
 /// An honest announcement follows its commit, so that the sequence is at or above it when it arrives. What was heard
 /// before a snapshot was opened and lies above the sequence of that snapshot is therefore false. Its sender is not heard
@@ -13,7 +13,7 @@ struct Hearsay: Sendable {
         /// The highest ID that it told of, and the number of that message.
         var highest: StreamID = 0
         var message = 0
-        /// When it said something that was found to be false; nil while it is heard.
+        /// The message at which it was found to have said something false; nil while it is heard.
         var mutedAt: Int?
     }
 
@@ -22,7 +22,7 @@ struct Hearsay: Sendable {
     /// Messages are numbered, so that it can be told what was heard before something and what after.
     private(set) var lastMessage = 0
     private var members: [Said] = []
-    /// What nobody in particular said.
+    /// The highest ID that was heard without a sender.
     private var anonymous: StreamID = 0
     private var hasMuted = false
 
@@ -35,7 +35,7 @@ struct Hearsay: Sendable {
             said.durable = max(said.durable, durable)
             return said
         }
-        // What those said who are gone may be in what was computed by now.
+        // What former members said may be in what was computed by now, so that it still counts.
         for said in self.members { before[said.writer] = nil }
         for said in before.values { anonymous = max(anonymous, said.highest) }
         lookAgain()
@@ -67,7 +67,7 @@ struct Hearsay: Sendable {
     }
 
     /// Something that was heard by the time of `message` is above the sequence that was read after that: takes back what
-    /// is above it, and mutes who said it.
+    /// is above it, and mutes its senders.
     ///
     /// - Returns: the members that told of it, with their durable positions.
     mutating func takeBack(
@@ -75,8 +75,8 @@ struct Hearsay: Sendable {
     ) -> [(member: Int, writer: Writer, durable: StreamID)] {
         lastMessage += 1
         var found: [(member: Int, writer: Writer, durable: StreamID)] = []
-        // One that goes on, higher each time, hides what it said before. Whoever is above the sequence by now is not heard
-        // then: one that is honest loses a moment.
+        // A liar that goes on, higher each time, hides what it said before. Then every member that is above the sequence by
+        // now is muted; an honest one among them loses a moment.
         let isNamed = members.contains { $0.highest > sequence && $0.message <= message } || anonymous > sequence
         for (number, said) in members.enumerated()
         where said.highest > sequence && (said.message <= message || !isNamed) {
@@ -90,7 +90,7 @@ struct Hearsay: Sendable {
         return found
     }
 
-    /// The database was asked for everything after `message`: who was muted before that is heard again.
+    /// The database was asked for everything after `message`: members that were muted before that are heard again.
     mutating func hearAgain(mutedBy message: Int) {
         guard hasMuted else { return }
         for (number, said) in members.enumerated() {

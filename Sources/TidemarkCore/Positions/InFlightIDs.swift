@@ -12,7 +12,7 @@ public struct InFlightIDs: Sendable {
         public let id: StreamID
         /// Which scope holds it: the IDs of one scope share a number.
         public let scope: Int
-        /// When the scope runs over its limit, on the clock of whoever asks.
+        /// When the scope runs over its limit, on the caller's clock.
         public let deadline: Duration
         /// When it was handed out, on the same clock.
         public let since: Duration
@@ -67,7 +67,7 @@ public struct InFlightIDs: Sendable {
         entries.insert(entry, at: place)
     }
 
-    /// The ID stays in flight, but its scope has no say any more. False when it is not held.
+    /// The ID stays in flight, but its scope does not hold it any more. False when it did not.
     public mutating func giveUp(_ id: StreamID) -> Bool {
         guard let index = index(of: id), entries[index].phase == .held else { return false }
         entries[index].phase = .givenUp
@@ -138,8 +138,8 @@ public struct InFlightIDs: Sendable {
         return place < entries.count && entries[place].id == id ? place : nil
     }
 
-    /// Where the ID is, or would go. IDs lie dense, so that where one ought to be tells where it is; every other look
-    /// halves what is left, so that it takes the logarithm at most, however they lie.
+    /// Where the ID is, or would go. IDs are dense, so that interpolation mostly finds the place at once; every other step
+    /// halves what is left, so that the steps are logarithmic at most, however the IDs lie.
     private func lowerBound(_ id: StreamID) -> Int {
         var low = 0
         var high = entries.count

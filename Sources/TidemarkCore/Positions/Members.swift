@@ -1,12 +1,12 @@
-/// Who the members are, as the database said last, and which of them this instance is; with the positions of the others as they
-/// were heard.
+/// The members, as the database said last, which of them this instance is, and the positions of the others, as they were
+/// heard.
 ///
 /// Invariants:
 ///
 /// - A name is a member in one epoch at most, and this instance is never among the others.
 /// - A pinned instance is a member as the writer that it was pinned to, or not at all.
 struct Members: Sendable {
-    /// Whose view this is.
+    /// The name of this instance.
     let instance: InstanceName
     /// This instance as a member; nil when it only reads.
     private(set) var own: Writer?
@@ -33,8 +33,8 @@ struct Members: Sendable {
 
     /// Takes those of a newer version, or of the same, whose nonces may not have been known yet.
     ///
-    /// A writer of a new epoch is at exactly its durable position; one of the same epoch, in the same life of the database,
-    /// keeps the higher one that was heard.
+    /// A writer of a new epoch is at exactly its durable position; one of the same epoch and nonce keeps the higher one that
+    /// was heard.
     ///
     /// - Returns: for a newer version, which of the new members were members before.
     mutating func take(_ members: [Writer: StreamID], version: Int, nonces: [Writer: Int64]) -> Set<Writer>? {

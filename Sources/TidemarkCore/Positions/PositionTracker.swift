@@ -10,7 +10,7 @@
 /// - Positions of one epoch only rise. The minimum goes down only when newer members are loaded.
 /// - Every ID at or below the minimum is finished, if the members are those of the database.
 ///
-/// IDs are counted upwards here; a backward stream is negated by whoever owns the tracker.
+/// IDs are counted upwards here; the owner of the tracker negates those of a backward stream.
 public struct PositionTracker: Sendable {
     /// The highest ID that is durably allocated, as this instance knows from the database: it committed, abandoned or
     /// read of it. What was allocated and is not finished does not count. Without a sequence, what was heard counts.
@@ -27,7 +27,7 @@ public struct PositionTracker: Sendable {
     /// was heard above every sequence may be false, and then the IDs below it need not be durable either.
     private var promisable: StreamID = 0
 
-    /// Who the members are, and what was heard of the others.
+    /// The members, and what was heard of the others.
     private var members: Members
     private var hearsay = Hearsay()
     private var inFlight = InFlightIDs()
@@ -119,7 +119,7 @@ public struct PositionTracker: Sendable {
         return max(ownPosition, reachable(from: hearsay.highest))
     }
 
-    /// What it would do for the minimum of others, who have heard that this instance is at `announced`, to hear that it
+    /// Whether the minimum of others, who have heard that this instance is at `announced`, would rise if they heard that it
     /// is at `position`: where it is, or where it could be.
     public func announcementNeed(announced: StreamID, position: StreamID? = nil) -> AnnouncementSchedule.Need {
         let position = position ?? ownPosition
@@ -218,7 +218,7 @@ public struct PositionTracker: Sendable {
 
     /// The ID is committed, or a tombstone holds it. False when it was not in flight.
     ///
-    /// - Parameter ifHeld: whether it changes nothing, and is false, where the ID's scope has no say about it any more.
+    /// - Parameter ifHeld: whether it changes nothing, and is false, where the ID's scope does not hold it any more.
     @discardableResult
     public mutating func finish(_ id: StreamID, ifHeld: Bool = false) -> Bool {
         defer { update() }
@@ -236,7 +236,7 @@ public struct PositionTracker: Sendable {
         return discardOwn(id)
     }
 
-    /// The database is in another life: no ID that this instance was given before it joined there counts any more, and no
+    /// Another incarnation has begun: no ID that this instance was given before it joined there counts any more, and no
     /// answer to a fetch that has begun before. Returns the IDs.
     public mutating func forgetInFlight() -> [StreamID] {
         defer { update() }
@@ -246,7 +246,7 @@ public struct PositionTracker: Sendable {
         return ids
     }
 
-    /// The scope has no say about the ID any more: it stays in flight until it is finished. False when it is not held.
+    /// The scope does not hold the ID any more: it stays in flight until it is finished. False when it was not held.
     public mutating func giveUp(_ id: StreamID) -> Bool {
         inFlight.giveUp(id)
     }
@@ -262,7 +262,7 @@ public struct PositionTracker: Sendable {
         withPassed { inFlight, passed in inFlight.discard(id, passed: passed) }
     }
 
-    /// What has nothing of this instance in flight below it is what others' gaps may be waiting for.
+    /// Takes IDs that have nothing of this instance in flight below them into the finished ones: others may wait for them.
     private mutating func withPassed(_ body: (inout InFlightIDs, (StreamID) -> Void) -> Bool) -> Bool {
         var runs = AscendingRuns()
         let result = body(&inFlight) { runs.append($0) }
@@ -289,7 +289,7 @@ public struct PositionTracker: Sendable {
         update()
     }
 
-    /// The same of whomever: somebody else vouches for it.
+    /// The same for an ID of any writer: the caller vouches for it.
     public mutating func hear(finished id: StreamID) {
         if sequence == nil {
             known = max(known, id)
@@ -335,7 +335,7 @@ public struct PositionTracker: Sendable {
         known = max(known, members.values.max() ?? known)
         let before = own
         if let same = self.members.take(members, version: version, nonces: nonces) {
-            // What is known of those that stay is kept; of a writer of another life nothing is.
+            // What is known of members that stay is kept; of a writer with another nonce nothing is.
             hearsay.replaceMembers(self.members.others.all.filter { same.contains($0.writer) }.map { ($0.writer, 0) })
             hearsay.replaceMembers(self.members.others.all.map { ($0.writer, members[$0.writer] ?? 0) })
             if let own, let durable = members[own] { ownPosition = own == before ? max(ownPosition, durable) : durable }
@@ -359,13 +359,13 @@ public struct PositionTracker: Sendable {
     public mutating func take(
         _ membership: Membership, newestCommitted: StreamID, finished: [ClosedRange<StreamID>] = []
     ) -> [StreamID] {
-        // An answer from a life that is over says nothing of this one.
+        // An answer from an incarnation that is over says nothing about this one.
         if let era, !membership.eras.isEmpty, !membership.eras.contains(era) { return [] }
         var closed = sees(membership.eras)
         closed += updateMembers(membership.members, version: membership.version, nonces: membership.nonces)
         for range in finished { recordFinished(range) }
         recordKnown(newestCommitted)
-        // Without members nobody can commit, and who joins later begins above: what the snapshot holds is all.
+        // Without members nobody can commit, and a writer that joins later begins above: the snapshot holds all there is.
         if membership.members.isEmpty, newestCommitted > minimum, membership.version == membershipVersion {
             recordFinished(StreamID(minimum.rawValue + 1)...newestCommitted)
         }
@@ -384,9 +384,9 @@ public struct PositionTracker: Sendable {
 
     /// Whether this instance was a member, and the newest members do not have it: it was retired, or its name taken.
     public var hasLostMembership: Bool { own == nil && pinned != nil }
-    /// What somebody is who speaks, by the members that the database gave last. The nonce counts before anything else.
+    /// What the speaker is, by the members that the database gave last. The nonce counts before anything else.
     public func standing(of speaker: Speaker) -> EventFeed.Standing { members.standing(of: speaker) }
-    /// The members as they speak.
+    /// The members, as they name themselves on the wire.
     public var speakers: Set<Speaker> { members.speakers }
     /// The epoch in which the instance is a member.
     public func epoch(of instance: InstanceName) -> Int? { members.epoch(of: instance) }
@@ -410,7 +410,7 @@ public struct PositionTracker: Sendable {
 
     // MARK: Agreeing with the database
 
-    /// What an instance goes by, noted before a snapshot is opened, and compared with it afterwards.
+    /// What an instance relies on, noted before a snapshot is opened, and compared with it afterwards.
     public struct Note: Hashable, Sendable {
         /// The minimum then, with the version of its members.
         public let watermark: Watermark
@@ -447,8 +447,8 @@ public struct PositionTracker: Sendable {
 
     /// A snapshot that was opened after the note has this sequence and this membership version.
     ///
-    /// Where something that was heard before it is above its sequence, everything that follows from it is taken back: who
-    /// said it is where the database has it, and is not heard until ``hearAgain(_:)``. The minimum then is what the
+    /// Where something that was heard before it is above its sequence, everything that follows from it is taken back: the
+    /// sender is put back to its durable position, and is not heard until ``hearAgain(_:)``. The minimum then is what the
     /// database says, and never below what a snapshot has confirmed.
     ///
     /// - Returns: what was false; nil where nothing was. Then the minimum of the note is confirmed, if the version is its.
@@ -468,15 +468,15 @@ public struct PositionTracker: Sendable {
         return FalseNews(heard: note.heard, sequence: read, writers: found.map(\.writer))
     }
 
-    /// Everything was read from the database in a snapshot that was opened after the note: who had said something false
-    /// before that is heard again.
+    /// Everything was read from the database in a snapshot that was opened after the note: writers that had said something
+    /// false before that are heard again.
     public mutating func hearAgain(_ note: Note) {
         hearsay.hearAgain(mutedBy: note.message)
         update()
     }
 
-    /// The newest eras of a snapshot. With another one every epoch is over, and what is in flight is void, or committed for others
-    /// to see. What was only heard is taken back where it is handed out again: its rows are lost, or were never there.
+    /// Takes the newest eras of a snapshot. Where another era has begun every epoch is over, and IDs in flight are void, or were
+    /// committed. What was only heard above its beginning is taken back: those rows are lost, or were never there.
     ///
     /// - Returns: the IDs of this instance that were in flight.
     private mutating func sees(_ eras: [Era]) -> [StreamID] {
@@ -485,7 +485,7 @@ public struct PositionTracker: Sendable {
             era = newest
             return []
         }
-        // An answer from before what is known by now. Where it is a loss, whoever read it has said so.
+        // An answer that is older than what is known by now. Where it shows a loss, the caller has reported that.
         guard let place = eras.firstIndex(of: seen), place + 1 < eras.endIndex else { return [] }
         era = newest
         let begin = eras[place + 1].after

@@ -1,7 +1,7 @@
 /// What a consumer was given from the beginning of a stream, in two numbers that do not depend on batches: how many
 /// events, and a sum over their IDs and the marks of their commits.
 ///
-/// Whoever adds up what is there later, up to the same ID, gets the same two numbers, unless an event has come, gone or
+/// A sum over what is there later, up to the same ID, gives the same two numbers, unless an event has come, gone or
 /// changed its commit in the meantime. That two different sets of events have the same sum by chance is as likely as
 /// guessing a number of 64 bits.
 public struct DeliveredSum: Hashable, Sendable {

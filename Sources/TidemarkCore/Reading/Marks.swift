@@ -1,7 +1,7 @@
 /// What a store writes on each row to tell whether its commit was in a given snapshot.
 ///
 /// Only the store that wrote it can order marks. For everybody else two of them are equal or not: an event with another
-/// mark than before was committed by another transaction, perhaps in another life of the database.
+/// mark than before was committed by another transaction, perhaps in another incarnation.
 public struct CommitMark: Hashable, Sendable, CustomStringConvertible {
     /// The mark as the store keeps it in the row.
     public let rawValue: Int64

@@ -11,7 +11,7 @@
 /// Invariant: the cursor only moves forward, and every event at or below it that the stream will ever have was
 /// delivered, or lay at or below the ID where reading began.
 public struct ReaderCursor: Sendable {
-    /// Everything at or below it was delivered.
+    /// Everything at or below it was passed: delivered, or left out by the filter.
     public private(set) var position: StreamID
     /// The last event that was passed, delivered or left out by the filter; nil until there is one.
     public private(set) var delivered: Delivered?
@@ -28,7 +28,7 @@ public struct ReaderCursor: Sendable {
         case read(SnapshotRequest)
     }
 
-    /// What of a snapshot the cursor goes by.
+    /// What the cursor looks at in a snapshot.
     public struct View: Hashable, Sendable {
         /// The version of the members in the snapshot; where it is not the watermark's, nothing is delivered (rule 7).
         public var membershipVersion: Int
@@ -76,7 +76,7 @@ public struct ReaderCursor: Sendable {
     public init(after position: StreamID, passed: Delivered? = nil) {
         self.position = position
         delivered = passed
-        // At its beginning every stream is.
+        // Every stream has come as far as its beginning.
         isConfirmed = position <= 0 && passed == nil
     }
 

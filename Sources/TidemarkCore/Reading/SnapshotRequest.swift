@@ -11,7 +11,7 @@ public struct SnapshotRequest: Hashable, Sendable {
     public var after: StreamID
     /// The last ID that may be read: at most the watermark's minimum.
     public var through: StreamID
-    /// At most so many events, and no further event once so many bytes of payload are in.
+    /// At most so many events; 0 where nothing but the rest of the snapshot is asked for.
     public var limit: Int
     /// No further event is read once so many bytes of payload are in.
     public var byteLimit: Int
@@ -21,7 +21,7 @@ public struct SnapshotRequest: Hashable, Sendable {
     /// snapshot open for long.
     public var furthest: StreamID
 
-    /// `limit` and `byteLimit` are above 0; a cursor makes requests that are.
+    /// For a request with events `limit` and `byteLimit` are above 0.
     public init(
         delivered: Delivered?, claim: ClaimMark? = nil, membershipVersion: Int, after: StreamID, through: StreamID,
         limit: Int, byteLimit: Int, filter: EventFilter = .all, furthest: StreamID = StreamID(.max)
@@ -45,16 +45,17 @@ public struct ClaimMark: Hashable, Sendable {
     /// Which of its claims.
     public let generation: Int
 
-    /// Of the claim under which a reader reads.
+    /// Names the claim under which a reader reads.
     public init(consumer: ConsumerName, generation: Int) {
         self.consumer = consumer
         self.generation = generation
     }
 }
 
-/// An event that a reader has passed, or a writer committed, by which it knows the database again.
+/// An event that a reader has passed, or a writer has committed. It is looked up again later: if it is not what it was, the
+/// database was put back.
 ///
-/// Marks have random parts, so that two lives of a database do not give the same.
+/// Marks have random parts, so that a database that was put back does not give the same ones.
 public struct Delivered: Hashable, Sendable {
     /// The event's place in the stream.
     public let streamID: StreamID
