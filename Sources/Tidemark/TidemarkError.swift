@@ -62,7 +62,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case handlerFailed(stream: StreamName, consumer: ConsumerName, id: StreamID, attempts: Int, problem: String)
     /// More events of one key wait behind a parked one than may.
     case tooManyHeld(stream: StreamName, consumer: ConsumerName, id: StreamID, limit: Int)
-    /// An event is in a table of the user's own, and there is no handler for such.
+    /// An event is in a table of the user's own, and there is no handler for such events.
     case externalEventUnhandled(stream: StreamName, consumer: ConsumerName, id: StreamID)
     /// These events are not parked.
     case notParked(stream: StreamName, consumer: ConsumerName, ids: [StreamID])
@@ -86,7 +86,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
 
     // MARK: Reading
 
-    /// What was delivered before is no longer in the database, or is something else: it was put back or replaced.
+    /// An event that was passed before is no longer in the database, or is another one: the database was put back or replaced.
     case databaseWentBackwards(stream: StreamName, id: StreamID, problem: String)
     /// The database is in another incarnation, and does not have what was acknowledged in the one before: a standby that
     /// lagged was promoted, or a backup was put in its place.
@@ -246,8 +246,8 @@ extension TidemarkError: CustomStringConvertible {
             "consumer \(consumer) of stream \(stream) has stopped at event \(id): more than \(limit) events of its key are "
                 + "parked; retry or drop them (tidemark consumer parked) and start it again"
         case .externalEventUnhandled(let stream, let consumer, let id):
-            "event \(id) of stream \(stream) is in a table of your own, and consumer \(consumer) has no handler for such: give "
-                + "the processor one"
+            "event \(id) of stream \(stream) is in a table of your own, and consumer \(consumer) has no handler for such events: "
+                + "give the processor one"
         case .notParked(let stream, let consumer, let ids):
             "consumer \(consumer) of stream \(stream) has not parked \(Self.shown(ids)): nothing was changed"
         case .fenced(let stream, let writer, let fence):

@@ -91,8 +91,8 @@ final class Waiter<Value: Sendable>: Sendable {
     }
 }
 
-/// The task's value. A caller that is cancelled does not wait for it any more; the task goes on, for it may be others'
-/// too.
+/// The task's value. A caller that is cancelled does not wait for it any more; the task goes on, because others may wait for
+/// it too.
 ///
 /// - Throws: what the task throws, or `CancellationError`.
 func valueUnlessCancelled<Value: Sendable>(of task: Task<Value, any Error>) async throws -> Value {

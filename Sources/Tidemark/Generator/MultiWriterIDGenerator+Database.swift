@@ -3,20 +3,20 @@ import Synchronization
 
 /// What the generator of a log asks of the database, and tells it: everything here goes through the store.
 extension MultiWriterIDGenerator {
-    /// Rows looked at in one go; the next time goes on from the new minimum.
+    /// How many rows are read at a time; the next reading goes on from the new minimum.
     private static let rowLimit = 10_000
 
     func carryOutThroughStore(_ directives: StreamMachine.Directives) {
         guard let log else { return }
         if directives.contains(.readSequence) {
             Task {
-                // Where it fails, what may be promised now has to do.
+                // Where it fails, no more is promised than may be promised now.
                 try? await readSequence(log)
                 changeNow { $0.sequenceWasRead(now: $1) }
             }
         }
         if directives.contains(.catchUp) {
-            // What it throws is logged and counted. The one that reconciles regularly finds out when the database is back.
+            // Its errors are logged and counted. The regular reconciling finds out when the database is back.
             log.catchingUp.start { _ in try await self.reconcile() }
         }
         if directives.contains(.reconcile) { Task { await reconcileInBackground() } }
@@ -45,7 +45,7 @@ extension MultiWriterIDGenerator {
 
     // MARK: Reconciling
 
-    /// What is gone by before a snapshot is opened.
+    /// What this instance relies on, to be noted before a snapshot is opened.
     func note() -> StreamMachine.Note { state.withLock { $0.machine.note() } }
 
     /// Makes this instance agree with the database, in a snapshot that is opened after the call. Concurrent callers share
@@ -76,8 +76,8 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    /// Reconciles unless that was done within the last `age`. An attempt that failed does not count: its error is for
-    /// everyone who needs to know.
+    /// Reconciles unless that was done within the last `age`. An attempt that failed does not count, so that each caller
+    /// gets its error.
     func reconcile(ifOlderThan age: Duration) async throws {
         if let last = state.withLock({ $0.lastReconciled }), time.now - last < age { return }
         try await reconcile()
@@ -90,7 +90,7 @@ extension MultiWriterIDGenerator {
             guard var found = try await read(log, above: question.minimum, question.note) else {
                 return reconciledNothing(question)
             }
-            // After what was found was read, and before it is used: if this is the same database, that was too.
+            // After the answer was read and before it is used: if this is the same database now, the answer came from it.
             try await checkNewestEvent(log, question.newest)
             var minimum = question.minimum
             reading: while true {
@@ -150,7 +150,7 @@ extension MultiWriterIDGenerator {
         return .acknowledgedEventsLost(stream: stream, id: max(known, confirmed), problem: problem)
     }
 
-    /// A database that was put back may have come further since than it was: its newest event then was another.
+    /// A database that was put back may have come further since. Then there is another event in this place.
     private func checkNewestEvent(_ log: LogParts, _ newest: Delivered?) async throws {
         guard let newest else { return }
         let request = SnapshotRequest.withoutEvents(delivered: newest, at: newest.streamID)
@@ -212,7 +212,7 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    /// An error that lasts ends the log; another one is said, and once a minute.
+    /// An error that lasts ends the log; any other is logged, once a minute at most.
     private func failed(_ error: any Error, _ what: Logger.Message) {
         if error is CancellationError { return }
         if let error = error as? TidemarkError, error.isFinal { return fail(error) }
@@ -254,7 +254,7 @@ extension MultiWriterIDGenerator {
         return Explanation(minimum: minimum, newestEvent: status.newestEvent, heldBackBy: heldBackBy)
     }
 
-    /// Of itself an instance knows more than its last heartbeat said. Nil where the minimum does not wait for it.
+    /// An instance knows more of itself than its last heartbeat said. Nil where the minimum does not wait for it.
     func heldBack(by machine: inout StreamMachine, now: Duration) -> HeldBack? {
         guard let lowest = machine.lowestInFlight, lowest.id.rawValue == machine.watermark.minimum.rawValue + 1 else {
             return nil
@@ -283,7 +283,7 @@ extension MultiWriterIDGenerator {
         _ = try await rejoin(after: writer)
     }
 
-    /// Does something that writes, and takes down what that says of whether everyone can.
+    /// Runs a write, and tells the machine how it went: that shows whether everyone can write.
     private nonisolated(nonsending) func recordWrite<Value>(
         _ write: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {
@@ -396,7 +396,7 @@ extension MultiWriterIDGenerator {
             if let error = error as? TidemarkError, error.isFinal { fail(error) }
             throw error
         }
-        // In one step: whoever finds no join under way may begin another.
+        // In one step: a caller that finds no join under way may begin another.
         var following = Following.nothing
         let goesOn = state.withLock { state in
             let goesOn = state.machine.joined(joined, now: time.now)
@@ -406,7 +406,7 @@ extension MultiWriterIDGenerator {
         }
         carryOut(following)
         guard goesOn else {
-            // Nobody runs this writer, and whoever ended the log may not have waited for it.
+            // Nobody runs this writer, and shutting down may not have waited for it.
             // In a task of its own: this one may be cancelled, and a write that waits would be taken back.
             try await Task { [stream] in try await log.store.leave(stream, as: joined.writer) }.value
             throw TidemarkError.stopped(stream: stream, instance: instance)

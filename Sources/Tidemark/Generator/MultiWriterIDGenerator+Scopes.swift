@@ -32,7 +32,7 @@ extension MultiWriterIDGenerator {
         try await withReservation(count, timeLimit: timeLimit, acknowledged: { _ in true }, body)
     }
 
-    /// The same, for who passes on where it runs.
+    /// The same, for a caller that passes the actor on which it runs.
     @discardableResult
     public func withNextID<R>(
         timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
@@ -41,7 +41,7 @@ extension MultiWriterIDGenerator {
         try await withNextID(timeLimit: timeLimit, body)
     }
 
-    /// The same, for who passes on where it runs.
+    /// The same, for a caller that passes the actor on which it runs.
     @discardableResult
     public func withNextIDs<R>(
         _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
@@ -50,8 +50,8 @@ extension MultiWriterIDGenerator {
         try await withNextIDs(count, timeLimit: timeLimit, body)
     }
 
-    /// - Parameter acknowledged: asked when the body has ended, whether this ID's commit was acknowledged, if the body
-    ///   returned. IDs for which it says no are abandoned.
+    /// - Parameter acknowledged: says of each ID, after the body has returned, whether its commit was acknowledged. IDs for
+    ///   which it says no are abandoned.
     nonisolated(nonsending) func withReservation<R>(
         _ count: Int, timeLimit: Duration, acknowledged: (StreamID) -> Bool,
         _ body: nonisolated(nonsending) ([StreamID]) async throws -> R
@@ -101,7 +101,7 @@ extension MultiWriterIDGenerator {
         if !unacknowledged.isEmpty { await give(up: unacknowledged, of: reservation) }
     }
 
-    /// The scope says that it committed IDs which were not held: they were closed, which their commit has survived, or the
+    /// The scope says that it committed IDs that it did not hold any more. Either they were closed, after their commit; or the
     /// scope had run over its limit, and then the database knows.
     ///
     /// - Returns: whether the scope had run over its limit.
@@ -270,12 +270,12 @@ extension MultiWriterIDGenerator {
     }
 
     private var notAMember: TidemarkError {
-        // Whether another process has the name, or nobody, only the database can tell: who joins again is told.
+        // Only the database can tell whether another process has the name, or nobody: it says so when this one joins again.
         if let writer = state.withLock({ $0.machine.pinned }) { return .retired(stream: stream, writer: writer) }
         return .notAMember(stream: stream, instance: instance)
     }
 
-    /// Whether a scope holds the ID, and still has a say about it.
+    /// Whether a scope still holds the ID.
     func holds(_ id: StreamID) -> Bool {
         state.withLock { $0.machine.holds(direction.counted(id)) }
     }
@@ -361,7 +361,7 @@ extension MultiWriterIDGenerator {
     }
 }
 
-/// What is being found out about IDs whose scope has no say about them any more.
+/// What becomes of the IDs that one scope has given up, as far as the database has said so.
 final class Abandonment: Sendable {
     private let state = Mutex<State>(State())
 
@@ -372,7 +372,8 @@ final class Abandonment: Sendable {
     }
 
     enum Outcome: Sendable {
-        /// Tombstones hold the IDs but for these, which hold an event. Of those up to `pruned` it may not be known any more.
+        /// Tombstones hold the IDs, except those that are `committed`, which hold an event. For IDs up to `pruned` that may not
+        /// be known any more.
         case settled(committed: Set<StreamID>, pruned: StreamID?)
         /// The database has not said yet; it is asked again in the background.
         case unsettled

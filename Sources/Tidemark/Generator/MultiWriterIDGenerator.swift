@@ -20,11 +20,11 @@ public final class MultiWriterIDGenerator: Sendable {
         case backward
     }
 
-    /// Whose IDs they are.
+    /// The stream whose IDs it hands out.
     public let stream: StreamName
-    /// Whom they are handed out to.
+    /// The instance that it hands them out to.
     public let instance: InstanceName
-    /// Which way they go.
+    /// Which way the IDs go.
     public let direction: Direction
 
     /// Nil around a log, whose IDs come from its store.
@@ -34,13 +34,13 @@ public final class MultiWriterIDGenerator: Sendable {
     let time: TimeSource
     let logger: Logger
     let abandonLimit: Duration
-    /// What is asked and told of the database; nil where IDs are handed out, and nothing else.
+    /// How to reach the database; nil for a generator that only hands out IDs.
     let log: LogParts?
-    /// Who waits for consumers of the stream.
+    /// Callers that wait for checkpoints of the stream's consumers.
     let checkpoints = CheckpointWaiters()
     let state: Mutex<State>
 
-    /// What the generator of a log has besides.
+    /// What only the generator of a log has.
     struct LogParts: Sendable {
         let store: any EventStore
         let metrics: LogMetrics
@@ -51,11 +51,11 @@ public final class MultiWriterIDGenerator: Sendable {
     struct State: ~Copyable {
         var machine: StreamMachine
         private var waiters: [ObjectIdentifier: Waiter<Void>] = [:]
-        /// What is being found out about scopes that have no say any more.
+        /// By scope: what becomes of IDs that were given up.
         var abandonments: [Int: Abandonment] = [:]
         var timer: (at: Duration, task: Task<Void, Never>)?
         var connection: (any ReplicationConnection)?
-        /// Somebody empties the machine's messages: one at a time, so that none overtakes another.
+        /// A thread is sending the machine's messages: one at a time, so that no message overtakes another.
         var isSending = false
         /// Why nothing is written any more. Set once, for good.
         var failure: TidemarkError?
@@ -81,7 +81,7 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
-    /// What is written without anybody who waits for it.
+    /// A write that no caller waits for.
     enum BackgroundWrite: Hashable, Sendable { case heartbeat, closing }
 
     /// Which reconciling is over, and why it failed.
@@ -90,8 +90,8 @@ public final class MultiWriterIDGenerator: Sendable {
         let failure: (any Error)?
     }
 
-    /// What one change of the machine leaves to do, when the lock is let go of. Mostly nothing: it is in a box, so that nothing
-    /// is cheap to hand around.
+    /// What is left to do after a change of the machine, once the lock is released. Mostly that is nothing; anything else is in
+    /// a box, so that passing nothing around is cheap.
     indirect enum Following: Sendable {
         case nothing
         case consequences(Consequences)
@@ -361,7 +361,7 @@ public final class MultiWriterIDGenerator: Sendable {
         }
     }
 
-    /// Whoever used it is gone, and has not ended it perhaps.
+    /// The log that used it is gone, perhaps without an orderly end.
     func release() {
         let connection = state.withLock { state in
             state.machine.detached()

@@ -1,6 +1,6 @@
 extension EventLog {
-    /// The events of one key above `position`, in their order, up to what is committed: those are there too that background
-    /// readers wait for, and what this log has persisted itself.
+    /// The events of one key above `position`, in their order, up to what is committed. That includes events that background
+    /// readers still wait for, and those that this log has just persisted.
     ///
     /// A page: ``EventLogConfiguration/batchEvents`` events at most, and none after their payloads have reached
     /// ``EventLogConfiguration/batchBytes``. Ask again after the last one, until none comes; what was read does not change
@@ -22,9 +22,9 @@ extension EventLog {
     /// Persists the events in one transaction, all or none, only if the newest event of their key is `expected` then, and
     /// returns their IDs in their order.
     ///
-    /// So whoever decides by what ``events(ofKey:after:)`` gave decides by all there is. On a conflict load what was added,
-    /// decide again, and call again with events of other ids. A call that is made again with the same ids, because its answer was
-    /// lost, gets the IDs that they have, and does not conflict with itself.
+    /// So a decision that was made on what ``events(ofKey:after:)`` gave was made on all there is. On a conflict load what was
+    /// added, decide again, and call again with events of other ids. A call that is made again with the same ids, because its
+    /// answer was lost, gets the IDs that they have, and does not conflict with itself.
     ///
     /// - Parameters:
     ///   - events: all of this key. Without any nothing is asked.

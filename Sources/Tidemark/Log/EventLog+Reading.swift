@@ -33,7 +33,7 @@ extension EventLog {
             try Task.checkCancellation()
             try generator.checkRunning()
             if start != .beginning {
-                // Whoever begins at the end does not want what was persisted before: durable positions come later.
+                // A consumer that begins at the end does not want what was persisted before, and durable positions lag.
                 try await generator.reconcile()
                 let note = generator.note()
                 request.confirmed = Watermark(
@@ -66,8 +66,8 @@ extension EventLog {
         try await store.status(of: stream)?.consumers ?? []
     }
 
-    /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its name is
-    /// stopped.
+    /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. A process that reads under its
+    /// name is stopped.
     ///
     /// - Throws: as ``EventStore/moveConsumer(_:in:to:)``.
     @discardableResult
@@ -75,7 +75,7 @@ extension EventLog {
         try await store.moveConsumer(name, in: stream, to: start)
     }
 
-    /// Gives a consumer another filter, from its checkpoint on. Whoever reads under its name is stopped.
+    /// Gives a consumer another filter, from its checkpoint on. A process that reads under its name is stopped.
     ///
     /// - Throws: as ``EventStore/changeFilter(of:in:to:)``.
     public func changeFilter(of name: ConsumerName, to filter: EventFilter) async throws {

@@ -10,7 +10,7 @@ extension EventLog {
     public func run() async throws {
         generator.changeNow { $0.run(now: $1) }
         let failure = await cancelWhenGracefulShutdown { await self.generator.failure() }
-        // In a task of its own, also when this one is cancelled: leaving is what makes readers not wait for this writer.
+        // In a task of its own, also when this one is cancelled: readers wait for a writer that has not left.
         await shutDown()
         if let failure { throw failure }
     }
@@ -18,14 +18,13 @@ extension EventLog {
     /// The orderly end: takes nothing more, persists what was handed in, leaves. What ``run()`` does at its end; for
     /// programs that do not run the log as a service.
     ///
-    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most, three quarters of which are for what was handed in, and
-    /// an eighth at its end is for closing connections.
-    /// What is not under way by then fails with ``TidemarkError/stopped(stream:instance:)``; the caller of a transaction
-    /// that has begun is told what became of it, but is not waited for. A writer that could not leave in time is passed
-    /// by readers once its process has ended or its store is closed, and otherwise when it has been silent for as long
-    /// as they allow.
+    /// It takes ``EventLogConfiguration/shutDownTimeLimit`` at most. Three quarters of that are for what was handed in, the last
+    /// eighth is for closing connections. Calls that are not under way by then fail with
+    /// ``TidemarkError/stopped(stream:instance:)``; the caller of a transaction that has begun is told what became of it, but
+    /// is not waited for. Readers pass a writer that could not leave in time once its process has ended or its store is
+    /// closed, and otherwise when it has been silent for as long as they allow.
     ///
-    /// Whoever calls it once more is told what became of the first time.
+    /// A second call waits for the first one, and returns the same.
     @discardableResult
     public func shutDown() async -> ShutDownOutcome {
         await shutDown(within: configuration.shutDownTimeLimit)

@@ -2,18 +2,18 @@
 public enum ConsumerWaitOutcome: Hashable, Sendable {
     /// The consumer's checkpoint is at the ID or above it: what it makes of the event is there.
     case reached
-    /// The event could not be handled and was put aside; it will not have been dealt with, whatever the checkpoint says.
+    /// The event could not be handled and was put aside: it was not dealt with, whatever the checkpoint says.
     case parked
     /// Time ran out, and the checkpoint is so many IDs below.
     case timedOut(behindBy: Int64)
 }
 
 extension EventLog {
-    /// Waits until a consumer's checkpoint has passed an ID: read-your-writes, for whoever wrote the event and now wants to see
-    /// what the consumer makes of it.
+    /// Waits until a consumer's checkpoint has passed an ID: read-your-writes, for a caller that wrote the event and now wants
+    /// to see what the consumer makes of it.
     ///
-    /// A snapshot of the database answers. What is announced over replication, in this process or another, only wakes whoever
-    /// waits; where nothing is heard the database is asked again, every ``EventLogConfiguration/stallInterval`` at least.
+    /// A snapshot of the database answers. Announcements over replication, from this process or another, only wake the caller;
+    /// where nothing is heard the database is asked again, every ``EventLogConfiguration/stallInterval`` at least.
     ///
     /// - Parameter timeout: with none left, the database is asked once.
     /// - Throws: ``TidemarkError/unknownConsumer(stream:consumer:known:)`` where nobody has made the consumer;
@@ -43,7 +43,7 @@ extension EventLog {
             guard asked < deadline else { return .timedOut(behindBy: id.rawValue - found.position.rawValue) }
             let next = min(deadline, asked + min(configuration.stallInterval, store.standstillInterval))
             let isSaid = await waiter.value(until: next, on: time, late: false, cancelled: false)
-            // Whoever says again and again what is not so does not have the database asked as often.
+            // False announcements must not have the database asked as often as they come.
             if isSaid, isWokenInVain, time.now < asked + Self.shortestInterval {
                 try await time.sleep(until: min(next, asked + Self.shortestInterval))
             }
@@ -51,6 +51,6 @@ extension EventLog {
         }
     }
 
-    /// How soon the database is asked again for one who waits, after it was asked in vain because of what was said.
+    /// How soon, at the earliest, the database is asked again after it was asked in vain because of an announcement.
     private static let shortestInterval: Duration = .milliseconds(5)
 }

@@ -54,7 +54,7 @@ extension EventLog {
         }
     }
 
-    /// The same, for who passes on where it runs.
+    /// The same, for a caller that passes the actor on which it runs.
     @discardableResult
     public func withNextID<R>(
         timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
@@ -63,7 +63,7 @@ extension EventLog {
         try await withNextID(timeLimit: timeLimit, body)
     }
 
-    /// The same, for who passes on where it runs.
+    /// The same, for a caller that passes the actor on which it runs.
     @discardableResult
     public func withNextIDs<R>(
         _ count: Int, timeLimit: Duration = .seconds(30), isolation: isolated (any Actor)?,
@@ -122,16 +122,16 @@ extension EventLog {
 }
 
 extension EventLog {
-    /// For stores that let users put IDs into transactions of their own: as whom they are committed.
+    /// For stores that let users put IDs into transactions of their own: the writer that they are committed as.
     ///
     /// What becomes of the transaction is not reported back: the scope asks the database when it ends, as for every ID
     /// for which it saw no acknowledged commit.
     ///
     /// - Throws: why this instance does not write, or ``TidemarkError/closed(stream:instance:id:)`` for an ID that is
-    ///   not of a scope of this log that still has a say about it.
+    ///   not held by a scope of this log any more.
     package func writer(committing ids: [StreamID]) throws -> Writer { try owner(committing: ids).writer }
 
-    /// The same, with the life of the database that handed the IDs out.
+    /// The same, with the incarnation that handed the IDs out.
     ///
     /// - Throws: as ``writer(committing:)``.
     package func owner(committing ids: [StreamID]) throws -> (writer: Writer, incarnation: Incarnation) {

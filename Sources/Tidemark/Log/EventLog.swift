@@ -16,7 +16,7 @@ import Synchronization
 public final class EventLog: Service {
     /// The stream that it writes to and reads.
     public let stream: StreamName
-    /// A reader without a name has one of its own making.
+    /// The name that the log was opened with; a reader that was given none makes one up.
     public let instance: InstanceName
     /// Where the events are.
     public let store: any EventStore
@@ -63,7 +63,7 @@ public final class EventLog: Service {
     ///
     /// - Parameters:
     ///   - stream: made when it is missing and somebody writes to it.
-    ///   - instance: the name to write under. Whoever had it before writes no more. Processes that have no names of
+    ///   - instance: the name to write under. A process that had it before writes no more. Processes that have no names of
     ///     their own take `.unique(prefix: "api")`.
     ///   - transport: how instances hear each other; with nil they do through the database alone, and so they do for as
     ///     long as it cannot connect. Where it is left out the store's own is taken, if it has one.

@@ -18,7 +18,7 @@ public struct HeldBack: Hashable, Sendable, CustomStringConvertible {
 
     /// The writer that the minimum waits for.
     public let instance: InstanceName
-    /// Why.
+    /// Why the minimum waits for it.
     public let reason: Reason
     /// For how long, on this process's clock.
     public let since: Duration
@@ -69,7 +69,7 @@ extension StreamStatus {
 
     /// Who holds this status's minimum back; nil when it is at the newest event.
     ///
-    /// Of the members whose positions are no higher, the one with the clearest reason.
+    /// Among the members at or below the minimum it is the one with the clearest reason.
     public func heldBack(silence: Duration = Self.silence) -> HeldBack? {
         guard minimumPersisted < newestEvent else { return nil }
         let candidates = writers.filter { $0.isMember && $0.position <= minimumPersisted }
@@ -109,7 +109,7 @@ extension StreamStatus {
 
 /// Why readers wait, or that they do not.
 public struct Explanation: Hashable, Sendable {
-    /// As far as this instance may read.
+    /// The ID up to which this instance may read.
     public let minimum: StreamID
     /// The newest event in the database.
     public let newestEvent: StreamID

@@ -69,11 +69,11 @@ extension EventPersister {
         state.withLock { $0.queue.putBack(leftOut) }
     }
 
-    /// The calls of a group that waited in vain for a lock which have waited for as long as the limit; the others wait
-    /// on, before whatever came later.
+    /// Of a group that waited for a lock in vain: the calls that have waited for as long as the limit. The others go on
+    /// waiting, before all that came later.
     private func overdue(_ group: [PersistQueue<PersistCall>.Request], limit: Duration) -> [PersistCall] {
         let now = time.now
-        // Whoever was first has: the store's own clock says so.
+        // The first call has: the store's own clock says so.
         let bound = min(limit, now - group[0].caller.since)
         let count = group.prefix { now - $0.caller.since >= bound }.count
         let rest = group.dropFirst(count).filter { !$0.caller.result.isResolved }

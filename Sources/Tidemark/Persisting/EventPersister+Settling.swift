@@ -81,7 +81,7 @@ extension EventPersister {
                 try? await time.sleep(for: delay)
             }
         }
-        // The fetch stays open: whoever comes after this process goes by the end of its epoch.
+        // The fetch stays open: this writer promises nothing above it until its epoch has ended.
         end(
             settling,
             .failed(

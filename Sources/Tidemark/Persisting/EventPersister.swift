@@ -19,15 +19,15 @@ public final class EventPersister: Sendable {
 
     struct State {
         var queue: PersistQueue<PersistCall>
-        /// Why nothing is taken any more.
+        /// Why no more calls are taken.
         var stopped: TidemarkError?
-        /// Whether what is under way is given up too.
+        /// Whether the group that is under way is given up too.
         var isCutShort = false
         /// Takes groups out and commits them.
         var committing: Task<Void, Never>?
         /// Finds out what became of a group; no other one begins meanwhile.
         var settling: (settling: Settling, task: Task<Void, Never>)?
-        /// Who waits for the queue to be empty.
+        /// Callers that wait for the queue to be empty.
         var drained: [Waiter<Void?>] = []
     }
 
@@ -130,7 +130,7 @@ public final class EventPersister: Sendable {
     /// How many calls wait for room.
     var outsideCount: Int { state.withLock { $0.queue.outsideCount } }
 
-    /// So many callers are told of their group before the next one begins.
+    /// Up to so many callers are told of their group before the next one begins.
     private static let fewCallers = 16
 
     /// Where nobody else waits, and the store has nothing to wait for: commits on this thread, without a task. Nil where

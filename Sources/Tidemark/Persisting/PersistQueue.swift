@@ -11,14 +11,13 @@ struct PersistQueueLimits: Hashable, Sendable {
     var groupBytes: Int
 }
 
-/// What concurrent callers have handed in and nobody has committed yet: bounded, in order of arrival.
+/// Calls that were handed in and are not committed yet: bounded, in order of arrival.
 ///
-/// A state machine without I/O: it says which calls go into the next group, and which have to wait for room. To come,
-/// to go, and to let others in who have room now is one step, so that no turn to enter can be lost with a caller that
-/// is gone by then.
+/// A state machine without I/O: it says which calls go into the next group, and which have to wait for room. Adding or
+/// withdrawing a call and letting others in is one step, so that no room is lost with a caller that has gone.
 ///
-/// Invariants: whoever is outside has no room, so that while somebody is outside somebody has entered; while somebody
-/// has entered, somebody takes groups out. Nobody overtakes anybody.
+/// Invariants: a call waits outside only while there is no room for it, so that other calls have entered then; while calls
+/// have entered, a task takes groups out. No call overtakes another.
 struct PersistQueue<Caller> {
     struct Request {
         let number: Int
@@ -33,7 +32,7 @@ struct PersistQueue<Caller> {
     /// Of those that have entered.
     private(set) var events = 0
     private(set) var bytes = 0
-    /// Whether somebody takes groups out; whoever adds the first call sees to it that somebody does.
+    /// Whether a task takes groups out; the caller that adds the first call starts one.
     private(set) var isDraining = false
     private var lastNumber = 0
 
@@ -56,7 +55,7 @@ struct PersistQueue<Caller> {
         return (lastNumber, begins)
     }
 
-    /// Takes a call back, for its caller is gone. False where it is in a group already.
+    /// Takes a call back, because its caller is gone. False where it is in a group already.
     mutating func withdraw(_ number: Int) -> Bool {
         if let index = Self.index(of: number, in: outside) {
             outside.remove(at: index)
@@ -69,7 +68,7 @@ struct PersistQueue<Caller> {
         return true
     }
 
-    /// The next group; empty where nobody waits any more, and then nobody takes groups out any more.
+    /// The next group; empty where no call waits, and then the caller stops taking groups out.
     mutating func nextGroup() -> [Request] {
         var group: [Request] = []
         var groupEvents = 0
@@ -98,27 +97,26 @@ struct PersistQueue<Caller> {
         }
     }
 
-    /// Whether nobody takes groups out and nobody waits: then the caller may commit alone, and others wait meanwhile.
-    /// It ends that with ``endAlone()``.
+    /// Whether the caller may commit alone, because no group is under way and no call waits. Others wait until ``endAlone()``.
     mutating func beginAlone() -> Bool {
         if isDraining { return false }
         isDraining = true
         return true
     }
 
-    /// Whether somebody has come meanwhile: then the caller starts to take groups out.
+    /// Whether calls have come meanwhile: then the caller starts to take groups out.
     mutating func endAlone() -> Bool {
         isDraining = !entered.isEmpty
         return isDraining
     }
 
-    /// Everybody who waits for room, when nothing more is let in.
+    /// Removes the calls that wait for room, when no more are let in, and returns them.
     mutating func turnAway() -> [Request] {
         defer { outside = [] }
         return Array(outside)
     }
 
-    /// Everybody who is in no group yet, when there will be no other group.
+    /// Removes all calls that are in no group yet, when there will be no other group, and returns them.
     mutating func turnAllAway() -> [Request] {
         defer {
             entered = []
@@ -146,7 +144,7 @@ struct PersistQueue<Caller> {
         bytes -= request.bytes
     }
 
-    /// Numbers ascend, so that many who leave at once do not look at everybody.
+    /// Numbers ascend, so that a binary search finds one, also where many calls leave at once.
     private static func index(of number: Int, in requests: Deque<Request>) -> Int? {
         var low = 0
         var high = requests.count

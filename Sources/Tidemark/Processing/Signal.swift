@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Wakes one task that waits for there being something to do. What was raised while it did not wait is not lost, and counts
-/// once however often it was.
+/// Wakes one task that waits until there is something to do. A signal that was raised while the task did not wait is not lost;
+/// several count as one.
 final class Signal: Sendable {
     private struct State {
         var isRaised = false

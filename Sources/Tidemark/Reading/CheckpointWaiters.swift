@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Who waits for checkpoints of a stream, by consumer and place. What is said of a checkpoint only wakes them.
+/// Callers that wait for checkpoints of a stream, by consumer and place. An announcement of a checkpoint only wakes them.
 final class CheckpointWaiters: Sendable {
     private struct State {
         var next = 0
@@ -9,7 +9,7 @@ final class CheckpointWaiters: Sendable {
 
     private let state = Mutex(State())
 
-    /// A waiter that is told of the checkpoint's coming to `id`, from now on; it is to be removed again.
+    /// A waiter that is woken when the checkpoint is announced at `id` or above it; it has to be removed again.
     func add(_ consumer: ConsumerName, _ id: StreamID) -> (number: Int, waiter: Waiter<Bool>) {
         let waiter = Waiter<Bool>()
         let number = state.withLock { state in
@@ -27,7 +27,7 @@ final class CheckpointWaiters: Sendable {
         }
     }
 
-    /// The checkpoint is said to be there.
+    /// The checkpoint was announced at this position.
     func isSaid(_ consumer: ConsumerName, at position: StreamID) {
         let reached = state.withLock { state in
             state.waiting[consumer]?.values.filter { $0.id <= position }.map(\.waiter) ?? []

@@ -34,15 +34,15 @@ public final class EventReader: Sendable {
 
 /// Some events in order, read in one snapshot.
 ///
-/// There is at least one event in it, Tidemark's or the user's own. Together they are all that the stream will ever hold
-/// between the batch before and `through`: what is committed later has a higher ID. A consumer with a filter is given
-/// those that pass; when it has passed all that there is, or a lot of it, and none was for it, a batch without events comes, so
-/// that its checkpoint moves on.
+/// Without a filter there is at least one event in it, Tidemark's or the user's own. Together the events are all that the
+/// stream will ever hold between the batch before and `through`: what is committed later has a higher ID. With a filter a
+/// batch has the events that pass it. It may have none: after many events that do not pass, or all there are, an empty batch
+/// comes, so that the consumer's checkpoint can move on.
 public struct EventBatch: Sendable {
     /// Events in Tidemark's table, ascending.
     public let events: [PersistedEvent]
-    /// Events in tables of the user's own, ascending. Whoever reads those tables takes exactly these IDs: they are
-    /// committed, so every snapshot that is opened from now on holds their rows.
+    /// Events in tables of the user's own, ascending. Read exactly these IDs from those tables: they are committed, so every
+    /// snapshot that is opened from now on holds their rows.
     public let externalEvents: [ExternalEvent]
     /// Everything up to this ID was delivered with this batch: the place to go on from, at or above the last event.
     public let through: StreamID
@@ -76,7 +76,7 @@ public struct EventBatch: Sendable {
         var batch = EventBatch(
             events: events.filter { $0.streamID <= end }, externalEvents: externalEvents.filter { $0.streamID <= end },
             through: end, snapshot: snapshot, database: database)
-        // Of what was given before the batch began it is not known how much lies at or below `end`.
+        // Where the batch begins above `end`, it is not known how much was given up to there.
         if let start, start.position <= end { batch.start = start }
         batch.era = era
         return batch

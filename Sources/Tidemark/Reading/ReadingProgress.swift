@@ -7,7 +7,7 @@ struct ReadingProgress: Sendable {
     /// Where the next batch begins: at the end of the last one that was given to the reader's user.
     private(set) var start: BatchStart
     private var hasReconciled = false
-    /// What was gone by when the last request was made.
+    /// What this instance relied on when the last request was made.
     private var note: StreamMachine.Note
 
     /// - Parameters:
@@ -63,8 +63,8 @@ struct ReadingProgress: Sendable {
         }
     }
 
-    /// Rule 7: who was suspended, or has not agreed with the database for two seconds, asks it before reading. The clock
-    /// goes on while the machine or the process is stopped.
+    /// Rule 7: a reader that was suspended, or has not agreed with the database for two seconds, asks it before it reads. The
+    /// clock goes on while the machine or the process is stopped.
     private nonisolated(nonsending) mutating func agreeWithDatabase() async throws {
         guard let interval = reader.configuration.reconcileInterval else { return }
         let age = hasReconciled ? max(.seconds(2), interval * 2) : reader.configuration.stallInterval
@@ -72,7 +72,7 @@ struct ReadingProgress: Sendable {
         hasReconciled = true
     }
 
-    /// Limits may be as good as none.
+    /// Limits may be very large.
     private static func product(_ limit: Int, _ factor: Int) -> Int {
         let (product, isOver) = limit.multipliedReportingOverflow(by: factor)
         return isOver ? .max : product
@@ -94,7 +94,7 @@ struct ReadingProgress: Sendable {
             agree(with: snapshot)
             return true
         case .heardFalsely:
-            // Where nothing was heard, and in no other life of it, the database itself had said so.
+            // Where nothing that was heard is false, the database itself had said so.
             if agree(with: snapshot) {
                 throw reader.generator.wentBackwards(
                     request.through, "its sequence is at \(snapshot.sequence) now",

@@ -3,8 +3,7 @@
 /// Nothing depends on a command's arrival: positions are promises that stay true, and everyone reconciles with the
 /// database. A transport therefore never makes a sender wait.
 public protocol ReplicationTransport: Sendable {
-    /// For how long a writer listens before it speaks, because other software may be there that comes to harm by what it
-    /// does not expect.
+    /// For how long a writer listens before it speaks, because there may be other software which unexpected commands harm.
     var listensFirst: Duration { get }
     /// Whether it is beside one database and belongs to that alone, so that no other software is there: nothing that is
     /// heard silences a writer.
@@ -22,13 +21,13 @@ public protocol ReplicationTransport: Sendable {
 }
 
 extension ReplicationTransport {
-    /// Not at all: nobody else is there.
+    /// Zero: no other software is there.
     public var listensFirst: Duration { .zero }
-    /// It does not: anyone may have been told to meet there.
+    /// False: any program may have been set up to use the same channel.
     public var belongsToDatabase: Bool { false }
 }
 
-/// An error of a transport that lasts until somebody sets it up otherwise: whoever opens a log gets it, and nothing is tried
+/// An error of a transport that lasts until the transport is set up otherwise: opening a log throws it, and nothing is tried
 /// again.
 public protocol UnusableTransport: Error {}
 
@@ -51,12 +50,12 @@ extension ReplicationConnection {
     public func caughtUp() {}
 }
 
-/// What a transport has to tell.
+/// What a transport tells its participant.
 public enum ReplicationEvent: Sendable {
     /// A connection was made, or made anew: commands may have been missed before this moment. The transport asks the
     /// others for their positions by itself (`REPLICATE`).
     case connected
-    /// The connection is gone, the transport makes a new one by itself.
+    /// The connection is gone; the transport makes a new one by itself.
     case disconnected(reason: String)
     /// Another participant sent this.
     case command(ReplicationCommand)

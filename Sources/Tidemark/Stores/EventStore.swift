@@ -22,9 +22,9 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Makes the stream where it is missing, and the instance a member with the next epoch, whose durable position is
     /// the sequence's newest ID. A store whose sequence can go back begins an incarnation where it did.
     ///
-    /// - Parameter nonce: random, not 0, and kept with the member. Whoever asks again with the same one, because the answer
-    ///   was lost, gets the epoch that it has by now, and not another; a call that the database gets late, when somebody
-    ///   else has joined meanwhile, changes nothing.
+    /// - Parameter nonce: random, not 0, and kept with the member. A caller whose answer was lost asks again with the same one,
+    ///   and gets the epoch that it has by now, and not another. A call that the database gets late, when another process has
+    ///   joined meanwhile, changes nothing.
     func join(_ stream: StreamName, as instance: InstanceName, nonce: Int64) async throws -> Joined
     /// The same for a writer whose epoch is over, and only if no newer epoch of its name is a member.
     ///
@@ -42,13 +42,13 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     /// Raises the durable position of a member to the sequence's newest ID, and returns that position, if in the same
     /// transaction the member still is what was observed; nil where it is not, and then nothing was done.
     ///
-    /// What has to be the same is the epoch, the position (others close too) and, unless the process is gone, the
-    /// heartbeat. Unless the process is gone, nothing is done either when the transaction begins much later than the
-    /// observation was read: whoever waited for the same lock to write a heartbeat comes first.
+    /// Epoch and position have to be the same (others close too), and the heartbeat, unless the process is gone. Unless the
+    /// process is gone, nothing is done either when the transaction begins much later than the observation was read: a
+    /// heartbeat may have waited for the same lock, and comes first.
     func closeWriter(_ stream: StreamName, observed: WriterObservation) async throws -> StreamID?
     /// Raises the epoch of a member and takes it off the members, under the same condition; whether it did.
     func retire(_ stream: StreamName, observed: WriterObservation) async throws -> Bool
-    /// Waits for its turn to write, and writes nothing: what shows that everyone could write just now.
+    /// Waits for its turn to write, and writes nothing: that shows that everyone could write just now.
     func checkWritable() async throws
     /// Writes down what writers promise. One call for all writers of a process, in one transaction; the answers come
     /// in the order of the beats.
@@ -56,7 +56,7 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     // MARK: Writing
 
-    /// New IDs of the incarnation in which the writer joined. Nothing is said of whether they are allocated durably.
+    /// New IDs of the incarnation in which the writer joined. They need not be allocated durably.
     func allocate(_ count: Int, in stream: StreamName, for writer: Writer) async throws -> [StreamID]
     /// Puts tombstones into the rows of the IDs that have none, durably, so that no event can take them.
     ///
@@ -91,8 +91,8 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     /// One fresh snapshot for a batch of a background reader; nil when the stream does not exist.
     func snapshot(of stream: StreamName, _ request: SnapshotRequest) async throws -> Snapshot?
-    /// The same snapshot, whose events are shown to `visit` where they lie, if `accepting` says so of what the snapshot
-    /// has besides; stores that have nothing to lend need not implement it.
+    /// The same snapshot, whose events are shown to `visit` where they lie, if `accepting` returns true for the snapshot without
+    /// its events. A store that cannot lend its memory need not implement it.
     ///
     /// - Parameter result: what `visit` begins with.
     /// - Throws: what `visit` throws, too.
@@ -116,14 +116,14 @@ public protocol EventStore: Sendable, CustomStringConvertible {
 
     // MARK: Consumers
 
-    /// Takes the name: whoever had it before can move its checkpoint no more. Makes the stream, and the consumer where the
-    /// request says that it begins, where they are missing.
+    /// Takes the name: a process that had it before can move its checkpoint no more. Makes the stream where it is missing, and
+    /// the consumer, which begins where the request says.
     ///
     /// - Throws: ``TidemarkError/consumerInUse(stream:consumer:by:)``, and
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` when the checkpoint is above the sequence, or the
     ///   last event that the consumer has passed is not what it was;
     ///   ``TidemarkError/filterDiffers(stream:consumer:stored:)``,
-    ///   ``TidemarkError/invalidFilter(stream:consumer:problem:)``. Of a consumer that is to be made, as
+    ///   ``TidemarkError/invalidFilter(stream:consumer:problem:)``. For a consumer that has to be made, as
     ///   ``moveConsumer(_:in:to:)``.
     func claimConsumer(_ request: ConsumerRequest) async throws -> ConsumerClaim
     /// Does nothing while the claim is the newest.
@@ -148,8 +148,8 @@ public protocol EventStore: Sendable, CustomStringConvertible {
         delivered: DeliveredSum?,
         passed: Delivered?
     ) async throws
-    /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. Whoever reads under its
-    /// name is stopped. What it was given is counted from there.
+    /// Moves a consumer by hand, whatever its checkpoint says, and returns where it is then. A process that reads under its
+    /// name is stopped. What the consumer is given is counted from there.
     ///
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
     ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``,
@@ -157,7 +157,7 @@ public protocol EventStore: Sendable, CustomStringConvertible {
     ///   was kept ``TidemarkError/otherDatabase(stream:place:)`` or
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     func moveConsumer(_ name: ConsumerName, in stream: StreamName, to start: ConsumerStart) async throws -> StreamID
-    /// Gives a consumer another filter, from its checkpoint on. Whoever reads under its name is stopped.
+    /// Gives a consumer another filter, from its checkpoint on. A process that reads under its name is stopped.
     ///
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``,
     ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)``,
@@ -245,8 +245,8 @@ extension EventStore {
 
 /// A store that can forget the names of writers that left.
 public protocol ForgettingStore: EventStore {
-    /// Forgets the name of a writer that left, at once. The events that it wrote keep the name. Whoever takes the name later
-    /// begins above its epochs, and the writer itself is told that it was retired.
+    /// Forgets the name of a writer that left, at once. The events that it wrote keep the name. A process that takes the name
+    /// later begins above its epochs, and the former writer is told that it was retired.
     ///
     /// - Returns: false where the writer is a member: then nothing was done.
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``.

@@ -1,7 +1,8 @@
-/// For stores: the last commit of each writer of this process, by which its database is known again.
+/// For stores: the last commit of each writer of this process. It is looked up in later transactions, to see that the database
+/// is still the same.
 ///
-/// A database that was put back may have come as far again as it was, and further: then only the mark of a commit tells
-/// that it is another life. A writer that joins begins anew: what it finds is what it goes by.
+/// A database that was put back may have come as far again as it was, and further: then only the mark of a commit tells the
+/// two apart. A writer that joins begins anew, with what it finds.
 public struct OwnCommits: Sendable {
     private struct Key: Hashable {
         let stream: StreamName
@@ -18,7 +19,7 @@ public struct OwnCommits: Sendable {
         last[Key(stream: stream, instance: instance)] = nil
     }
 
-    /// To be called after the commit: what has not become durable is known to nobody.
+    /// To be called after the commit, when it is durable.
     ///
     /// - Parameter order: grows from commit to commit.
     public mutating func committed(_ mark: Delivered, order: Int64, in stream: StreamName, by writer: Writer) {

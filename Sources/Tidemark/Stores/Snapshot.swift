@@ -8,12 +8,12 @@ public struct Snapshot: Sendable {
     public let sequence: StreamID
     /// What the snapshot has seen.
     public let mark: SnapshotMark
-    /// Whether the delivered event that was asked for is still what it was; true when none was asked for.
+    /// Whether the passed event that was asked for is still what it was; true when none was asked for.
     public let deliveredIsThere: Bool
     /// The newest claim of the consumer that was asked for; nil when none was, or there is no such consumer.
     public let consumerGeneration: Int?
     /// The events asked for, ascending: where there are no members those up to the newest, else those up to `through`.
-    /// Empty when the membership version or the claim is not the one asked for, or the delivered event is not there.
+    /// Empty when the membership version or the claim is not the one asked for, or the passed event is not there.
     public let events: [PersistedEvent]
     /// Events in tables of the user's own in the same range, ascending; they count for the limit too.
     public let externalEvents: [ExternalEvent]
@@ -45,6 +45,6 @@ public struct Snapshot: Sendable {
         self.isTruncated = isTruncated
     }
 
-    /// The last of the events, by which a reader knows the database again; nil when there are none.
+    /// The last of the events; nil when there are none.
     public var last: Delivered? { Delivered.last(of: events, externalEvents) }
 }
