@@ -112,7 +112,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
 
     // MARK: The log
 
-    /// The log was shut down, or has not been started.
+    /// The log was shut down.
     case stopped(stream: StreamName, instance: InstanceName)
 
     // MARK: Stores
@@ -293,7 +293,7 @@ extension TidemarkError: CustomStringConvertible {
                 + "restart every process that uses it, check what its readers have done since, and move the consumers "
                 + "that this is said of again (tidemark consumer move)"
         case .stopped(let stream, let instance):
-            "the log of stream \(stream) is not running as instance \(instance): run it, or open it again"
+            "the log of stream \(stream) was shut down as instance \(instance): open it again"
         case .storeUnavailable(let store, let problem):
             "\(store) cannot be used: \(problem)"
         case .databaseReplaced(let store):

@@ -7,7 +7,7 @@ struct ForgetCommand: AsyncParsableCommand {
         commandName: "forget",
         abstract: "Removes the name of a writer that left.",
         discussion: """
-            Names are removed by themselves 30 days after their writers left. The events keep the name.
+            Names are removed by themselves 30 days after their writers left, in PostgreSQL after 7 days. The events keep the name.
 
             EXAMPLE:
               tidemark forget --database events.db --instance p1

@@ -3,7 +3,8 @@
 /// A store keeps these rules, whoever asks:
 ///
 /// - A transaction that persists commits only when its writer's epoch is the newest of that name and it is a member,
-///   its IDs are above the writer's durable position, and no row holds them.
+///   its IDs are above the writer's durable position and of this incarnation, no row holds them, and the fence that the
+///   group names is the newest.
 /// - Joining, leaving and retiring raise the membership version in their own transaction.
 /// - Durable positions are only ever raised.
 /// - What is read together is read in one snapshot of the primary database, opened after the call.
