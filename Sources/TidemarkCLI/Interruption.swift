@@ -94,7 +94,7 @@ final class Interruption: Sendable {
         }
     }
 
-    /// Who starts a program may pass a signal on that its terminal has sent it already: so soon it is the same one.
+    /// A parent process may pass on a signal that the terminal has sent already: within this time it is the same signal.
     private static let sameSignal = Duration.milliseconds(500)
 
     private func received(_ number: Int32) {

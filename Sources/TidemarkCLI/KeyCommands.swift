@@ -36,7 +36,7 @@ struct EventsCommand: AsyncParsableCommand {
 
     private func write(from store: any ProgramStore, to output: Output) async throws {
         var last = StreamID(after ?? 0)
-        // Whoever goes on writing to the key does not keep this going.
+        // Up to what is there now: others may go on writing to the key.
         let end = try await store.status(of: database.stream)?.newestEvent ?? 0
         while true {
             let events = try await store.events(

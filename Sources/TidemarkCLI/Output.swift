@@ -12,7 +12,7 @@ struct OutputFailure: ProgramError {
 /// Writes to standard output on a thread where blocking is fine, and stops waiting for whoever reads it when the
 /// program has to end.
 final class Output: Sendable {
-    /// What it means when whoever reads a pipe has closed it, as `head` does once it has enough.
+    /// What to do when the reader of a pipe has closed it, as `head` does once it has enough.
     enum ReaderGone {
         /// The output is an answer to something that is done all the same.
         case goesOn

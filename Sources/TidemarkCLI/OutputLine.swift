@@ -13,7 +13,7 @@ enum OutputLine {
         for event in own { append(event, to: &lines) }
     }
 
-    /// Of an event in a table of the user's own only its place is known here: its `event` is null.
+    /// Only the place of an event in a table of the user's own is known here: its `event` is null.
     private static func append(_ own: ExternalEvent, to lines: inout [UInt8]) {
         appendPlace(own.streamID, own.instance, own.persistedAtMilliseconds, to: &lines)
         lines += "null}\n".utf8

@@ -21,8 +21,8 @@ actor DashboardFeed {
         self.configuration = configuration
     }
 
-    /// What somebody is sent from now on: the past that is known, and each look. Of one who reads too slowly the looks that
-    /// are old are left out. Nil where there are too many already.
+    /// What a viewer is sent from now on: the past that is known, and each look. A viewer that reads too slowly misses old looks.
+    /// Nil where there are too many viewers already.
     func addViewer() -> AsyncStream<String>? {
         guard viewers.count < configuration.maximumViewers else { return nil }
         viewersBegun += 1

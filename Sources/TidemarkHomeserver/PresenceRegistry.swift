@@ -124,7 +124,7 @@ public final class PresenceRegistry: Service, SyncTracking {
         tell()
     }
 
-    /// Whoever comes first tells everything, so that the order is kept without a lock around other people's code.
+    /// The first caller tells everything, so that the order is kept without a lock around other people's code.
     private func tell() {
         while let changes = takeUntold() {
             for change in changes { onChange(change) }

@@ -20,8 +20,8 @@ public struct RowFeed: Sendable {
     public enum Hearing: Hashable, Sendable {
         /// The writers, in the epochs, that the source names. Others have it asked again, and change nothing.
         case members
-        /// Everyone who speaks: for streams of other software. Of a name that the source names, the epochs that it
-        /// names, as with members; of any other, the newest epoch, and beside it who speaks without one.
+        /// Every sender: for streams of other software. Where the source names the sender's name, only the epochs that it
+        /// names, as with members. Otherwise the newest epoch, and beside it a sender without an epoch.
         ///
         /// Anyone may say anything. So what is heard counts until the source is asked the next time: a writer that is
         /// behind by its answer is set back.
@@ -391,8 +391,8 @@ public struct RowFeed: Sendable {
         }
     }
 
-    /// Who is named by the source is heard, beside others of the same name that it names, and a newer epoch that anybody
-    /// may have made up is not.
+    /// Hears a writer that the source names, beside others of the same name that it names. A newer epoch of that name, which
+    /// any sender may have made up, is not heard.
     private mutating func admit(_ writer: Writer, in positions: [Writer: StreamID]) {
         if writers[writer] != nil { return }
         if hearing == .everyone, writer.epoch > 0, let epoch = epochs[writer.instance] {

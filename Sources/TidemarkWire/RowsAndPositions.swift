@@ -132,8 +132,8 @@ extension [ReplicationCommand] {
 
 /// Rows that were dropped before they were sent, by the positions that have receivers fetch them.
 ///
-/// Who hears the row after a dropped one takes it for the next: rows are not numbered without gaps. So the position has to
-/// be sent before anything that follows. A position that was dropped may have told of rows that were not sent; these are
+/// A receiver takes the row after a dropped one for the next: rows are not numbered without gaps. So the position has to be
+/// sent before anything that follows. A position that was dropped may have told of rows that were not sent; these are
 /// told of again. There is one entry for each stream and writer that this process speaks for.
 package struct DroppedRows: Sendable {
     private struct Origin: Hashable {

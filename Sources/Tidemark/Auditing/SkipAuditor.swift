@@ -2,8 +2,8 @@
 /// the library can have written. Keeps nothing of them but what it found.
 ///
 /// A store feeds it from one snapshot: first ``row(_:)`` for each row of the stream; then, where its commits are counted,
-/// ``commit(_:)`` for each commit that rows have, in their order; then it asks for the ``audit``. What came after a
-/// checkpoint, and which marks can be, is for the store to say.
+/// ``commit(_:)`` for each commit that rows have, in their order; then it asks for the ``audit``. The store says what came
+/// after a checkpoint, and which marks are possible.
 public struct SkipAuditor: Sendable {
     /// What the snapshot says of the stream and of the consumer.
     public struct Facts: Sendable {

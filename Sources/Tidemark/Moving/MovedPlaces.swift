@@ -95,7 +95,7 @@ struct MovedPlaces {
     /// Those whose places lie below this ID have been given all that was added up so far.
     private mutating func pass(before id: StreamID?) {
         while next < places.count, id.map({ places[next].position < $0 }) ?? true {
-            // What it was given too little or too much stays so, and the audit finds it there as it would have here.
+            // A consumer that was given too little or too much keeps that difference, and the audit there finds it as here.
             let (here, there) = others[next] ?? all
             places[next].delivered = places[next].delivered.map {
                 DeliveredSum(count: $0.count + there.count - here.count, sum: $0.sum &+ there.sum &- here.sum)

@@ -71,7 +71,7 @@ public struct PrunedPrefix: Hashable, Sendable {
     }
 }
 
-/// Who is at a place below which alone a stream can be pruned.
+/// What keeps a stream from being pruned any further.
 public enum PruneHolder: Hashable, Sendable, CustomStringConvertible {
     /// The consumer has not passed it yet.
     case consumer(ConsumerName)

@@ -1,4 +1,4 @@
-/// A background reader that looks at events where they lie, batch by batch: for who reads much and keeps little.
+/// A background reader that looks at events where they lie, batch by batch: for programs that read much and keep little.
 ///
 /// The same order and the same promises as ``EventBatches``. Nothing is read before it is asked for, and nothing is held
 /// between batches, so that memory does not grow with what there is to read.

@@ -11,14 +11,14 @@ enum ConnectionOrder {
     case end
 }
 
-/// Whoever has connections, and says what they do. Everything is called on the connection's thread.
+/// The owner of connections, which says what they do. Everything is called on the connection's thread.
 protocol ConnectionOwner: AnyObject, Sendable {
     /// - Parameter isConnected: whether there is a connection to the server.
     func order(for connection: PostgresConnection, isConnected: Bool) -> ConnectionOrder
     /// A connection was made, and is used unless this throws.
     func connected(_ connection: PostgresConnection, _ session: PostgresSession) throws
     func connectingFailed(_ connection: PostgresConnection, _ error: any Error)
-    /// A connection that had lasted so long is gone; whose call was under way on it knows already.
+    /// A connection that had lasted so long is gone. The caller of a call that was under way on it knows already.
     func lost(_ connection: PostgresConnection, afterLasting lasted: Duration, _ problem: String)
     /// A call that was taken has found no connection.
     func putBack(_ call: PostgresCall)

@@ -133,7 +133,7 @@ extension PostgreSQLEventStore {
     ) async throws {
         var subject = CallSubject(claim.stream, consumer: claim.name)
         subject.begin = begin
-        // Whoever demands where the checkpoint is must not find his own call there, whose answer was lost.
+        // A caller that demands where the checkpoint is must not meet an earlier call of its own whose answer was lost.
         try await exclude(
             subject,
             "SELECT \(namespace.function("checkpoint_1"))($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

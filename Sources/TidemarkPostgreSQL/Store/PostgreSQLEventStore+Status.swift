@@ -5,7 +5,7 @@ extension PostgreSQLEventStore {
         let name = namespace.quoted
         let text = PostgresValue.text(stream.rawValue)
         let statements = [
-            // Whoever looks what is wrong does not wait for it.
+            // A status has to say what is wrong, and must not wait for it.
             PostgresStatement("SET LOCAL lock_timeout = \(max(1, Int64(options.lockLimit / .milliseconds(1))))"),
             StreamHeader.statement(namespace, stream),
             PostgresStatement(

@@ -13,7 +13,7 @@ public struct PostgreSQLStoreOptions: Sendable {
     /// Whether such a transaction is ended then, where the role may do that.
     public var endsStuckTransactions = true
     /// Whether the direct connection is made when the store is opened: the sign of life of this process, over which it also
-    /// listens. Whoever only looks at a database, or changes something by hand, does without, also behind a pooler.
+    /// listens. A program that only looks at a database, or changes something by hand, does without, also behind a pooler.
     public var showsLife = true
     /// For how long the name of a writer that left is kept.
     public var formerNamesKeptFor: Duration = .seconds(7 * 86_400)

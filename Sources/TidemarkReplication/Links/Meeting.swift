@@ -1,6 +1,6 @@
 import NIOCore
 
-/// How a node comes together with the other processes: it connects to whoever serves, or serves itself. Everything
+/// How a node comes together with the other processes: it connects to the server, or serves itself. Everything
 /// happens on the node's event loop.
 protocol Meeting: AnyObject {
     /// Whether this process serves.

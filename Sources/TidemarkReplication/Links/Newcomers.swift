@@ -3,8 +3,8 @@ import TidemarkCore
 /// The clients that have connected to a server and not said who they are, TLS included: so many and no more, so that they
 /// take no descriptors away from others.
 ///
-/// Whoever can connect can fill this. So who makes room is not the client that came first, which may be just about to say
-/// its name, but one of the origin that has most of them: a client that comes from elsewhere stays, however many come after
+/// Any program that can connect can fill this. So the client that has to make room is not the first one, which may be just
+/// about to say its name, but one of the origin that has most of them: a client from elsewhere stays, however many come after
 /// it. Among the clients of that origin it is a random one. A client that shares its origin with a flood then stays with a
 /// probability of (1 - 1/`limit`)ⁿ while n others come, and gets in with one of its next attempts; as the oldest it would
 /// always have to go once `limit` others had come.
@@ -32,7 +32,7 @@ struct Newcomers<Client: AnyObject> {
         var counts: [ClientOrigin: Int] = [:]
         for (_, origin) in clients { counts[origin, default: 0] += 1 }
         let most = counts.values.max()
-        // Never empty: either another one has the new one's origin, or nobody shares his with anybody.
+        // Never empty: either another client has the new one's origin, or no two clients share one.
         let candidates = clients.indices.dropLast().filter { counts[clients[$0].origin] == most }
         return candidates.randomElement(using: &random).map { clients.remove(at: $0).client }
     }

@@ -68,7 +68,7 @@ extension SocketNode: PeerOwner {
         meeting?.serverLost(wasSilent: wasSilent)
     }
 
-    /// Anyone who can connect can bring this about, as often as he likes: it is said once.
+    /// Any program that can connect can cause this, as often as it likes, so it is logged once.
     private func newcomerIsGone(because problem: SocketProblem) {
         switch problem {
         case .noClientName, .crowdedOut, .silent, .lineTooLong, .failed: counts.add(to: \.unnamedPeers)

@@ -4,8 +4,8 @@ import TidemarkCore
 /// Which part this process takes: it connects where somebody serves, serves where nobody does, and steps down when
 /// another has taken its place.
 ///
-/// There is no vote. The name `socket` in the folder is replaced atomically, and whoever's socket it names serves. A
-/// lock keeps several from replacing it at the same moment; it saves work and is not needed for safety, because a server
+/// There is no vote. One name in the folder is given to another socket atomically, and the process of that socket serves. A
+/// lock keeps several from taking the name at the same moment; it saves work and is not needed for safety, because a server
 /// that finds the name to be another's steps down. So a lock whose holder is stopped is waited for no longer than
 /// ``lockPatience``.
 struct Election {

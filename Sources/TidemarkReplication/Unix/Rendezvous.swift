@@ -3,8 +3,9 @@ import TidemarkCore
 
 /// Which part this process takes at a TCP address, and when it tries again.
 ///
-/// There is no election: the system lets one process listen at an address, and on one machine only. Who finds nobody
-/// there tries to; who cannot, because another was faster or the address is another machine's, connects again later.
+/// There is no election: the system lets one process listen at an address, and on one machine only. A process that finds
+/// nobody there tries to serve. If it cannot, because another was faster or the address is another machine's, it connects
+/// again later.
 struct Rendezvous {
     enum Action: Equatable {
         case connect

@@ -35,7 +35,7 @@ extension SocketFolder {
     /// Makes a socket and puts it where the name stands for `replaced`, or for nothing when that is `nil`.
     ///
     /// The socket listens before it gets the name, and the name passes from the old socket to the new one atomically:
-    /// whoever connects meets the one or the other. So nothing has to be cleaned up after a crash.
+    /// a client connects to the old one or to the new one. So nothing has to be cleaned up after a crash.
     func takeOver(replacing replaced: SocketIdentity?, ignoringLock: Bool) throws(SocketFolderError) -> TakeOver {
         try checkSocketIsOurs()
         let lock = try ElectionLock(in: self)

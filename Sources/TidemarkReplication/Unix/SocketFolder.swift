@@ -21,7 +21,7 @@ struct SocketFolder: ~Copyable {
     let descriptor: CInt
     /// The permissions that the folder had, where others could enter it until now.
     let formerMode: UInt32?
-    /// Who owns the folder.
+    /// The user that owns the folder.
     private let owner: (user: uid_t, group: gid_t)
 
     /// Opens the folder; makes it, with mode 0700, when its last component is missing.
@@ -90,7 +90,7 @@ struct SocketFolder: ~Copyable {
         }
     }
 
-    /// Which socket the folder's path and the name `socket` lead to; `nil` when they lead to nothing.
+    /// The socket that the folder's path and the socket's name lead to; `nil` when they lead to nothing.
     static func socketIdentity(inFolder path: String) -> SocketIdentity? {
         identity(ofName: socketName, in: AT_FDCWD, prefix: path + "/")
     }

@@ -64,7 +64,7 @@ struct BackupFile: Sendable {
         guard descriptor >= 0 else { throw file.failure("the file cannot be made: \(lastErrorText())") }
         fchmod(descriptor, 0o600)
         close(descriptor)
-        // What a draft that was killed has left, and somebody has removed alone.
+        // A backup that was killed leaves these files, and a person may have removed the draft alone.
         for suffix in Self.suffixes { unlink(draft + suffix) }
     }
 

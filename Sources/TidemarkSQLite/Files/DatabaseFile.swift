@@ -80,7 +80,7 @@ struct DatabaseFile: Hashable, Sendable {
         return stat(path, &information) == 0 ? Int64(information.st_size) : nil
     }
 
-    /// Whose the files beside the database are to be: its own owner's; before it is there, that of its folder.
+    /// The user that the files beside the database have to belong to: the database's owner, or its folder's before it is there.
     var owner: FileOwner? { FileOwner(path: path) ?? FileOwner(path: Self.folder(of: path)) }
 
     /// Makes the folder beside the database, for its owner alone. One that is there is made his alone again: platforms
@@ -120,7 +120,7 @@ struct DatabaseFile: Hashable, Sendable {
         return isNew ? nil : permissions
     }
 
-    /// Whoever opens or closes the connections of a store holds it: one after the other.
+    /// The lock under which stores open and close their connections, one after the other.
     func openLock() throws -> FileLock { try FileLock(path: directory + "/open.lock", owner: owner) }
 
     /// A name that is lost with the power would take every event with it.

@@ -193,14 +193,14 @@ extension Database {
 /// page says must be what the database says. Where a part of the `-wal` was moved, or it has begun again, it must be what
 /// the `-wal` says that it is, see ``LogOrigin``.
 ///
-/// Whoever reads looks too. Others may commit meanwhile, and move what the `-wal` has; but the database's index says so
-/// before and after, and nothing is moved beyond what the oldest snapshot that is open, the reader's own, has seen. So
+/// A transaction that reads looks too. Others may commit meanwhile, and move what the `-wal` has; but the database's index says
+/// so before and after, and nothing is moved beyond what the oldest snapshot that is open, the reader's own, has seen. So
 /// where all of it is in the file while a snapshot is open, the file is what the snapshot shows.
 ///
 /// It costs nothing until the file was written to: the time of its last change is asked for with its name.
 final class DatabaseContents: Sendable {
     private struct State {
-        /// Of the file, when it was looked at last.
+        /// The file's stamp when it was looked at last.
         var stamp: FileStamp?
         var seen: Seen?
         /// Whether the page could be read once: it cannot where something between SQLite and the file changes it.
@@ -270,7 +270,7 @@ final class DatabaseContents: Sendable {
         return Seen(checkpoint: after, page: page, bytes: bytes)
     }
 
-    /// Of the table of streams. Where SQLite cannot read the schema any more it is where it was.
+    /// The root page of the table of streams. Where SQLite cannot read the schema any more, the one that was read last.
     private func rootPage(_ db: Database) -> Int64? {
         do {
             return try StreamsPage.number(db)

@@ -87,7 +87,7 @@ struct OpenedFile {
     private var mappedIndex: UnsafeMutableRawPointer? {
         var header: UnsafeMutableRawPointer?
         guard methods.pointee.iVersion >= 2, let map = methods.pointee.xShmMap else { return nil }
-        // Whoever may only read the index is told so, and gets it.
+        // A process that may only read the index is told so, and gets it.
         let result = ResultCode(rawValue: map(pointer, 0, 32 * 1024, 0, &header))
         guard result == .SQLITE_OK || result == .SQLITE_READONLY, let header else { return nil }
         // What was read of the file before is older than what is read of the index now, and the other way round.
@@ -102,7 +102,7 @@ struct CheckpointState: Equatable {
     let pageSize: Int
     /// How many frames the `-wal` has.
     let frames: UInt32
-    /// Of the `-wal`: raised by one each time that it begins again, and a random number.
+    /// The number of the `-wal`, which is raised by one each time that it begins again, and a random number.
     let generation: UInt32
     let random: UInt32
     /// How many of the frames are in the database, and up to which the last checkpoint wanted to move them.

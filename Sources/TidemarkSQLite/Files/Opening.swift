@@ -18,7 +18,7 @@ struct Opening: Sendable {
     private let schema: Schema
     private let isOpen = IsOpen()
     private let deadline: DispatchTime
-    /// Of what only has to read, because nothing is made.
+    /// The deadline of an opening that only has to read, because nothing is made.
     private let readDeadline: DispatchTime
 
     init(path: String, configuration: SQLiteConfiguration, migrations: SchemaMigrations) throws {
@@ -161,7 +161,7 @@ struct Opening: Sendable {
                 throw TidemarkError.databaseReplaced(store: schema.store)
             }
             try schema.check(db, creates: creates || db.configuration.readonly, readOnly: readOnly)
-            // Of a file that has nothing in it yet: so that it can give room back in small steps, without a VACUUM.
+            // In a file that has nothing in it yet, so that it can give room back in small steps, without a VACUUM.
             if !readOnly, try Query.first(db, "SELECT 1 FROM sqlite_master LIMIT 1", row: { _ in true }) == nil {
                 try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
             }

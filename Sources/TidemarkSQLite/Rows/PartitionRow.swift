@@ -115,7 +115,7 @@ struct ProcessorRows {
             db, "DELETE FROM tidemark_attempts WHERE stream = ? AND consumer = ?", stream.row, consumer)
     }
 
-    /// Whoever has the partitions is stopped.
+    /// Stops the processes that have the partitions.
     static func takeClaims(of consumer: ConsumerName, of stream: StreamRow, in db: Database) throws {
         try Query.run(
             db,
@@ -125,7 +125,7 @@ struct ProcessorRows {
             """, stream.row, consumer)
     }
 
-    /// Whoever has the partitions claims them again. What is delivered is counted from where they are.
+    /// The processes that have the partitions have to claim them again. What is delivered is counted from where they are.
     static func endClaims(of consumer: ConsumerName, of stream: StreamRow, in db: Database) throws {
         try Query.run(
             db,

@@ -93,7 +93,7 @@ extension SQLiteEventStore {
         return position
     }
 
-    /// Whoever reads under the name can go on no more.
+    /// Stops the reader that has the name.
     func stopReader(_ name: ConsumerName, of row: StreamRow, in db: Database) throws {
         try Query.run(
             db,
@@ -132,7 +132,7 @@ extension SQLiteEventStore {
                 WHERE stream = ?1 AND name = ?2
                 """, row.row, name, text)
             try self.stopReader(name, of: row, in: db)
-            // Whoever runs a processor looks for its filter with its next claim.
+            // A process that runs a processor reads its filter with its next claim.
             try ProcessorRows.endClaims(of: name, of: row, in: db)
         }
     }

@@ -82,7 +82,7 @@ extension SQLiteEventStore: MovableStore {
                     holder_process_file = NULL
                 WHERE stream = ?
                 """, row.row)
-            // Of what they own it stays known that it was not given back.
+            // It stays known which partitions were not given back.
             try Query.run(
                 db, "UPDATE tidemark_partitions SET claim = claim + 1 + (random() & 0xfffff) WHERE stream = ?", row.row)
             try Query.run(

@@ -85,13 +85,12 @@ public final class SQLiteEventStore: ImmediateEventStore {
     /// `TidemarkError.storeUnavailable(store:problem:)`. A store that is not closed is when nobody holds it any more, a
     /// second after its last write, or when the turn comes that it still waits for.
     ///
-    /// Whoever closes a database last, of all processes, leaves one whole file: everything is in it, and there is no
-    /// `-wal` beside it.
+    /// The last process that closes a database leaves one whole file: everything is in it, and there is no `-wal` beside it.
     public func close() async {
         // What waits has its deadline, and nothing more is taken.
         await writes.finish()
         try? await blocking { [self] in
-            // Of two that close at the same time each would take the other for one that stays.
+            // Two that close at the same time would each take the other for one that stays.
             let lock = configuration.readOnly ? nil : try? file.openLock()
             var attempts = 0
             while attempts < 500, lock?.tryLock() == false {
@@ -146,7 +145,7 @@ public final class SQLiteEventStore: ImmediateEventStore {
         WriteLockHolder.exclusiveProcessID(ofDatabase: path).map(DatabaseProcess.description(of:))
     }
 
-    /// What a process that goes on with a file that has no name any more writes is lost to everyone else.
+    /// A process may go on with a file that has no name any more; what it writes is lost to everyone else.
     ///
     /// - Throws: `TidemarkError.databaseReplaced(store:)`, `TidemarkError.storeUnavailable(store:problem:)`.
     func requireInPlace() throws {

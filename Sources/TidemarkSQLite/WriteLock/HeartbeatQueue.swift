@@ -4,9 +4,9 @@ import Tidemark
 
 /// The heartbeats that wait for their turn to write: all of them go into the next transaction.
 ///
-/// Whoever finds no write scheduled schedules one, which has the deadline of its request. A request that comes later has a
-/// later one of its own: where that write waits in vain, another is scheduled for those that may wait longer. There is at
-/// most one request a caller, and each waits for its answer, so the queue is as long as the process has callers.
+/// A caller that finds no write scheduled schedules one, with the deadline of its request. Later requests have later deadlines:
+/// where that write waits in vain, another is scheduled for those that may wait longer. There is at most one request a caller,
+/// and each waits for its answer, so the queue is as long as the process has callers.
 ///
 /// Invariant: while requests wait, one write is scheduled that will take them.
 final class HeartbeatQueue: Sendable {
@@ -18,7 +18,7 @@ final class HeartbeatQueue: Sendable {
         let continuation: CheckedContinuation<[HeartbeatAnswer], any Error>
     }
 
-    /// Of one request; its error fails nobody else.
+    /// The answer to one request; its error fails no other one.
     typealias Answer = Result<[HeartbeatAnswer], any Error>
 
     /// Puts the write of this number into the queue of writes, until the deadline, and returns by which number it can be
@@ -36,7 +36,7 @@ final class HeartbeatQueue: Sendable {
             return lastNumber
         }
 
-        /// Of a write that is scheduled still; none where all that it was for have gone.
+        /// Takes the requests of a write that is still scheduled; none where all of them were withdrawn.
         mutating func takeAll(for write: Int) -> [Request] {
             guard scheduled?.write == write else { return [] }
             defer { (requests, scheduled) = ([], nil) }

@@ -32,7 +32,7 @@ struct WriteLock: Sendable {
             try withoutWaiting(db) { try Query.run(db, "BEGIN IMMEDIATE") }
             return true
         } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-            // What a process writes into a file that has no name any more is lost, whoever has its lock.
+            // Writes into a file that has no name any more are lost, whichever process has its lock.
             try requireInPlace()
             return false
         } catch {

@@ -15,8 +15,8 @@ import GRDB
 /// the holders stay unknown.
 struct WriteLockHolder {
     static let lockByte: UInt64 = 120
-    /// Of the database file: the first of the bytes that whoever reads has locked, and the one that whoever waits for
-    /// readers to go has locked so that no more come.
+    /// Bytes of the database file: the first of those that a reader locks, and the one that a process locks which waits until
+    /// all readers have gone, so that no more come.
     private static let exclusiveBytes: [UInt64] = [0x4000_0002, 0x4000_0000]
 
     /// The id of the process that has the write lock, or nil.

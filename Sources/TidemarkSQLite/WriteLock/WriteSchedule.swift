@@ -35,8 +35,8 @@ struct WriteSchedule<Job> {
     private var ordinary: Deque<Waiting> = []
     /// Whether something is written, or is about to be, without a turn: one job at a time.
     private var isWritingWithout = false
-    /// Whether a transaction of this process runs. Whoever waits for SQLite's lock looks at the deadlines; nobody waits for
-    /// it then.
+    /// Whether a transaction of this process runs. Then nothing waits for SQLite's lock, which otherwise is where the deadlines
+    /// are looked at.
     private var isInTransaction = false
     /// For when a look at the deadlines was arranged. Invariant: no job in the queue has an earlier deadline.
     private var arrangedLook: Duration?
@@ -64,7 +64,7 @@ struct WriteSchedule<Job> {
         case thread
         /// Begin to write without a turn; ``endWithoutTurn()`` follows.
         case withoutTurn
-        /// Whoever writes without a turn goes on with it.
+        /// Nothing: what writes without a turn already goes on with it.
         case nothing
     }
 

@@ -225,7 +225,7 @@ extension Simulation {
         return true
     }
 
-    /// Whoever asks while the snapshot of an earlier request is not opened yet shares it.
+    /// A request that comes before the snapshot of an earlier one was opened shares that snapshot.
     mutating func reconcile(_ number: Int) {
         let isAsked = requests.contains { request in
             guard case .reconcile = request.body else { return false }

@@ -20,7 +20,7 @@ import Tidemark
 /// the faults stop at the end, while crashed and stopped processes stay as they are, and the minimum and every reader
 /// that runs must reach the newest event within the timeout, a heartbeat and a reconciling interval.
 ///
-/// To show that the checks bite, each rule of the design can be switched off: ``SimulationConfiguration/Rule``.
+/// To show that the checks find faults, rules can be switched off: ``SimulationConfiguration/Rule``.
 ///
 /// ## What is real
 ///

@@ -1,11 +1,11 @@
 /// What a simulation simulates. Everything that is not set here follows from the seed.
 public struct SimulationConfiguration: Sendable {
-    /// A rule of the design that can be switched off, to see that the simulator finds what then goes wrong.
+    /// A rule that can be switched off, to see that the simulator finds what then goes wrong.
     public enum Rule: String, CaseIterable, Hashable, Sendable {
         /// Rule 1: announcements bind the epoch that made them. Off: they count for whoever has the name now.
         case epochOfAnnouncements
-        /// Rule 1: announcements are of one life of one writer in one database. Off: whoever has the name and the epoch is
-        /// heard.
+        /// Rule 1: announcements are of one life of one writer in one database. Off: any sender with the name and the epoch
+        /// is heard.
         case nonces
         /// Rule 1: what is heard is bounded by the sequence. Off: whatever is said counts.
         case boundedHearing
@@ -29,7 +29,7 @@ public struct SimulationConfiguration: Sendable {
         case pruningBelowPositions
         /// A checkpoint in a transaction of the user's own moves only from where the batch begins. Off: from anywhere.
         case checkpointBeginning
-        /// Rule 4: an epoch is one of the life of the database in which its writer joined. Off: the same number will do. Only with
+        /// Rule 4: an epoch is one of the incarnation in which its writer joined. Off: the same number will do. Only with
         /// promotions.
         case incarnationOfJoin
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
@@ -40,8 +40,8 @@ public struct SimulationConfiguration: Sendable {
         case membershipVersion
         /// Rule 7: the watermark is computed before the snapshot is opened. Off: after it.
         case watermarkBeforeSnapshot
-        /// Rule 7: who has passed or knows IDs that a later incarnation hands out again is told. Off: nobody looks where eras
-        /// begin. Only with promotions.
+        /// Rule 7: a process that has passed or knows IDs that a later incarnation hands out again gets an error. Off: nobody
+        /// looks where eras begin. Only with promotions.
         case eras
         /// Rule 7: the versions of the members rise by steps that nobody can foresee, and jump when an incarnation begins, so that no
         /// two lives have the same ones. Off: they are counted. Only with promotions.
@@ -71,7 +71,7 @@ public struct SimulationConfiguration: Sendable {
         case sequenceMadeDurableByCommits
     }
 
-    /// What is looked for.
+    /// What a simulation looks for.
     public enum Mode: String, CaseIterable, Hashable, Sendable {
         /// Faults until the end: nothing bad ever happens.
         case safety
@@ -89,9 +89,9 @@ public struct SimulationConfiguration: Sendable {
     public var consumer: (any SimulationConsumer)?
     /// Whether the history is kept as text, too, for people.
     public var recordsHistory: Bool
-    /// Whether a copy that lags may take over for a database whose sequence commits make durable, while processes run: what it
-    /// lacks is lost, and whoever knows something of that has to notice. A seed's history is another one then. Not with a
-    /// consumer of one's own.
+    /// Whether a copy that lags may take over for a database whose sequence commits make durable, while processes run. What it
+    /// lacks is lost, and a process that knows something of that has to notice. A seed's history is another one then. Not with
+    /// a consumer of one's own.
     public var promotes: Bool
     /// Steps of a seed, before the faults stop.
     public var steps: Int
@@ -116,7 +116,7 @@ public struct SimulationConfiguration: Sendable {
         static let retirement = Duration.seconds(600)
         static let reconcile = Duration.seconds(1)
         static let stall = Duration.milliseconds(250)
-        /// Of a scope or a fetch.
+        /// The time limit of a scope or a fetch.
         static let limit = Duration.milliseconds(200)
         /// Within which the minimum reaches the newest event once the faults have stopped.
         static let bound = timeout + heartbeat + reconcile
