@@ -23,7 +23,7 @@ extension [Event] {
 }
 
 extension Event {
-    /// The trace in its metadata, for whoever handles it: `withSpan(…)` takes it as what a span is linked to. It is empty
+    /// The trace in its metadata, for its handler: `withSpan(…)` takes it as what a span is linked to. It is empty
     /// where the event has none, or no tracer is there to read it.
     public var serviceContext: ServiceContext { serviceContext(InstrumentationSystem.instrument) }
 

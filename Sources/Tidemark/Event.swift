@@ -31,7 +31,7 @@ public struct PersistedEvent: Hashable, Sendable {
     public let event: Event
     /// Its place in the stream.
     public let streamID: StreamID
-    /// Who persisted it.
+    /// The instance that persisted it.
     public let instance: InstanceName
     /// When it was persisted, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people: nothing is
     /// ordered or decided by it.

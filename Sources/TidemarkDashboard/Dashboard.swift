@@ -71,7 +71,7 @@ public struct DashboardSource: Sendable {
 /// ```
 ///
 /// The page comes with its style and its script, asks for nothing elsewhere, and is kept up to date by server-sent
-/// events. Whoever can reach it sees the names of writers and consumers, and no event.
+/// events. Anyone who can reach it sees the names of writers and consumers, and no event.
 public final class Dashboard: Sendable {
     private let feed: DashboardFeed
 

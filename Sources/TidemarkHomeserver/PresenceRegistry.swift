@@ -166,7 +166,7 @@ public final class PresenceRegistry: Service, SyncTracking {
 final class DeadlineTimer: Sendable {
     private let time: TimeSource
     private let state = Mutex<(deadline: Duration, task: Task<Void, Never>)?>(nil)
-    /// Called by whoever is about to set a deadline: where a test goes in between.
+    /// Called before a deadline is set: a test goes in between here.
     let beforeSetting = Mutex<(@Sendable () -> Void)?>(nil)
 
     init(time: TimeSource) { self.time = time }

@@ -5,7 +5,7 @@ public import TidemarkWire
 ///
 /// One without rows says that the writer's position is there, and that nothing of it is missing up to there.
 public struct StreamUpdate: Hashable, Sendable {
-    /// Who wrote them.
+    /// The writer of the rows.
     public let writer: Writer
     /// The ID that all of the rows share.
     public let token: StreamID

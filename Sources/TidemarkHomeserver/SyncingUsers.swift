@@ -70,7 +70,7 @@ public struct SyncingUsers: Sendable {
     }
 
     private struct User {
-        /// Of all instances.
+        /// How many syncs go on, on all instances together.
         var syncs = 0
         var lastSync: Int64
     }

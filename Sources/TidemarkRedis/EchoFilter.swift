@@ -18,7 +18,7 @@ struct EchoFilter {
 
     private var expected: Deque<Published> = []
     var isEmpty: Bool { expected.isEmpty }
-    /// Of the lines that are expected.
+    /// How many bytes the lines have that are expected.
     private(set) var bytes = 0
 
     mutating func published(_ message: RedisMessage, as number: Int) {

@@ -19,7 +19,7 @@ struct RedisSubscription {
     private var questions: Deque<Question> = []
     private var echoes = EchoFilter()
     private var published = 0
-    /// Of the lines that were published and are not answered yet.
+    /// How many bytes the lines have that were published and are not answered yet.
     private var unanswered = 0
     /// Whether it was told already that the server takes no publications: one sentence a connection is enough.
     private var isRefusalTold = false

@@ -133,7 +133,7 @@ extension InMemoryDatabase {
         row.pruned = DeliveredSum()
         row.stopReader(&stream.steps)
         stream.consumers[consumer] = row
-        // Whoever runs a processor looks for its filter with its next claim.
+        // A process that runs a processor reads its filter with its next claim.
         for partition in (stream.processors[consumer]?.partitions ?? []).indices {
             let step = stream.steps.nextInt()
             stream.processors[consumer]?.partitions[partition].claim += step
@@ -175,7 +175,7 @@ extension InMemoryDatabase.ConsumerRow {
             key: key, filter: filter)
     }
 
-    /// Whoever reads under its name can go on no more.
+    /// Stops the reader that has its name.
     mutating func stopReader(_ steps: inout RandomSteps) {
         generation += steps.nextInt()
         key = 0

@@ -68,7 +68,7 @@ public struct InMemoryDatabase: Sendable {
         var keys: [[UInt8]: [StreamID]] = [:]
         /// What was pruned.
         public internal(set) var pruned = PrunedPrefix()
-        /// Who wrote the events that were pruned, as long as their ids stay.
+        /// The writers of events that were pruned, as long as their ids stay.
         var prunedWriters: [StreamID: InstanceName] = [:]
         /// The newest event of each key that lost events to pruning.
         var prunedKeys: [[UInt8]: StreamID] = [:]
@@ -76,7 +76,7 @@ public struct InMemoryDatabase: Sendable {
         public internal(set) var consumers: [ConsumerName: ConsumerRow] = [:]
         /// The processors, by the names of their consumers.
         public internal(set) var processors: [ConsumerName: ProcessorRow] = [:]
-        /// Which life of the database it is in.
+        /// Which incarnation of the database it is in.
         public internal(set) var incarnation = Incarnation(1)
         /// Where each incarnation begins.
         public internal(set) var eras = [Era(Incarnation(1), after: 0)]

@@ -1,7 +1,7 @@
 import TidemarkCore
 
 /// Checks that bytes are one JSON value (RFC 8259), in one pass and without calling itself, so that no input can
-/// exhaust the stack. Whether the bytes inside strings are UTF-8 is left to whoever makes a text of them.
+/// exhaust the stack. Whether the bytes inside strings are UTF-8 is left to the code that makes a text of them.
 struct JSONSyntax {
     /// Throws unless `range` of `bytes` is one JSON value of at most ``JSONText/maximumDepth`` levels, without line
     /// breaks. Offsets in errors count from the beginning of the range.

@@ -20,7 +20,7 @@ public enum ReplicationCommand: Hashable, Sendable {
     case rdata(ReplicationRow)
     /// Where a writer is.
     case position(ReplicationPosition)
-    /// Where a consumer is. It only wakes whoever waits for that.
+    /// Where a consumer is. It only wakes callers that wait for that.
     case checkpoint(ReplicationCheckpoint)
     /// The host can be reached again.
     case remoteServerUp(SimpleText)

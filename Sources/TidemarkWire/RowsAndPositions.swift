@@ -12,7 +12,7 @@ public struct ReplicationRow: Hashable, Sendable {
 
     /// The stream.
     public let stream: StreamName
-    /// Who wrote it.
+    /// The writer of the row.
     public let writer: Writer
     /// What the writer drew when it joined; nil for a peer that speaks without it.
     public let nonce: Int64?
@@ -44,7 +44,7 @@ public struct ReplicationRow: Hashable, Sendable {
 public struct ReplicationPosition: Hashable, Sendable {
     /// The stream.
     public let stream: StreamName
-    /// Who says it.
+    /// The writer whose position it is.
     public let writer: Writer
     /// What the writer drew when it joined; nil for a peer that speaks without it.
     public let nonce: Int64?
@@ -69,12 +69,12 @@ public struct ReplicationPosition: Hashable, Sendable {
     }
 }
 
-/// `CHECKPOINT stream consumer position`: the consumer's checkpoint has moved there. It only wakes whoever waits for that; the
-/// database says whether it is so.
+/// `CHECKPOINT stream consumer position`: the consumer's checkpoint has moved there. It only wakes callers that wait for that;
+/// the database says whether it is so.
 public struct ReplicationCheckpoint: Hashable, Sendable {
     /// The stream.
     public let stream: StreamName
-    /// Whose checkpoint it is.
+    /// The consumer whose checkpoint it is.
     public let consumer: ConsumerName
     /// Where the checkpoint is, at least.
     public let position: StreamID

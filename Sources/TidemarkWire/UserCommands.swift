@@ -8,7 +8,7 @@ public import TidemarkCore
 public struct UserIP: Hashable, Sendable {
     /// The user's ID.
     public let user: FieldText
-    /// A secret: whoever has it can act as the user. Keep it out of logs.
+    /// A secret: anyone who has it can act as the user. Keep it out of logs.
     public let accessToken: String
     /// The address, as the other side writes it.
     public let ip: String
@@ -154,13 +154,13 @@ public struct FederationAck: Hashable, Sendable {
     }
 }
 
-/// `LOCK_RELEASED json`: an instance released a lock, so whoever waits for it may try again.
+/// `LOCK_RELEASED json`: an instance released a lock, so those that wait for it may try again.
 ///
 /// On the wire it is a JSON array of the instance, the lock's name and the lock's key; it is kept as it came.
 public struct LockReleased: Hashable, Sendable {
     /// What goes on the wire.
     public let json: JSONText
-    /// Who released it.
+    /// The instance that released it.
     public let writer: Writer
     /// What kind of lock it is.
     public let lockName: String

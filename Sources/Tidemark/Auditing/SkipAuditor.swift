@@ -106,7 +106,7 @@ public struct SkipAuditor: Sendable {
     /// What is looked for.
     enum Subject: Sendable {
         case everything
-        /// Rows and commits that cannot be, whoever reads them.
+        /// Rows and commits that are impossible, whichever consumer reads them.
         case rowsAlone
         /// What a consumer was given.
         case consumerAlone

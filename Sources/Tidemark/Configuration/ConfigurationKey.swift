@@ -121,7 +121,7 @@ public struct ConfigurationKey: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Why a configuration cannot be used. Its description is a sentence for whoever wrote the configuration, and shows no value of a
+/// Why a configuration cannot be used. Its description is a sentence for the author of the configuration, and shows no value of a
 /// key that may hold a password.
 public enum InvalidConfiguration: Error, Hashable, Sendable, CustomStringConvertible {
     /// There is no value, and there is no default.

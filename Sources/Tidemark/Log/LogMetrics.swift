@@ -51,7 +51,7 @@ struct LogMetrics: Sendable {
     func closedWriter() { writersClosed.increment() }
     func retiredWriter() { writersRetired.increment() }
 
-    /// Of so many writers something was heard that cannot be true.
+    /// Counts writers that said something that cannot be true.
     func heardFalsely(_ writers: Int) { falseNews.increment(by: writers) }
 
     /// Something of a writer that did not join this database.

@@ -105,7 +105,7 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
     /// Whether nothing is wrong.
     public var isHealthy: Bool { problems.isEmpty }
 
-    /// Of how many consumers the oldest event that they have not passed is looked up.
+    /// For how many consumers the oldest event that they have not passed is looked up.
     public static let maximumConsumers = 64
 
     /// One line for people.

@@ -15,11 +15,11 @@ public protocol MovableStore: EventStore {
     /// The keys that lost events to pruning, in the order of their UTF-8, from the first after `key` on: `limit` at most.
     func movedPrunedKeys(of stream: StreamName, after key: String?, limit: Int) async throws -> [PrunedKey]
 
-    /// Ends all epochs and all claims, in one transaction that excludes whoever commits; from then on it refuses writers,
+    /// Ends all epochs and all claims, in one transaction that excludes commits; from then on it refuses writers,
     /// readers and consumers with ``TidemarkError/streamMoved(stream:store:to:)``. Does nothing where it has moved there
     /// already.
     func moveAway(_ stream: StreamName, to destination: String) async throws
-    /// Takes that back: whoever comes may use the stream here again.
+    /// Takes that back: the stream may be used here again.
     func moveBack(_ stream: StreamName) async throws
 
     /// Makes the stream for rows that arrive; until ``endArrival(of:as:)`` it is refused to everybody with

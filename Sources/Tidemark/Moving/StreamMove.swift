@@ -43,7 +43,7 @@ public struct StreamMove: Sendable {
         public var parked = 0
         /// The newest ID of the sequence, above all that was ever visible.
         public var sequence: StreamID = 0
-        /// Of all rows, and of all that is parked, the same on both sides: 64 bits by FNV-1a.
+        /// The digest of all rows and of all parked events, the same on both sides: 64 bits by FNV-1a.
         public var digest: UInt64 = 0
         /// Where an earlier run had come to; nil for the first.
         public var resumedAfter: StreamID?
@@ -89,7 +89,7 @@ public struct StreamMove: Sendable {
         try await destination.beginArrival(of: stream, from: source.description)
         // First, so that the rows take their keys along.
         try await indexKeys()
-        // Of one that comes back, nothing is there any more.
+        // Nothing is left here of a stream that comes back.
         var position = try await destination.movedStream(stream)?.newestRow ?? 0
         if there?.arrivingFrom != nil { report.resumedAfter = position }
 

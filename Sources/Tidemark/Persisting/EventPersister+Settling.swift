@@ -14,8 +14,8 @@ struct NeverCommitted: Error {}
 /// What becomes of groups whose outcome is unknown (rule 5): the database is asked, with growing delays, until it answers or
 /// the log has ended. No other group begins meanwhile.
 extension EventPersister {
-    /// How long an outcome is waited for, from when it became unknown. The database is asked on after that, and whoever comes then
-    /// does not wait: the limit is for each caller, and not for each group before it.
+    /// How long an outcome is waited for, from when it became unknown. The database is asked on after that, and a caller that
+    /// comes then does not wait: the limit is for each caller, and not for each group before it.
     static let settleLimit = Duration.seconds(30)
 
     /// Asks for what became of the group, in the background.

@@ -29,7 +29,7 @@ struct PersistQueue<Caller> {
     let limits: PersistQueueLimits
     private var entered: Deque<Request> = []
     private var outside: Deque<Request> = []
-    /// Of those that have entered.
+    /// How many events and bytes the calls have that have entered.
     private(set) var events = 0
     private(set) var bytes = 0
     /// Whether a task takes groups out; the caller that adds the first call starts one.

@@ -48,7 +48,7 @@ extension EventProcessor {
     /// Makes the processor where it is missing.
     private func open(_ store: any ProcessorStore) async throws {
         do {
-            // A consumer of that name that is no processor yet becomes one, and whoever reads under it is stopped.
+            // A consumer of that name that is no processor yet becomes one, and its reader is stopped.
             _ = try await log.consumer(name, from: start, filter: filter)
         } catch TidemarkError.isProcessor {}
         try await store.openProcessor(processor, filter: filter, partitions: configuration.partitions)

@@ -16,7 +16,7 @@ public struct ProcessorName: Hashable, Sendable, CustomStringConvertible {
 
 /// A store that keeps what processors need: claims and positions of partitions, the heartbeats of the processes, parked events.
 ///
-/// It keeps these rules, whoever asks:
+/// It keeps these rules:
 ///
 /// - What a partition's owner writes names its claim, and is written only while that claim is the newest.
 /// - A partition is claimed only if, in the same transaction, it still is what was observed: its claim, its owner, and unless
@@ -121,7 +121,7 @@ public struct OldestHandler: Hashable, Sendable {
 public struct ProcessorLook: Hashable, Sendable {
     /// The processes that run the processor, the one that asks among them.
     public let processes: [ProcessSighting]
-    /// All partitions, with whoever has them.
+    /// All partitions, with their owners.
     public let partitions: [PartitionSighting]
 
     /// For stores, from one snapshot.

@@ -28,7 +28,7 @@ public struct PruneRequest: Hashable, Sendable {
     public var stream: StreamName
     /// Up to which ID, all in all.
     public var through: StreamID
-    /// Consumers that are abandoned: their places hold nothing back. Whoever reads under such a name is stopped.
+    /// Consumers that are abandoned: their places hold nothing back. Their readers are stopped.
     public var ignoring: Set<ConsumerName> = []
     /// Whether the ids of the events go too.
     public var forgetsIDs = false
@@ -126,7 +126,7 @@ extension PrunableStore {
     /// Where somebody comes to a lower place meanwhile, what was removed until then stays removed.
     ///
     /// - Parameters:
-    ///   - consumers: those that are abandoned: their places hold nothing back, and whoever reads under their names is stopped.
+    ///   - consumers: those that are abandoned: their places hold nothing back, and their readers are stopped.
     ///   - forgettingIDs: whether the ids of the events go too, also those that earlier calls have left. Persisting one of them
     ///     again makes a new event.
     /// - Throws: ``TidemarkError/pruneHeldBack(stream:id:by:at:)``, ``TidemarkError/unknownStream(stream:store:)``,

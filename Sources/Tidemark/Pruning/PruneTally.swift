@@ -93,7 +93,7 @@ package struct PruneTally: Sendable {
     ) {
         rows += 1
         last = id
-        // Of what was pruned before, the id alone goes.
+        // What was pruned before has only its id left to go.
         if id <= before.through { return }
         pruned.newestCommit = CommitMark(max(pruned.newestCommit.rawValue, mark.rawValue))
         if kind == 1 { return }

@@ -15,7 +15,7 @@ public struct PrunedPrefix: Hashable, Sendable {
     /// Up to here the ids are gone too.
     public var forgottenThrough: StreamID = 0
 
-    /// Of a stream that was never pruned.
+    /// The prefix of a stream that was never pruned: nothing.
     public init() {}
 
     /// For stores: the event is counted among what was pruned. They come in ascending order.

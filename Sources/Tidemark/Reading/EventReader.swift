@@ -82,7 +82,7 @@ public struct EventBatch: Sendable {
         return batch
     }
 
-    /// The place at its end, for whoever keeps it outside of the database; ``ConsumerStart/after(_:)-type.method`` takes it.
+    /// The place at its end, to be kept outside of the database; ``ConsumerStart/after(_:)-type.method`` takes it.
     public var place: EventPlace { EventPlace(database: database, id: through, mark: passed?.mark, era: era) }
 
     /// The last event at or below the end of this batch; nil where that is not known.

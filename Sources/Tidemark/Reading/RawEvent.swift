@@ -16,7 +16,7 @@ public struct RawEvent: ~Escapable {
     public let payload: Span<UInt8>
     /// As one JSON object of texts; nil where there is none.
     public let metadata: Span<UInt8>?
-    /// Who persisted it.
+    /// The instance that persisted it.
     public let instance: InstanceName
     /// When it was persisted, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people.
     public let persistedAtMilliseconds: Int64
@@ -43,7 +43,7 @@ public struct RawEvent: ~Escapable {
     }
 }
 
-/// What a snapshot gave to whoever looked at its events one by one.
+/// What a snapshot gave to a caller that looked at its events one by one.
 public struct RawSnapshot<Result: Sendable>: Sendable {
     /// Without its events; whether a limit cut them off is in it.
     public let snapshot: Snapshot

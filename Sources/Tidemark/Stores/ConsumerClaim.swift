@@ -169,7 +169,7 @@ public struct ConsumerRequest: Hashable, Sendable {
     /// Random, not 0, and kept with the claim: as the nonce in ``EventStore/join(_:as:nonce:)``.
     public var key: Int64
 
-    /// A consumer that begins at the beginning, is given all events, and is taken over from whoever has it.
+    /// A consumer that begins at the beginning, is given all events, and is taken over from the process that has it.
     public init(stream: StreamName, consumer: ConsumerName, key: Int64 = .random(in: 1 ... .max)) {
         self.stream = stream
         self.consumer = consumer
@@ -198,7 +198,7 @@ extension EventFilter {
     }
 }
 
-/// Where a consumer is, for whoever waits for it.
+/// Where a consumer is, for a caller that waits for it.
 public struct ConsumerPosition: Hashable, Sendable {
     /// The checkpoint.
     public let position: StreamID
@@ -215,14 +215,14 @@ public struct ConsumerPosition: Hashable, Sendable {
     }
 }
 
-/// What becomes of whoever reads under a consumer's name already.
+/// What becomes of a process that reads under the consumer's name already.
 public enum WhenTaken: Hashable, Sendable {
     /// It is stopped with an error, which is what a service wants that is replaced by a newer one of itself.
     case takeOver
     /// It is left alone for as long as its process has its store open: ``TidemarkError/consumerInUse(stream:consumer:by:)``.
     case fail
     /// It is left alone, and waited for until its process is gone, or has closed its store. A reader of the same log is not
-    /// waited for: whoever goes on after an error takes the consumer over from what it had before.
+    /// waited for: a log that goes on after an error takes the consumer over from its own earlier reader.
     case standBy
 }
 

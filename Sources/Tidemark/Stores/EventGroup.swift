@@ -2,7 +2,7 @@
 public struct EventGroup: Hashable, Sendable {
     /// The stream, one for the whole group.
     public let stream: StreamName
-    /// Who commits it.
+    /// The writer that commits it.
     public let writer: Writer
     /// The events in the order in which they get their IDs.
     public let events: [Event]

@@ -1,6 +1,6 @@
 /// A database that keeps the events of several streams and enforces the promises of their writers.
 ///
-/// A store keeps these rules, whoever asks:
+/// A store keeps these rules:
 ///
 /// - A transaction that persists commits only when its writer's epoch is the newest of that name and it is a member,
 ///   its IDs are above the writer's durable position and of this incarnation, no row holds them, and the fence that the
@@ -232,7 +232,7 @@ extension EventStore {
         try await checkpoint(claim, at: position, snapshot: snapshot, delivered: delivered, passed: nil)
     }
 
-    /// The same for a consumer of all events that begins with the first one, whoever has it.
+    /// The same for a consumer of all events that begins with the first one, whichever process has it.
     ///
     /// - Parameter key: for a caller that asks again.
     public func claimConsumer(

@@ -3,7 +3,7 @@
 public struct ExternalEvent: Hashable, Sendable {
     /// Its place in the stream.
     public let streamID: StreamID
-    /// Who committed it.
+    /// The instance that committed it.
     public let instance: InstanceName
     /// When it was committed, in milliseconds since 1970-01-01 UTC by the writer's wall clock. For people: nothing is
     /// ordered or decided by it.

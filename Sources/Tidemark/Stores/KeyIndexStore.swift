@@ -1,7 +1,7 @@
 /// A store that can keep an index of the keys of a stream: all events of one key are found by it, and an event can be persisted
 /// on the condition that nothing was added to its key.
 ///
-/// It keeps these rules, whoever asks:
+/// It keeps these rules:
 ///
 /// - The state of the index is read in each transaction that persists, and the keys of what is persisted go into it in the same
 ///   transaction.
@@ -105,8 +105,8 @@ extension KeyCondition {
 }
 
 extension KeyIndexStore {
-    /// Builds the index of keys, step by step, until it is complete; writers go on meanwhile. Whoever stops it, or a process that
-    /// ends, leaves it as far as it has come, and another call takes it up from there.
+    /// Builds the index of keys, step by step, until it is complete; writers go on meanwhile. Where it is stopped, or its process
+    /// ends, the index stays as far as it has come, and another call takes it up from there.
     ///
     /// - Parameters:
     ///   - rows: how many rows one transaction takes in, 1 at least: writers wait for as long as that takes.
@@ -121,7 +121,7 @@ extension KeyIndexStore {
             let state = try await buildKeyIndex(of: stream, limit: rows)
             try await progress(state)
             if state == .complete { return }
-            // Whoever waits to write comes first.
+            // Writers that wait come first.
             await Task.yield()
         }
     }

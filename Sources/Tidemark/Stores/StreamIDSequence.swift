@@ -20,7 +20,7 @@ extension StreamIDSequence {
 
 /// A sequence that never waits for anything, such as a counter in memory.
 ///
-/// It is asked on the thread of whoever wants an ID. Others are asked in a task of their own, so that a time limit, or
+/// It is asked on its caller's thread. Other sequences are asked in a task of their own, so that a time limit, or
 /// the end of the caller's task, can take its answer from them; which costs several times as much as such a counter.
 public protocol ImmediateStreamIDSequence: StreamIDSequence {
     /// The same as ``StreamIDSequence/next(_:)``, and at once. Must not block.

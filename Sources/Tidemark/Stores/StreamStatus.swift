@@ -63,7 +63,7 @@ public struct StreamStatus: Hashable, Sendable {
         /// Its partitions, in the order of their numbers; empty where it is no processor.
         public let partitions: [PartitionStatus]
 
-        /// As far as parked events are counted: whoever looks at the status of a stream often is not to read all of them.
+        /// Up to how many parked events are counted: a status that is asked for often must not read all of them.
         public static let mostParked = 100_000
 
         /// For stores, from one snapshot.

@@ -41,7 +41,7 @@ extension StreamMachine {
         /// For the set's own constants.
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-        /// The watermark has changed: wake whoever waits for it.
+        /// The watermark has changed: wake the callers that wait for it.
         public static let wake = Directives(rawValue: 1 << 0)
         /// Send what ``StreamMachine/takeMessages()`` gives, in order.
         public static let send = Directives(rawValue: 1 << 1)

@@ -78,7 +78,7 @@ public struct PositionTracker: Sendable {
     /// This instance's position; nil when it only reads.
     public var position: StreamID? { own == nil ? nil : ownPosition }
 
-    /// Changes nothing. (It is mutating so that whoever owns the tracker need not have it copied for the call.)
+    /// Changes nothing. (It is mutating so that the owner of the tracker need not copy it for the call.)
     public mutating func marks() -> Marks {
         Marks(watermark: watermark, position: ownPosition, afterReading: afterReading)
     }

@@ -38,7 +38,7 @@ public struct ProcessorProcess: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String { String(UInt64(bitPattern: rawValue), radix: 16) }
 
-    /// How much this process is to have the partition: whoever has the most of all gets it. (Rendezvous hashing: Thaler,
+    /// How much this process is to have the partition: the process with the most of all gets it. (Rendezvous hashing: Thaler,
     /// Ravishankar, "Using name-based mappings to increase hit rates", 1998.) Who comes takes nothing from two others for a
     /// third, and what somebody leaves behind is spread over all that remain.
     func weight(of partition: Int) -> UInt64 {

@@ -112,8 +112,8 @@ public struct PartitionOwnership: Sendable {
             if let claim = owned[number], claim != partition.claim || partition.owner != process {
                 decision.lost.append(number)
             }
-            // Of a claim whose answer was lost, or that came while an earlier one still had handlers, only the database knows: it is
-            // claimed again, also by a process that is not to have it, which then gives it back. Nobody else may take it.
+            // Only the database knows of a claim whose answer was lost, or that came while an earlier one still had handlers. The
+            // partition is claimed again, also by a process that is not to have it, which gives it back. No other may take it.
             let isOwn = owned[number] == partition.claim && partition.owner == process
             let chosen = Self.chosen(number, among: living)
             if isOwn {

@@ -1,6 +1,6 @@
 import DequeModule
 
-/// An event as a processor orders it: what the handler gets is kept by whoever feeds it.
+/// An event as a processor orders it; the owner of the machine keeps what the handler gets.
 public struct EventToHandle: Hashable, Sendable {
     /// The event's place in the stream.
     public let id: StreamID
@@ -8,7 +8,7 @@ public struct EventToHandle: Hashable, Sendable {
     public let mark: CommitMark
     /// Nil when it is about nothing in particular: then it waits for no other event.
     public let key: String?
-    /// Of its payload.
+    /// The size of its payload.
     public let bytes: Int
 
     /// Nothing is checked: events come as a snapshot has them.
@@ -111,7 +111,7 @@ struct PartitionWindow: Sendable {
     private let maximumCount: Int
     private let maximumBytes: Int
     private let isOneLane: Bool
-    /// Of each key that is held, what of it is parked, ascending; nil where later events of a key go on.
+    /// The parked events of each key that is held, ascending; nil where later events of a key go on.
     private var held: [LaneName: [StreamID]]
     private let heldLimit: Int?
 

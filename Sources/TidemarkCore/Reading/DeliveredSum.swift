@@ -10,7 +10,7 @@ public struct DeliveredSum: Hashable, Sendable {
     /// The sum, modulo 2^64.
     public private(set) var sum: UInt64
 
-    /// Of nothing, unless one says otherwise; a store reads back what it has kept.
+    /// The sum of no events by default; a store reads back what it has kept.
     public init(count: Int64 = 0, sum: UInt64 = 0) {
         self.count = count
         self.sum = sum

@@ -9,7 +9,7 @@ public struct DatabaseID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { "\(rawValue)" }
 }
 
-/// A place in a stream, for whoever keeps it outside of the database, beside what was made of the events up to it. A consumer
+/// A place in a stream, to be kept outside of the database, beside what was made of the events up to it. A consumer
 /// that begins there sees whether the database is the one that it was.
 public struct EventPlace: Hashable, Sendable, LosslessStringConvertible {
     /// The database that the events came from.

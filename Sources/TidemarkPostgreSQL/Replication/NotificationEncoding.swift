@@ -43,7 +43,7 @@ enum NotificationEncoding {
         line.reserveCapacity(96)
         command.append(to: &line)
         if line.contains(where: { $0 >= 0x80 || $0 == 0 }) {
-            // Of a row only the JSON is not ASCII, and only in its strings.
+            // Only the JSON of a row has other characters than ASCII, and only in its strings.
             guard case .rdata = command, !line.contains(0) else { return nil }
             line = escaped(line)
         }

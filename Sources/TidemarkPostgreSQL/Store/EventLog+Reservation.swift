@@ -21,9 +21,9 @@ public struct Reservation: Hashable, Sendable {
     public let namespace: PostgresNamespace
     /// The stream that the IDs are of.
     public let stream: StreamName
-    /// Who has the IDs.
+    /// The writer that the IDs are handed out to.
     public let writer: Writer
-    /// The life of the database that handed them out: another one refuses them.
+    /// The incarnation that handed them out: another one refuses them.
     public let incarnation: Incarnation
     /// At least one.
     public let ids: [StreamID]

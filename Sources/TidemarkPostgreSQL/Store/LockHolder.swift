@@ -68,7 +68,7 @@ struct LockHolder: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Who it is, without what it holds and for how long.
+    /// The name of the holder, without what it holds and for how long.
     var name: String {
         if let prepared {
             return

@@ -138,7 +138,7 @@ extension PostgreSQLEventStore {
             _ body: (_ row: SkipAuditor.Row, _ key: String?, _ transaction: UInt64) -> Void
         ) throws {
             let name = namespace.quoted
-            // Of what was pruned nothing is left to judge.
+            // Nothing that was pruned is left to judge.
             var last: Int64 = facts.pruned.through > 0 ? facts.pruned.through.rawValue : .min
             while true {
                 let rows = try session.query(

@@ -254,7 +254,7 @@ public final class PostgreSQLEventStore: EventStore {
         return ended ?? 0 > 0
     }
 
-    /// Who has had a lock of the writer for the longest time, for people.
+    /// The session that has had a lock of the writer for the longest time, for people.
     func oldestHolder(_ subject: CallSubject) async -> String? {
         let holders = try? await pool.query(
             LockHolder.query(namespace), [.text(subject.stream.rawValue), .text(subject.instance?.rawValue)]
@@ -262,7 +262,7 @@ public final class PostgreSQLEventStore: EventStore {
         return holders?.first?.description
     }
 
-    /// Who has locked a table, where a call has waited for that in vain; nil where it ended otherwise, or nobody has.
+    /// The session that has locked a table for which a call waited in vain; nil where there is none, or the call ended otherwise.
     func lockedTable(_ error: any Error) async -> (holder: String, limit: Duration)? {
         let limit: Duration
         switch error as? PostgresError {

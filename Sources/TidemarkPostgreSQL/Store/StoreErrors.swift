@@ -23,17 +23,17 @@ struct CallSubject: Sendable {
     }
 }
 
-/// What an error of PostgreSQL means to whoever uses the store.
+/// What an error of PostgreSQL means to a user of the store.
 struct StoreErrors: Sendable {
     let store: String
     let namespace: PostgresNamespace
     let lockLimit: Duration
-    /// Who connects, where the address says it.
+    /// The role that connects, where the address names it.
     let role: String?
     let lives = Lives()
 
-    /// The lives of the database in which this store's writers joined last: in another one, what it does not know was lost, and
-    /// who has the same name and epoch there is another writer.
+    /// The incarnations in which this store's writers joined last. In another one, what the database does not know was lost,
+    /// and a writer of the same name and epoch is another writer.
     final class Lives: Sendable {
         private struct State {
             var last: [StreamName: Int64] = [:]

@@ -10,8 +10,8 @@ import Tidemark
 
 /// The file that a backup becomes: first a draft beside it, which gets the name when it is whole and was checked.
 ///
-/// So whoever sees the name sees a whole backup. What fails takes its draft along; a process that is killed leaves one,
-/// and the next backup of that name says so.
+/// So a file of that name is a whole backup. A backup that fails removes its draft; a process that is killed leaves one, and
+/// the next backup of that name says so.
 struct BackupFile: Sendable {
     /// The database that is copied, for what is said of it.
     let source: String
@@ -19,7 +19,7 @@ struct BackupFile: Sendable {
 
     var draft: String { file.path + "-draft" }
 
-    /// Of the files that SQLite makes beside a database.
+    /// The suffixes of the files that SQLite makes beside a database.
     private static let suffixes = ["-wal", "-shm", "-journal"]
 
     /// - Throws: ``TidemarkError/backupRefused(store:file:problem:)``,
@@ -113,7 +113,7 @@ struct BackupFile: Sendable {
 }
 
 extension Database {
-    /// Of the last call of the system that failed for this connection.
+    /// The error number of the last system call that failed for this connection.
     fileprivate var systemError: Int32 {
         let last = errno
         let kept = sqlite3_system_errno(sqliteConnection)

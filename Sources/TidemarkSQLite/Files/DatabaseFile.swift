@@ -38,7 +38,7 @@ struct DatabaseFile: Hashable, Sendable {
     /// Which file has the name now; nil when none has.
     var identity: FileIdentity? { FileIdentity(path: path) }
 
-    /// A file has one `-wal` for each of its names: whoever writes under one name does not see what was written under
+    /// A file has one `-wal` for each of its names: a process that writes under one name does not see what was written under
     /// the other, and each takes the other's commits away.
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)``.
@@ -67,7 +67,7 @@ struct DatabaseFile: Hashable, Sendable {
     ///
     /// - Throws: ``TidemarkError/notADatabase(store:problem:)``.
     func requireNoLostLog() throws {
-        // In this order: whoever makes a database makes its `-wal` after it.
+        // In this order: the `-wal` of a new database is made after it.
         guard size(of: path + "-wal") ?? 0 > 0, size(of: path) ?? 0 == 0 else { return }
         throw TidemarkError.notADatabase(
             store: path,

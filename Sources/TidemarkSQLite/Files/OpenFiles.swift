@@ -43,7 +43,7 @@ final class OpenFiles: Sendable {
         beside = Mutex(Beside(log: FileIdentity(path: logPath), index: FileIdentity(path: indexPath)))
     }
 
-    /// Nothing is open any more: whoever closes a database last takes the other two away.
+    /// Nothing is open any more: the last process that closes a database takes the other two away.
     func close() { beside.withLock { $0.areClosed = true } }
 
     /// Whether a database that was opened as a file that does not change has changed all the same.

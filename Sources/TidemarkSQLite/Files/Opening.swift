@@ -106,7 +106,7 @@ struct Opening: Sendable {
                 "\(error.message ?? "it cannot be read"), as when a backup is copied over it while there is a -wal of "
                 + "another state, or is being copied just now"
         } catch {
-            // Where it cannot be read, whoever opens it next says why.
+            // Where it cannot be read, the next step that opens it says why.
             return
         }
         throw TidemarkError.notADatabase(
@@ -148,7 +148,7 @@ struct Opening: Sendable {
         var options = Configuration()
         options.label = "tidemark"
         options.readonly = configuration.readOnly
-        // Of reads alone: a write does not wait within SQLite.
+        // For reads alone: a write does not wait within SQLite.
         options.busyMode = .timeout(min(configuration.readTimeout, configuration.busyTimeout).inSeconds)
         let (schema, isOpen) = (schema, isOpen)
         let (creates, readOnly) = (configuration.createsDatabase, configuration.readOnly)

@@ -13,7 +13,7 @@ import Synchronization
 /// file: two stores of one process are told apart as well, and no file of SQLite's is touched. (A child that was forked
 /// and runs no other program holds it too: then only silence shows that the parent is gone.)
 ///
-/// A file that is not there means that its process is gone: whoever finds one without a lock removes it. Files that
+/// A file that is not there means that its process is gone: a process that finds one without a lock removes it. Files that
 /// were removed under a process that lives are made again at its next heartbeat.
 final class ProcessFile: Sendable {
     private struct State {

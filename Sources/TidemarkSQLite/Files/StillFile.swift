@@ -11,7 +11,7 @@ import GRDB
 ///
 /// SQLite reads it only when it is told that the file does not change (`immutable`,
 /// https://www.sqlite.org/uri.html#uriimmutable). That is so for as long as there is no `-wal`, and nothing was written
-/// since before it was opened: whoever reads looks at both after each snapshot.
+/// since before it was opened: both are looked at after each snapshot.
 struct StillFile: Hashable, Sendable {
     private let path: String
     private let size: Int64

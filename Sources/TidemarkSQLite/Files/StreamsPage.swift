@@ -112,7 +112,7 @@ struct StreamsPage {
     }
 }
 
-/// Whether a `-wal` is that of its database, for whoever opens both.
+/// Whether a `-wal` is that of its database, to be asked when both are opened.
 ///
 /// A backup may have been copied over a database whose old `-wal` is there still. SQLite reads both as one, and nobody
 /// can tell any more which events are of which. But when a `-wal` begins, all that the one before had is in the file. So

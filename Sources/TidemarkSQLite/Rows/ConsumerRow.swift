@@ -13,7 +13,7 @@ struct ConsumerRow {
     /// Who claimed it last.
     let processID: Int32?
     let processFile: String?
-    /// Of the newest claim; nil when it was given back.
+    /// The key that was drawn with the newest claim; nil when the claim was given back.
     let key: Int64?
     /// Where it began, or was moved to.
     let start: StreamID

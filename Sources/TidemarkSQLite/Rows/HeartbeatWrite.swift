@@ -5,7 +5,7 @@ import Tidemark
 struct HeartbeatWrite {
     let store: String
     let now: Int64
-    /// Of the store that writes: a file that was removed has been made again.
+    /// The process file of the store that writes: one that was removed has been made again.
     let processFile: String?
 
     /// Either all beats of a request are looked at and written, or, when one of them cannot be true, none is, and the

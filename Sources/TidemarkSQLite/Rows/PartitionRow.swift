@@ -17,7 +17,7 @@ struct ProcessorRows {
         now = store.configuration.wallClockMilliseconds()
     }
 
-    /// Who owns a partition, and how; nil where there is no such partition.
+    /// The owner of a partition and its claim; nil where there is no such partition.
     func ownership(of partition: Int) throws -> (claim: Int, owner: Int64?)? {
         try Query.first(
             db, "SELECT claim, owner FROM tidemark_partitions WHERE stream = ? AND consumer = ? AND partition = ?",
@@ -157,7 +157,7 @@ struct ProcessorRows {
             throw TidemarkError.databaseWentBackwards(
                 stream: processor.stream, id: passage.position, problem: "its sequence has not come as far")
         }
-        // Of what was pruned nothing is left that could be parked.
+        // Nothing that was pruned is left to be parked.
         for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
         if let passed = passage.passed {
             try passed.require(stream.holds(passed, db), in: processor.stream, of: processor.consumer)

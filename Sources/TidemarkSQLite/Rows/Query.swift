@@ -176,7 +176,7 @@ struct Query {
         switch code {
         case .SQLITE_IOERR_WRITE, .SQLITE_IOERR_SHMSIZE, .SQLITE_CANTOPEN:
             [ENOSPC, EDQUOT, EFBIG].contains(systemError) ? .SQLITE_FULL : code
-        // Of what a sync could not write it is not known whether it is there.
+        // It is not known whether what a sync could not write is there.
         default: code
         }
     }

@@ -25,7 +25,7 @@ public struct SQLiteConfiguration: Sendable {
     /// reader out, so this is shorter.
     public var readTimeout: Duration
     /// How long a write queues behind the writes of other processes before it goes on without its place in the queue:
-    /// whoever is in front may be stopped.
+    /// the process in front may be stopped.
     public var fairnessTimeout: Duration
     /// How long the name of a writer that left is kept. After that it is forgotten, a few at a time, when others join and
     /// write heartbeats; the events that it wrote keep the name.
@@ -35,7 +35,7 @@ public struct SQLiteConfiguration: Sendable {
     /// Time that stands still while the machine is suspended, from any start: tells when a conditional close or
     /// retirement comes too late.
     public var awakeTime: @Sendable () -> Duration
-    /// For what whoever looks after the machine should know: permissions that were put right, a version of SQLite with
+    /// For what the administrator of the machine should know: permissions that were put right, a version of SQLite with
     /// a known fault.
     public var logger: Logger
 

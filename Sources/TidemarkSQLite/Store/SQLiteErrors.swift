@@ -6,7 +6,7 @@ struct UnknownCommit: Error {
     let error: DatabaseError
 }
 
-/// What an error of SQLite means to whoever uses the store.
+/// What an error of SQLite means to a user of the store.
 struct SQLiteErrors: Sendable {
     let store: String
     let busyTimeout: Duration

@@ -53,7 +53,7 @@ extension SQLiteEventStore {
         throw TidemarkError.unknownConsumer(stream: stream, consumer: consumer, known: known)
     }
 
-    /// Of a processor each partition with a checkpoint of its own; none of any other consumer.
+    /// The partitions of a processor that have checkpoints of their own; none for any other consumer.
     private static func partitions(
         of consumer: ConsumerName, in row: StreamRow, _ facts: SkipAuditor.Facts, _ db: Database
     ) throws -> [SkipAuditor.Facts] {
@@ -133,7 +133,7 @@ extension SQLiteEventStore {
 }
 
 extension StreamRow {
-    /// Of what was pruned nothing is left to judge. Where nothing was, rows that cannot be are named, too.
+    /// Nothing that was pruned is left to judge. Where nothing was, rows that cannot be are named, too.
     fileprivate var firstJudged: Int64 { pruned.through > 0 ? pruned.through.rawValue + 1 : .min }
 }
 

@@ -2,7 +2,7 @@ import GRDB
 import Tidemark
 
 extension SQLiteEventStore {
-    /// After the observation; whoever waited longer for SQLite's write lock writes nothing.
+    /// How long after the observation a transaction may begin; a later one, which waited for SQLite's write lock, writes nothing.
     static let closingDelay: Duration = .seconds(1)
 
     public func closeWriter(_ stream: StreamName, instance: InstanceName) async throws -> StreamID {
@@ -119,7 +119,7 @@ struct ProcessLives {
     }
 }
 
-/// A member's row, for whoever watches it.
+/// A member's row, with its signs of life.
 struct WriterLife: Sendable {
     let writer: Writer
     let heartbeat: Int

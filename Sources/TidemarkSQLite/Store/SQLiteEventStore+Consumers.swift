@@ -196,7 +196,7 @@ extension SQLiteEventStore {
         _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark,
         delivered: DeliveredSum?, passed: Delivered?
     ) async throws {
-        // What was delivered stays delivered, whoever has cancelled the reader meanwhile.
+        // What was delivered stays delivered, also where the reader was cancelled meanwhile.
         try await transact(mayBeWithdrawn: false) { db in
             try self.checkpoint(
                 claim, from: begin, at: position, snapshot: snapshot, delivered: delivered, passed: passed, in: db)

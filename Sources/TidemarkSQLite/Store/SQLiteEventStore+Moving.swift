@@ -206,7 +206,7 @@ extension SQLiteEventStore: MovableStore {
                     ON CONFLICT (stream, instance) DO UPDATE SET epoch = max(epoch, excluded.epoch)
                     """, row.row, instance, epoch, now)
             }
-            // Names that were forgotten there have events here: whoever takes one begins above all of them.
+            // Names that were forgotten there have events here: a process that takes one begins above all of them.
             try Query.run(
                 db, "UPDATE tidemark_instances SET epoch = ?2 WHERE stream = ?1 AND epoch = 0", row.row,
                 moved.forgottenEpoch)

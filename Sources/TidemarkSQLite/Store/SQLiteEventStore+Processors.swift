@@ -138,7 +138,7 @@ extension SQLiteEventStore: ProcessorStore {
     public func checkpoint(
         _ checkpoints: [ProcessorMachine.Checkpoint], of processor: ProcessorName
     ) async throws -> [Bool] {
-        // What was handled stays handled, whoever has cancelled the processor meanwhile.
+        // What was handled stays handled, also where the processor was cancelled meanwhile.
         try await transact(mayRunHere: false, mayBeWithdrawn: false) { db in
             try Schema.requireNewest(db, in: self.path)
             let rows = try ProcessorRows(processor, in: db, store: self)

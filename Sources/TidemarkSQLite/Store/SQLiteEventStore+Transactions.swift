@@ -152,7 +152,7 @@ extension SQLiteEventStore {
     }
 }
 
-/// The place of a job in the queue, for whoever may take it out before it is known.
+/// The place of a job in the queue, for a cancellation that may come before the place is known.
 private final class WriteTicket: Sendable {
     private let writes: WriteQueue
     private let value = Mutex<Int?>(nil)

@@ -1,13 +1,14 @@
-/// Whether the next transaction may run on the thread of whoever asks for it.
+/// Whether the next transaction may run on its caller's thread.
 ///
 /// It may while transactions are quick: then waking another thread, and the caller's again, would take a good part of
-/// their time, and of the shortest ones as much again. But a caller that never has to wait never lets go of its thread, and where that is the only one, nothing else of
-/// the process runs, its heartbeat neither. So after ``longestStreak`` one transaction runs elsewhere.
+/// their time, and of the shortest ones as much again. But a caller that never has to wait never lets go of its thread.
+/// Where that is the only one, nothing else of the process runs, and no heartbeat either. So after ``longestStreak`` one
+/// transaction runs elsewhere.
 ///
 /// Invariant: between two transactions that run elsewhere those that run here take ``longestStreak`` and the last of
 /// them together, at most.
 struct CallerThreadUse: Sendable {
-    /// What has more takes longer than the last one, however quick that was.
+    /// A larger transaction may take longer than the last one, however quick that was.
     static let maximumEvents = 256
     static let maximumBytes = 256 * 1024
     /// When the last transaction took longer, the next one runs elsewhere.

@@ -5,7 +5,7 @@
 /// the others go on while this one's caller makes up its next event.
 ///
 /// Invariant: beyond its first transaction a turn has at most ``maximumTransactions``, and none begins later than
-/// ``maximumTime`` after the turn has. So whoever waits knows how long, at most, the others write before it.
+/// ``maximumTime`` after the turn has. So the time that a process waits while others write has a bound.
 struct TurnLength: Hashable, Sendable {
     static let maximumTransactions = 4
     static let maximumTime = Duration.milliseconds(5)

@@ -7,7 +7,7 @@ import Tidemark
 /// Runs transactions on the one connection that writes, one after the other, each in this process's turn.
 ///
 /// They run on a thread of their own, which may wait for its turn and for SQLite's lock; or, where there is nothing to
-/// wait for, on the thread of whoever asks, as far as ``CallerThreadUse`` allows. A thread of Swift's pool is then kept
+/// wait for, on the caller's thread, as far as ``CallerThreadUse`` allows. A thread of Swift's pool is then kept
 /// from other tasks for as long as one transaction takes, of which the last one was quick, and never by a lock.
 ///
 /// The thread that waits for the turn is the one that writes: between the end of one process's transaction and the
@@ -168,7 +168,7 @@ final class WriteQueue: Sendable {
         }
     }
 
-    /// The turn is given back here, under the lock: whoever begins next would take it once more on the same descriptor.
+    /// The turn is given back here, under the lock: the next job would take it once more on the same descriptor.
     private func end(_ state: inout State, at now: Duration, rows: Int, onThread: Bool, _ turn: WriteTurn) {
         let end = state.schedule.end(at: now, rows: rows, onThread: onThread) { turn.isWanted }
         if end.releasesTurn { turn.release() }
@@ -236,7 +236,7 @@ final class WriteQueue: Sendable {
     private func writeWithoutTurn() {
         pool.asyncWriteWithoutTransaction { [self] db in
             let start = now()
-            // Checkpoints are for whoever has the turn.
+            // Only a process that has the turn makes checkpoints.
             let tell = db.withoutCheckpoints { writeNext(db) }
             // Before the callers hear of it: what they write next may run on their own threads.
             let (goesOn, idle) = state.withLock { state in
@@ -352,9 +352,9 @@ final class WriteQueue: Sendable {
 
 /// Gives the writers of one database file, in all processes, their turns in the order in which they come.
 ///
-/// SQLite's busy handler sleeps and tries again, so whoever writes without pause starves the others. Writers therefore
+/// SQLite's busy handler sleeps and tries again, so a process that writes without pause starves the others. Writers therefore
 /// queue on two file locks of their own around each transaction: take "next", take "turn", release "next", write,
-/// release "turn". One lock is not fair enough: whoever releases it can take it again before a waiter wakes up. With
+/// release "turn". One lock is not fair enough: the process that releases it can take it again before a waiter wakes up. With
 /// two, it has to queue for "next" first, while the one that holds "next" is the only one that waits for "turn".
 ///
 /// The locks serve fairness and nothing else: correctness is SQLite's. So a turn that does not come in time is done
@@ -385,7 +385,7 @@ final class WriteTurn: Sendable {
 
     func release() { turn.unlock() }
 
-    /// Whether somebody waits for it: whoever does holds "next".
+    /// Whether another process waits for it: that one holds "next".
     var isWanted: Bool {
         guard next.tryLock() else { return true }
         next.unlock()

@@ -15,7 +15,7 @@ struct WriteSchedule<Job> {
         case none
         /// The thread waits for it.
         case asked(since: Duration)
-        /// It did not come in time: whoever has it is likely stopped. Until it comes everything is written without.
+        /// It did not come in time: the process that has it is likely stopped. Until it comes everything is written without.
         case overdue
         /// It is used by a transaction, or by a wait for SQLite's lock.
         case held(TurnLength)
@@ -121,7 +121,7 @@ struct WriteSchedule<Job> {
 
     /// Takes the jobs out of the queue that have waited for long enough behind a transaction of this process.
     ///
-    /// None where no transaction runs any more: whoever waits for SQLite's lock looks at the deadlines.
+    /// None where no transaction runs any more: the wait for SQLite's lock looks at the deadlines.
     mutating func look(arrangedFor time: Duration, at now: Duration) -> [Job] {
         guard arrangedLook == time else { return [] }
         arrangedLook = nil

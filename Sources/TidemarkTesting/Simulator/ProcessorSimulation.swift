@@ -225,7 +225,7 @@ public struct ProcessorSimulation: Sendable {
         }
     }
 
-    /// Whoever is stopped notices nothing; when it goes on, the first thing is that it sees how late it is.
+    /// A process that is stopped notices nothing; when it goes on, it first sees how late it is.
     private mutating func timePasses() {
         for number in processes.indices where processes[number].isUp && processes[number].stoppedUntil <= now {
             processes[number].machine.timePassed(now: now)
@@ -363,7 +363,7 @@ public struct ProcessorSimulation: Sendable {
 
     // MARK: What must hold
 
-    /// Who is stopped handles nothing, and who goes on has seen before how late it is.
+    /// A process that is stopped handles nothing; one that goes on has seen first how late it is.
     private func checkOverlaps() throws(Failure) {
         var running: [(process: Int, run: Run)] = []
         for (number, process) in processes.enumerated() where process.isUp && process.stoppedUntil <= now {
