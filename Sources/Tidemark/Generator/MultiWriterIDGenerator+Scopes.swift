@@ -186,7 +186,7 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    /// Its number, and the life of the database that the IDs are asked of.
+    /// Its number, and the incarnation that the IDs are asked of.
     private func begunFetch() throws -> (number: Int, incarnation: Incarnation) {
         do {
             return try state.withLock { state throws(AllocationFailure) in
@@ -298,7 +298,7 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    /// The life of the database that hands this instance's IDs out.
+    /// The incarnation that hands this instance's IDs out.
     var writersIncarnation: Incarnation { state.withLock { $0.machine.writersIncarnation } }
 
     /// Reading goes on after another process took the name; it ends with the log, and with the database.

@@ -110,7 +110,7 @@ extension EventLog {
         }
     }
 
-    /// Takes the ID's mark away: whether its commit, or its tombstone, was acknowledged.
+    /// Forgets the ID, and says whether its commit, or its tombstone, was acknowledged.
     private func isAcknowledged(_ id: StreamID) -> Bool {
         scopes.withLock { $0.removeValue(forKey: id) } ?? false
     }
