@@ -102,7 +102,7 @@ struct DatabaseOptions: ParsableArguments {
         streamArgument ?? (try? ProgramEnvironment.parsed("stream", StreamName.init(validating:))) ?? "events"
     }
 
-    /// Of the options that were left out the environment has the value. One that is for PostgreSQL counts for nothing with a file:
+    /// The environment gives the values of options that were left out. One that is for PostgreSQL counts for nothing with a file:
     /// it may be there for other calls.
     ///
     /// - Throws: `ValidationError`, or ``InvalidVariable``.

@@ -83,7 +83,7 @@ struct IngestCommand: AsyncParsableCommand {
         let input = EventInput(
             parser: EventLineParser(stream: database.stream, limits: configuration.limits), skipsInvalid: skipInvalid,
             batch: batch, interruption: interruption)
-        // Whoever reads what --print says learns from it what is durable.
+        // A reader of what --print says learns from it what is durable.
         let output = Output(interruption: interruption, readerGone: .fails)
         // It would run into what is typed.
         let isTyped = isatty(STDIN_FILENO) == 1

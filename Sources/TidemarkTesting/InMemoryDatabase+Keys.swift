@@ -75,7 +75,7 @@ extension InMemoryDatabase.Stream {
             events, in: name,
             found: { event in
                 guard let id = ids[Array(event.id.utf8)] else { return nil }
-                // Of one that was pruned there is the id alone: it is taken for the event that it was.
+                // Only the id of one that was pruned is there: it is taken for the event that it was.
                 guard case .event(let found) = rows[id] else { return (id, true) }
                 return (id, found.event.key.map { Array($0.utf8) } == Array(condition.key.utf8))
             }, newest: { newest(ofKey: condition.key) })

@@ -306,7 +306,7 @@ extension InMemoryDatabase.ProcessorRow {
         if let passed = passage.passed {
             try passed.require(stream.holds(passed), in: processor.stream, of: processor.consumer)
         }
-        // Of what was pruned nothing is left that could be parked.
+        // Nothing that was pruned is left to be parked.
         for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
         for note in passage.parked {
             guard case .event(let event) = stream.rows[note.id] else { continue }

@@ -79,7 +79,7 @@ extension InMemoryDatabase.Stream {
         return lowest
     }
 
-    /// Of an event that was pruned before, the id alone is left to go.
+    /// An event that was pruned before has only its id left to go.
     fileprivate mutating func remove(_ id: StreamID) {
         guard let row = rows.removeValue(forKey: id) else { return }
         switch row {

@@ -55,7 +55,7 @@ public struct PartitionObservation: Hashable, Sendable {
     }
 }
 
-/// Who is to have which partition, as one process sees it: a value that is told what each look at the database showed.
+/// Which process is to have which partition, as one process sees it: a value that is told what each look at the database showed.
 ///
 /// A partition without an owner, or with one that is silent for the timeout or whose process is gone, is claimed by the process
 /// that is to have it. An owner that lives is never robbed: it gives back what another one is to have, one partition with each

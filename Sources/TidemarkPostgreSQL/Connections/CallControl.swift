@@ -4,7 +4,7 @@ import Synchronization
 final class CallControl: Sendable {
     private struct State {
         var isCancelled = false
-        /// Of the connection that runs the call.
+        /// The pipe that wakes the connection that runs the call.
         var pipe: WakePipe?
     }
 

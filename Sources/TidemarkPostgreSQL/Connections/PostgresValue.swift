@@ -2,7 +2,7 @@ import CLibpq
 
 /// A parameter of a query, as the server takes it in binary.
 enum PostgresValue: Sendable {
-    /// Of the type that the query has there.
+    /// A null of the type that the query has there.
     case null
     case bool(Bool)
     case int32(Int32)

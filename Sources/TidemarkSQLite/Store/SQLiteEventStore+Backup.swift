@@ -22,9 +22,9 @@ extension SQLiteEventStore {
     ///
     /// The copy is checked (`PRAGMA integrity_check`, and the references of Tidemark's tables) before it gets its name. It is
     /// one whole file, for its owner alone. It is another database than this one: it has no ID, nobody is a member of its
-    /// streams, and nobody has its consumers. Whoever first joins it draws an ID for it, and begins epochs that this database has
-    /// not had. So it can be opened where it is, beside this one, or be put in this one's place when all processes have
-    /// been ended.
+    /// streams, and nobody has its consumers. The first process that joins it draws an ID for it, and begins epochs that this
+    /// database has not had. So it can be opened where it is, beside this one, or be put in this one's place when all processes
+    /// have been ended.
     ///
     /// When it throws, or is cancelled, nothing is left of it. A process that is killed leaves a file with `-draft` at the
     /// end of its name, which may be removed.

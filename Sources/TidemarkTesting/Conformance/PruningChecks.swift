@@ -313,7 +313,7 @@ extension StoreConformance {
             try await stores.expectPruned(after: 2, through: 3) {
                 _ = try await stores.snapshot(after: 2, delivered: delivered(1))
             }
-            // Of the newest one that was pruned the mark is known.
+            // The mark of the newest one that was pruned is known.
             try require(try await stores.snapshot(after: 3, delivered: delivered(2)).events.count, is: 2)
             let other = Delivered(streamID: 3, mark: CommitMark(events[2].mark.rawValue + 1))
             try require(

@@ -298,7 +298,7 @@ struct SimulatedDatabase: Sendable {
 
     // MARK: Crashes
 
-    /// What was not durable is lost. Who has open transactions is the simulation's to know.
+    /// What was not durable is lost. The simulation knows which writers have open transactions.
     mutating func crash() {
         contents.streams[Self.stream]?.sequence = durableSequence
         incarnation += 1

@@ -93,7 +93,7 @@ struct SimulatedProcess: Sendable {
     let number: Int
     let instance: InstanceName
     let isWriter: Bool
-    /// Whether anybody reads in it. Who does learns of the members from each snapshot, too.
+    /// Whether a reader runs in it, which learns of the members from each snapshot, too.
     let hasReader: Bool
     var phase = Phase.down
     /// Stopped, as by SIGSTOP: it does nothing and hears nothing, and what it has sent goes on.

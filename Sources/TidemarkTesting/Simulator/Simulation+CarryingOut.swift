@@ -35,7 +35,7 @@ extension Simulation {
         }
     }
 
-    /// Closes and retires whom the machine says.
+    /// Closes and retires the writers that the machine names.
     private mutating func closeWriters(_ number: Int) {
         guard let decision = processes[number].memory.machine({ $0.takeDecision() }) else { return }
         for observed in decision.close { send(number, .close(observed)) }

@@ -41,7 +41,7 @@ extension Simulation {
                 fail(.keyHistory, "\(commit.writer) commits \(commit.id) of key \(key), which has \(newer)")
             }
             let decided = String(decoding: event.payload, as: UTF8.self)
-            // Of an event that was pruned its key's place is kept.
+            // The place of its key is kept for an event that was pruned.
             let pruned = database.stream.prunedKeys[Array(key.utf8)] ?? 0
             let before = max(others.last { $0 < commit.id } ?? 0, pruned)
             if !decided.isEmpty, decided != "\(before)" {
@@ -122,7 +122,7 @@ extension Simulation {
     mutating func checkAcknowledged() {
         let stream = database.stream
         for (event, id) in acknowledged {
-            // Of an event that was pruned the id is left.
+            // The id of an event that was pruned is left.
             if id <= stream.pruned.through, stream.ids[Array(event.utf8)] == id { continue }
             guard case .event(let row) = stream.rows[id], row.event.id == event else {
                 fail(.acknowledgedEventLost, "\(event) was acknowledged at \(id)")
