@@ -87,54 +87,27 @@ extension MultiWriterIDGenerator {
         guard let log else { return }
         let question = state.withLock { $0.machine.beginReconcile(awake: time.awake) }
         do {
-            guard var found = try await read(log, above: question.minimum, question.note) else {
-                return reconciledNothing(question)
-            }
-            // After the answer was read and before it is used: if this is the same database now, the answer came from it.
-            try await checkNewestEvent(log, question.newest)
             var minimum = question.minimum
             reading: while true {
+                let found = try await log.store.reconciliation(of: stream, above: minimum, limit: Self.rowLimit)
+                // After what was found was read, and before it is used: if this is the same database, that was too.
+                if found != nil { try await checkNewestEvent(log, question.newest) }
                 let outcome = changeNow {
                     $0.reconciled(question, found, above: minimum, now: $1, awake: time.awake)
                 }
-                let above: StreamID
                 switch outcome {
                 case .agreed: break reading
                 case .lost(let problem): throw lost(problem)
-                case .readAgain(let other): above = other
+                case .wentBackwards(let problem):
+                    throw wentBackwards(question.note.known, problem, incarnation: found?.membership.incarnation)
+                case .readAgain(let above): minimum = above
                 }
-                guard let foundAlone = try await read(log, above: above, question.note) else {
-                    return reconciledNothing(question)
-                }
-                (found, minimum) = (foundAlone, above)
             }
             state.withLock { $0.lastReconciled = time.now }
         } catch {
             state.withLock { $0.machine.reconcileFailed() }
             throw error
         }
-    }
-
-    private func reconciledNothing(_ question: StreamMachine.Reconcile) {
-        changeNow { $0.reconciledNothing(question, now: $1) }
-        state.withLock { $0.lastReconciled = time.now }
-    }
-
-    /// Nil for a stream that nobody has written to yet.
-    private func read(_ log: LogParts, above minimum: StreamID, _ note: StreamMachine.Note) async throws
-        -> Reconciliation?
-    {
-        let (known, version) = (note.known, note.watermark.membershipVersion)
-        guard let found = try await log.store.reconciliation(of: stream, above: minimum, limit: Self.rowLimit) else {
-            guard version == 0, known == 0 else { throw wentBackwards(known, "there is no such stream") }
-            return nil
-        }
-        guard found.sequence >= known, found.membership.version >= version else {
-            throw wentBackwards(
-                known, "its sequence is at \(found.sequence), membership version \(found.membership.version)",
-                incarnation: found.membership.incarnation)
-        }
-        return found
     }
 
     /// - Parameters:

@@ -110,6 +110,8 @@ extension StreamMachine {
         case readAgain(above: StreamID)
         /// The database has lost what was known: nothing was taken.
         case lost(String)
+        /// The database is not as far as it was: nothing was taken.
+        case wentBackwards(String)
     }
 
     /// IDs that the database is to be asked about.

@@ -363,11 +363,21 @@ public struct StreamMachine: ~Copyable, Sendable {
             began: awake)
     }
 
-    /// The database has answered. The caller has checked that the database has not gone back: that its sequence and its
-    /// membership version are not below the note's, and that the newest event is still there.
+    /// The database has answered: nil where it has no such stream. The caller has checked that the newest event is still there.
     public mutating func reconciled(
-        _ reconcile: Reconcile, _ found: Reconciliation, above minimum: StreamID, now: Duration, awake: Duration
+        _ reconcile: Reconcile, _ found: Reconciliation?, above minimum: StreamID, now: Duration, awake: Duration
     ) -> ReconcileOutcome {
+        let (known, version) = (reconcile.note.known, reconcile.note.watermark.membershipVersion)
+        guard let found else {
+            // A stream that nobody has written to yet.
+            guard known == 0, version == 0 else { return .wentBackwards("there is no such stream") }
+            reconcileEnded(reconcile, now: now)
+            return .agreed
+        }
+        guard found.sequence >= known, found.membership.version >= version else {
+            return .wentBackwards(
+                "its sequence is at \(found.sequence), membership version \(found.membership.version)")
+        }
         if let problem = loss(since: reconcile.note, in: found.membership.eras) { return .lost(problem) }
         // What was found false stays false, even where the sequence has passed it by the next reading.
         let isAgreed =
@@ -386,11 +396,6 @@ public struct StreamMachine: ~Copyable, Sendable {
             look(since: reconcile.began, awake: awake)
         }
         return .agreed
-    }
-
-    /// Nobody has written to the stream yet.
-    public mutating func reconciledNothing(_ reconcile: Reconcile, now: Duration) {
-        reconcileEnded(reconcile, now: now)
     }
 
     private mutating func reconcileEnded(_ reconcile: Reconcile, now: Duration) {

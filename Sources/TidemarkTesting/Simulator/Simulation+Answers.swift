@@ -78,26 +78,19 @@ extension Simulation {
     ) {
         let (number, now) = (answer.request.process, now)
         let machine = processes[number].memory.machine
-        guard case .reconciled(var found) = answer.body else {
-            if case .done = answer.body {
-                machine { $0.reconciledNothing(question, now: now) }
-            } else {
-                machine { $0.reconcileFailed() }
-            }
-            return
+        let found: Reconciliation?
+        switch answer.body {
+        case .reconciled(let answered):
+            found = answered.with(
+                shown(answered.membership), sequence: rule == .boundedHearing ? StreamID(.max) : answered.sequence)
+        case .done: found = nil
+        default: return machine { $0.reconcileFailed() }
         }
-        let before = question.note
-        if found.sequence < before.known || found.membership.version < before.watermark.membershipVersion {
-            if endAfterLoss(number, "the sequence is at \(found.sequence)") { return }
-            fail(
-                .falseAlarm, "\(processes[number].instance) knew \(before.known), the sequence is at \(found.sequence)")
-        }
-        found = found.with(shown(found.membership), sequence: rule == .boundedHearing ? StreamID(.max) : found.sequence)
         let outcome = machine { $0.reconciled(question, found, above: minimum, now: now, awake: now) }
         switch outcome {
-        case .lost(let problem):
+        case .lost(let problem), .wentBackwards(let problem):
             if endAfterLoss(number, problem) { return }
-            fail(.falseAlarm, problem)
+            fail(.falseAlarm, "\(processes[number].instance) knew \(question.note.known): \(problem)")
         case .readAgain(let above): send(number, .reconcile(question, above: above))
         // In production that follows where the log runs; here anybody may look at any time.
         case .agreed: machine { $0.look(since: answer.request.asked, awake: now) }

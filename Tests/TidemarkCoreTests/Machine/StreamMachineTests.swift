@@ -59,6 +59,25 @@ private func expect<Value: Equatable>(
         expect(machine.confirmed, 0)
     }
 
+    @Test func `a database that is not as far as it was is not believed`() throws {
+        var machine = machine(writer: p1)
+        let fetch = try machine.beginFetch()
+        try machine.committed([60], events: ["a"], in: fetch.number, now: .zero)
+        let question = machine.beginReconcile(awake: .zero)
+        for answer in [found(sequence: 59), nil] {
+            let outcome = machine.reconciled(
+                question, answer, above: question.minimum, now: .zero, awake: .zero)
+            guard case .wentBackwards = outcome else {
+                Issue.record("\(outcome)")
+                continue
+            }
+        }
+        expect(machine.known, 60)
+        let outcome = machine.reconciled(
+            question, found(sequence: 60), above: question.minimum, now: .zero, awake: .zero)
+        #expect(outcome == .agreed)
+    }
+
     @Test func `a machine that was told to stop does not run`() {
         var machine = machine(writer: p1)
         machine.stop()
