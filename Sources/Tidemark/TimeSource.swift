@@ -1,3 +1,11 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// A monotonic clock whose instants are the time since it was made, so that it can be passed on without a type
 /// parameter. Tests pass one that they move by hand.
 public struct TimeSource: Sendable {
@@ -31,4 +39,14 @@ public struct TimeSource: Sendable {
     public func sleep(until deadline: Duration) async throws { try await sleepUntil(deadline) }
     /// The same for a length of time.
     public func sleep(for duration: Duration) async throws { try await sleepUntil(now + duration) }
+}
+
+/// The time of day: only ever shown or sent, never measured with.
+public enum WallClock {
+    /// Milliseconds since 1970.
+    @Sendable public static func milliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
 }

@@ -23,3 +23,65 @@ struct RedisChannels: Hashable, Sendable {
         return kind == .userIP ? userIP : main
     }
 }
+
+/// Turns commands into messages, none of them longer than a limit.
+///
+/// A row that is too long is left out with the other rows of its ID, and a position in their place has receivers fetch
+/// them. What nobody says through a broker is left out too.
+struct MessageEncoding {
+    let channels: RedisChannels
+    /// In bytes, without a line break.
+    let lineLimit: Int
+
+    func messages(of commands: [ReplicationCommand]) -> (messages: [RedisMessage], leftOut: Int) {
+        var messages: [RedisMessage?] = []
+        var tooLong: [Int] = []
+        for (index, command) in commands.enumerated() {
+            let message = message(of: command)
+            if message == nil { tooLong.append(index) }
+            messages.append(message)
+        }
+        let leftOut = commands.leftOut(tooLong: tooLong)
+        if !leftOut.isEmpty { messages = commands.replacingRows(leftOut).map(message(of:)) }
+        return (messages.compactMap { $0 }, leftOut.count)
+    }
+
+    private func message(of command: ReplicationCommand) -> RedisMessage? {
+        guard let channel = channels.channel(for: command.kind) else { return nil }
+        var line: [UInt8] = []
+        command.append(to: &line)
+        return line.count > lineLimit ? nil : RedisMessage(channel: channel, line: line)
+    }
+}
+
+/// Recognises rows and positions of the participant itself by the writer that they name.
+///
+/// Only epochs that it spoke for, and earlier ones, which others have given up as well: a newer epoch of its name is
+/// another process, and has to be heard.
+struct OwnWriter {
+    private let name: InstanceName
+    private var newest: Speaker?
+
+    init(name: InstanceName) { self.name = name }
+
+    mutating func sent(_ command: ReplicationCommand) {
+        guard let speaker = Self.speaker(of: command), speaker.writer.instance == name else { return }
+        if let newest, newest.writer.epoch > speaker.writer.epoch { return }
+        newest = speaker
+    }
+
+    func isOwn(_ command: ReplicationCommand) -> Bool {
+        guard let newest, let speaker = Self.speaker(of: command) else { return false }
+        // With another nonce it is a writer of another database, of which has to be heard that it is there.
+        return speaker == newest
+            || speaker.writer.instance == name && speaker.writer.epoch < newest.writer.epoch
+    }
+
+    private static func speaker(of command: ReplicationCommand) -> Speaker? {
+        switch command {
+        case .rdata(let row): row.speaker
+        case .position(let position): position.speaker
+        default: nil
+        }
+    }
+}

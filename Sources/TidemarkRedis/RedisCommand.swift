@@ -1,3 +1,6 @@
+import CHiredis
+import NIOCore
+
 /// A command to a Redis server, as the strings that it is made of.
 ///
 /// Its description is its name alone: a password may follow.
@@ -28,4 +31,34 @@ struct RedisCommand: Hashable, Sendable, CustomStringConvertible {
 struct RedisMessage: Hashable, Sendable {
     let channel: String
     let line: [UInt8]
+}
+
+extension ByteBuffer {
+    /// Appends the command as the protocol of Redis writes it.
+    mutating func write(_ command: RedisCommand) {
+        let lengths = command.arguments.map(\.count)
+        // One allocation for all of them, with a byte between, so that an empty one has an address too.
+        let joined: [UInt8] = Array(command.arguments.joined(separator: [0])) + [0]
+        joined.withUnsafeBytes { bytes in
+            // `joined` has at least the command's name, so there is a first byte.
+            guard let base = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
+            var next = base
+            let pointers: [UnsafePointer<CChar>?] = lengths.map { length in
+                defer { next += length + 1 }
+                return next
+            }
+            writeFormatted(pointers, lengths)
+        }
+    }
+
+    /// Safe: hiredis reads `lengths[n]` bytes from the nth pointer, which stay where they are until the caller's closure
+    /// ends; what it allocates is read for exactly the length that it returns, and freed once, here.
+    private mutating func writeFormatted(_ pointers: [UnsafePointer<CChar>?], _ lengths: [Int]) {
+        var pointers = pointers
+        var formatted: UnsafeMutablePointer<CChar>?
+        let length = redisFormatCommandArgv(&formatted, CInt(pointers.count), &pointers, lengths)
+        guard length >= 0, let formatted else { preconditionFailure("out of memory while a command was formatted") }
+        defer { redisFreeCommand(formatted) }
+        writeBytes(UnsafeRawBufferPointer(start: formatted, count: Int(length)))
+    }
 }

@@ -1,3 +1,6 @@
+import TidemarkCore
+import TidemarkWire
+
 /// Why there is no connection to a Redis server, or no longer one. It never holds a password.
 public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What the server did not let this program do.
@@ -63,5 +66,23 @@ public enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
         case .refused, .notRedis, .tlsFailed: true
         case .unreachable, .replyTooLong, .lost, .silent, .deaf, .setUpTimedOut: false
         }
+    }
+}
+
+/// An error that a server answers with, as it may be shown.
+enum RedisAnswer {
+    private static let limit = 300
+
+    /// A server that does not know a command answers with the arguments that it got: those of `AUTH` have the password,
+    /// and those of `PUBLISH` may have a user's access token. They are cut off.
+    static func shown(_ answer: String, hiding password: String?) -> String {
+        var shown = answer
+        if let arguments = shown.firstRange(of: "with args") {
+            shown = shown[..<arguments.lowerBound] + "with arguments that are withheld"
+        }
+        if let password, shown.contains(password) {
+            shown = shown.prefix { $0 != " " } + " (the rest is withheld: it holds the password)"
+        }
+        return shown.shown(atMost: limit)
     }
 }

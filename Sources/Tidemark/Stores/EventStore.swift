@@ -253,3 +253,8 @@ public protocol ForgettingStore: EventStore {
     /// - Throws: ``TidemarkError/unknownStream(stream:store:)``, ``TidemarkError/unknownInstance(stream:instance:)``.
     func forget(_ stream: StreamName, instance: InstanceName) async throws -> Bool
 }
+
+/// For how long a write has waited before its store was asked for it: the store's own limit for a wait counts from then.
+package enum WriteWait {
+    @TaskLocal package static var before = Duration.zero
+}

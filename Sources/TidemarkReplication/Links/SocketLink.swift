@@ -3,6 +3,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 import Tidemark
+import TidemarkCore
 
 /// The thread of a transport and the node that lives on it, as seen from other threads.
 final class SocketLink: Sendable {
@@ -101,5 +102,74 @@ final class SocketConnection: ReplicationConnection {
     func close() async {
         let wasClosed = isClosed.exchange(true, ordering: .acquiringAndReleasing)
         if !wasClosed { await owner.close(id, on: link) }
+    }
+}
+
+/// The one link that all connections of a transport share: there from the first of them until the last one is closed.
+final class SharedLink: Sendable {
+    private struct State {
+        var link: SocketLink?
+        var connections = 0
+        var lastConnection = 0
+    }
+
+    let counts = SharedCounts()
+    private let makeLink: @Sendable (SharedCounts) -> SocketLink
+    private let state = Mutex(State())
+
+    init(_ makeLink: @escaping @Sendable (SharedCounts) -> SocketLink) {
+        self.makeLink = makeLink
+    }
+
+    var current: SocketLink? { state.withLock { $0.link } }
+
+    func connect(
+        as name: InstanceName, receive: @escaping @Sendable (ReplicationEvent) -> Void
+    ) async -> any ReplicationConnection {
+        let (link, id) = state.withLock { state in
+            let link = state.link ?? makeLink(counts)
+            state.link = link
+            state.connections += 1
+            state.lastConnection += 1
+            return (link, state.lastConnection)
+        }
+        await link.add(SocketNode.Participant(name: name, receive: receive), as: id)
+        return SocketConnection(id: id, link: link, owner: self)
+    }
+
+    func close(_ id: Int, on link: SocketLink) async {
+        await link.remove(id)
+        let isLast = state.withLock { state in
+            state.connections -= 1
+            if state.connections == 0 { state.link = nil }
+            return state.connections == 0
+        }
+        if isLast { await link.stop() }
+    }
+}
+
+/// How long to wait before the next attempt to make a link.
+///
+/// The delays grow with each failure, with jitter, to a limit. That a socket opened does not end a series of failures:
+/// it ends where everyone of this process has caught up with every stream over the link, and the link has then lasted
+/// for another ``healthyAfter``. So a link that fails during set-up, while catching up or just after that never becomes
+/// a tight loop.
+struct LinkBackoff {
+    static let healthyAfter = TimeAmount.seconds(1)
+
+    private var delays: Backoff
+    private var caughtUpAt: NIODeadline?
+
+    init(_ delays: Backoff) { self.delays = delays }
+
+    mutating func linkCameUp() { caughtUpAt = nil }
+
+    mutating func caughtUp(at now: NIODeadline) { caughtUpAt = caughtUpAt ?? now }
+
+    /// The delay after a failure, or after the loss of a link.
+    mutating func next(at now: NIODeadline, using random: inout some RandomNumberGenerator) -> TimeAmount {
+        if let caughtUpAt, now - caughtUpAt >= Self.healthyAfter { delays.reset() }
+        caughtUpAt = nil
+        return TimeAmount(delays.nextDelay(random: Double.random(in: 0..<1, using: &random)))
     }
 }
