@@ -5,17 +5,19 @@ import Tidemark
 enum OutputLine {
     /// Appends a line for each event of the batch, in order.
     static func append(_ batch: EventBatch, to lines: inout [UInt8]) {
-        var own = batch.externalEvents[...]
+        var external = batch.externalEvents[...]
         for event in batch.events {
-            while let first = own.first, first.streamID < event.streamID { append(own.removeFirst(), to: &lines) }
+            while let first = external.first, first.streamID < event.streamID {
+                append(external.removeFirst(), to: &lines)
+            }
             append(event, to: &lines)
         }
-        for event in own { append(event, to: &lines) }
+        for event in external { append(event, to: &lines) }
     }
 
     /// Only the place of an event in a table of the user's own is known here: its `event` is null.
-    private static func append(_ own: ExternalEvent, to lines: inout [UInt8]) {
-        appendPlace(own.streamID, own.instance, own.persistedAtMilliseconds, to: &lines)
+    private static func append(_ event: ExternalEvent, to lines: inout [UInt8]) {
+        appendPlace(event.streamID, event.instance, event.persistedAtMilliseconds, to: &lines)
         lines += "null}\n".utf8
     }
 

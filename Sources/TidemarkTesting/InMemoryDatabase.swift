@@ -266,7 +266,7 @@ public struct InMemoryDatabase: Sendable {
     }
 
     /// What has become of an epoch.
-    enum Standing {
+    enum WriterState {
         case member(Stream, WriterRow)
         case retired
         case taken(by: Writer)
@@ -274,7 +274,7 @@ public struct InMemoryDatabase: Sendable {
 
     /// For a writer that has joined, so that its stream and its name have been there. Throws
     /// ``TidemarkError/databaseWentBackwards(stream:id:problem:)`` where they are not, or only in earlier epochs.
-    func standing(of writer: Writer, in name: StreamName) throws(TidemarkError) -> Standing {
+    func standing(of writer: Writer, in name: StreamName) throws(TidemarkError) -> WriterState {
         guard let stream = streams[name] else {
             throw .databaseWentBackwards(stream: name, id: 0, problem: "it knows nothing of \(writer)")
         }

@@ -15,10 +15,12 @@ public final class LinkedInstance<Transport: ReplicationTransport> {
 
     public func next() async -> ReplicationEvent? { await events.next() }
 
-    public func waitUntilConnected() async {
+    /// - Throws: ``HeardNoMore``, where nothing more is heard and it is not connected.
+    public func waitUntilConnected() async throws {
         while let event = await next() {
             if case .connected = event { return }
         }
+        throw HeardNoMore()
     }
 
     public func waitUntilDisconnected() async -> String? {
@@ -42,11 +44,16 @@ public final class LinkedInstance<Transport: ReplicationTransport> {
         return commands
     }
 
-    public func waitForReplicate() async {
+    /// - Throws: ``HeardNoMore``, where nothing more is heard and nobody has asked.
+    public func waitForReplicate() async throws {
         while let event = await next() {
             if case .command(.replicate) = event { return }
         }
+        throw HeardNoMore()
     }
 
     public func send(_ commands: ReplicationCommand...) { connection.send(commands) }
 }
+
+/// Nothing more comes from a transport, and what was waited for has not come.
+public struct HeardNoMore: Error {}

@@ -30,9 +30,9 @@ import TidemarkReplication
             on: try TCPTransport(
                 host: "127.0.0.1", port: port, configuration: configuration,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-        await instance.waitUntilConnected()
+        try await instance.waitUntilConnected()
         let connecting = try Program.asPlainUser(watch)
-        await instance.waitForReplicate()
+        try await instance.waitForReplicate()
         instance.send(
             .position(ReplicationPosition(stream: "events", writer: Writer("p1", epoch: 1), previous: 3, new: 5)))
         for program in [serving, connecting] {

@@ -26,11 +26,11 @@ import Tidemark
         try await withStore { one, configuration in
             try await withStore(at: configuration) { two in
                 let first = try await Instance("p1", on: PostgresTransport(one, stream: stream))
-                await first.waitUntilConnected()
+                try await first.waitUntilConnected()
                 let second = try await Instance("p2", on: PostgresTransport(two, stream: stream))
-                await second.waitUntilConnected()
+                try await second.waitUntilConnected()
                 // What was asked for when the second one came.
-                await first.waitForReplicate()
+                try await first.waitForReplicate()
                 try await body(first, second, configuration)
                 await first.connection.close()
                 await second.connection.close()
@@ -57,15 +57,15 @@ import Tidemark
             options.namespace = "other"
             try await withStore(at: configuration, options) { other in
                 let first = try await Instance("p1", on: PostgresTransport(store, stream: stream))
-                await first.waitUntilConnected()
+                try await first.waitUntilConnected()
                 let second = try await Instance("p2", on: PostgresTransport(store, stream: stream))
-                await second.waitUntilConnected()
+                try await second.waitUntilConnected()
                 let elsewhere = [
                     try await Instance("p3", on: PostgresTransport(store, stream: "other")),
                     try await Instance("p4", on: PostgresTransport(other, stream: stream)),
                 ]
                 for instance in elsewhere {
-                    await instance.waitUntilConnected()
+                    try await instance.waitUntilConnected()
                     instance.send(Self.position(Writer("p3", epoch: 1), 3))
                 }
                 // So that what they have said is there before this.
@@ -93,8 +93,8 @@ import Tidemark
                 #expect(ended.count == 2)
             }
             #expect(await second.waitUntilDisconnected() != nil)
-            await second.waitUntilConnected()
-            await first.waitUntilConnected()
+            try await second.waitUntilConnected()
+            try await first.waitUntilConnected()
             // Who came back last has asked the other, so that both hear from here on.
             let told = Self.position(Writer("p2", epoch: 1), 9)
             second.send(told)
@@ -183,11 +183,11 @@ import Tidemark
                 configuration.address.parameters.merging(["user": "quiet"]) { $1 }.map { "\($0)=\($1)" }
                     .joined(separator: " "))
             let listener = try await Instance("p2", on: PostgresTransport(owner, stream: stream))
-            await listener.waitUntilConnected()
+            try await listener.waitUntilConnected()
             try await withStore(at: quiet) { store in
                 let transport = PostgresTransport(store, stream: stream)
                 let speaker = try await Instance("p1", on: transport)
-                await speaker.waitUntilConnected()
+                try await speaker.waitUntilConnected()
                 speaker.send(try Self.row(8, "[\"a\"]"))
                 try await eventually("it is refused") { transport.counts.droppedCommands >= 2 }
                 #expect(transport.failure?.sqlState == "42501")
@@ -216,7 +216,7 @@ import Tidemark
                 let reader = try await EventLog.open(two)
                 let running = [writer, reader].map { log in Task { try await log.run() } }
                 let listener = try await Instance("listener", on: PostgresTransport(two, stream: stream))
-                await listener.waitUntilConnected()
+                try await listener.waitUntilConnected()
                 // The writer says where it is as soon as it is connected.
                 _ = await listener.nextCommand()
                 let ids = try await writer.persist(events("a", "b"))

@@ -19,7 +19,7 @@ import TidemarkTesting
         let server = try await RedisServerProcess(options)
         let url = "redis://\(credentials)127.0.0.1:\(server.port)/c"
         let participant = try await RedisInstance("p1", on: transport(url))
-        await participant.waitUntilConnected()
+        try await participant.waitUntilConnected()
         #expect(participant.transport.failure == nil)
         await participant.connection.close()
     }
@@ -56,9 +56,9 @@ import TidemarkTesting
         let server = try await RedisServerProcess(options)
         let reader = try await RedisInstance(
             "p1", on: transport("redis://reader:secret@127.0.0.1:\(server.port)/c"))
-        await reader.waitUntilConnected()
+        try await reader.waitUntilConnected()
         let writer = try await RedisInstance("p2", at: server)
-        await reader.waitForReplicate()
+        try await reader.waitForReplicate()
         writer.send(try task("a"))
         #expect(try await reader.nextCommand() == task("a"))
         try await eventually("it is dropped") { reader.transport.counts.droppedCommands >= 1 }
@@ -76,7 +76,7 @@ import TidemarkTesting
         let participant = try await RedisInstance("p1", on: transport("redis://127.0.0.1:\(server.port)/c"))
         #expect(await participant.waitUntilDisconnected()?.contains("cannot be reached: Connection refused") == true)
         try await server.start()
-        await participant.waitUntilConnected()
+        try await participant.waitUntilConnected()
         await participant.connection.close()
     }
 
@@ -89,8 +89,8 @@ import TidemarkTesting
             #expect(await one.waitUntilDisconnected() != nil)
             #expect(await other.waitUntilDisconnected() != nil)
             try await server.start()
-            await one.waitUntilConnected()
-            await other.waitUntilConnected()
+            try await one.waitUntilConnected()
+            try await other.waitUntilConnected()
             one.send(try task("\(round)"))
             #expect(try await other.nextCommand() == task("\(round)"))
             one.connection.caughtUp()
@@ -109,7 +109,7 @@ import TidemarkTesting
         server.pause()
         #expect(await participant.waitUntilDisconnected()?.contains("said nothing") == true)
         server.resume()
-        await participant.waitUntilConnected()
+        try await participant.waitUntilConnected()
         await participant.connection.close()
     }
 

@@ -36,9 +36,9 @@ import TidemarkTesting
         let server = try await server()
         let url = "rediss://:secret@\(host):\(server.port)/c"
         let one = try await RedisInstance("p1", on: transport(url, trusting: certificates.authorityFile))
-        await one.waitUntilConnected()
+        try await one.waitUntilConnected()
         let other = try await RedisInstance("p2", on: transport(url, trusting: certificates.authorityFile))
-        await other.waitUntilConnected()
+        try await other.waitUntilConnected()
         one.send(try task("a"))
         #expect(try await other.nextCommand() == task("a"))
         await one.connection.close()

@@ -14,7 +14,7 @@ import TidemarkTesting
         for name in names {
             let participant = try await RedisInstance(name, at: server)
             // Who comes asks everyone for their positions.
-            for earlier in all { await earlier.waitForReplicate() }
+            for earlier in all { try await earlier.waitForReplicate() }
             all.append(participant)
         }
         for (index, sender) in all.enumerated() {
@@ -49,7 +49,7 @@ import TidemarkTesting
         let one = try await RedisInstance("p1", at: server, channel: "one")
         let other = try await RedisInstance("p2", at: server, channel: "other")
         let same = try await RedisInstance("p3", at: server, channel: "other")
-        await other.waitForReplicate()
+        try await other.waitForReplicate()
         one.send(try task("a"))
         same.send(try task("b"))
         #expect(try await other.nextCommand() == task("b"))
@@ -106,7 +106,7 @@ import TidemarkTesting
         participant.send(try task("a"), try task("b"))
         try await eventually("both are dropped") { participant.transport.counts.droppedCommands >= 2 }
         try await server.start()
-        await participant.waitUntilConnected()
+        try await participant.waitUntilConnected()
         await participant.connection.close()
     }
 

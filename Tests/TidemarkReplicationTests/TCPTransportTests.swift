@@ -24,12 +24,12 @@ import Tidemark
     @Test func `what one sends the others receive once and itself does not`() async throws {
         let (server, port) = try await TCPInstance.server("p1")
         let second = try await client("p2", port: port)
-        await second.waitUntilConnected()
+        try await second.waitUntilConnected()
         let third = try await client("p3", port: port)
-        await third.waitUntilConnected()
+        try await third.waitUntilConnected()
         let all = [server, second, third]
         // The second was there before, and so has heard the third come.
-        await second.waitForReplicate()
+        try await second.waitForReplicate()
         for (index, sender) in all.enumerated() {
             let sent = position("p1", StreamID(Int64(index + 1)))
             sender.send(sent)
@@ -43,9 +43,9 @@ import Tidemark
         let (free, port) = try await TCPInstance.server("p0")
         await close(free)
         let first = try await TCPInstance("p1", on: .quiet(port: port))
-        await first.waitUntilConnected()
+        try await first.waitUntilConnected()
         let second = try await TCPInstance("p2", on: .quiet(port: port))
-        await second.waitUntilConnected()
+        try await second.waitUntilConnected()
         #expect(await first.transport.servedPort == port)
         #expect(await second.transport.servedPort == nil)
         second.send(position("p2", 1))
@@ -53,10 +53,10 @@ import Tidemark
 
         await close(first)
         #expect(await second.waitUntilDisconnected() != nil)
-        await second.waitUntilConnected()
+        try await second.waitUntilConnected()
         #expect(await second.transport.servedPort == port)
         let third = try await TCPInstance("p3", on: .quiet(port: port))
-        await third.waitUntilConnected()
+        try await third.waitUntilConnected()
         third.send(position("p3", 1))
         #expect(await second.nextCommand() == position("p3", 1))
         await close(second, third)
@@ -65,11 +65,11 @@ import Tidemark
     @Test func `a server that is started again is found again`() async throws {
         let (first, port) = try await TCPInstance.server("p1")
         let client = try await client("p2", port: port)
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         await close(first)
         #expect(await client.waitUntilDisconnected() != nil)
         let second = try await TCPInstance("p1", on: .quiet(port: port) { $0.role = .server })
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         second.send(position("p1", 2))
         #expect(await client.nextCommand() == position("p1", 2))
         await close(client, second)
@@ -89,7 +89,7 @@ import Tidemark
         }
         // Those that expect the right one are not bothered.
         let right = try await client("p4", port: port)
-        await right.waitUntilConnected()
+        try await right.waitUntilConnected()
         right.send(position("p4", 1))
         #expect(await server.nextCommand() == position("p4", 1))
         await close(server, right, clients[0], clients[1])

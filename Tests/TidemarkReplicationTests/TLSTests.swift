@@ -28,7 +28,7 @@ import Tidemark
         // Beyond loopback: every address of this machine.
         let (server, port) = try await TCPInstance.server("p1", host: "0.0.0.0") { $0.tls = files }
         let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         client.send(position("p2", 1))
         #expect(await server.nextCommand() == position("p2", 1))
         server.send(position("p1", 2))
@@ -47,7 +47,7 @@ import Tidemark
         stranger.send(position("p9", 1))
         // Its line would have come first.
         let client = try await TCPInstance("p2", on: transport(port: port, ours.files(for: "p2")))
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         client.send(position("p2", 1))
         #expect(await server.nextCommand() == position("p2", 1))
         #expect(stranger.transport.lastProblem != nil)

@@ -20,7 +20,7 @@ import Tidemark
         -> TestInstance
     {
         let instance = try await TestInstance("p1", in: folder, configuration: configuration)
-        await instance.waitUntilConnected()
+        try await instance.waitUntilConnected()
         return instance
     }
 
@@ -53,7 +53,7 @@ import Tidemark
         let lines = LogLines()
         let transport = UnixSocketTransport(directory: folder, logger: lines.logger)
         let server = try await TestInstance("p1", on: transport)
-        await server.waitUntilConnected()
+        try await server.waitUntilConnected()
         let peer = try #require(try HandMadePeer.client(in: folder))
         peer.write("NAME a\u{1B}[2J\nERROR b\u{1B}[2J\nERROR again\nPOSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
@@ -90,7 +90,7 @@ import Tidemark
     @Test func `a row that is too long is to be fetched and the next one arrives`() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         client.send(try row(7, bytes: 20_000), try row(8))
         let replacement = ReplicationPosition(stream: "events", writer: Writer("p1", epoch: 1), previous: 7, new: 0)
         #expect(await server.nextCommand() == .position(replacement))
@@ -108,7 +108,7 @@ import Tidemark
         slow.write("NAME slow\nPOSITION events p9#1 4 4\n")
         #expect(await server.nextCommand() == position("p9", 4))
         let client = try await TestInstance("p2", in: folder)
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
 
         var sent: Int64 = 0
         while server.transport.counts.slowPeers == 0, sent < 10_000 {
@@ -130,11 +130,11 @@ import Tidemark
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder)
         let connection = await silent.accept(saying: "SERVER tidemark\nPING 1\n")
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         #expect(await client.waitUntilDisconnected()?.contains("has said nothing") == true)
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         let newcomer = try await TestInstance("p2", in: folder)
-        await newcomer.waitUntilConnected()
+        try await newcomer.waitUntilConnected()
         newcomer.send(position("p2", 1))
         #expect(await client.nextCommand() == position("p2", 1))
         close(connection)
@@ -147,7 +147,7 @@ import Tidemark
         let silent = try HandMadeServer(in: folder)
         let client = try await TestInstance("p1", in: folder, configuration: configuration)
         let connection = await silent.accept(saying: "")
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         close(connection)
         await client.connection.close()
     }
@@ -165,15 +165,15 @@ import Tidemark
     @Test func `a server that was replaced steps down and follows`() async throws {
         let server = try await server()
         let client = try await TestInstance("p2", in: folder)
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         let usurper = try HandMadeServer(in: folder)
         #expect(await server.waitUntilDisconnected() == "another process serves the socket now")
         #expect(await client.waitUntilDisconnected() != nil)
         let connections = [
             await usurper.accept(saying: "SERVER tidemark\n"), await usurper.accept(saying: "SERVER tidemark\n"),
         ]
-        await server.waitUntilConnected()
-        await client.waitUntilConnected()
+        try await server.waitUntilConnected()
+        try await client.waitUntilConnected()
         connections.forEach { close($0) }
         for instance in [client, server] { await instance.connection.close() }
     }

@@ -19,8 +19,8 @@ import Tidemark
         var instances: [TestInstance] = []
         for name in names {
             let instance = try await TestInstance(name, in: folder ?? self.folder)
-            await instance.waitUntilConnected()
-            for earlier in instances { await earlier.waitForReplicate() }
+            try await instance.waitUntilConnected()
+            for earlier in instances { try await earlier.waitForReplicate() }
             instances.append(instance)
         }
         return instances
@@ -54,9 +54,9 @@ import Tidemark
         let other = try await linked("p3")
         let transport = UnixSocketTransport.quiet(folder)
         let one = try await TestInstance("p1", on: transport)
-        await one.waitUntilConnected()
+        try await one.waitUntilConnected()
         let two = try await TestInstance("p2", on: transport)
-        await two.waitUntilConnected()
+        try await two.waitUntilConnected()
 
         one.send(position("p1", 1))
         #expect(await two.nextCommand() == position("p1", 1))
@@ -74,7 +74,7 @@ import Tidemark
     @Test func `who comes asks everyone for their positions`() async throws {
         let all = try await linked("p1", "p2", "p3")
         let newcomer = try await TestInstance("p4", on: all[1].transport)
-        for instance in all { await instance.waitForReplicate() }
+        for instance in all { try await instance.waitForReplicate() }
         await close(all + [newcomer])
     }
 
@@ -83,7 +83,7 @@ import Tidemark
         await all[0].connection.close()
         for instance in all[1...] {
             #expect(await instance.waitUntilDisconnected() != nil)
-            await instance.waitUntilConnected()
+            try await instance.waitUntilConnected()
         }
         all[1].send(position("p2", 8))
         #expect(await all[2].nextCommand() == position("p2", 8))
@@ -97,7 +97,7 @@ import Tidemark
         await all[0].connection.close()
         for instance in all[1...] {
             #expect(await instance.waitUntilDisconnected() != nil)
-            await instance.waitUntilConnected()
+            try await instance.waitUntilConnected()
         }
         // Two may have taken over one after the other; whoever is replaced moves on by itself. So: until heard.
         for instance in all[2...] {
@@ -113,9 +113,9 @@ import Tidemark
         let all = try await linked("p1", "p2")
         await all[0].connection.close()
         #expect(await all[1].waitUntilDisconnected() != nil)
-        await all[1].waitUntilConnected()
+        try await all[1].waitUntilConnected()
         let newcomer = try await TestInstance("p3", in: folder)
-        await newcomer.waitUntilConnected()
+        try await newcomer.waitUntilConnected()
         newcomer.send(position("p3", 1))
         #expect(await all[1].nextCommand() == position("p3", 1))
         await close([all[1], newcomer])
@@ -144,7 +144,7 @@ import Tidemark
         let transport = UnixSocketTransport.quiet(folder)
         for _ in 0..<3 {
             let instance = try await TestInstance("p1", on: transport)
-            await instance.waitUntilConnected()
+            try await instance.waitUntilConnected()
             await instance.connection.close()
             await instance.connection.close()
         }
@@ -158,11 +158,11 @@ import Tidemark
             let leaving = current.connection
             async let left: Void = leaving.close()
             current = try await TestInstance("p1", on: transport)
-            await current.waitUntilConnected()
+            try await current.waitUntilConnected()
             await left
         }
         let other = try await TestInstance("p2", in: folder)
-        await other.waitUntilConnected()
+        try await other.waitUntilConnected()
         other.send(position("p2", 1))
         #expect(await current.nextCommand() == position("p2", 1))
         await close([current, other])
@@ -179,7 +179,7 @@ import Tidemark
         try FileManager.default.removeItem(atPath: folder)
         for instance in all {
             #expect(await instance.waitUntilDisconnected() != nil)
-            await instance.waitUntilConnected()
+            try await instance.waitUntilConnected()
         }
         #expect(SocketFolder.socketIdentity(inFolder: folder) != nil)
         await close(all)

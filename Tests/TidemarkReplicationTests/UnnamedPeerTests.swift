@@ -32,7 +32,7 @@ import Tidemark
 
     @Test func `on a Unix socket the first line is a name too`() async throws {
         let server = try await TestInstance("p1", in: temporary.exchange)
-        await server.waitUntilConnected()
+        try await server.waitUntilConnected()
         let peer = try #require(try HandMadePeer.client(in: temporary.exchange))
         peer.write("REPLICATE\n")
         #expect(await peer.read().contains("ERROR the first line of a client has to be NAME\n"))
@@ -132,7 +132,7 @@ import Tidemark
                 configuration.role = .client
                 configuration.tls = files
             })
-        await client.waitUntilConnected()
+        try await client.waitUntilConnected()
         client.send(position("p2", 1))
         #expect(await server.nextCommand() == position("p2", 1))
         #expect(server.transport.counts.slowPeers == 0)

@@ -4,7 +4,7 @@ import TidemarkTesting
 @testable import Tidemark
 
 /// What counts as agreement with the database.
-@Suite struct ReconcilerTests {
+@Suite struct ReconcilingTests {
     let scene = EventPersisterTests()
 
     @Test func `an attempt to reconcile that failed is not taken for one that was made`() async throws {

@@ -27,7 +27,9 @@ extension MultiWriterIDGenerator {
             let writer = state.withLock({ $0.machine.hasLostMembership ? $0.machine.writer : nil })
         {
             // An error that lasts has ended the log's writing; after another one it is tried again.
-            Task { _ = try? await rejoin(after: writer) }
+            Task {
+                do { _ = try await rejoin(after: writer) } catch { failed(error, "the writer could not join again") }
+            }
         }
         if directives.contains(.observe) { observe(log) }
         if directives.contains(.explain) { Task { await tellStandstill(log) } }

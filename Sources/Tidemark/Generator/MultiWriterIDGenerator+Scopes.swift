@@ -309,7 +309,6 @@ extension MultiWriterIDGenerator {
         }
     }
 
-    var isRunning: Bool { state.withLock { !$0.machine.isStopped } }
     var failureSoFar: TidemarkError? { state.withLock { $0.failure } }
     /// The last epoch, whether or not it may still write; nil for a reader.
     var lastWriter: Writer? { state.withLock { $0.machine.writer } }

@@ -11,7 +11,7 @@ extension EventLog {
     ) -> EventProcessor {
         EventProcessor(
             name, of: self, from: start, filter: filter, configuration: configuration, order: .key,
-            handler: .each(handle, own: nil))
+            handler: .each(handle, external: nil))
     }
 
     /// The same for a stream that has events in tables of the user's own too. They have no key here, and wait for none.
@@ -23,7 +23,7 @@ extension EventLog {
     ) -> EventProcessor {
         EventProcessor(
             name, of: self, from: start, filter: filter, configuration: configuration, order: .key,
-            handler: .each(handle, own: handleExternal))
+            handler: .each(handle, external: handleExternal))
     }
 
     /// For stores whose handlers get their transaction. It handles and passes, or throws ``UnknownOutcome``.

@@ -111,7 +111,7 @@ extension EventProcessor {
     private func handled(_ parked: ParkedEvent) -> HandledEvent? {
         if let event = parked.event { return .event(event) }
         guard let event = parked.externalEvent, case .each(_, .some) = handler else { return nil }
-        return .own(event)
+        return .external(event)
     }
 
     private func report(_ look: ProcessorLook) {
@@ -188,8 +188,8 @@ extension EventProcessor {
     }
 
     private func take(_ snapshot: Snapshot, from place: StreamID, through end: StreamID) throws {
-        let own: Bool = if case .each(_, .some) = handler { true } else { false }
-        if !own, let event = snapshot.externalEvents.first {
+        let handlesExternal = if case .each(_, .some) = handler { true } else { false }
+        if !handlesExternal, let event = snapshot.externalEvents.first {
             throw TidemarkError.externalEventUnhandled(stream: log.stream, consumer: name, id: event.streamID)
         }
         var events: [EventToHandle] = []
@@ -199,7 +199,7 @@ extension EventProcessor {
         var externalEvents = snapshot.externalEvents[...]
         func add(_ event: ExternalEvent) {
             events.append(EventToHandle(id: event.streamID, mark: event.mark, key: nil))
-            handled.append(.own(event))
+            handled.append(.external(event))
         }
         for event in snapshot.events {
             while let first = externalEvents.first, first.streamID < event.streamID {

@@ -38,10 +38,10 @@ public final class EventProcessor: Service {
 
     /// What is called for an event.
     enum Handler: Sendable {
-        /// - Parameter own: nil where events in tables of the user's own are not handled.
+        /// - Parameter external: nil where events in tables of the user's own are not handled.
         case each(
             _ handle: @Sendable (PersistedEvent) async throws -> Void,
-            own: (@Sendable (ExternalEvent) async throws -> Void)?
+            external: (@Sendable (ExternalEvent) async throws -> Void)?
         )
         /// Handles and passes in one transaction of the store.
         case inTransaction(@Sendable (PersistedEvent, ProcessorMachine.Start, ProcessorName) async throws -> Void)
@@ -50,7 +50,7 @@ public final class EventProcessor: Service {
     /// What a handler gets.
     enum HandledEvent: Sendable {
         case event(PersistedEvent)
-        case own(ExternalEvent)
+        case external(ExternalEvent)
     }
 
     fileprivate struct Worker {
@@ -331,14 +331,14 @@ public final class EventProcessor: Service {
                 case (.each(let handle, _), .event(let event)):
                     try await traced(event) { try await handle(event) }
                     return .succeeded
-                case (.each(_, let handle), .own(let event)):
+                case (.each(_, let handle), .external(let event)):
                     guard let handle else { preconditionFailure("an event that is not handled was read") }
                     try await handle(event)
                     return .succeeded
                 case (.inTransaction(let handle), .event(let event)):
                     try await traced(event) { try await handle(event, start, processor) }
                     return .succeededDurably
-                case (.inTransaction, .own): preconditionFailure("an event that is not handled was read")
+                case (.inTransaction, .external): preconditionFailure("an event that is not handled was read")
                 }
             }
         } catch is UnknownOutcome {

@@ -77,17 +77,17 @@ extension EventStore {
         var last: Delivered?
         var delivered = DeliveredSum()
         // What is in tables of the user's own has its turn by its place, like everything else.
-        var own = (accepting(whole) ? whole.externalEvents : [])[...]
+        var external = (accepting(whole) ? whole.externalEvents : [])[...]
         let events = accepting(whole) ? whole.events : []
         for event in events {
-            while let first = own.first, first.streamID < event.streamID {
-                try own.removeFirst().withRaw { try visit(&result, $0) }
+            while let first = external.first, first.streamID < event.streamID {
+                try external.removeFirst().withRaw { try visit(&result, $0) }
                 delivered.add(first.streamID, mark: first.mark)
             }
             try event.withRaw { try visit(&result, $0) }
             delivered.add(event.streamID, mark: event.mark)
         }
-        for event in own {
+        for event in external {
             try event.withRaw { try visit(&result, $0) }
             delivered.add(event.streamID, mark: event.mark)
         }

@@ -232,8 +232,8 @@ extension Delivered {
         let event = events.last.map {
             Delivered(streamID: $0.streamID, mark: $0.mark, eventID: $0.event.id)
         }
-        guard let own = externalEvents.last, own.streamID > event?.streamID ?? 0 else { return event }
-        return Delivered(streamID: own.streamID, mark: own.mark)
+        guard let external = externalEvents.last, external.streamID > event?.streamID ?? 0 else { return event }
+        return Delivered(streamID: external.streamID, mark: external.mark)
     }
 
     /// For stores: it has to be in the database still.

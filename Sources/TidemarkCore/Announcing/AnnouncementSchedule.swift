@@ -79,14 +79,12 @@ public struct AnnouncementSchedule: Sendable {
     ///     ten times less often: a gap is mostly an ID that is in flight.
     ///   - isAsked: somebody asked for the position: it is announced also where it is what it was, with the interval
     ///     since the last time. One answer is for all who asked: when a server is gone, everyone asks everyone.
-    ///   - hasUntoldRows: rows at or below the position are about to be told: it cannot be said that there are none.
     public mutating func next(
-        position: StreamID, need: Need, isAsked: Bool = false, hasUntoldRows: Bool = false, timing: Timing,
-        now: Duration
+        position: StreamID, need: Need, isAsked: Bool = false, timing: Timing, now: Duration
     ) -> Action {
         isAnswerDue = isAnswerDue || isAsked
         guard let dueAt = dueAt(position: position, need: need, timing: timing), now < dueAt else {
-            return announce(position, hasUntoldRows: hasUntoldRows, now: now)
+            return announce(position, now: now)
         }
         return .wait(until: dueAt)
     }
@@ -100,10 +98,9 @@ public struct AnnouncementSchedule: Sendable {
         return min(announcedAt + interval, repeatAt)
     }
 
-    private mutating func announce(_ position: StreamID, hasUntoldRows: Bool, now: Duration) -> Action {
+    private mutating func announce(_ position: StreamID, now: Duration) -> Action {
         // A new epoch may start below what an older one of the name announced; within one, positions only rise.
-        let previous =
-            untold.map { max($0, position) } ?? (hasUntoldRows ? position : min(max(announced, said), position))
+        let previous = untold.map { max($0, position) } ?? min(max(announced, said), position)
         announced = position
         said = max(said, previous)
         announcedAt = now

@@ -1,12 +1,6 @@
 /// When an instance asks the database for what it may not have heard (rule 9): a moment after something was heard that
 /// shows that it has missed something, when the minimum has stood still, and regularly.
 struct ReconcileSchedule: Sendable {
-    /// Why it asks.
-    enum Reason: Hashable, Sendable {
-        case heard
-        case regularly
-    }
-
     /// What asks for it within this time shares it.
     private static let moment = Duration.milliseconds(20)
 

@@ -90,13 +90,6 @@ final class PostgresRows: @unchecked Sendable {
         return bytes(row, column).withUnsafeBufferPointer { Array($0) }
     }
 
-    func double(_ row: Int, _ column: Int) throws(PostgresError) -> Double {
-        try check(column) { $0 == PostgresType.float8 }
-        let bytes = bytes(row, column)
-        guard bytes.count == 8 else { throw unexpected("null", column) }
-        return Double(bitPattern: bytes.bigEndian(at: 0))
-    }
-
     /// A `timestamptz` in milliseconds since 1970-01-01 UTC, rounded down.
     func milliseconds(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 {
         try check(column) { $0 == PostgresType.timestamptz }

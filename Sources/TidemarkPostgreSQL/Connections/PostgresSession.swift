@@ -75,7 +75,6 @@ final class PostgresSession {
     var socket: Int32 { PQsocket(connection) }
     /// The server's process, as the server itself or a pooler in front of it says.
     var processID: Int32 { PQbackendPID(connection) }
-    var serverVersion: Int { Int(PQserverVersion(connection)) }
     /// What the server has reported of itself, such as `in_hot_standby` (from version 14).
     func parameter(_ name: String) -> String? { PQparameterStatus(connection, name).map { String(cString: $0) } }
 

@@ -3,7 +3,7 @@ import Tidemark
 /// The tables and functions of Tidemark in a database: whether they are there, and in which version.
 struct Schema: Sendable {
     /// What a look at a database has shown that can be used.
-    enum Standing: Hashable, Sendable {
+    enum State: Hashable, Sendable {
         case ready
         /// It has the schema of an older version, and may be migrated.
         case older
@@ -48,7 +48,7 @@ struct Schema: Sendable {
     /// Makes them where they are missing and may be made, and refuses a database that cannot be used.
     ///
     /// - Throws: ``TidemarkError``, ``PostgresError``.
-    func prepare(_ session: PostgresSession, creates: Bool) throws -> Standing {
+    func prepare(_ session: PostgresSession, creates: Bool) throws -> State {
         let found = try Found(session, namespace)
         try requireUsable(found)
         guard found.hasSchema else {

@@ -14,7 +14,7 @@ extension LinkedInstance where Transport == RedisTransport {
     ) async throws {
         let url = "redis://127.0.0.1:\(server.port)/\(channel)"
         try await self.init(name, on: .quiet(url, configuration))
-        await waitUntilConnected()
+        try await waitUntilConnected()
     }
 }
 

@@ -40,7 +40,7 @@ extension LinkedInstance where Transport == TCPTransport {
             change(&configuration)
         }
         let server = try await TCPInstance(name, on: transport)
-        await server.waitUntilConnected()
+        try await server.waitUntilConnected()
         return (server, try #require(await transport.servedPort))
     }
 }
