@@ -142,6 +142,10 @@ CREATE TABLE @namespace@.events (
 
 CREATE UNIQUE INDEX events_by_id ON @namespace@.events (stream, event_id) WHERE event_id IS NOT NULL;
 
+-- The tombstones of each writer, of which there are few: a group of unknown outcome is settled with those that it may have left,
+-- however long the stream is.
+CREATE INDEX tombstones ON @namespace@.events (stream, writer, stream_id) WHERE kind = 1;
+
 -- The events of each key, in streams that have an index of keys.
 CREATE TABLE @namespace@.keys (
     stream integer NOT NULL,
