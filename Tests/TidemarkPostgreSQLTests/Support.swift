@@ -60,6 +60,22 @@ extension EventStore {
     }
 }
 
+/// Ends the backends that are there now and of which this is true, and returns when they are gone.
+func endBackends(_ condition: String, by administrator: PostgresConfiguration) async throws {
+    let ended = try await connecting(administrator) { session in
+        // Nobody else is ended, in whatever order the server looks.
+        let rows = try session.query(
+            "SELECT pid FROM pg_stat_activity WHERE CASE WHEN \(condition) THEN pg_terminate_backend(pid) ELSE false END"
+        )
+        return try (0..<rows.count).map { try rows.int64($0, 0) }
+    }
+    try await eventually("they are gone") {
+        try await connecting(administrator) { session in
+            try session.query("SELECT FROM pg_stat_activity WHERE pid = ANY ($1)", [.int64s(ended)]).count == 0
+        }
+    }
+}
+
 /// Runs a script with `psql`, which ends with 3 at the first error.
 func psql(
     _ configuration: PostgresConfiguration, _ script: String, variables: [String: String] = [:], stopping: Bool = true

@@ -19,6 +19,8 @@ final class PostgresSession {
     private final class Notices {
         /// Why it waits for its standbys no longer, although it has committed.
         var notReplicated: String?
+        /// Why it will close the connection.
+        var farewell: String?
     }
 
     let server: String
@@ -61,11 +63,17 @@ final class PostgresSession {
             connection,
             { context, result in
                 guard let context, let result else { return }
-                // The name of the function that waits for standbys after a commit; it warns of nothing else.
-                guard PostgresSession.field(.sourceFunction, of: result) == "SyncRepWaitForLSN" else { return }
                 // Safe: the session keeps the object for as long as the connection is open.
                 let notices = Unmanaged<Notices>.fromOpaque(context).takeUnretainedValue()
-                notices.notReplicated = PostgresSession.field(.message, of: result) ?? "it gave up"
+                let message = PostgresSession.field(.message, of: result)
+                // The name of the function that waits for standbys after a commit; it warns of nothing else.
+                if PostgresSession.field(.sourceFunction, of: result) == "SyncRepWaitForLSN" {
+                    notices.notReplicated = message ?? "it gave up"
+                }
+                // What it says before it closes the connection, while nothing was asked.
+                if PostgresSession.field(.severity, of: result) == "FATAL" {
+                    notices.farewell = message ?? "it was closed"
+                }
             }, Unmanaged.passUnretained(notices).toOpaque())
     }
 
@@ -112,7 +120,8 @@ final class PostgresSession {
     func attend() -> Bool {
         guard PQconsumeInput(connection) == 1, !isBroken, !isShut else { return false }
         takeNotifications()
-        return true
+        // What would be sent now might still reach the server, and nobody would know what became of it.
+        return notices.farewell == nil
     }
 
     private func takeNotifications() {
@@ -392,6 +401,7 @@ final class PostgresSession {
 
     /// What libpq says of the connection.
     var problem: String {
+        if let farewell = notices.farewell { return farewell }
         let message = PQerrorMessage(connection).map { String(cString: $0) } ?? ""
         let line = PostgresConnector.oneLine(message)
         return line.isEmpty ? "it was closed" : line
