@@ -187,6 +187,69 @@ import TidemarkTesting
         #expect(try outcome.lines.map(parsed).map(\.event) == generatedLines(0..<9))
     }
 
+    @Test func `a service file, the password file and the environment name what an address leaves out`() async throws {
+        let server = try await PostgresServerProcess(["fsync=off"])
+        let database = URL(string: try await server.newDatabase())!.lastPathComponent
+        try await server.sql(
+            "CREATE ROLE me LOGIN PASSWORD 'hunter2'", "GRANT CREATE ON DATABASE \(database) TO me",
+            """
+            COPY (VALUES ('local all all trust'), ('host all me 127.0.0.1/32 scram-sha-256'),
+            ('host all all 127.0.0.1/32 trust')) TO '\(server.folder)/d/pg_hba.conf'
+            """, "SELECT pg_reload_conf()")
+        let folder = try TemporaryFolder()
+        func write(_ name: String, _ text: String) throws -> String {
+            let path = folder.path + "/" + name
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+            return path
+        }
+        let services =
+            "PGSERVICEFILE="
+            + (try write(
+                "services", "[mine]\nhost=127.0.0.1\nport=\(server.port)\ndbname=\(database)\nuser=me\n"))
+        let right = "PGPASSFILE=" + (try write("right", "127.0.0.1:\(server.port):*:me:hunter2\n"))
+        let wrong = "PGPASSFILE=" + (try write("wrong", "127.0.0.1:\(server.port):*:me:hunter3\n"))
+        let names = ["PGHOST=127.0.0.1", "PGPORT=\(server.port)", "PGDATABASE=\(database)", "PGUSER=me"]
+        let place = "127.0.0.1:\(server.port)/\(database)"
+        func run(_ variables: [String], _ address: String, _ command: [String]) async throws -> Outcome {
+            let program = try Program(
+                executable: URL(fileURLWithPath: "/usr/bin/env"),
+                ["PGSERVICEFILE=/nowhere", "PGPASSFILE=/nowhere"] + variables + [Program.executable("tidemark").path]
+                    + command + ["--database", address])
+            program.write(bytes(generatedLines(0..<1)))
+            program.endInput()
+            let outcome = try await program.outcome()
+            #expect(!outcome.errors.contains("hunter"), "\(outcome.errors)")
+            return outcome
+        }
+        let writer = ["ingest", "--instance", "p1", "--print"]
+        try await eventually("the rule counts") {
+            try await run([services, wrong], "postgres:///?service=mine", writer).status == 69
+        }
+        for (variables, address) in [
+            ([services, right], "postgres:///?service=mine"), (names + [right], "postgres://"),
+            (names + ["PGPASSWORD=hunter2"], "postgres://"), ([right], "postgres://me@\(place)"),
+            (["PGPASSWORD=hunter3"], "postgres://me:hunter2@\(place)"),
+            ([services, right, "PGSERVICE=mine"], "postgres://"),
+        ] {
+            let outcome = try await run(variables, address, writer)
+            #expect(outcome.status == 0 && outcome.lines == ["1\tevent-0"], "\(address): \(outcome.errors)")
+        }
+        for (variables, address, said) in [
+            ([services, wrong], "postgres:///?service=mine", "password authentication failed for user \"me\""),
+            ([services], "postgres:///?service=mine", "no password supplied"),
+            ([services, right], "postgres:///?service=other", "definition of service \"other\" not found"),
+            (names + ["PGPASSWORD=hunter3"], "postgres://", "password authentication failed for user \"me\""),
+            (names + ["PGSSLMODE=require", right], "postgres://", "server does not support SSL"),
+        ] {
+            for command in [writer, ["status"], ["tail"]] {
+                let outcome = try await run(variables, address, command)
+                #expect(outcome.status == 69 && outcome.errorLines.count == 1, "\(command): \(outcome.errors)")
+                #expect(outcome.errors.contains(said), "\(outcome.errors)")
+            }
+        }
+    }
+
     @Test func `what stands in the way of closing and settling is shown, with what ends it`() async throws {
         let database = try await Self.server.newDatabase()
         let writer = try Program(["ingest", "--instance", "p1", "--print", "--database", database])

@@ -104,7 +104,8 @@ import Tidemark
         try await cluster.run("pg_ctl", "-D", copy, "-m", "immediate", "-w", "stop")
     }
 
-    @Test func `a password that is wrong is said at once, and never shown`() async throws {
+    /// A server that asks the role `secret` for its password.
+    private func serverWithPassword() async throws -> TestCluster {
         let cluster = try await TestCluster()
         try await connecting(cluster.configuration()) { session in
             _ = try session.query("CREATE ROLE secret LOGIN PASSWORD 'right one'")
@@ -119,11 +120,58 @@ import Tidemark
         try await eventually("the rule counts") {
             (try? await connecting(wrong) { try $0.query("SELECT 1").count }) == nil
         }
+        return cluster
+    }
+
+    @Test func `a password that is wrong is said at once, and never shown`() async throws {
+        let cluster = try await serverWithPassword()
+        let wrong = try PostgresConfiguration("postgres://secret:hush@127.0.0.1:\(cluster.port)/d")
         let problem = try #require(await problem(wrong))
         #expect(problem.contains("password authentication failed"), "\(problem)")
         #expect(!problem.contains("hush"))
         let right = try PostgresConfiguration("postgres://secret:right%20one@127.0.0.1:\(cluster.port)/d")
         try await withStore(at: right) { _ = try await $0.join(stream, as: "p1") }
+    }
+
+    @Test func `a password is in no line of a log, nor in an error, whatever becomes of the connections`() async throws
+    {
+        let cluster = try await serverWithPassword()
+        let lines = LogLines()
+        func opened(_ password: String) async throws -> PostgreSQLEventStore {
+            try await PostgreSQLEventStore.open(
+                PostgresConfiguration(
+                    "postgres://secret:\(password)@127.0.0.1:\(cluster.port)/d?application_name=shown"),
+                logger: lines.logger)
+        }
+        let (administrator, shown) = (try cluster.configuration(), "application_name = 'shown'")
+        var errors = [await #expect(throws: TidemarkError.self) { try await opened("hush") } as (any Error)?]
+        let store = try await opened("right%20one")
+        errors.append(
+            await #expect(throws: TidemarkError.self) {
+                try await withLog(store, as: "p1", logger: lines.logger) { log in
+                    try await log.persist(Event(id: "a", type: "t"))
+                    try await endBackends(shown, by: administrator)
+                    try await log.persist(Event(id: "b", type: "t"))
+                    // From now on the password that was right is wrong, which nothing but somebody mends.
+                    try await connecting(administrator) { _ = try $0.query("ALTER ROLE secret PASSWORD 'another one'") }
+                    try await endBackends(shown, by: administrator)
+                    try await log.persist(Event(id: "c", type: "t"))
+                }
+            })
+        await store.close()
+        // There is something to look at.
+        #expect(lines.text.contains("password authentication failed"), "\(lines.text)")
+        #expect(lines.text.contains("a connection to PostgreSQL is gone"), "\(lines.text)")
+        var texts = [lines.text]
+        for error in errors {
+            #expect("\(String(describing: error))".contains("password authentication failed"))
+            var dumped = ""
+            dump(error, to: &dumped)
+            texts += [dumped, "\(String(describing: error))", "\(String(reflecting: error))"]
+        }
+        for text in texts {
+            #expect(!text.contains("hush") && !text.contains("right one") && !text.contains("right%20one"), "\(text)")
+        }
     }
 
     @Test func `a disk that is full is told apart from other errors`() {
