@@ -8,7 +8,7 @@ struct CrashTest: AsyncParsableCommand {
         abstract: "Kills and stops writers and readers at random, and checks that nothing was lost or skipped.",
         subcommands: [
             SuperviseCommand.self, ServerKillsCommand.self, SilentServerCommand.self, WriterCommand.self,
-            ReaderCommand.self, PuppetCommand.self,
+            ReaderCommand.self, PuppetCommand.self, HeldUpCommand.self,
             ProcessorsCommand.self, ProcessorCommand.self, ProcessorRateCommand.self,
             AppendsCommand.self, AppenderCommand.self, AppendRateCommand.self, AppendWorkerCommand.self,
             PruneCommand.self, WaitLatencyCommand.self, PasserCommand.self, FilterRateCommand.self,

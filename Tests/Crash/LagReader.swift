@@ -7,12 +7,15 @@ final class LagReader: Sendable {
     private struct State {
         var lags = Figures()
         var count = 0
+        /// What came since the lags were forgotten.
+        var arrivals: [(id: StreamID, time: Int64)] = []
         var link: [(what: String, time: Int64)] = []
     }
 
     private let log: EventLog
     private let tasks: [Task<Void, any Error>]
-    private let link: any ReplicationConnection
+    /// Nil on a server, where there is no socket.
+    private let link: (any ReplicationConnection)?
     private let state: SharedState
 
     private final class SharedState: Sendable {
@@ -20,10 +23,11 @@ final class LagReader: Sendable {
     }
 
     init(_ participant: Participant) async throws {
-        let transport = try UnixSocketTransport(besideDatabase: participant.database)
+        let transport =
+            participant.server == nil ? try UnixSocketTransport(besideDatabase: participant.database) : nil
         let state = SharedState()
         self.state = state
-        link = try await transport.connect(as: "link") { event in
+        link = try await transport?.connect(as: "link") { event in
             switch event {
             case .connected: state.value.withLock { $0.link.append(("up", MonotonicTime.now)) }
             case .disconnected: state.value.withLock { $0.link.append(("down", MonotonicTime.now)) }
@@ -44,6 +48,7 @@ final class LagReader: Sendable {
                             }
                             state.count += 1
                             state.lags.add(.nanoseconds(now - time))
+                            state.arrivals.append((event.streamID, now))
                         }
                     }
                 }
@@ -62,13 +67,18 @@ final class LagReader: Sendable {
     @discardableResult
     func forget() -> Figures {
         state.value.withLock { state in
-            defer { state.lags = Figures() }
+            defer { (state.lags, state.arrivals) = (Figures(), []) }
             return state.lags
         }
     }
 
+    /// When the first event above this ID came, since the last call of ``forget()``.
+    func arrival(above id: Int64) -> Int64? {
+        state.value.withLock { $0.arrivals.first { $0.id.rawValue > id }?.time }
+    }
+
     func end() async throws {
-        await link.close()
+        await link?.close()
         tasks[1].cancel()
         tasks[0].cancel()
         try await tasks[0].value

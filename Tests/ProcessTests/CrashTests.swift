@@ -70,4 +70,15 @@ import TidemarkTesting
         #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
         #expect(outcome.lines.last == "nothing was lost, skipped or repeated")
     }
+
+    @Test(.enabled(if: PostgresServerProcess.isInstalled))
+    func `neither a transaction of another database nor writers that are killed hold readers of a server up`()
+        async throws
+    {
+        let run = try Program(
+            "CrashTest", ["held-up", "--seconds", "5", "--kills", "3", "--slack", "20"])
+        let outcome = try await run.outcome(within: .seconds(240))
+        #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
+        #expect(outcome.lines.count == 3)
+    }
 }
