@@ -199,6 +199,51 @@ import Tidemark
         }
     }
 
+    /// What changes for others what may be committed.
+    enum Change: CaseIterable, Sendable {
+        case join, leave, close, retire
+
+        var refusal: String {
+            switch self {
+            case .join: "TM005"
+            case .leave, .retire: "TM004"
+            case .close: "TM007"
+            }
+        }
+    }
+
+    //  transaction of the writer's own         change
+    //  has looked, and commits an ID
+    //                                          waits
+    //  COMMIT
+    //                                          is done, and nothing more of before commits
+    @Test(arguments: Change.allCases)
+    func `what changes a promise waits for the transactions that were checked before it`(_ change: Change) async throws
+    {
+        try await withStore { store, configuration in
+            let writer = try await store.join(stream, as: "p1").writer
+            let ids = try await store.allocate(2, in: stream, for: writer)
+            let incarnation = try #require(try await store.batch()?.membership.incarnation)
+            let open = try await OpenTransaction(configuration) { try $0.commit([ids[0]], "p1", epoch: 1, incarnation) }
+            let changing = Task {
+                switch change {
+                case .join: _ = try await store.join(stream, as: "p1")
+                case .leave: try await store.leave(stream, as: writer)
+                case .close: _ = try await store.closeWriter(stream, instance: "p1")
+                case .retire: try await store.retire(stream, instance: "p1")
+                }
+            }
+            try await eventually("it waits") { try await store.waiting() == 1 }
+            try await open.commit()
+            try await changing.value
+            #expect(try await store.batch()?.externalEvents.map(\.streamID) == [ids[0]])
+            let late = await #expect(throws: PostgresError.self) {
+                try await connecting(configuration) { try $0.commit([ids[1]], "p1", epoch: 1, incarnation) }
+            }
+            #expect(late?.sqlState == change.refusal)
+        }
+    }
+
     @Test func `a transaction that stands in the way of closing is ended after the limit`() async throws {
         var options = PostgreSQLStoreOptions()
         options.lockLimit = .milliseconds(200)
