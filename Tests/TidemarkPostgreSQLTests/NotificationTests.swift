@@ -1,6 +1,8 @@
+import Logging
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTesting
 
 @testable import TidemarkPostgreSQL
 
@@ -237,6 +239,65 @@ import Tidemark
                     try await task.value
                 }
             }
+        }
+    }
+
+    @Test func `a process notifies at once after a quiet time, a few times in a row, and on and on only so often`() {
+        var pace = NotificationPace()
+        let (interval, burst) = (NotificationPace.interval, NotificationPace.burst)
+        let start: Duration = .seconds(9)
+        for _ in 0..<burst { #expect(paceNext(&pace, start) == start) }
+        #expect(paceNext(&pace, start) == start + interval)
+        #expect(paceNext(&pace, start + interval) == start + interval * 2)
+        // As often as it may be, and unevenly: never late.
+        pace = NotificationPace()
+        for number in 0..<1_000 {
+            let now = start + interval * number + (number.isMultiple(of: 7) ? interval * 2 : .zero)
+            #expect(paceNext(&pace, now) == now)
+        }
+        // Without a pause: in a second no more than that, and those that come at once.
+        pace = NotificationPace()
+        var (now, count) = (start, 0)
+        while true {
+            now = paceNext(&pace, now)
+            if now >= start + .seconds(1) { break }
+            count += 1
+        }
+        #expect(count == Int(Duration.seconds(1) / interval) + burst - 1)
+    }
+
+    private func paceNext(_ pace: inout NotificationPace, _ now: Duration) -> Duration { pace.next(at: now) }
+
+    //  first                                   second
+    //  has said so much that it has to wait
+    //  says one thing more, and closes
+    //                                          hears it all the same
+    @Test func `what is said just before a log closes is not kept back`() async throws {
+        let clock = ManualClock()
+        try await withStore { store, configuration in
+            let second = try await Instance("p2", on: PostgresTransport(store, stream: stream))
+            await second.waitUntilConnected()
+            let direct = DirectConnection(configuration)
+            try await direct.start()
+            let channel = NotificationChannel(
+                NotificationChannel.name("tidemark", stream), over: direct, time: TimeSource(clock),
+                logger: Logger(label: "test"))
+            let connection = channel.connect { _ in }
+            // What it says first, as all do.
+            await second.waitForReplicate()
+            let said = (1...20).map { Self.position(Writer("p1", epoch: 1), StreamID(Int64($0))) }
+            let atOnce = NotificationPace.burst - 1
+            for command in said.prefix(atOnce) {
+                connection.send([command])
+                #expect(await second.nextCommand() == command)
+            }
+            for command in said.dropFirst(atOnce) { connection.send([command]) }
+            // Nobody moves the clock: what waits is sent because its log closes.
+            await connection.close()
+            #expect(await second.nextCommands(said.count - atOnce) == Array(said.dropFirst(atOnce)))
+            clock.advance(by: .seconds(1))
+            await second.connection.close()
+            await direct.close()
         }
     }
 

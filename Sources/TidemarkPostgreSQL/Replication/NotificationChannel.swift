@@ -33,6 +33,9 @@ final class NotificationChannel: Sendable {
         var skipped = SkippedLines()
         var counts = NotificationCounts()
         var failure: PostgresError?
+        var pace = NotificationPace()
+        /// Whether what was sent waits for the next NOTIFY's time.
+        var isDelayed = false
     }
 
     /// How many bytes may wait for the connection, before what is sent is dropped.
@@ -40,6 +43,7 @@ final class NotificationChannel: Sendable {
 
     let name: String
     private let direct: DirectConnection
+    private let time: TimeSource
     private let logger: Logger
     private let sendBuffer = SendBuffer(limit: unsentLimit)
     private let state = Mutex(State())
@@ -53,9 +57,10 @@ final class NotificationChannel: Sendable {
         return "tidemark_" + String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    init(_ name: String, over direct: DirectConnection, logger: Logger) {
+    init(_ name: String, over direct: DirectConnection, time: TimeSource = .continuous, logger: Logger) {
         self.name = name
         self.direct = direct
+        self.time = time
         self.logger = logger
     }
 
@@ -91,10 +96,13 @@ final class NotificationChannel: Sendable {
     }
 
     func close(_ number: Int) {
-        let participant = state.withLock { state in
-            state.participants.firstIndex { $0.number == number }.map { state.participants.remove(at: $0) }
+        let (participant, isDelayed) = state.withLock { state in
+            let index = state.participants.firstIndex { $0.number == number }
+            return (index.map { state.participants.remove(at: $0) }, state.isDelayed)
         }
         participant?.end()
+        // What it said last is not kept back until its process has ended.
+        if isDelayed { notifyNow() }
     }
 
     private func changed(_ change: DirectConnection.Change) {
@@ -173,8 +181,25 @@ final class NotificationChannel: Sendable {
 
     private func drop(_ count: Int) { state.withLock { $0.counts.droppedCommands += count } }
 
-    /// One call takes all that is there when it runs; what comes while it waits for the server is the next one's.
+    /// One call takes all that is there when it runs; what comes while it waits for the server, or for its time, is the next one's.
     private func notifySoon() {
+        let now = time.now
+        let due = state.withLock { state in
+            let due = state.pace.next(at: now)
+            state.isDelayed = due > now
+            return due
+        }
+        if due <= now { return notifyNow() }
+        Task { [weak self, time] in
+            // Fails only for a task that is cancelled, and nobody cancels this one.
+            try? await time.sleep(until: due)
+            guard let self, state.withLock({ $0.isDelayed }) else { return }
+            notifyNow()
+        }
+    }
+
+    private func notifyNow() {
+        state.withLock { $0.isDelayed = false }
         direct.submit { [weak self] in
             self?.notify($0)
         } fail: { [weak self] error in
@@ -219,6 +244,27 @@ final class NotificationChannel: Sendable {
             return failure != nil && state.failure != failure
         }
         if isNew { logger.warning("what was to be notified is dropped", metadata: ["error": "\(error)"]) }
+    }
+}
+
+/// When a process may notify next: at once after a quiet time, and for a few times in a row; on and on only so often.
+///
+/// Each NOTIFY wakes a backend and a thread of every process that listens, which together take more of the server than a small
+/// group does. Source of the algorithm: the generic cell rate algorithm of ITU-T I.371, in its form with a virtual schedule.
+struct NotificationPace {
+    /// The time between two of them, on and on.
+    static let interval: Duration = .milliseconds(4)
+    /// How many may come at once.
+    static let burst = 4
+
+    /// When the next one would be due if all came in equal intervals.
+    private var schedule: Duration = .zero
+
+    /// When the one that is asked for now may be sent: `now`, or later.
+    mutating func next(at now: Duration) -> Duration {
+        let due = max(now, schedule - Self.interval * (Self.burst - 1))
+        schedule = max(due, schedule) + Self.interval
+        return due
     }
 }
 
