@@ -38,6 +38,7 @@ extension EventProcessor {
                     "another process has taken partitions over", metadata: ["partitions": "\(decision.lost)"])
             }
             forgetting = decision.forget
+            try await markUntried(store)
             try await claim(decision.claim, store)
             try await takeRetries(look, store)
             report(look)
@@ -99,12 +100,24 @@ extension EventProcessor {
                     return false
                 }
             }
-            // Their turn comes later. One that was dropped meanwhile has none.
-            for parked in refused {
-                do {
-                    _ = try await store.retryParked([parked.streamID], of: processor)
-                } catch TidemarkError.notParked {}
+            // Their turn comes later.
+            change { $0.machine.couldNotMark(refused.lazy.map(\.streamID)) }
+            try await markUntried(store)
+        }
+    }
+
+    /// Puts back the marks of what was taken in to be tried again and was not. What was dropped meanwhile has none.
+    func markUntried(_ store: any ProcessorStore) async throws {
+        var ids = state.withLock { $0.machine.takeUntried() }[...]
+        while let id = ids.first {
+            do {
+                _ = try await store.retryParked([id], of: processor)
+            } catch TidemarkError.notParked {
+            } catch {
+                change { $0.machine.couldNotMark(ids) }
+                throw error
             }
+            ids.removeFirst()
         }
     }
 

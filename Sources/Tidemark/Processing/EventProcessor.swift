@@ -190,6 +190,8 @@ public final class EventProcessor: Service {
         do {
             try await writeLate(store)
             try await writeCheckpoints(store)
+            change { $0.machine.leave() }
+            try await markUntried(store)
             try await store.leaveProcessor(processor, process: process)
         } catch {
             logger.warning(

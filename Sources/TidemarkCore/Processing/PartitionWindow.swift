@@ -214,6 +214,9 @@ struct PartitionWindow: Sendable {
         return true
     }
 
+    /// The parked events that were taken in to be tried again, and have not come to an end.
+    var lateIDs: Dictionary<StreamID, LaneName?>.Keys { lateLanes.keys }
+
     private func laneName(_ key: String?) -> LaneName? {
         isOneLane ? .whole : key.map { .key(KeyBytes(text: $0)) }
     }

@@ -40,6 +40,7 @@ extension ProcessorMachine {
             partitions.values[index].window.checkpointed(passage.position)
         }
         if checkpoint.releases {
+            untried += partitions.values[index].window.lateIDs
             uncountedCount -= partitions.values[index].uncounted.count
             partitions[checkpoint.partition] = nil
         }
@@ -63,6 +64,16 @@ extension ProcessorMachine {
         lateEndings = endings.filter { partitions[$0.partition]?.claim == $0.claim } + lateEndings
     }
 
+    /// Parked events that were to be tried again and will not be under the claims that took them in: their marks were taken away,
+    /// and are to be put back, so that whoever has the partition next tries them.
+    public mutating func takeUntried() -> [StreamID] {
+        defer { untried = [] }
+        return untried
+    }
+
+    /// They could not be marked; they are asked for again.
+    public mutating func couldNotMark(_ ids: some Sequence<StreamID>) { untried += ids }
+
     // MARK: Ending
 
     /// Nothing more is started; what runs goes on, and its partitions are given back after it.
@@ -74,6 +85,13 @@ extension ProcessorMachine {
     /// Handlers that have not ended are cancelled.
     public mutating func cancelAll() {
         for number in runs.keys.sorted() { cancel(number) }
+    }
+
+    /// The process ends: what it was to try again and has not begun is left to others. What is being handled still is not: it may
+    /// be what the process does not come to an end with.
+    public mutating func leave() {
+        let running = Set(runs.values.lazy.filter(\.item.isLate).map(\.item.id))
+        for owned in partitions.values { untried += owned.window.lateIDs.filter { !running.contains($0) } }
     }
 
     /// Whether no handler runs.

@@ -66,6 +66,8 @@ public struct ProcessorMachine: Sendable {
     private var delayed: Heap<Delayed> = []
     private var cancellations: [Int] = []
     var lateEndings: [LateEnding] = []
+    /// Parked events that were taken in to be tried again when their partition was given up.
+    var untried: [StreamID] = []
     var overdueCount = 0
     var uncountedCount = 0
     private var lastNumber = 0
@@ -123,6 +125,9 @@ public struct ProcessorMachine: Sendable {
             overlapping[partition, default: 0] += 1
             cancel(number)
         }
+        // Those that have ended too: what was made of them counts no more.
+        untried += owned.window.lateIDs
+        untried += lateEndings.lazy.filter { $0.partition == partition && $0.note == nil }.map(\.id)
         lateEndings.removeAll { $0.partition == partition }
     }
 

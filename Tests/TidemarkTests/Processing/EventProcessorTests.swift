@@ -114,6 +114,39 @@ struct Refused: Error, CustomStringConvertible {
         await log.shutDown()
     }
 
+    //  worker   parks a, b │ takes both, handles a …       │ shutdown: a ends, b was not begun
+    //  somebody            │ asks for both to be retried   │
+    //  another                                             │ begins, and handles b late
+    @Test func `what was to be tried again and was not begun at shutdown is tried by the next process`() async throws {
+        let log = try await open()
+        try await log.persist([event("a", key: "k"), event("b", key: "k")])
+        let gate = Gate()
+        let isMended = Mutex(false)
+        var configuration = configuration
+        configuration.maximumAttempts = 1
+        let first = log.processor("worker", configuration: configuration) { [calls] event in
+            guard isMended.withLock({ $0 }) else { throw Refused() }
+            calls.add(event)
+            await gate.pass()
+        }
+        try await running(first) {
+            try await eventually { position == 2 }
+            isMended.withLock { $0 = true }
+            #expect(try await log.retryParked(of: "worker") == 2)
+            try await eventually { calls.ids == ["a"] }
+            #expect(try await log.parkedEvents(of: "worker").allSatisfy { !$0.isToBeRetried })
+            Task {
+                try await eventually { first.isStopping }
+                gate.open()
+            }
+        }
+        #expect(try await log.parkedEvents(of: "worker").map(\.streamID) == [2])
+        let second = log.processor("worker", configuration: configuration) { [calls] in calls.add($0) }
+        try await running(second) { try await eventually { try await log.parkedEvents(of: "worker").isEmpty } }
+        #expect(calls.ids == ["a", "b"] && calls.contexts.last?.isLate == true)
+        await log.shutDown()
+    }
+
     @Test func `a processor that is to stop throws at the event, and passes nothing`() async throws {
         let log = try await open()
         try await log.persist(event("a"))
