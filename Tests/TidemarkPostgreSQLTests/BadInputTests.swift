@@ -59,6 +59,20 @@ import Tidemark
         }
     }
 
+    @Test func `a namespace that holds functions of others is not touched, and they keep their rights`() async throws {
+        let configuration = try await TestCluster.newDatabase()
+        try await connecting(configuration) { session in
+            _ = try session.query("CREATE FUNCTION public.letters() RETURNS integer LANGUAGE sql AS 'SELECT 42'")
+        }
+        var options = PostgreSQLStoreOptions()
+        options.namespace = "public"
+        #expect(await problem(configuration, options)?.contains("holds something else") == true)
+        let isForAll = try await connecting(configuration) { session in
+            try session.query("SELECT proacl IS NULL FROM pg_proc WHERE proname = 'letters'").bool(0, 0)
+        }
+        #expect(isForAll)
+    }
+
     @Test func `another version of the schema, and a half-made one, are refused`() async throws {
         try await withStore { store, configuration in
             try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }

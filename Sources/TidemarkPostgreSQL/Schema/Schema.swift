@@ -212,7 +212,8 @@ private struct Found {
     let encoding: String
     let role: String
     let database: String
-    /// Whether there is a namespace of the name, nothing in it, and the schema in it.
+    /// Whether there is a namespace of the name, no table and no function in it (of all functions in it the rights are taken
+    /// from others), and the schema in it.
     let exists: Bool
     let isEmpty: Bool
     let hasSchema: Bool
@@ -223,7 +224,8 @@ private struct Found {
             """
             SELECT pg_is_in_recovery(), current_setting('server_encoding'), current_user::text, current_database()::text,
                 n.oid IS NOT NULL,
-                NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid),
+                NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid)
+                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid),
                 EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'schema_version'),
                 coalesce(has_schema_privilege(n.oid, 'USAGE'), false)
             FROM (SELECT) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1
