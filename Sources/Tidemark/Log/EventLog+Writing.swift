@@ -31,6 +31,8 @@ extension EventLog {
     }
 
     /// The same for several IDs, which ascend.
+    ///
+    /// - Precondition: `count` is 0 to 1,000,000.
     @discardableResult
     public nonisolated(nonsending) func withNextIDs<R>(
         _ count: Int, timeLimit: Duration = .seconds(30),
