@@ -147,6 +147,17 @@ import TidemarkTesting
         }
     }
 
+    @Test func `what a server warns of with each connection is not written to standard error`() async throws {
+        let server = try await PostgresServerProcess(["fsync=off"])
+        let database = try await server.newDatabase()
+        try await server.sql(
+            "CREATE ROLE warned SUPERUSER LOGIN", "ALTER ROLE warned SET default_tablespace = 'nowhere'", at: database)
+        let place = server.address(database: String(database.split(separator: "/").last ?? ""), user: "warned")
+        let writer = try await Program.run(
+            "ingest", "--instance", "p1", "--database", place, input: bytes(generatedLines(0..<1)))
+        #expect(writer.status == 0 && writer.errors.isEmpty, "\(writer.errors)")
+    }
+
     @Test(.enabled(if: Pooler.isInstalled, "needs pgbouncer"))
     func `a pooler where the server itself has to be is 69, and where it need not be the command works`() async throws {
         let server = try await PostgresServerProcess(["fsync=off"])

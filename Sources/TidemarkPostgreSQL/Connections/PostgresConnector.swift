@@ -46,6 +46,9 @@ struct PostgresConnector {
     }
 
     private func complete(_ connection: OpaquePointer) throws(PostgresError) {
+        // Otherwise libpq writes to standard error what a server warns of with each connection, and what it says when it ends
+        // one that is not there yet, which the error says too.
+        PQsetNoticeProcessor(connection, { _, _ in }, nil)
         let begun = PQstatus(connection) != CONNECTION_BAD
         // Makes the messages name SQLSTATE, which there is no function for while there is no connection. Nothing but a
         // reset then goes on from host to host as libpq does when it connects, each with its own limit.
