@@ -198,7 +198,7 @@ extension PostgreSQLEventStore: ProcessorStore {
                     stream: processor.stream, consumer: processor.consumer, known: all)
             }
             let rows = try session.query(
-                parked, [name, .text(processor.consumer.rawValue), .int64(id.rawValue), .int64(Int64(limit))])
+                parked, [name, .text(processor.consumer.rawValue), .int64(id.rawValue), .int64(Int64(max(0, limit)))])
             return try Self.parkedEvents(rows, EventRows(rows, names, session, namespace))
         }
     }
