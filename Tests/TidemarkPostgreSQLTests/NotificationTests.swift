@@ -276,7 +276,7 @@ import TidemarkTesting
         let clock = ManualClock()
         try await withStore { store, configuration in
             let second = try await Instance("p2", on: PostgresTransport(store, stream: stream))
-            await second.waitUntilConnected()
+            try await second.waitUntilConnected()
             let direct = DirectConnection(configuration)
             try await direct.start()
             let channel = NotificationChannel(
@@ -284,7 +284,7 @@ import TidemarkTesting
                 logger: Logger(label: "test"))
             let connection = channel.connect { _ in }
             // What it says first, as all do.
-            await second.waitForReplicate()
+            try await second.waitForReplicate()
             let said = (1...20).map { Self.position(Writer("p1", epoch: 1), StreamID(Int64($0))) }
             let atOnce = NotificationPace.burst - 1
             for command in said.prefix(atOnce) {
