@@ -299,7 +299,8 @@ import Tidemark
             #expect(kill(victim.processID, SIGKILL) == 0)
             await #expect(throws: PostgresError.self) { try await victim.commit() }
             try await eventually("the server is back") {
-                (try? await connecting(configuration) { try $0.query("SELECT 1").count }) == 1
+                // Not before it has seen that one died, and ended all the others.
+                (try? await connecting(configuration) { try $0.query("SELECT FROM tidemark.token").count }) == 0
             }
             // The plain way: by its start time the server is the same.
             #expect(try await store.postmasterStart(configuration) == started)

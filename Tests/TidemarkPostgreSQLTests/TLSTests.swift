@@ -67,7 +67,11 @@ import Tidemark
             let result: Result<(Int64, Int64), any Error>
             do {
                 let writer = try await store.join(stream, as: "p1").writer
-                _ = try await store.persist(events("a"), in: stream, by: writer)
+                let large = Event(id: "large", type: "t", payload: Array(repeating: 7, count: 1_000_000))
+                _ = try await store.persist(events("a") + [large], in: stream, by: writer)
+                // More than one record of TLS, and than libpq reads at once.
+                let read = try await store.batch()?.events.last
+                #expect(read?.event.payload.count == large.payload.count)
                 result = .success(
                     try await store.pool.query(
                         """

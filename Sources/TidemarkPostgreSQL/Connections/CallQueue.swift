@@ -5,7 +5,8 @@ struct PostgresCall: Sendable {
     let deadline: Duration
     /// For how long it may run.
     let limit: Duration
-    let run: @Sendable (PostgresSession) -> Void
+    /// Returns what tells the caller of it, which is called when the connection is free for the next call.
+    let run: @Sendable (PostgresSession) -> (() -> Void)?
     /// It was not run.
     let fail: @Sendable (any Error) -> Void
 }

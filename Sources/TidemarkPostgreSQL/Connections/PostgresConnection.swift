@@ -58,10 +58,14 @@ final class PostgresConnection: Sendable {
 
     private func run(for owner: any ConnectionOwner) {
         var current: (session: PostgresSession, since: Duration)?
+        /// What tells the caller of the last call.
+        var tell: (() -> Void)?
+        /// Whether the socket was just seen to have nothing for this side.
+        var isQuiet = false
         /// Whether it still is a connection; otherwise it is none from now on.
-        func keepIfUsable() -> Bool {
+        func keepIfUsable(reads: Bool = true) -> Bool {
             guard let (session, since) = current else { return false }
-            if session.attend() { return true }
+            if session.attend(reads: reads) { return true }
             let problem = session.problem
             // Closed before anybody is told.
             current = nil
@@ -69,23 +73,30 @@ final class PostgresConnection: Sendable {
             return false
         }
         while true {
-            switch owner.order(for: self, isConnected: current != nil) {
+            let order = owner.order(for: self, isConnected: current != nil)
+            // Who is told mostly has a next call at once, and finds this connection free for it.
+            tell?()
+            tell = nil
+            switch order {
             case .connect:
                 current = connect(for: owner).map { ($0, time()) }
             case .run(let call):
                 // A server that has closed the connection while nobody looked has said so by now.
-                guard keepIfUsable(), let session = current?.session else {
+                guard keepIfUsable(reads: !isQuiet), let session = current?.session else {
                     owner.putBack(call)
                     continue
                 }
+                isQuiet = false
                 session.begin(call.control, limit: call.limit)
-                call.run(session)
+                tell = call.run(session)
                 session.end()
-                _ = keepIfUsable()
+                // What has come since is seen before the next call, or when it waits.
+                _ = keepIfUsable(reads: false)
             case .wait(let deadline):
                 let limit = deadline.map { max(.zero, $0 - time()) }
                 let socket = current?.session.socket ?? -1
-                if pipe.wait(socket: socket, for: Int32(POLLIN), limit: limit) { _ = keepIfUsable() }
+                isQuiet = !pipe.wait(socket: socket, for: Int32(POLLIN), limit: limit)
+                if !isQuiet { _ = keepIfUsable() }
             case .end:
                 current = nil
                 return owner.ended(self)

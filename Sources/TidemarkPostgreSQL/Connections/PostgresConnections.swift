@@ -69,10 +69,12 @@ final class PostgresConnections: ConnectionOwner {
         let control = CallControl()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                submit(
-                    control: control, limit: limit,
-                    run: { session in continuation.resume(with: Result { try body(session) }) },
-                    fail: { continuation.resume(throwing: $0) })
+                enqueue(
+                    control, limit,
+                    run: { session in
+                        let result = Result { try body(session) }
+                        return { continuation.resume(with: result) }
+                    }, fail: { continuation.resume(throwing: $0) })
             }
         } onCancel: {
             // In this order: who puts the call into the queue after this looks at the control first.
@@ -83,8 +85,20 @@ final class PostgresConnections: ConnectionOwner {
 
     /// Puts a call into the queue, or fails it.
     func submit(
-        control: CallControl = CallControl(), limit: Duration? = nil,
-        run: @escaping @Sendable (PostgresSession) -> Void,
+        limit: Duration? = nil, run: @escaping @Sendable (PostgresSession) -> Void,
+        fail: @escaping @Sendable (any Error) -> Void
+    ) {
+        enqueue(
+            CallControl(), limit,
+            run: { session in
+                run(session)
+                return nil
+            }, fail: fail)
+    }
+
+    private func enqueue(
+        _ control: CallControl, _ limit: Duration?,
+        run: @escaping @Sendable (PostgresSession) -> (() -> Void)?,
         fail: @escaping @Sendable (any Error) -> Void
     ) {
         let now = time.now
@@ -92,30 +106,32 @@ final class PostgresConnections: ConnectionOwner {
             control: control, deadline: now + configuration.waitLimit, limit: limit ?? configuration.callLimit,
             run: run,
             fail: fail)
-        let refusal = state.withLock { state -> (any Error)? in
-            if control.isCancelled { return CancellationError() }
-            if state.isClosing { return PostgresError.closed(server: server) }
+        let (refusal, woken) = state.withLock { state -> ((any Error)?, PostgresConnection?) in
+            if control.isCancelled { return (CancellationError(), nil) }
+            if state.isClosing { return (PostgresError.closed(server: server), nil) }
             if state.queue.isFull {
-                return PostgresError.tooManyWaiting(server: server, limit: configuration.waitingLimit)
+                return (PostgresError.tooManyWaiting(server: server, limit: configuration.waitingLimit), nil)
             }
-            if let refusal = state.reconnecting.refusal(at: now) { return refusal }
+            if let refusal = state.reconnecting.refusal(at: now) { return (refusal, nil) }
             state.queue.append(call)
-            // A connection that is there takes it at once, and puts it back where it turns out to be none.
-            if !wakeOne(&state) { limitWaits(&state) }
-            return nil
+            let (connection, takesItAtOnce) = takeIdle(&state)
+            if !takesItAtOnce { limitWaits(&state) }
+            return (nil, connection)
         }
+        // Outside of the lock, for which its thread would only wait.
+        woken?.wake()
         if let refusal { fail(refusal) }
     }
 
-    /// Returns whether a connection that is there takes the next call at once.
-    private func wakeOne(_ state: inout State) -> Bool {
+    /// Whom to wake for the next call, and whether it takes that at once: a connection that is there does, and puts it back where
+    /// it turns out to be none.
+    private func takeIdle(_ state: inout State) -> (connection: PostgresConnection?, takesItAtOnce: Bool) {
         if let place = state.idle.lastIndex(where: \.isConnected) ?? state.idle.indices.last {
             let (number, isConnected) = state.idle.remove(at: place)
-            state.connections[number].wake()
-            return isConnected
+            return (state.connections[number], isConnected)
         }
         if state.connections.count < limit { addConnection(&state) }
-        return false
+        return (nil, false)
     }
 
     private func addConnection(_ state: inout State) {

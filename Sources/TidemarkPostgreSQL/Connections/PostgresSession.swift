@@ -116,11 +116,14 @@ final class PostgresSession {
 
     private var isShut = false
 
-    /// Takes what the server says while nothing is asked; whether the connection is still there.
-    func attend() -> Bool {
-        guard PQconsumeInput(connection) == 1, !isBroken, !isShut else { return false }
+    /// Takes what the server says while nothing is asked; whether the connection is still there, and stays.
+    ///
+    /// - Parameter reads: whether the socket is looked at; otherwise it is only what came with the last answer.
+    func attend(reads: Bool = true) -> Bool {
+        if reads, PQconsumeInput(connection) != 1 { return false }
+        if isBroken || isShut { return false }
         takeNotifications()
-        // What would be sent now might still reach the server, and nobody would know what became of it.
+        // What would be sent after a farewell might still reach the server, and nobody would know what became of it.
         return notices.farewell == nil
     }
 

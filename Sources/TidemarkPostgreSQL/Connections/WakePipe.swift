@@ -30,7 +30,7 @@ final class WakePipe: Sendable {
 
     func drain() {
         var bytes: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-        while read(descriptor, &bytes, 32) > 0 {}
+        while read(descriptor, &bytes, 32) == 32 {}
     }
 
     /// Waits until the pipe has been woken, or something happens at the socket; not longer than `limit`, where there is
