@@ -79,6 +79,6 @@ import TidemarkTesting
             "CrashTest", ["held-up", "--seconds", "5", "--kills", "3", "--slack", "20"])
         let outcome = try await run.outcome(within: .seconds(240))
         #expect(outcome.status == 0, "\(outcome.lines.joined(separator: "\n")) \(outcome.errors)")
-        #expect(outcome.lines.count == 3)
+        #expect(outcome.lines.count == 4)
     }
 }
