@@ -1,11 +1,12 @@
 import Testing
 import TidemarkTesting
 
-/// Every rule is needed: without it the simulator finds an event that a reader skips, a key whose history is not one chain, or an
-/// effect that happens twice, and with it the same history is as it should be.
+/// Every rule is needed: without it the simulator finds an event that a reader skips, a key whose history is not one chain, an
+/// effect that happens twice, or a processor that does two things at once or passes what it has not handled; and with it the same
+/// history is as it should be.
 @Suite struct SimulationTeethTests {
     @Test(arguments: SimulationConfiguration.Rule.allCases)
-    func `without the rule an event is skipped, decided on what is not the newest, or applied twice`(
+    func `without the rule an event is skipped, decided on what is not the newest, applied twice, or not handled`(
         rule: SimulationConfiguration.Rule
     ) async throws {
         // From a seed on at which each rule's turn comes soon, so that the test is short. The rarest have their own.
@@ -31,6 +32,8 @@ import TidemarkTesting
             switch rule {
             case .newestOfKey: .keyHistory
             case .checkpointBeginning: .appliedTwice
+            case .claimCompared: .twoHandlersOfOneKey
+            case .lowestNotDone: .passedUnhandled
             default: .skippedEvent
             }
         #expect(failure.kind == kind)

@@ -3,6 +3,9 @@ import Tidemark
 /// The database of a simulation: the in-memory one, with what its crashes lose, and with rules that can be taken away.
 struct SimulatedDatabase: Sendable {
     static let stream: StreamName = "events"
+    /// Where one is run.
+    static let processor = ProcessorName("worker", of: stream)
+    static let partitions = 3
 
     private(set) var contents = InMemoryDatabase()
     /// What a crash takes the sequence back to.
@@ -22,7 +25,8 @@ struct SimulatedDatabase: Sendable {
     }
 
     init(
-        kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?, hasKeyIndex: Bool = false
+        kind: SimulationConfiguration.Database, withoutRule: SimulationConfiguration.Rule?, hasKeyIndex: Bool = false,
+        hasProcessor: Bool = false
     ) {
         self.kind = kind
         self.withoutRule = withoutRule
@@ -30,6 +34,7 @@ struct SimulatedDatabase: Sendable {
         contents.streams[Self.stream]?.countsVersions = withoutRule == .versionJump
         // Without the rule there is none that anybody could look into.
         if hasKeyIndex, withoutRule != .newestOfKey { contents.streams[Self.stream]?.keyIndex = .complete }
+        if hasProcessor { contents.makeProcessor(Self.processor, partitions: Self.partitions) }
     }
 
     var stream: InMemoryDatabase.Stream { contents.existing(orNew: Self.stream) }
@@ -235,6 +240,20 @@ struct SimulatedDatabase: Sendable {
         madeDurable()
     }
 
+    /// A transaction of a process that runs the processor.
+    mutating func work<Value>(
+        _ body: (inout InMemoryDatabase) throws(TidemarkError) -> Value
+    ) throws(TidemarkError) -> Value {
+        let value = try body(&contents)
+        madeDurable()
+        return value
+    }
+
+    /// The operating system can say that it is gone.
+    mutating func endProcess(_ process: ProcessorProcess) {
+        contents.endProcess(process, of: Self.processor)
+    }
+
     mutating func prune(_ request: PruneRequest) throws(TidemarkError) -> PruneStep {
         let step = try contents.prune(request, ignoringPositions: withoutRule == .pruningBelowPositions)
         madeDurable()
@@ -256,6 +275,7 @@ struct SimulatedDatabase: Sendable {
         standby = nil
         contents.restore(backup)
         for (name, row) in stream.writers where row.isMember { contents.endEpoch(of: name, in: Self.stream) }
+        for process in contents.row(of: Self.processor)?.processes.keys ?? [:].keys { endProcess(process) }
         durableSequence = stream.sequence
         incarnation += 1
     }

@@ -81,6 +81,11 @@ struct SimulatedProcess: Sendable {
         /// Where what it has not done anything with begins, and the events of that. Only where a table is kept.
         var begin: StreamID = 0
         var unapplied: [StreamID] = []
+        /// What it does for a processor; nil where it runs none.
+        var worker: SimulatedWorker?
+        var workerCursor: ReaderCursor?
+        /// What it is about to read for that.
+        var workerReading: (SnapshotRequest, StreamMachine.Note)?
         /// The newest era in the snapshot of `batch`.
         var batchEra: Era?
 

@@ -115,6 +115,7 @@ extension Simulation {
             processes[number].memory.begin = claim.position
             begin(number, after: claim.position)
         }
+        beginWorking(number)
         connect(number)
     }
 
@@ -123,6 +124,8 @@ extension Simulation {
         if database.kind == .durableSequence, let writer = processes[number].memory.writer {
             database.endProcess(of: writer)
         }
+        // A host that is cut off is not seen to be gone.
+        if let worker = processes[number].memory.worker, random.chance(80) { database.endProcess(worker.id) }
         processes[number].consumer?.crash()
         processes[number].phase = .down
         processes[number].isStopped = false

@@ -22,6 +22,7 @@ extension Simulation {
                 fail(.handedOutAgain, "\(commit.id) is committed, and the sequence at \(database.durableSequence)")
             }
             for process in processes { check(commit, against: process, version: version) }
+            checkPartition(of: commit)
             if let promised = promises[commit.writer], commit.id <= promised {
                 fail(.brokenPromise, "\(commit.writer) commits \(commit.id), and has promised \(promised)")
             }

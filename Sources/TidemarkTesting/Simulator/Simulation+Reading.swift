@@ -69,20 +69,33 @@ extension Simulation {
     private mutating func take(
         _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: StreamMachine.Note, _ number: Int
     ) {
+        let before = processes[number].memory.cursor.position
+        var cursor = processes[number].memory.cursor
+        let isDelivered = received(snapshot, for: request, noted, by: &cursor, number)
+        guard processes[number].phase == .up else { return }
+        processes[number].memory.cursor = cursor
+        if isDelivered { deliver(snapshot, after: before, number) }
+        settle(number)
+    }
+
+    /// Whether what the snapshot holds may be delivered. It may end the process.
+    mutating func received(
+        _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: StreamMachine.Note, by cursor: inout ReaderCursor,
+        _ number: Int
+    ) -> Bool {
         let isBounded = configuration.withoutRule != .boundedHearing
         let view = ReaderCursor.View(
             membershipVersion: snapshot.membership.version, sequence: isBounded ? snapshot.sequence : StreamID(.max),
             deliveredIsThere: snapshot.deliveredIsThere,
             last: snapshot.last, isTruncated: snapshot.isTruncated,
             eras: shown(snapshot.membership).eras)
-        let before = processes[number].memory.cursor.position
-        switch processes[number].memory.cursor.received(view, for: request, heard: noted.heard) {
+        switch cursor.received(view, for: request, heard: noted.heard) {
         case .deliver:
             _ = agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version)
-            deliver(snapshot, after: before, number)
+            return true
         case .heardFalsely:
             if agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version) {
-                if endAfterLoss(number, "the sequence is at \(snapshot.sequence)") { return }
+                if endAfterLoss(number, "the sequence is at \(snapshot.sequence)") { return false }
                 fail(.falseAlarm, "\(processes[number].instance) reads through \(request.through)")
             }
         case .reloadMembers:
@@ -93,12 +106,12 @@ extension Simulation {
                 machine.take(membership, newestCommitted: snapshot.newestEvent, now: now)
                 return nil
             }
-            if let problem, endAfterLoss(number, problem) { return }
+            if let problem, endAfterLoss(number, problem) { return false }
         case .wentBackwards(let id, let problem), .lost(let id, let problem):
-            if endAfterLoss(number, problem, isCertain: isLost(id, of: number)) { return }
+            if endAfterLoss(number, problem, isCertain: isLost(id, of: number)) { return false }
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
         }
-        settle(number)
+        return false
     }
 
     private mutating func deliver(_ snapshot: Snapshot, after before: StreamID, _ number: Int) {

@@ -45,6 +45,8 @@ import Tidemark
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
 /// - In one seed of four the stream has an index of keys. Whoever decides on a key's events knows all of them at that moment; a
 ///   group that has its IDs before it commits locks its keys, and others wait for them.
+/// - In one seed of four the processes that read run a processor: its partitions are claimed, read, handled and checkpointed by
+///   the machines of the library, and its handlers do what outlives every process and every life of the database.
 /// - SQLite, PostgreSQL, sockets and the wire format are not in it.
 public struct Simulation: Sendable {
     /// What everything that happens follows from, together with the configuration.
@@ -83,6 +85,11 @@ public struct Simulation: Sendable {
     let hasReplication: Bool
     let prunes: Bool
     let keepsTable: Bool
+    /// Whether the processes that read run a processor, how they do, and what its handlers have done.
+    let runsProcessor: Bool
+    let workers: SimulatedWorker.Configuration
+    var effects = SimulatedEffects()
+    var lastWorker = 0
     /// From whom to whom nothing gets through while there are faults: the number of the sender times the count of
     /// processes, plus that of the receiver.
     var cutLinks: Set<Int> = []
@@ -98,8 +105,11 @@ public struct Simulation: Sendable {
         // A copy that takes over has neither: what it lost of them is another matter.
         hasKeys = !configuration.promotes && (configuration.withoutRule == .newestOfKey || seed % 4 == 1)
         let kind = configuration.promotes ? .sequenceMadeDurableByCommits : drawn
+        runsProcessor = Self.runsProcessor(seed: seed, configuration)
+        workers = Self.workers(seed: seed, without: configuration.withoutRule)
         database = SimulatedDatabase(
-            kind: configuration.database ?? kind, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys)
+            kind: configuration.database ?? kind, withoutRule: configuration.withoutRule, hasKeyIndex: hasKeys,
+            hasProcessor: runsProcessor)
         choices = SimulationChoices(
             random: &random,
             promotes: configuration.promotes && configuration.consumer == nil)
@@ -158,6 +168,7 @@ public struct Simulation: Sendable {
             if perform(choices.next(&random)) { break }
         }
         pruneNowAndThen()
+        workNowAndThen()
         try throwFailure()
     }
 

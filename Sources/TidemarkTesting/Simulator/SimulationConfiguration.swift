@@ -32,6 +32,10 @@ public struct SimulationConfiguration: Sendable {
         /// Rule 4: an epoch is one of the incarnation in which its writer joined. Off: the same number will do. Only with
         /// promotions.
         case incarnationOfJoin
+        /// A partition of a processor is claimed only if it still is what was observed. Off: whatever has become of it.
+        case claimCompared
+        /// A checkpoint of a processor goes to just below the lowest event that is not done. Off: to the highest that is.
+        case lowestNotDone
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
@@ -57,6 +61,8 @@ public struct SimulationConfiguration: Sendable {
             switch self {
             case .newestOfKey: .keyHistory
             case .checkpointBeginning: .appliedTwice
+            case .claimCompared: .twoHandlersOfOneKey
+            case .lowestNotDone: .passedUnhandled
             default: .skippedEvent
             }
         }

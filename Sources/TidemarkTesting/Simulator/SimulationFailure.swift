@@ -26,6 +26,12 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case keyHistory
         /// What was done with an event in the transaction of its checkpoint was done twice.
         case appliedTwice
+        /// Two handlers of a processor ran at once for one event, or one key, and both claims were good.
+        case twoHandlersOfOneKey
+        /// A handler was called for an event before an earlier one of its key was handled or parked.
+        case outOfOrder
+        /// A processor's checkpoint is above an event that was neither handled nor parked.
+        case passedUnhandled
         /// The faults stopped, and the minimum or a reader did not get to the newest event in time.
         case stuck
         /// The database was said to have gone backwards, and it had not.
