@@ -147,7 +147,9 @@ let package = Package(
                 .product(name: "Tracing", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings),
-        .target(name: "TidemarkTesting", dependencies: ["Tidemark"], swiftSettings: settings),
+        .target(
+            name: "TidemarkTesting",
+            dependencies: ["Tidemark", .product(name: "Logging", package: "swift-log")], swiftSettings: settings),
         // The live page. Without its trait there is nothing in it.
         .target(
             name: "TidemarkDashboard",

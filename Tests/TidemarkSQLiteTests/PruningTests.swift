@@ -49,6 +49,24 @@ import Tidemark
         #expect(try await number(store, "SELECT count(*) FROM tidemark_pruned_keys") == 3)
     }
 
+    /// Somebody put the sequence back by hand, and nothing but the mark says how far it was.
+    @Test func `a join puts the sequence above the mark`() async throws {
+        let folder = try TemporaryFolder()
+        let store = try await folder.open()
+        let writer = try await store.join(stream, as: "p1").writer
+        _ = try await store.persist(events("a", "b", "c"), in: stream, by: writer)
+        _ = try await store.beat(writer, at: 3)
+        try await store.leave(stream, as: writer)
+        #expect(try await store.prune(stream, .through(3), forgettingIDs: true).events == 3)
+        try await store.withWriter { db in
+            try db.execute(sql: "UPDATE tidemark_streams SET sequence = 1; DELETE FROM tidemark_instances")
+        }
+        let joined = try await store.join(stream, as: "p2")
+        #expect(joined.position == 3)
+        #expect(try await store.persist(events("d"), in: stream, by: joined.writer) == [.persisted(4)])
+        #expect(try await store.snapshotIDs(after: 3) == 4...4)
+    }
+
     @Test func `a file that was made without keeps the room for new events, and says so`() async throws {
         let folder = try TemporaryFolder()
         let made = try DatabaseQueue(path: folder.database)

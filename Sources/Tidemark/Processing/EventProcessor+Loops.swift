@@ -69,6 +69,8 @@ extension EventProcessor {
     private func claim(_ observed: [PartitionObservation], _ store: any ProcessorStore) async throws {
         if observed.isEmpty { return }
         let claims = try await store.claimPartitions(observed, of: processor, by: process)
+        // Whoever changes the filter ends the claims: under a new one it still has to be this processor's.
+        try await store.openProcessor(processor, filter: filter, partitions: configuration.partitions)
         change { state in
             // What it does not take now, because it ends, others find without a process.
             for claim in claims where state.machine.mayClaim(claim.partition) { state.machine.claimed(claim) }

@@ -80,6 +80,12 @@ extension StoreConformance {
             try require(claimed[0].uncleanThrough, is: nil)
             try require(
                 try await one.store.claimPartitions([observed], of: one.processor, by: one.second).count, is: 0)
+            // Nor when nobody has it any more: what was observed is of an earlier claim.
+            let release = ProcessorMachine.Checkpoint(
+                partition: 0, claim: claimed[0].claim, passage: nil, releases: true)
+            try require(try await one.store.checkpoint([release], of: one.processor), is: [true])
+            try require(
+                try await one.store.claimPartitions([observed], of: one.processor, by: one.second).count, is: 0)
         },
         check("an owner whose heartbeat goes on is not robbed, and one that is silent is") { one in
             try await one.open(partitions: 1)
@@ -180,6 +186,11 @@ extension StoreConformance {
             }
             try require(try await one.store.retryParked([1], of: one.processor), is: 1)
             try require(try await one.beat(one.first).partitions[0].retries, is: 1)
+            // The partition's owner runs it, and nobody else.
+            try require(
+                try await one.store.takeRetries(
+                    partition: 0, claim: (claim?.claim ?? 0) - 1, of: one.processor, limit: 10
+                ).count, is: 0)
             try require(try await one.retries(claim), is: [1])
             // Once: what ends the process is not tried again and again.
             try require(try await one.retries(claim), is: [])

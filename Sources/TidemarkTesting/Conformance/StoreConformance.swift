@@ -15,8 +15,8 @@ public enum StoreConformance {
         membershipChecks + nameChecks + heartbeatChecks + closingChecks + processEndChecks + writingChecks
             + racingChecks
             + unknownOutcomeChecks + readingChecks + batchChecks + rawChecks + statusChecks + consumerChecks
-            + consumerStartChecks + exactCheckpointChecks + filterChecks + auditChecks + processingChecks + keyChecks
-            + pruningChecks + restoringChecks
+            + consumerStartChecks + exactCheckpointChecks + filterChecks + auditChecks + processingChecks
+            + handlingChecks + keyChecks + pruningChecks + restoringChecks
     }
 }
 

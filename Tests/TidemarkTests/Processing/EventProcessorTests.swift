@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import ServiceLifecycle
 import Synchronization
@@ -16,6 +17,14 @@ final class Calls: Sendable {
 
     var ids: [String] { state.withLock { $0.map(\.id) } }
     var contexts: [HandlingContext] { state.withLock { $0.compactMap(\.context) } }
+}
+
+/// Blocks a thread until it is told to end.
+private final class Blocked: Sendable {
+    private let semaphore = DispatchSemaphore(value: 0)
+
+    func wait() { semaphore.wait() }
+    func end() { semaphore.signal() }
 }
 
 struct Refused: Error, CustomStringConvertible {
@@ -208,6 +217,62 @@ struct Refused: Error, CustomStringConvertible {
             try await eventually { position == 4 }
             #expect(calls.ids.last == "d")
         }
+        await log.shutDown()
+    }
+
+    /// Nothing can cancel it: its event is parked all the same, and the others need another thread.
+    @Test(.enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+    func `a handler that blocks its thread holds up its own key alone`() async throws {
+        let log = try await open()
+        try await log.persist([event("a", key: "k"), event("b", key: "k"), event("c", key: "l")])
+        var configuration = configuration
+        configuration.timeLimit = .milliseconds(20)
+        let blocked = Blocked()
+        let worker = log.processor("worker", configuration: configuration) { [calls] event in
+            calls.add(event)
+            if event.event.id == "a" { blocked.wait() }
+        }
+        try await running(worker) {
+            defer { blocked.end() }
+            try await eventually { position == 3 }
+            #expect(Set(calls.ids) == ["a", "c"])
+            #expect(try await log.parkedEvents(of: "worker").map(\.reason) == [.timeLimit, .behind])
+        }
+        await log.shutDown()
+    }
+
+    //  handler                       heartbeats
+    //  begins                        confirmed at 0
+    //  the machine is suspended for a second, which one of the clocks does not see
+    //  is cancelled                  are refused
+    @Test(.timeLimit(.minutes(1)))
+    func `time for which the machine was suspended counts against an owner`() async throws {
+        let clock = ManualClock()
+        let log = try await open(time: TimeSource(clock, suspending: ManualClock()))
+        try await log.persist(event("a"))
+        let gate = Gate()
+        let isCancelled = Gate()
+        isCancelled.open()
+        let worker = log.processor("worker", configuration: configuration) { _ in
+            await withTaskCancellationHandler {
+                await gate.pass()
+            } onCancel: {
+                Task { await isCancelled.pass() }
+            }
+        }
+        let task = Task { try await worker.run() }
+        await gate.arrivals()
+        store.setHook { operation, moment in
+            if case .beat = operation, moment == .before {
+                throw TidemarkError.storeUnavailable(store: "memory", problem: "the network is gone")
+            }
+        }
+        clock.advance(by: .seconds(1))
+        await isCancelled.arrivals()
+        store.setHook(nil)
+        gate.open()
+        task.cancel()
+        _ = await task.result
         await log.shutDown()
     }
 
