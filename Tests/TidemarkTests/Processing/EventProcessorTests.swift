@@ -245,34 +245,33 @@ struct Refused: Error, CustomStringConvertible {
     //  begins                        confirmed at 0
     //  the machine is suspended for a second, which one of the clocks does not see
     //  is cancelled                  are refused
-    @Test(.timeLimit(.minutes(1)))
-    func `time for which the machine was suspended counts against an owner`() async throws {
+    @Test func `time for which the machine was suspended counts against an owner`() async throws {
         let clock = ManualClock()
         let log = try await open(time: TimeSource(clock, suspending: ManualClock()))
         try await log.persist(event("a"))
         let gate = Gate()
-        let isCancelled = Gate()
-        isCancelled.open()
+        let wasCancelled = Mutex(false)
         let worker = log.processor("worker", configuration: configuration) { _ in
             await withTaskCancellationHandler {
                 await gate.pass()
             } onCancel: {
-                Task { await isCancelled.pass() }
+                wasCancelled.withLock { $0 = true }
             }
         }
-        let task = Task { try await worker.run() }
-        await gate.arrivals()
-        store.setHook { operation, moment in
-            if case .beat = operation, moment == .before {
-                throw TidemarkError.storeUnavailable(store: "memory", problem: "the network is gone")
+        try await running(worker) {
+            await gate.arrivals()
+            store.setHook { operation, moment in
+                if case .beat = operation, moment == .before {
+                    throw TidemarkError.storeUnavailable(store: "memory", problem: "the network is gone")
+                }
             }
+            defer {
+                store.setHook(nil)
+                gate.open()
+            }
+            clock.advance(by: .seconds(1))
+            try await eventually { wasCancelled.withLock { $0 } }
         }
-        clock.advance(by: .seconds(1))
-        await isCancelled.arrivals()
-        store.setHook(nil)
-        gate.open()
-        task.cancel()
-        _ = await task.result
         await log.shutDown()
     }
 
