@@ -48,10 +48,18 @@ extension EventProcessor {
 
     /// Makes the processor where it is missing.
     private func open(_ store: any ProcessorStore) async throws {
-        do {
-            // A consumer of that name that is no processor yet becomes one, and its reader is stopped.
-            _ = try await log.consumer(name, from: start, filter: filter)
-        } catch TidemarkError.isProcessor {}
+        // Once it was there it is not made again: then somebody has deleted it.
+        if !state.withLock({ $0.hasOpened }) {
+            do {
+                // A consumer of that name that is no processor yet becomes one, and its reader is stopped.
+                _ = try await log.consumer(name, from: start, filter: filter)
+            } catch TidemarkError.isProcessor {}
+        }
+        try await openProcessor(store)
+        state.withLock { $0.hasOpened = true }
+    }
+
+    private func openProcessor(_ store: any ProcessorStore) async throws {
         try await store.openProcessor(processor, filter: filter, partitions: configuration.partitions)
     }
 
@@ -69,8 +77,9 @@ extension EventProcessor {
     private func claim(_ observed: [PartitionObservation], _ store: any ProcessorStore) async throws {
         if observed.isEmpty { return }
         let claims = try await store.claimPartitions(observed, of: processor, by: process)
-        // Whoever changes the filter ends the claims: under a new one it still has to be this processor's.
-        try await store.openProcessor(processor, filter: filter, partitions: configuration.partitions)
+        if claims.isEmpty { return }
+        // Another filter ends all claims: one that is found now is that of these claims, for as long as they are good.
+        try await openProcessor(store)
         change { state in
             // What it does not take now, because it ends, others find without a process.
             for claim in claims where state.machine.mayClaim(claim.partition) { state.machine.claimed(claim) }

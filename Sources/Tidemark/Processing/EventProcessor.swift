@@ -76,6 +76,8 @@ public final class EventProcessor: Service {
         /// When the last event that was handled had been persisted.
         var handledMilliseconds: Int64?
         var hasBegun = false
+        /// Whether the processor was seen to be there, with this filter and number of partitions.
+        var hasOpened = false
     }
 
     init(

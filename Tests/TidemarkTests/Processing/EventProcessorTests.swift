@@ -156,6 +156,61 @@ struct Refused: Error, CustomStringConvertible {
         await log.shutDown()
     }
 
+    //  worker    is given "test" alone     │ ends, with an error        │
+    //  somebody                            │ changes the filter, persists b of another type
+    //  another                                                          │ begins with the new filter, and is given b
+    @Test func `another filter ends a processor that runs with the former, before it leaves out what it should not`()
+        async throws
+    {
+        let log = try await open()
+        try await log.persist(event("a"))
+        let first = log.processor("worker", filter: .types(["test"]), configuration: configuration) { [calls] in
+            calls.add($0)
+        }
+        let ended = Mutex<(any Error)?>(nil)
+        let run = Task {
+            do { try await first.run() } catch { ended.withLock { $0 = error } }
+        }
+        try await eventually { position == 1 }
+        try await log.changeFilter(of: "worker", to: .all)
+        try await log.persist(Event(id: "b", type: "other"))
+        try await eventually { ended.withLock { $0 != nil } || position == 2 }
+        run.cancel()
+        await run.value
+        #expect(
+            ended.withLock { $0 as? TidemarkError }
+                == .filterDiffers(stream: "events", consumer: "worker", stored: .all))
+        let second = log.processor("worker", configuration: configuration) { [calls] in calls.add($0) }
+        try await running(second) { try await eventually { position == 2 } }
+        #expect(calls.ids == ["a", "b"])
+        await log.shutDown()
+    }
+
+    @Test func `a processor that was deleted while its store was out of reach is not made anew`() async throws {
+        let log = try await open()
+        try await log.persist(event("a"))
+        let worker = log.processor("worker", configuration: configuration) { [calls] in calls.add($0) }
+        let ended = Mutex<(any Error)?>(nil)
+        let run = Task {
+            do { try await worker.run() } catch { ended.withLock { $0 = error } }
+        }
+        try await eventually { position == 1 }
+        let refused = Mutex(0)
+        store.setHook { operation, moment in
+            guard case .beat = operation, moment == .before else { return }
+            refused.withLock { $0 += 1 }
+            throw TidemarkError.storeUnavailable(store: "memory", problem: "it is out of reach")
+        }
+        try await eventually { refused.withLock { $0 > 0 } }
+        try await log.deleteConsumer("worker", takingOver: true)
+        store.setHook(nil)
+        try await eventually { ended.withLock { $0 != nil } || calls.ids.count > 1 }
+        run.cancel()
+        await run.value
+        #expect(calls.ids == ["a"])
+        await log.shutDown()
+    }
+
     @Test func `a processor that is to stop throws at the event, and passes nothing`() async throws {
         let log = try await open()
         try await log.persist(event("a"))
