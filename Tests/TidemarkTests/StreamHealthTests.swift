@@ -130,6 +130,20 @@ import TidemarkTesting
         #expect(ahead.isHealthy && ahead.minimum == 12 && ahead.standstill == .zero)
     }
 
+    @Test func `a consumer that was ignored when the stream was pruned does not make its health unknown`() async throws
+    {
+        let log = try await scene.open("p1")
+        for id in ["a", "b", "c"] { try await log.persist(scene.event(id)) }
+        try await log.reconcile()
+        try await log.generator.beat(as: try #require(log.writer))
+        _ = try await log.consumer("abandoned")
+        #expect(try await log.prune(through: 2, ignoring: ["abandoned"]).through == 2)
+        let health = await log.health()
+        #expect(health.isHealthy, "\(health)")
+        #expect(health.consumers.map(\.name) == ["abandoned"] && health.consumers.map(\.eventsBehind) == [3])
+        await log.shutDown()
+    }
+
     @Test func `without a log the database says for how long a writer has been silent`() async throws {
         let silent = StreamHealth(
             status(minimum: 9, heartbeatAge: 12_000), consumers: [], own: nil, limits: StreamHealth.Limits())

@@ -65,8 +65,8 @@ public struct StreamHealth: Hashable, Sendable, CustomStringConvertible {
         public let position: StreamID
         /// How many IDs it is behind the newest event.
         public let eventsBehind: Int64
-        /// For how long the oldest event that it has not passed has been there, by the wall clocks of its writer and of this
-        /// process. Zero where it has passed all.
+        /// For how long the oldest event that it has not passed, and that was not pruned, has been there, by the wall clocks of
+        /// its writer and of this process. Zero where there is none.
         public let behindFor: Duration
         /// How many events it has parked, counted up to ``StreamStatus/ConsumerStatus/mostParked``.
         public let parked: Int
@@ -213,14 +213,22 @@ extension EventStore {
         return StreamHealth(status, consumers: consumers, own: own, limits: limits)
     }
 
-    /// When the first event after `position` was persisted. It need not be finished with what is below it.
+    /// When the first event after `position` that was not pruned was persisted. It need not be finished with what is below it.
     private func oldest(of stream: StreamName, after position: StreamID, _ status: StreamStatus) async throws -> Int64?
     {
         var request = SnapshotRequest(
             delivered: nil, membershipVersion: 0, after: position, through: status.newestEvent, limit: 1, byteLimit: 1)
-        // A snapshot of another version of the members has no events. Three joins in a row are no check's concern.
-        for _ in 0..<3 {
-            guard let snapshot = try await snapshot(of: stream, request) else { return nil }
+        // A snapshot of another version of the members has no events. Several joins in a row are no check's concern.
+        for _ in 0..<4 {
+            let next: Snapshot?
+            do {
+                next = try await snapshot(of: stream, request)
+            } catch TidemarkError.pruned(_, _, let mark) {
+                // Of a consumer that was ignored when the stream was pruned: what is left is asked for.
+                request.after = mark
+                continue
+            }
+            guard let snapshot = next else { return nil }
             if snapshot.membership.version == request.membershipVersion {
                 let events = snapshot.events.map { ($0.streamID, $0.persistedAtMilliseconds) }
                 let external = snapshot.externalEvents.map { ($0.streamID, $0.persistedAtMilliseconds) }
