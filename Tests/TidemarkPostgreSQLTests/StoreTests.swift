@@ -39,4 +39,35 @@ import Tidemark
             }
         }
     }
+
+    //  first    beats │ its direct connection is ended, another one is made │ does not beat
+    //  second                                                               │ looks: the first lives
+    @Test func `a process that runs a processor is not taken for gone when its direct connection is made anew`()
+        async throws
+    {
+        try await withStore { first, configuration in
+            let processor = ProcessorName("workers", of: stream)
+            _ = try await first.join(stream, as: "p1")
+            _ = try await first.claimConsumer("workers", in: stream)
+            try await first.openProcessor(processor, filter: .all, partitions: 1)
+            _ = try await first.beat(ProcessorBeat(process: ProcessorProcess(7)), of: processor)
+            let before = try #require(first.lifeKey)
+            let ended = try await connecting(configuration) { session in
+                try session.query(
+                    """
+                    SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l
+                    WHERE l.locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = $1
+                    """, [.int64(before)]
+                ).int64(0, 0)
+            }
+            #expect(ended == 1)
+            try await eventually { first.lifeKey.map { $0 != before } ?? false }
+            try await withStore(at: configuration) { (second) async throws in
+                try await eventually("the new lock is named") {
+                    try await second.beat(ProcessorBeat(process: ProcessorProcess(8)), of: processor).processes
+                        .allSatisfy { !$0.isGone }
+                }
+            }
+        }
+    }
 }

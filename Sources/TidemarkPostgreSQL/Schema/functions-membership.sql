@@ -429,6 +429,7 @@ BEGIN
     PERFORM @namespace@.begin_1();
     UPDATE @namespace@.instances i SET life_key = new_key WHERE i.life_key = old_key;
     UPDATE @namespace@.consumers c SET holder_key = new_key WHERE c.holder_key = old_key;
+    UPDATE @namespace@.processes p SET life_key = new_key WHERE p.life_key = old_key;
 END
 $$;
 
