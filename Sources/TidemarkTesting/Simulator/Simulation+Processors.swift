@@ -62,7 +62,11 @@ extension Simulation {
             case .count: try database.work { database throws(TidemarkError) in try worker.count(&database, now) }
             case .read: return try read(number, &worker)
             case .start:
-                guard let (run, partition) = worker.start(in: database.stream, now) else { return false }
+                guard let (run, partition) = worker.start(in: database.stream, now) else {
+                    // What it may not start any more is gone.
+                    processes[number].memory.worker = worker
+                    return false
+                }
                 require(effects.order(run, partition, of: worker, database.contents))
                 note(number, 45, "handles \(run.event.streamID) of partition \(partition)")
             case .end:
