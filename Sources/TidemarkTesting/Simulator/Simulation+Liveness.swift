@@ -41,6 +41,7 @@ extension Simulation {
             }
         }
         try throwFailure()
+        try workWithoutFaults(to: newest)
         history.add("all have reached \(newest) after \(now - start)")
     }
 

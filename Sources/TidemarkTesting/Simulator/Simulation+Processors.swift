@@ -164,4 +164,31 @@ extension Simulation {
             )
         }
     }
+
+    /// The faults have stopped: a partition without an owner finds one, and all of them come to the newest event in time.
+    mutating func workWithoutFaults(to newest: StreamID) throws(SimulationFailure) {
+        let start = now
+        while let row = database.contents.row(of: SimulatedDatabase.processor),
+            row.partitions.contains(where: { $0.position < newest })
+        {
+            // Twice: a process that begins after somebody moved the processor does not know who is silent since when.
+            if now - start > workers.timeout * 2 + .seconds(5) {
+                fail(
+                    .stuck,
+                    "the processor's partitions are at \(row.partitions.map(\.position)) of \(newest), with the owners "
+                        + "\(row.partitions.map { $0.owner?.rawValue ?? 0 })")
+                break
+            }
+            now += .milliseconds(50)
+            stepCount += 1
+            timePassesForWorkers()
+            for number in processes.indices where processes[number].isActive {
+                for action in SimulatedWorker.Action.allCases {
+                    while work(number, action, succeeds: true), action == .start || action == .end {}
+                }
+            }
+            try throwFailure()
+        }
+        try throwFailure()
+    }
 }

@@ -32,7 +32,7 @@ public struct SimulationFailure: Error, Hashable, Sendable, CustomStringConverti
         case outOfOrder
         /// A processor's checkpoint is above an event that was neither handled nor parked.
         case passedUnhandled
-        /// The faults stopped, and the minimum or a reader did not get to the newest event in time.
+        /// The faults stopped, and the minimum, a reader or a processor did not get to the newest event in time.
         case stuck
         /// The database was said to have gone backwards, and it had not.
         case falseAlarm
