@@ -287,7 +287,8 @@ extension TidemarkError: CustomStringConvertible {
         case .moveFailed(let stream, let problem):
             "stream \(stream) cannot be moved: \(problem)"
         case .notPrimary(let store):
-            "\(store) is a standby, or can only be read: name the primary"
+            "\(store) is a standby, or can only be read: name the primary, or see whether the role or the database has "
+                + "default_transaction_read_only set"
         case .databaseWentBackwards(let stream, let id, let problem):
             "stream \(stream) is not what it was at ID \(id): \(problem); the database was restored or replaced, "
                 + "restart every process that uses it, check what its readers have done since, and move the consumers "

@@ -113,6 +113,22 @@ import Tidemark
         }
     }
 
+    @Test func `whoever gives no IDs is told`() async throws {
+        try await withLog { log, store, configuration in
+            try await log.withNextID { id in
+                let reservation = try log.reservation(for: id)
+                let outcome = try await psql(
+                    configuration,
+                    """
+                    SELECT tidemark.commit_ids_1('\(reservation.stream)', '\(reservation.writer.instance)', \
+                    \(reservation.writer.epoch), \(reservation.incarnation), NULL);
+                    """)
+                #expect(outcome.status != 0 && outcome.errors.contains("was given no array of IDs"), "\(outcome.errors)")
+            }
+            #expect(try await store.finished() == [1...1])
+        }
+    }
+
     @Test func `a transaction that comes after the end of its scope commits nothing`() async throws {
         try await withLog { log, store, configuration in
             let late = try await log.withNextID { try log.reservation(for: $0) }

@@ -349,6 +349,10 @@ DECLARE
     writer_row bigint;
     inserted bigint;
 BEGIN
+    IF commit_ids_1.ids IS NULL THEN
+        -- It would commit nothing, and its client would take the IDs for committed.
+        RAISE EXCEPTION 'commit_ids_1 was given no array of IDs' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
     PERFORM @namespace@.begin_1();
     PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(commit_ids_1.stream, commit_ids_1.instance));
     SELECT c.stream_row, c.writer_row INTO stream_row, writer_row
