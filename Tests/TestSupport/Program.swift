@@ -69,6 +69,7 @@ public final class Program: @unchecked Sendable {
 
     deinit {
         if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+        endInput()
     }
 
     public var processIdentifier: Int32 { process.processIdentifier }
@@ -165,6 +166,8 @@ public final class Program: @unchecked Sendable {
                 if data.isEmpty { break }
                 self?.collected.withLock { add(&$0, data) }
             }
+            // Foundation keeps some of them for good, and cannot start a program beside a thousand descriptors.
+            try? pipe.fileHandleForReading.close()
             self?.remaining.withLock { $0 -= 1 }
         }.start()
     }
