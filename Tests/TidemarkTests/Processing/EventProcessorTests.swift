@@ -298,7 +298,7 @@ struct Refused: Error, CustomStringConvertible {
 
     //  handler                       heartbeats
     //  begins                        confirmed at 0
-    //  the machine is suspended for a second, which one of the clocks does not see
+    //  the machine is suspended for the timeout, which one of the clocks does not see
     //  is cancelled                  are refused
     @Test func `time for which the machine was suspended counts against an owner`() async throws {
         let clock = ManualClock()
@@ -324,7 +324,7 @@ struct Refused: Error, CustomStringConvertible {
                 store.setHook(nil)
                 gate.open()
             }
-            clock.advance(by: .seconds(1))
+            clock.advance(by: configuration.silenceTimeout)
             try await eventually { wasCancelled.withLock { $0 } }
         }
         await log.shutDown()
