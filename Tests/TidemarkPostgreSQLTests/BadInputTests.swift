@@ -73,6 +73,20 @@ import Tidemark
         #expect(isForAll)
     }
 
+    //  reader                        writer
+    //  finds no schema
+    //                                makes it
+    //  asks whether it may come yet
+    @Test func `a schema that was made since it was not found may be waited for`() async throws {
+        let configuration = try await TestCluster.newDatabase()
+        let options = PostgreSQLStoreOptions()
+        #expect(await PostgreSQLEventStore.mayComeYet(configuration, options: options))
+        try await PostgreSQLEventStore.open(configuration).close()
+        #expect(await PostgreSQLEventStore.mayComeYet(configuration, options: options))
+        try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
+        #expect(await !PostgreSQLEventStore.mayComeYet(configuration, options: options))
+    }
+
     @Test func `another version of the schema, and a half-made one, are refused`() async throws {
         try await withStore { store, configuration in
             try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
