@@ -30,7 +30,7 @@ struct HeldUpCommand: AsyncParsableCommand {
         writer.write("stamps 5")
         try await eventually("events arrive") { reader.count > 200 }
         reader.forget()
-        // To be compared with: what the machine does besides holds everybody up.
+        // Nothing is waited for here: this long is measured, to be compared with, for whatever else the machine does holds everybody up.
         try await Task.sleep(for: .seconds(seconds / 4))
         let before = reader.forget()
 
@@ -39,7 +39,7 @@ struct HeldUpCommand: AsyncParsableCommand {
         foreign.write("BEGIN; CREATE TABLE letters (id bigint); INSERT INTO letters VALUES (1); SELECT 'it is open';")
         try await foreign.waitForLines(1)
         reader.forget()
-        // For so long it is open.
+        // Nor here: how long it is open is what is measured.
         try await Task.sleep(for: .seconds(seconds))
         let lags = reader.forget()
         // The newest event below the oldest transaction that runs anywhere in the cluster, which is what is safe to read by that.
@@ -81,7 +81,7 @@ struct HeldUpCommand: AsyncParsableCommand {
         guard let held = victim.lines.first(where: { $0.hasPrefix("held ") }).flatMap({ Int64($0.dropFirst(5)) }) else {
             throw Failure("\(name) does not say which ID it holds")
         }
-        // Anywhere between two looks, and between two heartbeats.
+        // The kill comes at any moment between two looks and two heartbeats; what is waited for follows it.
         try await Task.sleep(for: .milliseconds(Int.random(in: 0..<1_000)))
         guard reader.arrival(above: held) == nil else { throw Failure("the ID \(held) in flight was passed") }
         let died = MonotonicTime.now
