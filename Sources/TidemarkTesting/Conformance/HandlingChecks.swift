@@ -201,7 +201,6 @@ private struct HandledLog: Sendable {
         var configuration = ProcessorConfiguration(
             partitions: partitions, maximumAttempts: 3, shortestDelay: .milliseconds(1),
             longestDelay: .milliseconds(1))
-        configuration.silenceTimeout = .seconds(2)
         configuration.checkpointInterval = .milliseconds(1)
         configuration.timeLimit = timeLimit
         return log.processor("worker", filter: filter, configuration: configuration, handle: handle)
@@ -227,7 +226,7 @@ private struct HandledLog: Sendable {
         defer { task.cancel() }
         try await body()
         try await eventually("the processor ends") { ended.withLock { $0 != nil } }
-        guard let error = ended.withLock({ $0 }) else { preconditionFailure("it has ended") }
+        guard let error = ended.withLock({ $0 }) else { throw ConformanceFailure(description: "it did not end") }
         return error
     }
 
