@@ -115,14 +115,14 @@ extension DatabaseOptions {
         return (configuration, options)
     }
 
-    /// Whether a database that cannot be opened may only be new, or out of reach for now: not there yet, or without its
+    /// Whether a database that could not be opened may only be new, or out of reach for now: not there yet, or without its
     /// schema.
-    func mayComeYet() async throws -> Bool {
+    func outlook() async throws -> StoreOutlook {
         switch try location {
-        case .sqlite(let path): return access(path, R_OK) == 0 || errno == ENOENT
+        case .sqlite(let path): return access(path, R_OK) == 0 || errno == ENOENT ? .mayCome : .needsSomebody
         case .postgreSQL(let address, let direct, let namespace):
             let (configuration, options) = Self.setUp(address, direct, namespace, .takingPart)
-            return await PostgreSQLEventStore.mayComeYet(configuration, options: options)
+            return await PostgreSQLEventStore.outlook(configuration, options: options)
         }
     }
 

@@ -124,15 +124,25 @@ struct TailCommand: AsyncParsableCommand {
     /// The database; with `--follow`, once it is there with its schema.
     private func openStore() async throws -> (store: any ProgramStore, isReadOnly: Bool) {
         var told: TidemarkError?
+        var wasThere = false
         while true {
             do {
                 let opened = try await database.openForReading()
                 if consumer != nil, opened.isReadOnly { throw TidemarkError.readOnly(store: opened.store.description) }
                 return opened
             } catch let error as TidemarkError {
-                guard follow, case .storeUnavailable = error, try await database.mayComeYet() else { throw error }
-                if told != error { Self.waits(because: error) }
-                told = error
+                guard follow, case .storeUnavailable = error else { throw error }
+                switch try await database.outlook() {
+                case .needsSomebody: throw error
+                case .isThere:
+                    // A writer may have made it since it was not found: that is told by one more attempt.
+                    if wasThere { throw error }
+                    wasThere = true
+                case .mayCome:
+                    wasThere = false
+                    if told != error { Self.waits(because: error) }
+                    told = error
+                }
             }
             try await Task.sleep(for: .milliseconds(200))
         }

@@ -76,15 +76,16 @@ import Tidemark
     //  reader                        writer
     //  finds no schema
     //                                makes it
-    //  asks whether it may come yet
-    @Test func `a schema that was made since it was not found may be waited for`() async throws {
+    //  asks what is to be expected
+    @Test func `a schema that was made since it was not found is there`() async throws {
         let configuration = try await TestCluster.newDatabase()
         let options = PostgreSQLStoreOptions()
-        #expect(await PostgreSQLEventStore.mayComeYet(configuration, options: options))
+        #expect(await PostgreSQLEventStore.outlook(configuration, options: options) == .mayCome)
         try await PostgreSQLEventStore.open(configuration).close()
-        #expect(await PostgreSQLEventStore.mayComeYet(configuration, options: options))
-        try await connecting(configuration) { _ = try $0.query("UPDATE tidemark.schema_version SET version = 9") }
-        #expect(await !PostgreSQLEventStore.mayComeYet(configuration, options: options))
+        #expect(await PostgreSQLEventStore.outlook(configuration, options: options) == .isThere)
+        let other = try await TestCluster.newDatabase()
+        try await connecting(other) { _ = try $0.query("CREATE SCHEMA tidemark CREATE TABLE letters (id bigint)") }
+        #expect(await PostgreSQLEventStore.outlook(other, options: options) == .needsSomebody)
     }
 
     @Test func `another version of the schema, and a half-made one, are refused`() async throws {

@@ -258,3 +258,13 @@ public protocol ForgettingStore: EventStore {
 package enum WriteWait {
     @TaskLocal package static var before = Duration.zero
 }
+
+/// What is to be expected of a store that could not be opened, for a program that may wait for it.
+package enum StoreOutlook: Sendable {
+    /// It is not there yet, or out of reach for now.
+    case mayCome
+    /// It is there by now: whatever keeps it from being opened once more will not go by itself.
+    case isThere
+    /// Somebody has to change something first.
+    case needsSomebody
+}

@@ -111,13 +111,11 @@ struct Schema: Sendable {
         _ = try session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [.text("\(namespace) schema")])
     }
 
-    /// Whether the database can be used, and the schema is missing only because nobody has made it, or was until just now.
-    func mayComeYet(_ session: PostgresSession) throws -> Bool {
+    /// Whether the schema is there by now; where it is not, whether the database can be used, and nobody has made it yet.
+    func outlook(_ session: PostgresSession) throws -> StoreOutlook {
         let found = try Found(session, namespace)
-        if found.isInRecovery { return false }
-        // Somebody may have made it since it was not found: then the next attempt finds it.
-        if found.hasSchema { return (try? prepare(session, creates: false)) != nil }
-        return !found.exists || found.isEmpty
+        if found.hasSchema { return .isThere }
+        return !found.isInRecovery && (!found.exists || found.isEmpty) ? .mayCome : .needsSomebody
     }
 
     private func make(_ session: PostgresSession, after found: Found) throws {

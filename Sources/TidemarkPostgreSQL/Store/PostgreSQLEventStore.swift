@@ -83,20 +83,20 @@ public final class PostgreSQLEventStore: EventStore {
     }
 
     /// Whether a database that could not be opened may only be new, or out of reach for now: there is no server, or none
-    /// that takes connections yet, or no schema in the database. Otherwise somebody has to change something first.
-    package static func mayComeYet(_ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions) async
-        -> Bool
-    {
+    /// that takes connections yet, or no schema in the database.
+    package static func outlook(
+        _ configuration: PostgresConfiguration, options: PostgreSQLStoreOptions
+    ) async -> StoreOutlook {
         let pool = PostgresPool(configuration, logger: Logger(label: "tidemark.postgresql"))
         let schema = Schema(store: pool.server, namespace: options.namespace, migrations: .current)
-        let mayCome: Bool
+        let outlook: StoreOutlook
         do {
-            mayCome = try await pool.perform { try schema.mayComeYet($0) }
+            outlook = try await pool.perform { try schema.outlook($0) }
         } catch {
-            mayCome = (error as? PostgresError).map { !$0.needsSomebody } ?? false
+            outlook = (error as? PostgresError)?.needsSomebody == false ? .mayCome : .needsSomebody
         }
         await pool.close()
-        return mayCome
+        return outlook
     }
 
     private init(_ configuration: PostgresConfiguration, _ options: PostgreSQLStoreOptions, _ logger: Logger) {
