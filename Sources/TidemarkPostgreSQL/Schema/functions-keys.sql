@@ -24,13 +24,32 @@ LANGUAGE sql STABLE AS $$
         coalesce((SELECT p.stream_id FROM @namespace@.pruned_keys p WHERE p.stream = $1 AND p.key = $2), 0))
 $$;
 
--- The same of several keys, in their order.
-CREATE FUNCTION @namespace@.newest_of_keys_1(stream_row integer, keys text[]) RETURNS bigint[]
+-- The same of several keys, in their order, without a call for each; and whether any of the events is there already. `likely`
+-- are what the newest are thought to be, 0 where nobody knows: of a key with many events, all of whose place in the index would be
+-- read otherwise, those before it are not.
+CREATE FUNCTION @namespace@.newest_of_keys_1(
+    stream_row integer, keys text[], likely bigint[], event_ids text[], OUT newest bigint[], OUT some_are_there boolean
+)
 LANGUAGE plpgsql SET random_page_cost = 0 AS $$
+#variable_conflict use_column
 BEGIN
-    RETURN ARRAY(
-        SELECT @namespace@.newest_of_key_1(newest_of_keys_1.stream_row, u.key)
-        FROM unnest(newest_of_keys_1.keys) WITH ORDINALITY u (key, place) ORDER BY u.place);
+    SELECT
+        ARRAY(
+            -- What was pruned of a key is older than all that is left of it.
+            SELECT coalesce(
+                (SELECT k.stream_id FROM @namespace@.keys k
+                    WHERE k.stream = newest_of_keys_1.stream_row AND k.key = u.key AND k.stream_id >= u.likely
+                    ORDER BY k.stream_id DESC LIMIT 1),
+                @namespace@.newest_of_key_1(newest_of_keys_1.stream_row, u.key))
+            FROM unnest(newest_of_keys_1.keys, newest_of_keys_1.likely) WITH ORDINALITY u (key, likely, place)
+            ORDER BY u.place),
+        EXISTS (
+            SELECT FROM unnest(newest_of_keys_1.event_ids) u (event_id)
+            JOIN LATERAL (
+                SELECT FROM @namespace@.events e
+                WHERE e.stream = newest_of_keys_1.stream_row AND e.event_id = u.event_id LIMIT 1
+            ) e ON true)
+    INTO newest_of_keys_1.newest, newest_of_keys_1.some_are_there;
 END
 $$;
 
@@ -58,33 +77,37 @@ DECLARE
     event_count CONSTANT integer := cardinality(persist_keyed_1.event_ids);
     call_count CONSTANT integer := cardinality(persist_keyed_1.expected);
     key_count CONSTANT integer := cardinality(persist_keyed_1.all_keys);
+    has_conditions CONSTANT boolean := 0 <= ANY (persist_keyed_1.expected);
     first_keys bigint[] := '{}';
     are_free boolean[];
     tried integer := 0;
     number integer;
     key_number integer;
-    has_conditions boolean := false;
     stream_row integer;
     writer_row bigint;
-    numbers regclass;
+    id_sequence regclass;
     keyed bigint;
     own_mark bigint := @namespace@.random_mark_1();
-    there bigint[];
+    some_are_there boolean := false;
+    there bigint[] := array_fill(0::bigint, ARRAY[event_count]);
     have_key boolean[];
     newest bigint[];
-    newest_place integer[];
-    found_place integer[];
+    -- The ID in this group of the newest event of each key.
+    newest_own bigint[];
     first_event integer;
     last_event integer := 0;
     there_count integer;
     wrong_place integer;
-    wanted boolean[] := array_fill(false, ARRAY[event_count]);
-    some_are_there boolean := false;
-    places bigint[];
-    new_ids bigint[];
-    are_inserted bigint[];
+    -- Of each event the ID that it was given, null for one that is not to be persisted; and the one that it has in the end.
+    given bigint[] := array_fill(NULL::bigint, ARRAY[event_count]);
+    given_count integer := 0;
+    has bigint[];
+    inserted integer := 0;
 BEGIN
-    PERFORM @namespace@.begin_1();
+    -- A call that would change nothing is not made.
+    IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
+        PERFORM @namespace@.begin_1();
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(@namespace@.writer_lock_1(persist_keyed_1.stream, persist_keyed_1.instance)),
         pg_advisory_xact_lock_shared(@namespace@.group_lock_1(persist_keyed_1.stream, persist_keyed_1.instance));
     persist_keyed_1.verdicts := persist_keyed_1.left_out;
@@ -126,7 +149,7 @@ BEGIN
     END IF;
 
     -- In a statement after the locks: how far the index is, too.
-    SELECT s.stream, s.sequence, i.writer, s.keyed_from INTO stream_row, numbers, writer_row, keyed
+    SELECT s.stream, s.sequence, i.writer, s.keyed_from INTO stream_row, id_sequence, writer_row, keyed
     FROM @namespace@.streams s
     JOIN @namespace@.instances i ON i.stream = s.stream AND i.instance = persist_keyed_1.instance
     JOIN @namespace@.token t ON t.incarnation = i.incarnation AND t.xmin = t.made_by::xid
@@ -140,18 +163,24 @@ BEGIN
             persist_keyed_1.known, persist_keyed_1.fence);
     END IF;
 
-    FOR asked IN 1..call_count LOOP
-        IF persist_keyed_1.expected[asked] >= 0 THEN has_conditions := true; END IF;
-    END LOOP;
     IF has_conditions THEN
-        SELECT array_agg(coalesce(u.id, 0) ORDER BY u.place),
-            array_agg(u.found_key IS NOT DISTINCT FROM u.key ORDER BY u.place)
-        INTO there, have_key
-        FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f,
-            unnest(f.ids, f.keys, persist_keyed_1.keys) WITH ORDINALITY u (id, found_key, key, place);
-        newest := @namespace@.newest_of_keys_1(stream_row, persist_keyed_1.all_keys);
-        newest_place := array_fill(0, ARRAY[greatest(key_count, 1)]);
-        found_place := array_fill(0, ARRAY[call_count]);
+        newest := array_fill(0::bigint, ARRAY[key_count]);
+        FOR place IN 1..event_count LOOP
+            number := persist_keyed_1.call_of[place];
+            IF persist_keyed_1.expected[number] > 0 THEN
+                newest[persist_keyed_1.key_of[place]] := persist_keyed_1.expected[number];
+            END IF;
+        END LOOP;
+        SELECT n.newest, n.some_are_there INTO newest, some_are_there
+        FROM @namespace@.newest_of_keys_1(stream_row, persist_keyed_1.all_keys, newest, persist_keyed_1.event_ids) n;
+        newest_own := array_fill(0::bigint, ARRAY[greatest(key_count, 1)]);
+        IF some_are_there THEN
+            SELECT array_agg(coalesce(u.id, 0) ORDER BY u.place),
+                array_agg(u.found_key IS NOT DISTINCT FROM u.key ORDER BY u.place)
+            INTO there, have_key
+            FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f,
+                unnest(f.ids, f.keys, persist_keyed_1.keys) WITH ORDINALITY u (id, found_key, key, place);
+        END IF;
     END IF;
     FOR asked IN 1..call_count LOOP
         first_event := last_event + 1;
@@ -162,12 +191,14 @@ BEGIN
         IF persist_keyed_1.expected[asked] >= 0 THEN
             there_count := 0;
             wrong_place := 0;
-            FOR place IN first_event..last_event LOOP
-                CONTINUE WHEN there[place] = 0;
-                there_count := there_count + 1;
-                persist_keyed_1.details[asked] := place;
-                IF NOT have_key[place] THEN wrong_place := place; END IF;
-            END LOOP;
+            IF some_are_there THEN
+                FOR place IN first_event..last_event LOOP
+                    CONTINUE WHEN there[place] = 0;
+                    there_count := there_count + 1;
+                    persist_keyed_1.details[asked] := place;
+                    IF NOT have_key[place] THEN wrong_place := place; END IF;
+                END LOOP;
+            END IF;
             key_number := persist_keyed_1.key_of[first_event];
             IF keyed IS DISTINCT FROM 0 THEN
                 persist_keyed_1.verdicts[asked] := CASE WHEN keyed IS NULL THEN 3 ELSE 4 END;
@@ -177,93 +208,84 @@ BEGIN
             ELSIF there_count > 0 THEN
                 -- All of them are there: it is the same call again.
                 IF there_count < last_event - first_event + 1 THEN persist_keyed_1.verdicts[asked] := 5; END IF;
-            ELSIF newest_place[key_number] > 0 THEN
-                -- An earlier call of the group has persisted one: which ID it gets is not known yet.
+            ELSIF greatest(newest[key_number], newest_own[key_number]) <> persist_keyed_1.expected[asked] THEN
                 persist_keyed_1.verdicts[asked] := 2;
-                found_place[asked] := newest_place[key_number];
-            ELSIF newest[key_number] <> persist_keyed_1.expected[asked] THEN
-                persist_keyed_1.verdicts[asked] := 2;
-                persist_keyed_1.details[asked] := newest[key_number];
+                persist_keyed_1.details[asked] := greatest(newest[key_number], newest_own[key_number]);
             END IF;
             CONTINUE WHEN persist_keyed_1.verdicts[asked] <> 0;
         END IF;
         FOR place IN first_event..last_event LOOP
-            IF has_conditions THEN
-                IF there[place] > 0 THEN
-                    some_are_there := true;
-                    CONTINUE;
-                END IF;
-                key_number := persist_keyed_1.key_of[place];
-                IF key_number > 0 THEN newest_place[key_number] := place; END IF;
+            CONTINUE WHEN there[place] > 0;
+            given[place] := nextval(id_sequence);
+            given_count := given_count + 1;
+            IF has_conditions AND persist_keyed_1.key_of[place] > 0 THEN
+                newest_own[persist_keyed_1.key_of[place]] := given[place];
             END IF;
-            wanted[place] := true;
         END LOOP;
     END LOOP;
 
-    WITH n AS MATERIALIZED (
-        SELECT nextval(numbers) AS stream_id, u.*
-        FROM unnest(
-            persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
-            persist_keyed_1.metadata, wanted)
-            WITH ORDINALITY AS u (event_id, type, key, payload, metadata, is_wanted, place)
-        WHERE u.is_wanted
-    ), i AS (
-        -- In the order of event ids, as in `persist_1`.
+    has := given;
+    -- One statement has one thing to do, as in `persist_1`; one row is not made to be a table first.
+    IF event_count = 1 AND given_count = 1 THEN
         INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
-        SELECT stream_row, 0, n.stream_id, writer_row, own_mark, n.event_id, n.type, n.key, n.payload, n.metadata
-        FROM n ORDER BY n.event_id
-        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING
-        RETURNING stream_id
-    ), k AS (
-        INSERT INTO @namespace@.keys (stream, key, stream_id)
-        SELECT stream_row, n.key, n.stream_id FROM n JOIN i ON i.stream_id = n.stream_id
-        WHERE n.key IS NOT NULL AND keyed IS NOT NULL
-    ), lost AS (
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
-        SELECT stream_row, 1, n.stream_id, writer_row, own_mark
-        FROM n WHERE NOT EXISTS (SELECT FROM i WHERE i.stream_id = n.stream_id) ORDER BY n.stream_id
-        RETURNING stream_id
-    )
-    SELECT array_agg(n.place ORDER BY n.place), array_agg(n.stream_id ORDER BY n.place),
-        array_agg((i.stream_id IS NOT NULL)::integer::bigint ORDER BY n.place), (SELECT array_agg(lost.stream_id) FROM lost)
-    INTO places, new_ids, are_inserted, persist_keyed_1.tombstones
-    FROM n LEFT JOIN i ON i.stream_id = n.stream_id;
-    persist_keyed_1.ids := coalesce(new_ids, '{}');
-    persist_keyed_1.are_new := coalesce(are_inserted, '{}');
-
-    IF persist_keyed_1.tombstones IS NOT NULL OR some_are_there THEN
-        -- Somebody has persisted an event meanwhile that was not there when the calls were judged: all of it again.
-        IF has_conditions AND EXISTS (
-            SELECT FROM unnest(places, are_inserted) l (place, is_inserted)
-            WHERE l.is_inserted = 0 AND NOT EXISTS (
-                SELECT FROM unnest(places, are_inserted) o (place, is_inserted)
-                WHERE o.is_inserted = 1
-                    AND persist_keyed_1.event_ids[o.place] = persist_keyed_1.event_ids[l.place]))
-        THEN
-            RAISE EXCEPTION 'an event came while its call was judged' USING ERRCODE = '40001';
-        END IF;
-        -- A new statement: whoever was first with an event committed while this waited for it.
-        SELECT
-            array_agg(
-                CASE WHEN r.is_inserted = 1 THEN r.stream_id ELSE coalesce(nullif(u.there, 0), u.found) END
-                ORDER BY u.place),
-            array_agg(coalesce(r.is_inserted, 0) ORDER BY u.place)
-        INTO persist_keyed_1.ids, persist_keyed_1.are_new
-        FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f,
-            unnest(persist_keyed_1.call_of, there, f.ids) WITH ORDINALITY u (call, there, found, place)
-        LEFT JOIN unnest(places, new_ids, are_inserted) r (place, stream_id, is_inserted) ON r.place = u.place
-        WHERE persist_keyed_1.verdicts[u.call] = 0;
-        IF array_position(persist_keyed_1.ids, NULL) IS NOT NULL THEN
-            RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
-        END IF;
+        VALUES (stream_row, 0, given[1], writer_row, own_mark, persist_keyed_1.event_ids[1], persist_keyed_1.types[1],
+            persist_keyed_1.keys[1], persist_keyed_1.payloads[1], persist_keyed_1.metadata[1])
+        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+    ELSIF given_count > 0 THEN
+        -- In the order of event ids, so that two groups with the same events wait for each other in one direction.
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
+        SELECT stream_row, 0, u.stream_id, writer_row, own_mark, u.event_id, u.type, u.key, u.payload, u.metadata
+        FROM unnest(
+            given, persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
+            persist_keyed_1.metadata)
+            AS u (stream_id, event_id, type, key, payload, metadata)
+        WHERE u.stream_id IS NOT NULL
+        ORDER BY u.event_id
+        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
     END IF;
-    persist_keyed_1.tombstones := coalesce(persist_keyed_1.tombstones, '{}');
-    IF has_conditions THEN
-        FOR asked IN 1..call_count LOOP
-            CONTINUE WHEN found_place[asked] = 0;
-            persist_keyed_1.details[asked] := new_ids[array_position(places, found_place[asked]::bigint)];
+    persist_keyed_1.tombstones := '{}';
+    IF inserted < given_count THEN
+        -- In new statements: whoever was first with an event committed while this waited for it.
+        SELECT f.ids INTO has FROM @namespace@.find_events_1(stream_row, persist_keyed_1.event_ids) f;
+        FOR place IN 1..event_count LOOP
+            CONTINUE WHEN given[place] IS NULL OR has[place] = given[place];
+            IF has[place] IS NULL THEN
+                RAISE EXCEPTION 'an event that was there is gone' USING ERRCODE = '40001';
+            ELSIF has_conditions AND array_position(given, has[place]) IS NULL THEN
+                -- It was not there when the calls were judged: all of it again.
+                RAISE EXCEPTION 'an event came while its call was judged' USING ERRCODE = '40001';
+            END IF;
+            persist_keyed_1.tombstones := persist_keyed_1.tombstones || given[place];
+            persist_keyed_1.details := array_replace(persist_keyed_1.details, given[place], has[place]);
         END LOOP;
+        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark)
+        SELECT stream_row, 1, u.id, writer_row, own_mark FROM unnest(persist_keyed_1.tombstones) u (id);
     END IF;
+    IF keyed IS NOT NULL AND event_count = 1 THEN
+        IF persist_keyed_1.keys[1] IS NOT NULL AND has[1] = given[1] THEN
+            INSERT INTO @namespace@.keys (stream, key, stream_id) VALUES (stream_row, persist_keyed_1.keys[1], given[1]);
+        END IF;
+    ELSIF keyed IS NOT NULL AND given_count > 0 THEN
+        INSERT INTO @namespace@.keys (stream, key, stream_id)
+        SELECT stream_row, u.key, u.id FROM unnest(persist_keyed_1.keys, given, has) u (key, id, has)
+        WHERE u.key IS NOT NULL AND u.id = u.has;
+    END IF;
+
+    IF inserted = event_count THEN
+        persist_keyed_1.ids := given;
+        persist_keyed_1.are_new := array_fill(1::bigint, ARRAY[event_count]);
+        RETURN;
+    END IF;
+    persist_keyed_1.ids := '{}';
+    persist_keyed_1.are_new := '{}';
+    FOR place IN 1..event_count LOOP
+        CONTINUE WHEN persist_keyed_1.verdicts[persist_keyed_1.call_of[place]] <> 0;
+        persist_keyed_1.ids := persist_keyed_1.ids || coalesce(nullif(there[place], 0), has[place]);
+        persist_keyed_1.are_new := persist_keyed_1.are_new
+            || coalesce(has[place] = given[place], false)::integer::bigint;
+    END LOOP;
 END
 $$;
 
