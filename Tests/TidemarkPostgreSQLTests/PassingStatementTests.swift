@@ -2,6 +2,7 @@ import Synchronization
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTesting
 
 @testable import TidemarkPostgreSQL
 
@@ -24,15 +25,6 @@ import Tidemark
             try await body(log, store, configuration)
             await log.shutDown()
         }
-    }
-
-    private func running(_ processor: EventProcessor, _ body: () async throws -> Void) async throws {
-        let task = Task { try await processor.run() }
-        let result: Result<Void, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
-        task.cancel()
-        try await task.value
-        try result.get()
     }
 
     private func applied(_ configuration: PostgresConfiguration) async throws -> [String] {
@@ -91,7 +83,7 @@ import Tidemark
                     // Returns as if it had.
                 }
             }
-            try await running(worker) { try await eventually("all are passed") { try await position(log) == 12 } }
+            try await worker.running { try await eventually("all are passed") { try await position(log) == 12 } }
             #expect(try await applied(configuration) == ids.sorted())
             // Whose COMMIT was done was not called again.
             let counts = calls.withLock { $0 }
@@ -125,15 +117,18 @@ import Tidemark
                     try await connecting(configuration) {
                         _ = try $0.query("UPDATE tidemark.partitions SET claim = claim + 1")
                     }
-                    let late = await #expect(throws: PostgresError.self) {
-                        try await Self.apply(event, statement, configuration, .commits)
-                    }
+                    // In a task of its own: whoever has lost a partition has its handlers cancelled once it has noticed.
+                    let late = await Task {
+                        await #expect(throws: PostgresError.self) {
+                            try await Self.apply(event, statement, configuration, .commits)
+                        }
+                    }.value
                     states.withLock { $0 = [repeated?.sqlState, late?.sqlState] }
                     return
                 }
                 try await Self.apply(event, statement, configuration, .commits)
             }
-            try await running(worker) { try await eventually("all are passed") { try await position(log) == 2 } }
+            try await worker.running { try await eventually("all are passed") { try await position(log) == 2 } }
             #expect(states.withLock { $0 } == ["TM022", "TM010"])
             #expect(try await applied(configuration) == ["a", "b"])
         }
@@ -149,7 +144,7 @@ import Tidemark
                 #expect(HandlingContext.current?.isLate == (event.event.id == "a"))
                 try await Self.apply(event, statement, configuration, .commits)
             }
-            try await running(worker) {
+            try await worker.running {
                 try await eventually("all are passed") { try await position(log) == 2 }
                 #expect(try await log.parkedEvents(of: "worker").map(\.streamID) == [1])
                 #expect(try await applied(configuration) == ["b"])

@@ -4,6 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTesting
 
 @testable import TidemarkSQLite
 
@@ -36,22 +37,13 @@ import Tidemark
         try await store.status(of: "events")?.consumers.first { $0.name == "worker" }?.position
     }
 
-    func running(_ processor: EventProcessor, _ body: () async throws -> Void) async throws {
-        let task = Task { try await processor.run() }
-        let result: Result<Void, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
-        task.cancel()
-        try await task.value
-        try result.get()
-    }
-
     @Test func `each event is handled, and the checkpoint follows`() async throws {
         let calls = Mutex<Set<String>>([])
         for number in 0..<30 { try await log.persist(event("e\(number)", key: "k\(number % 7)")) }
         let worker = log.processor("worker", configuration: configuration) { event in
             calls.withLock { _ = $0.insert(event.event.id) }
         }
-        try await running(worker) { try await eventually { try await position() == 30 } }
+        try await worker.running { try await eventually { try await position() == 30 } }
         #expect(calls.withLock { $0.count } == 30)
         await log.shutDown()
     }
@@ -70,7 +62,7 @@ import Tidemark
                 // The first time each fails, after it has written.
                 if failures.withLock({ $0.insert(event.event.id).inserted }) { throw CancellationError() }
             })
-        try await running(worker) { try await eventually { try await position() == 20 } }
+        try await worker.running { try await eventually { try await position() == 20 } }
         let amounts = try await store.read { try Int.fetchAll($0, sql: "SELECT amount FROM balances") }
         #expect(amounts == [5, 5, 5, 5])
         await log.shutDown()
@@ -102,7 +94,7 @@ import Tidemark
                 // As another process would have done just before: the passage finds it.
                 try db.execute(sql: "UPDATE tidemark_partitions SET claim = claim + 1")
             })
-        try await running(worker) { try await eventually { try await position() == 1 } }
+        try await worker.running { try await eventually { try await position() == 1 } }
         let amounts = try await store.read { try Int.fetchAll($0, sql: "SELECT amount FROM balances") }
         #expect(amounts == [1])
         await log.shutDown()
@@ -118,7 +110,7 @@ import Tidemark
                 #expect(HandlingContext.current?.isLate == true)
                 try db.execute(sql: "INSERT INTO balances (account, amount) VALUES ('late', 1)")
             })
-        try await running(worker) {
+        try await worker.running {
             try await eventually { try await position() == 1 }
             #expect(try await log.parkedEvents(of: "worker").map(\.streamID) == [1])
             isMended.withLock { $0 = true }
@@ -143,7 +135,7 @@ import Tidemark
         } handleExternal: { event in
             handled.withLock { $0.append(event.streamID) }
         }
-        try await running(with) { try await eventually { try await position() == 1 } }
+        try await with.running { try await eventually { try await position() == 1 } }
         #expect(handled.withLock { $0 } == [1])
         await log.shutDown()
     }

@@ -19,7 +19,7 @@ extension StoreConformance {
                     throw HandlerFailure(description: "no \(count)")
                 }
             }
-            try await one.running(worker) {
+            try await worker.running {
                 try await eventually("both are passed") { try await one.position() == 2 }
                 try require(calls.withLock { $0.map(\.id) }, is: ["a", "a", "a", "b"])
                 try require(calls.withLock { $0.map { $0.context?.attempt } }, is: [1, 2, 3, 1])
@@ -48,7 +48,7 @@ extension StoreConformance {
                 if event.event.id == "a" { await door.pass() }
                 handled.withLock { $0.append(event.event.id) }
             }
-            try await one.running(worker) {
+            try await worker.running {
                 try await eventually("all are passed") { try await one.position() == 3 }
                 try await one.log.persist(one.event("d", key: "k"))
                 try await eventually("what follows is passed") { try await one.position() == 4 }
@@ -79,7 +79,7 @@ extension StoreConformance {
                 let worker = one.processor { _ in
                     claims.withLock { $0.append(HandlingContext.current?.claim ?? -1) }
                 }
-                try await one.running(worker) {
+                try await worker.running {
                     try await one.log.persist(one.event(id, key: "k"))
                     try await eventually("it is passed") { try await one.position() == position }
                 }
@@ -90,7 +90,7 @@ extension StoreConformance {
         check("processes that run a processor have heartbeats, and are no members") { one in
             let before = try await one.stores.reconcile(limit: 0).membership
             let worker = one.processor { _ in }
-            try await one.running(worker) {
+            try await worker.running {
                 try await eventually("it has partitions") { !worker.partitions.isEmpty }
                 let status = try await one.store.status(of: one.stores.stream)
                 try require(status?.consumers.first?.isInUse, is: true)
@@ -130,7 +130,7 @@ extension StoreConformance {
             let other = one.processor(filter: .types(["other"])) { event in
                 handled.withLock { $0.append(event.event.id) }
             }
-            try await one.running(other) {
+            try await other.running {
                 try await eventually("the next is passed") { try await one.position() == 2 }
             }
             try require(handled.withLock { $0 }, is: ["a", "b"])
@@ -138,7 +138,7 @@ extension StoreConformance {
         },
         check("a processor in another number of partitions is an error, and the first goes on") { one in
             let worker = one.processor { _ in }
-            try await one.running(worker) {
+            try await worker.running {
                 try await eventually("it has partitions") { worker.partitions.count == 2 }
                 let other = one.processor(partitions: 3) { _ in }
                 let ending = try await one.ending(of: other) {}
@@ -206,17 +206,6 @@ private struct HandledLog: Sendable {
         return log.processor("worker", filter: filter, configuration: configuration, handle: handle)
     }
 
-    /// Runs the processor until the body has ended.
-    func running(_ processor: EventProcessor, _ body: () async throws -> Void) async throws {
-        let task = Task { try await processor.run() }
-        let result: Result<Void, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
-        task.cancel()
-        let ended = await task.result
-        try result.get()
-        try ended.get()
-    }
-
     /// Runs the processor until it has ended by itself, after the body; why it did.
     func ending(of processor: EventProcessor, _ body: () async throws -> Void) async throws -> TidemarkError {
         let ended = Mutex<TidemarkError?>(nil)
@@ -266,4 +255,17 @@ private final class Door: Sendable {
 
 extension TidemarkError {
     fileprivate var isInvalidEvent: Bool { if case .invalidEvent = self { true } else { false } }
+}
+
+extension EventProcessor {
+    /// Runs it until the body has ended.
+    package func running(_ body: () async throws -> Void) async throws {
+        let task = Task { try await run() }
+        let result: Result<Void, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        task.cancel()
+        let ended = await task.result
+        try result.get()
+        try ended.get()
+    }
 }
