@@ -42,6 +42,37 @@ import Testing
         }
     }
 
+    //  first                                   second, on conditions of other keys
+    //  ID 1, with an event
+    //                                          is judged: the event is not there; waits for its row
+    //  commits
+    //                                          is judged again: it is there, with another key
+    @Test func `an event that comes while its call is judged is judged with it`() async throws {
+        try await withStore { store, configuration in
+            #expect(try await store.makeKeyIndex(of: stream) == .complete)
+            _ = try await store.join(stream, as: "p1")
+            let second = try await store.join(stream, as: "p2").writer
+            let open = try await OpenTransaction(configuration) { try $0.persistKeyed(["x"], "p1", keys: ["other"]) }
+            async let persisted = store.persist(
+                group(
+                    [
+                        ([event("a")], KeyCondition(key: "k", expected: nil)),
+                        ([event("x", "l")], KeyCondition(key: "l", expected: nil)),
+                    ], by: second))
+            try await eventually("its event waits for the other") { try await store.waiting() == 1 }
+            try await open.commit()
+            let found = try await persisted
+            guard case .failed(.invalidEvent(_, "x", _)) = found.refusals[1], found.refusals.count == 1 else {
+                Issue.record("\(found)")
+                return
+            }
+            #expect(found.outcomes.count == 1 && found.tombstones.isEmpty)
+            #expect(try await keys(store) == ["a"])
+            #expect(try await keys(store, "l") == [])
+            #expect(try await keys(store, "other") == ["x"])
+        }
+    }
+
     @Test func `a call whose key is not free is left out of the group, and comes first in the next one`() async throws {
         try await withStore { store, configuration in
             #expect(try await store.makeKeyIndex(of: stream) == .complete)

@@ -106,6 +106,32 @@ extension StoreConformance {
             try require(try await stores.events(store, of: "k").map(\.event.id), is: ["1", "2", "3"])
             try require(try await stores.events(store, of: "l").isEmpty, "a call that was refused is there")
         },
+        keyCheck("an event that is there already is no new one of its key") { stores in
+            let (store, writer) = try await stores.indexed()
+            let a = try await stores.persist([stores.event("a", of: "k")], writer)[0].streamID
+            // By itself, and beside one that is new.
+            try require(try await stores.persist([stores.event("a", of: "k")], writer), is: [.alreadyPersisted(a)])
+            let both = try await stores.persist([stores.event("a", of: "k"), stores.event("b", of: "l")], writer)
+            try require(both[0], is: .alreadyPersisted(a))
+            let next = try await stores.persist(
+                [([stores.event("c", of: "k")], KeyCondition(key: "k", expected: a))], writer)
+            try require(next.refusals, is: [:])
+            try require(try await stores.events(store, of: "k").map(\.event.id), is: ["a", "c"])
+            // Twice in one call, before another one: what is found is the one that is there.
+            let twice = try await stores.persist(
+                [
+                    ([stores.event("d", of: "k"), stores.event("d", of: "k")], nil),
+                    ([stores.event("e", of: "k")], KeyCondition(key: "k", expected: next.outcomes[0].streamID)),
+                ], writer)
+            let newest = try await stores.events(store, of: "k").last
+            try require(newest?.event.id, is: "d")
+            try require(
+                twice.refusals,
+                is: [
+                    1: .failed(
+                        .conflict(key: "k", expected: next.outcomes[0].streamID, found: newest?.streamID))
+                ])
+        },
         keyCheck(
             "calls of a group are judged in their order, each seeing the earlier ones, and one conflict fails one call"
         ) {
