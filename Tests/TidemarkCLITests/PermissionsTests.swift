@@ -56,9 +56,7 @@ import Testing
         let folder = try TemporaryFolder()
         try await makeDatabase(folder)
         let queue = try DatabaseQueue(path: folder.database)
-        _ = try await queue.writeWithoutTransaction {
-            try Row.fetchAll($0, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
-        }
+        try await queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         try queue.close()
         for file in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: folder.database + file) }
         #expect(chmod(folder.path, 0o755) == 0 && chmod(folder.database, 0o644) == 0)
