@@ -7,16 +7,20 @@ import Tidemark
 /// What the store of PostgreSQL promises beyond the checks that every store passes (`StoreConformance`).
 @Suite(.enabled(if: TestCluster.isAvailable)) struct StoreTests {
     /// SQLite takes no ID for it.
-    @Test func `an event that is there already keeps its ID, and the loser's gets a tombstone that is told`()
+    @Test(arguments: [false, true])
+    func `an event that is there already keeps its ID, and the loser's gets a tombstone that is told`(isKeyed: Bool)
         async throws
     {
         try await withStore { store, _ in
+            if isKeyed { #expect(try await store.makeKeyIndex(of: stream) == .complete) }
             let writer = try await store.join(stream, as: "p1").writer
             _ = try await store.persist(events("a"), in: stream, by: writer)
             let group = try await store.persist(EventGroup(events("b", "a", "b"), in: stream, by: writer))
             #expect(group.outcomes == [.persisted(2), .alreadyPersisted(1), .alreadyPersisted(2)])
             #expect(group.tombstones == [3, 4])
-            #expect(try await store.finished() == [1...4])
+            let single = try await store.persist(EventGroup(events("a"), in: stream, by: writer))
+            #expect(single == PersistedGroup(outcomes: [.alreadyPersisted(1)], tombstones: [5]))
+            #expect(try await store.finished() == [1...5])
         }
     }
 
