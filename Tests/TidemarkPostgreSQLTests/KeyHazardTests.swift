@@ -187,6 +187,25 @@ import Testing
         }
     }
 
+    @Test func `a group with keys is refused in a transaction that would not see what came before its locks`()
+        async throws
+    {
+        try await withStore { store, configuration in
+            #expect(try await store.makeKeyIndex(of: stream) == .complete)
+            _ = try await store.join(stream, as: "p1")
+            try await connecting(configuration) { session in
+                for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+                    try session.query("BEGIN ISOLATION LEVEL \(level)")
+                    let refused = #expect(throws: PostgresError.self) { try session.persistKeyed(["a"], "p1") }
+                    #expect(refused?.sqlState == "TM001")
+                    try session.query("ROLLBACK")
+                }
+                try session.persistKeyed(["a"], "p1")
+            }
+            #expect(try await keys(store) == ["a"])
+        }
+    }
+
     @Test func `a call with many keys takes one lock for all of them, and whoever has any key waits for it`()
         async throws
     {

@@ -233,17 +233,29 @@ BEGIN
         ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING;
         GET DIAGNOSTICS inserted = ROW_COUNT;
     ELSIF given_count > 0 THEN
-        -- In the order of event ids, so that two groups with the same events wait for each other in one direction.
-        INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
-        SELECT stream_row, 0, u.stream_id, writer_row, own_mark, u.event_id, u.type, u.key, u.payload, u.metadata
-        FROM unnest(
-            given, persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
-            persist_keyed_1.metadata)
-            AS u (stream_id, event_id, type, key, payload, metadata)
-        WHERE u.stream_id IS NOT NULL
-        ORDER BY u.event_id
-        ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING;
-        GET DIAGNOSTICS inserted = ROW_COUNT;
+        -- In the order of event ids, and twice where some are there, as in `persist_1`.
+        BEGIN
+            INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
+            SELECT stream_row, 0, u.stream_id, writer_row, own_mark, u.event_id, u.type, u.key, u.payload, u.metadata
+            FROM unnest(
+                given, persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
+                persist_keyed_1.metadata)
+                AS u (stream_id, event_id, type, key, payload, metadata)
+            WHERE u.stream_id IS NOT NULL
+            ORDER BY u.event_id;
+            inserted := given_count;
+        EXCEPTION WHEN unique_violation THEN
+            INSERT INTO @namespace@.events (stream, kind, stream_id, writer, mark, event_id, type, key, payload, metadata)
+            SELECT stream_row, 0, u.stream_id, writer_row, own_mark, u.event_id, u.type, u.key, u.payload, u.metadata
+            FROM unnest(
+                given, persist_keyed_1.event_ids, persist_keyed_1.types, persist_keyed_1.keys, persist_keyed_1.payloads,
+                persist_keyed_1.metadata)
+                AS u (stream_id, event_id, type, key, payload, metadata)
+            WHERE u.stream_id IS NOT NULL
+            ORDER BY u.event_id
+            ON CONFLICT (stream, event_id) WHERE event_id IS NOT NULL DO NOTHING;
+            GET DIAGNOSTICS inserted = ROW_COUNT;
+        END;
     END IF;
     persist_keyed_1.tombstones := '{}';
     IF inserted < given_count THEN
