@@ -75,11 +75,16 @@ struct IndexCommand: AsyncParsableCommand {
     func run() async throws {
         let progress = Progress(label: "taken in", isShown: Progress.isTerminal)
         let command = self
-        try await Interruption.cancels(verbose: database.verbose) { output in
-            let store = try await command.database.openForChange()
-            let taken = try await store.closed {
-                try await command.database.namingStreams(of: store) {
-                    try await progress.shown { try await command.build(in: store, progress) }
+        try await Interruption.cancels(verbose: database.verbose, readerGone: .goesOn) { output in
+            let stream = command.database.stream
+            let taken = try await InterruptedWork.telling(
+                "the index of keys of stream \(stream) is not complete yet; the same command takes it up"
+            ) {
+                let store = try await command.database.openForChange()
+                return try await store.closed {
+                    try await command.database.namingStreams(of: store) {
+                        try await progress.shown { try await command.build(in: store, progress) }
+                    }
                 }
             }
             try await output.write(

@@ -74,9 +74,14 @@ struct PruneCommand: AsyncParsableCommand {
     func run() async throws {
         let (command, extent) = (self, try extent)
         try await Interruption.cancels(verbose: database.verbose, readerGone: .goesOn) { output in
-            let store = try await command.database.openForChange()
-            let (result, heldBack) = try await store.closed {
-                try await command.database.namingStreams(of: store) { try await command.prune(store, extent) }
+            let stream = command.database.stream
+            let (result, heldBack) = try await InterruptedWork.telling(
+                "what was removed of stream \(stream) until then stays removed; the same command goes on"
+            ) {
+                let store = try await command.database.openForChange()
+                return try await store.closed {
+                    try await command.database.namingStreams(of: store) { try await command.prune(store, extent) }
+                }
             }
             try await output.write(command.line(result))
             if let heldBack { throw heldBack }
@@ -117,6 +122,18 @@ struct PruneCommand: AsyncParsableCommand {
         }
         return line + "\n"
     }
+}
+
+/// A signal came before it was done: whoever called it in a script is not to go on as if it were.
+struct InterruptedWork: ProgramError {
+    let what: String
+
+    static func telling<Value>(_ what: String, _ work: () async throws -> Value) async throws -> Value {
+        do { return try await work() } catch is CancellationError { throw InterruptedWork(what: what) }
+    }
+
+    var status: ExitStatus { .tryLater }
+    var description: String { "interrupted: " + what }
 }
 
 /// Less was removed than was asked for.

@@ -51,6 +51,33 @@ import TidemarkSQLite
         #expect(try await run("events", "--key", "room-3", in: folder).lines.count == 1)
     }
 
+    //  index                                  this test
+    //  begins, one event after another
+    //                                         sees that, and sends a signal
+    //  says so, and ends with 75
+    @Test func `an index that is interrupted is not said to be complete`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(generatedLines(0..<3_000), into: folder)
+        let store = try await SQLiteEventStore.open(path: folder.database)
+        let index = try Program(["index", "--batch", "1", "--database", folder.database])
+        try await eventually("the index is begun") { try await store.keyIndex(of: "events") != .missing }
+        index.send(SIGINT)
+        let outcome = try await index.outcome()
+        #expect(outcome.status == 75 && outcome.output.isEmpty, "\(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("is not complete yet"))
+        #expect(try await store.keyIndex(of: "events") != .complete)
+        await store.close()
+    }
+
+    @Test func `an index is built to its end although nobody reads that it was`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(generatedLines(0..<50), into: folder)
+        let outcome = try await Program(["index", "--batch", "1", "--database", folder.database], reader: .gone)
+            .outcome()
+        #expect(outcome.status == 0 && outcome.errors.isEmpty)
+        #expect(try await run("events", "--key", "room-3", in: folder).lines.count == 10)
+    }
+
     @Test func `a stream that is not there, and a call without a key, are said`() async throws {
         let folder = try TemporaryFolder()
         try await ingest(generatedLines(0..<1), into: folder)

@@ -2,6 +2,8 @@ import Foundation
 import GRDB
 import TestSupport
 import Testing
+import Tidemark
+import TidemarkSQLite
 
 @testable import TidemarkCLI
 
@@ -64,6 +66,19 @@ import Testing
         #expect(stopped.status == 65 && stopped.errors.contains("pruned up to 9"))
         #expect(try await run("consumer", "move", "mailer", "--to", "9", in: folder).status == 0)
         #expect(try await run("tail", "--consumer", "mailer", in: folder).lines.count == 1)
+    }
+
+    @Test func `one that is interrupted says that not all was removed`() async throws {
+        let folder = try TemporaryFolder()
+        try await ingest(0..<20_000, folder)
+        let store = try await SQLiteEventStore.open(path: folder.database)
+        let prune = try Program(["prune", "--through", "19999", "--database", folder.database])
+        try await eventually("it has begun") { try await store.pruned(of: "events")?.through ?? 0 > 0 }
+        prune.send(SIGINT)
+        let outcome = try await prune.outcome()
+        #expect(outcome.status == 75 && outcome.output.isEmpty, "\(outcome.errors)")
+        #expect(outcome.errorLines.count == 1 && outcome.errors.contains("the same command goes on"))
+        await store.close()
     }
 
     @Test func `what is older than a time goes, up to the first event that is not`() async throws {
