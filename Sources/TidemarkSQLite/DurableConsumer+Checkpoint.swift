@@ -37,8 +37,7 @@ extension DurableConsumer {
             try transaction.store.checkpoint(
                 claim, from: begin, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered,
                 passed: batch.passed, in: db)
-            let end = batch.through
-            db.afterNextTransaction { _ in self.announceCheckpoint(at: end) }
+            db.afterNextTransaction { _ in self.announceCheckpoint(batch) }
         } catch {
             RefusedTransaction.refuse(db, because: error)
             throw error

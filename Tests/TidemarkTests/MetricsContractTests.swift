@@ -16,6 +16,31 @@ import TidemarkTesting
         #expect(made(["stream": "orders", "instance": "p1"]) == (try MetricsTable().sections["Of a log"]))
     }
 
+    @Test func `a consumer measures what the article says`() throws {
+        _ = ConsumerMetrics(stream: "orders", consumer: "mailer", factory: metrics)
+        #expect(made(["stream": "orders", "consumer": "mailer"]) == (try MetricsTable().sections["Of a consumer"]))
+    }
+
+    @Test func `where a consumer is and how far behind is measured with each batch and each checkpoint`() async throws {
+        let log = try await EventLog.open(InMemoryEventStore(), stream: "events", instance: "p1", transport: nil)
+        try await log.persist((0..<3).map { Event(id: "e\($0)", type: "noted") })
+        let consumer = try await withMetricsFactory(metrics) { try await log.consumer("mailer") }
+        let labels = [("stream", "events"), ("consumer", "mailer")]
+        func measured(_ name: String) throws -> Double? { try metrics.expectGauge(name, labels).lastValue }
+        var batches = consumer.events.makeAsyncIterator()
+        let batch = try #require(try await batches.next())
+        #expect(try measured("tidemark_consumer_position") == 0)
+        #expect(try measured("tidemark_consumer_lag_events") == 3)
+        try await consumer.checkpoint(batch.ending(at: 2))
+        #expect(try measured("tidemark_consumer_position") == 2)
+        #expect(try measured("tidemark_consumer_lag_events") == 1)
+        try await consumer.checkpoint(batch)
+        #expect(try measured("tidemark_consumer_position") == 3)
+        #expect(try measured("tidemark_consumer_lag_events") == 0)
+        #expect(try measured("tidemark_consumer_lag_seconds") == 0)
+        await log.shutDown()
+    }
+
     @Test func `a processor measures what the article says`() throws {
         _ = ProcessorMetrics(stream: "orders", consumer: "mailer", factory: metrics)
         #expect(made(["stream": "orders", "consumer": "mailer"]) == (try MetricsTable().sections["Of a processor"]))

@@ -2,9 +2,7 @@ import Metrics
 
 /// What a processor measures, through swift-metrics, with the labels `stream` and `consumer`.
 struct ProcessorMetrics: Sendable {
-    private let position: Gauge
-    private let lagEvents: Gauge
-    private let lagSeconds: Gauge
+    private let place: ConsumerMetrics
     private let partitions: Gauge
     private let attempts: Counter
     private let failures: Counter
@@ -13,9 +11,7 @@ struct ProcessorMetrics: Sendable {
 
     init(stream: StreamName, consumer: ConsumerName, factory: any MetricsFactory = MetricsSystem.factory) {
         let labels = [("stream", stream.rawValue), ("consumer", consumer.rawValue)]
-        position = Gauge(label: "tidemark_consumer_position", dimensions: labels, factory: factory)
-        lagEvents = Gauge(label: "tidemark_consumer_lag_events", dimensions: labels, factory: factory)
-        lagSeconds = Gauge(label: "tidemark_consumer_lag_seconds", dimensions: labels, factory: factory)
+        place = ConsumerMetrics(stream: stream, consumer: consumer, factory: factory)
         partitions = Gauge(label: "tidemark_consumer_partitions_owned", dimensions: labels, factory: factory)
         attempts = Counter(label: "tidemark_consumer_attempts", dimensions: labels, factory: factory)
         failures = Counter(label: "tidemark_consumer_failures", dimensions: labels, factory: factory)
@@ -40,9 +36,6 @@ struct ProcessorMetrics: Sendable {
     ///   - reached: the least position of the partitions of this process; IDs that hold no event count too.
     ///   - handledMilliseconds: when the last event that was handled had been persisted; nil before there was one.
     func reached(_ reached: StreamID, newest: StreamID, handledMilliseconds: Int64?) {
-        position.record(reached.rawValue)
-        lagEvents.record(max(0, newest.rawValue - reached.rawValue))
-        guard reached < newest, let handledMilliseconds else { return lagSeconds.record(0) }
-        lagSeconds.record(max(0, Double(WallClock.milliseconds() - handledMilliseconds) / 1_000))
+        place.reached(reached, newest: newest, milliseconds: handledMilliseconds)
     }
 }

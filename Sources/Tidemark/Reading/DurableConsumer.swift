@@ -7,6 +7,7 @@ public final class DurableConsumer: Sendable {
     /// The right to move the checkpoint, with the place from which this consumer went on.
     public let claim: ConsumerClaim
     let reader: EventReader
+    private let metrics: ConsumerMetrics
 
     /// For stores: where the checkpoint is.
     package var store: any EventStore { reader.store }
@@ -14,12 +15,13 @@ public final class DurableConsumer: Sendable {
     init(claim: ConsumerClaim, reader: EventReader) {
         self.claim = claim
         self.reader = reader
+        metrics = ConsumerMetrics(stream: claim.stream, consumer: claim.name)
     }
 
     /// The events after the checkpoint that the consumer had when it began. Throws
     /// ``TidemarkError/consumerTaken(stream:consumer:)`` when another reader has taken the name over.
     public var events: EventBatches {
-        EventBatches(reader: reader, after: claim.position, claim: claim)
+        EventBatches(reader: reader, after: claim.position, claim: claim, metrics: metrics)
     }
 
     /// Moves the checkpoint to the end of a batch, durably; never back. To be called when the batch was dealt with.
@@ -31,15 +33,19 @@ public final class DurableConsumer: Sendable {
         try await reader.store.checkpoint(
             claim, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered, passed: batch.passed
         )
-        announceCheckpoint(at: batch.through)
+        announceCheckpoint(batch)
     }
 
     /// Tells those who wait in ``EventLog/wait(for:toPass:timeout:)``, in all processes, that the checkpoint has moved to the end
     /// of a batch. To be called after a transaction of one's own has committed whose checkpoint the library cannot have seen;
     /// without it they find out a little later.
-    public func announceCheckpoint(_ batch: EventBatch) { announceCheckpoint(at: batch.through) }
+    public func announceCheckpoint(_ batch: EventBatch) {
+        announceCheckpoint(at: batch.through, milliseconds: batch.events.last?.persistedAtMilliseconds)
+    }
 
-    package func announceCheckpoint(at position: StreamID) {
+    /// - Parameter milliseconds: when the last event that was passed had been persisted; nil where that is not known.
+    func announceCheckpoint(at position: StreamID, milliseconds: Int64?) {
+        metrics.reached(position, newest: reader.generator.watermark.minimum, milliseconds: milliseconds)
         reader.generator.announceCheckpoint(of: claim.name, at: position)
     }
 

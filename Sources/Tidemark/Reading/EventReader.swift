@@ -116,15 +116,17 @@ public struct EventBatches: AsyncSequence, Sendable {
     let reader: EventReader
     let after: StreamID
     let claim: ConsumerClaim?
+    var metrics: ConsumerMetrics?
 
     /// Begins to read. Each iterator has a place of its own.
     public func makeAsyncIterator() -> Iterator {
-        Iterator(progress: ReadingProgress(reader: reader, claim: claim, after: after))
+        Iterator(progress: ReadingProgress(reader: reader, claim: claim, after: after), metrics: metrics)
     }
 
     /// Gives one batch after the other; each reading from it takes a snapshot of its own.
     public struct Iterator: AsyncIteratorProtocol {
         var progress: ReadingProgress
+        let metrics: ConsumerMetrics?
 
         /// Waits until there are events to deliver.
         public mutating func next() async throws -> EventBatch? {
@@ -149,6 +151,9 @@ public struct EventBatches: AsyncSequence, Sendable {
                 batch.start = progress.start
                 batch.lastPassed = progress.cursor.delivered
                 batch.era = snapshot.membership.eras.last?.incarnation
+                metrics?.reached(
+                    progress.start.position, newest: reader.generator.watermark.minimum,
+                    milliseconds: batch.events.first?.persistedAtMilliseconds)
                 progress.gave(batch.delivered)
                 return batch
             }

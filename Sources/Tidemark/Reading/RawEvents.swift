@@ -76,6 +76,6 @@ extension DurableConsumer {
         try await reader.store.checkpoint(
             claim, at: batch.through, snapshot: batch.snapshot, delivered: batch.delivered, passed: batch.passed
         )
-        announceCheckpoint(at: batch.through)
+        announceCheckpoint(at: batch.through, milliseconds: nil)
     }
 }
