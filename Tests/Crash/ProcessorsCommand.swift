@@ -189,7 +189,9 @@ struct HandledEvents {
         for (key, calls) in calls {
             let calls = calls.sorted { $0.begin < $1.begin }
             for call in calls where call.end != nil { handled.insert(call.id) }
-            if key != "-" { try check(calls, of: key) }
+            guard key != "-" else { continue }
+            try check(calls, of: key)
+            try checkOrder(calls, of: key, events.filter { $0.value == key }.map(\.key.rawValue).sorted())
         }
         let missing = events.keys.filter { !handled.contains($0.rawValue) }.sorted()
         guard missing.isEmpty else {
@@ -197,9 +199,26 @@ struct HandledEvents {
         }
     }
 
+    /// In order, whoever handles it: an event is begun after every earlier one of its key was handled.
+    private func checkOrder(_ calls: [Call], of key: String, _ ids: [Int64]) throws {
+        var firstEnds: [Int64: Int64] = [:]
+        for call in calls {
+            if let end = call.end { firstEnds[call.id] = min(firstEnds[call.id] ?? .max, end) }
+        }
+        // Of each event: when all earlier ones were handled.
+        var mayBegin: [Int64: Int64] = [:]
+        var latest = Int64.min
+        for id in ids {
+            mayBegin[id] = latest
+            latest = max(latest, firstEnds[id] ?? .max)
+        }
+        for call in calls where call.begin < mayBegin[call.id] ?? .max {
+            throw Failure("key \(key): \(call.id) (\(call.process)) was begun before an earlier event was handled")
+        }
+    }
+
     private func check(_ calls: [Call], of key: String) throws {
         for (index, call) in calls.enumerated() {
-            // In order: whatever comes later has been handled after everything before it was.
             let earlier = calls[..<index]
             if let last = earlier.last(where: { $0.claim == call.claim && $0.process == call.process }),
                 last.id > call.id
