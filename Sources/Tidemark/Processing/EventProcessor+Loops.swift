@@ -231,7 +231,8 @@ extension EventProcessor {
             }
             events.append(
                 EventToHandle(
-                    id: event.streamID, mark: event.mark, key: event.event.key, bytes: event.event.payload.count))
+                    id: event.streamID, mark: event.mark, key: event.event.key,
+                    bytes: event.event.payload.count + event.event.metadataBytes))
             handled.append(.event(event))
         }
         for event in externalEvents { add(event) }
