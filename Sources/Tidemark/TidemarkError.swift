@@ -60,7 +60,7 @@ public enum TidemarkError: Error, Hashable, Sendable {
     case noProcessors(stream: StreamName, store: String)
     /// An event could not be handled, and the processor is to stop then. Nothing of it was passed.
     case handlerFailed(stream: StreamName, consumer: ConsumerName, id: StreamID, attempts: Int, problem: String)
-    /// More events of one key wait behind a parked one than may.
+    /// More events of one key are parked than may be, or, where keys are held, of one partition.
     case tooManyHeld(stream: StreamName, consumer: ConsumerName, id: StreamID, limit: Int)
     /// An event is in a table of the user's own, and there is no handler for such events.
     case externalEventUnhandled(stream: StreamName, consumer: ConsumerName, id: StreamID)
@@ -243,8 +243,8 @@ extension TidemarkError: CustomStringConvertible {
             "consumer \(consumer) of stream \(stream) has stopped at event \(id), whose handler failed \(attempts) times: "
                 + "\(problem); mend that and start it again, or let it park such events"
         case .tooManyHeld(let stream, let consumer, let id, let limit):
-            "consumer \(consumer) of stream \(stream) has stopped at event \(id): more than \(limit) events of its key are "
-                + "parked; retry or drop them (tidemark consumer parked) and start it again"
+            "consumer \(consumer) of stream \(stream) has stopped at event \(id): more than \(limit) events of its key, or "
+                + "of its partition, are parked; retry or drop them (tidemark consumer parked) and start it again"
         case .externalEventUnhandled(let stream, let consumer, let id):
             "event \(id) of stream \(stream) is in a table of your own, and consumer \(consumer) has no handler for such events: "
                 + "give the processor one"

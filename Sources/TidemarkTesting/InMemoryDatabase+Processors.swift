@@ -158,7 +158,7 @@ extension InMemoryDatabase {
                     position: before.position, delivered: before.delivered, passed: before.passed,
                     uncleanThrough: before.owner != nil && before.owner != process ? stream.sequence : nil,
                     attempts: before.attempts,
-                    held: Dictionary(grouping: keyed, by: \.0).mapValues { $0.map(\.1).sorted() }))
+                    held: Dictionary(grouping: keyed) { Array($0.0.utf8) }.mapValues { $0.map(\.1).sorted() }))
         }
         stream.processors[processor.consumer] = row
         streams[processor.stream] = stream
@@ -260,7 +260,7 @@ extension InMemoryDatabase {
         of processor: ProcessorName, after id: StreamID, limit: Int
     ) throws(TidemarkError) -> [ParkedEvent] {
         let parked = try found(processor).parked.values.filter { $0.streamID > id }
-        return Array(parked.sorted { $0.streamID < $1.streamID }.prefix(limit))
+        return Array(parked.sorted { $0.streamID < $1.streamID }.prefix(max(0, limit)))
     }
 
     /// As `retryParked` of a `ProcessorStore`, with the errors of that.
@@ -308,7 +308,8 @@ extension InMemoryDatabase.ProcessorRow {
         }
         // Nothing that was pruned is left to be parked.
         for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
-        for note in passage.parked {
+        // What a handler's transaction has passed meanwhile was handled.
+        for note in passage.parked where note.id > partitions[partition].position {
             guard case .event(let event) = stream.rows[note.id] else { continue }
             parked[note.id] = ParkedEvent(
                 event: event, partition: partition, reason: note.reason, attempts: note.attempts,

@@ -285,23 +285,12 @@ extension EventProcessor {
         }
         answers = try await store.checkpoint(checkpoints, of: processor)
         announce(checkpoints)
-        for note in checkpoints.lazy.compactMap(\.passage).flatMap(\.parked) { reportParked(note) }
     }
 
     /// Wakes those that wait for the consumer: they ask the database, which knows where the least partition is.
     private func announce(_ checkpoints: [ProcessorMachine.Checkpoint]) {
         guard let position = checkpoints.lazy.compactMap(\.passage?.position).max() else { return }
         log.generator.announceCheckpoint(of: name, at: position)
-    }
-
-    private func reportParked(_ note: ParkingNote) {
-        metrics.parked()
-        logger.error(
-            "an event was parked",
-            metadata: [
-                "event": "\(note.id)", "reason": "\(note.reason)", "attempts": "\(note.attempts)",
-                "problem": "\(note.problem)",
-            ])
     }
 
     func writeLate(_ store: any ProcessorStore) async throws {

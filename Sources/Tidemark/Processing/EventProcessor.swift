@@ -108,6 +108,9 @@ public final class EventProcessor: Service {
     /// The partitions that this process owns now.
     public var partitions: Set<Int> { Set(state.withLock { $0.machine.owned.keys }) }
 
+    /// How many handlers run over their limit, for tests.
+    package var overdue: Int { state.withLock { $0.machine.overdue } }
+
     /// Whether nothing more is begun, for tests.
     package var isStopping: Bool { state.withLock { $0.machine.isStopping } }
 
@@ -207,14 +210,25 @@ public final class EventProcessor: Service {
     /// Changes the state, and does what follows: calls handlers, cancels them, wakes the loops.
     @discardableResult
     func change<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
-        let (result, cancelled, failure) = try state.withLock { state in
+        let (result, cancelled, failure, parked) = try state.withLock { state in
             let result = try body(&state)
             while let start = state.machine.nextStart(now: time.now) { begin(start, &state) }
-            return (result, follow(&state), state.machine.failure)
+            return (result, follow(&state), state.machine.failure, state.machine.takeParked())
         }
         for task in cancelled { task.cancel() }
+        for note in parked { report(note) }
         if let failure { fail(described(failure)) }
         return result
+    }
+
+    private func report(_ note: ParkingNote) {
+        metrics.parked()
+        logger.error(
+            "an event was parked",
+            metadata: [
+                "event": "\(note.id)", "reason": "\(note.reason)", "attempts": "\(note.attempts)",
+                "problem": "\(note.problem)",
+            ])
     }
 
     private func described(_ failure: ProcessorMachine.Failure) -> TidemarkError {

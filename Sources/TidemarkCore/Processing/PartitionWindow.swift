@@ -97,7 +97,7 @@ struct PartitionWindow: Sendable {
     private struct Slot {
         let id: StreamID
         let mark: CommitMark
-        let lane: LaneName?
+        let key: KeyBytes?
         let bytes: Int
         var isDone = false
     }
@@ -111,9 +111,11 @@ struct PartitionWindow: Sendable {
     private let maximumCount: Int
     private let maximumBytes: Int
     private let isOneLane: Bool
-    /// The parked events of each key that is held, ascending; nil where later events of a key go on.
-    private var held: [LaneName: [StreamID]]
+    /// The parked events of each key that is held, ascending; none where later events of a key go on.
+    private var held: [KeyBytes: [StreamID]]
+    private var heldCount = 0
     private let heldLimit: Int?
+    private let mostHeld: Int
 
     private var slots: Deque<Slot> = []
     /// How many of the first slots are done.
@@ -121,7 +123,7 @@ struct PartitionWindow: Sendable {
     /// Of events that are not done.
     private var bytes = 0
     private var lanes: [LaneName: Lane] = [:]
-    private var lateLanes: [StreamID: LaneName?] = [:]
+    private var lateKeys: [StreamID: KeyBytes?] = [:]
     private var attempts: [Item: Int] = [:]
     private var notes: [StreamID: ParkingNote] = [:]
     private var passedNotes: Deque<ParkingNote> = []
@@ -140,10 +142,13 @@ struct PartitionWindow: Sendable {
     /// A key whose parked events are more than may be: the processor stops.
     private(set) var overfull: (id: StreamID, limit: Int)?
 
-    /// - Parameter held: the keys that are held, and what of them is parked; only looked at where keys are held.
+    /// - Parameters:
+    ///   - heldLimit: how many events of one key may be parked; nil where later events of a key go on.
+    ///   - mostHeld: how many events of all keys that are held may be.
+    ///   - held: the keys that are held, by their UTF-8, and what of them is parked; only looked at where keys are held.
     init(
         position: StreamID, delivered: DeliveredSum?, passed: Delivered?, maximumCount: Int, maximumBytes: Int,
-        isOneLane: Bool, heldLimit: Int?, held: [String: [StreamID]]
+        isOneLane: Bool, heldLimit: Int?, mostHeld: Int, held: [[UInt8]: [StreamID]]
     ) {
         self.position = position
         readThrough = position
@@ -154,11 +159,11 @@ struct PartitionWindow: Sendable {
         self.maximumBytes = maximumBytes
         self.isOneLane = isOneLane
         self.heldLimit = heldLimit
+        self.mostHeld = mostHeld
         self.held = [:]
         if heldLimit != nil {
-            for (key, ids) in held {
-                self.held[isOneLane ? .whole : .key(KeyBytes(text: key)), default: []] += ids.sorted()
-            }
+            for (key, ids) in held { self.held[KeyBytes(text: String(decoding: key, as: UTF8.self))] = ids.sorted() }
+            heldCount = held.values.reduce(0) { $0 + $1.count }
         }
     }
 
@@ -179,9 +184,10 @@ struct PartitionWindow: Sendable {
             isFull = true
             return false
         }
-        let lane = laneName(event.key)
+        let key = event.key.map { KeyBytes(text: $0) }
+        let lane = lane(of: key)
         let item = Item(id: event.id, isLate: false)
-        slots.append(Slot(id: event.id, mark: event.mark, lane: lane, bytes: event.bytes))
+        slots.append(Slot(id: event.id, mark: event.mark, key: key, bytes: event.bytes))
         bytes += event.bytes
         readThrough = event.id
         lastRead = Delivered(streamID: event.id, mark: event.mark)
@@ -189,7 +195,7 @@ struct PartitionWindow: Sendable {
             ready.append(item)
             return true
         }
-        if held[lane] != nil || lanes[lane]?.overdue != nil {
+        if lanes[lane]?.overdue != nil || isHeld(key) {
             parkBehind(item, lane)
             return true
         }
@@ -205,21 +211,21 @@ struct PartitionWindow: Sendable {
 
     /// A parked event is tried again, in its turn among those of its key. Where its key is held, only the first of them may be.
     mutating func takeLate(_ id: StreamID, key: String?, ready: inout [Item]) -> Bool {
-        let lane = laneName(key)
-        guard lateLanes[id] == nil else { return false }
-        if let lane, let held = held[lane], held.first != id { return false }
-        lateLanes[id] = .some(lane)
+        let key = key.map { KeyBytes(text: $0) }
+        guard lateKeys[id] == nil else { return false }
+        if let key, let held = held[key], held.first != id { return false }
+        lateKeys[id] = .some(key)
         let item = Item(id: id, isLate: true)
-        if let lane { enter(item, lane, &ready) } else { ready.append(item) }
+        if let lane = lane(of: key) { enter(item, lane, &ready) } else { ready.append(item) }
         return true
     }
 
     /// The parked events that were taken in to be tried again, and have not come to an end.
-    var lateIDs: Dictionary<StreamID, LaneName?>.Keys { lateLanes.keys }
+    var lateIDs: Dictionary<StreamID, KeyBytes?>.Keys { lateKeys.keys }
 
-    private func laneName(_ key: String?) -> LaneName? {
-        isOneLane ? .whole : key.map { .key(KeyBytes(text: $0)) }
-    }
+    private func lane(of key: KeyBytes?) -> LaneName? { isOneLane ? .whole : key.map { .key($0) } }
+
+    private func isHeld(_ key: KeyBytes?) -> Bool { key.map { held[$0] != nil } ?? false }
 
     private mutating func enter(_ item: Item, _ name: LaneName, _ ready: inout [Item]) {
         guard let index = lanes.index(forKey: name) else {
@@ -240,8 +246,8 @@ struct PartitionWindow: Sendable {
         }
     }
 
-    private func laneName(of item: Item) -> LaneName? {
-        item.isLate ? lateLanes[item.id] ?? nil : slots[index(of: item.id)].lane
+    private func key(of item: Item) -> KeyBytes? {
+        item.isLate ? lateKeys[item.id] ?? nil : slots[index(of: item.id)].key
     }
 
     // MARK: What becomes of it
@@ -253,74 +259,89 @@ struct PartitionWindow: Sendable {
 
     /// It was handled.
     mutating func succeeded(_ item: Item, ready: inout [Item]) {
-        let lane = laneName(of: item)
+        let key = key(of: item)
         attempts[item] = nil
         if item.isLate {
-            lateLanes[item.id] = nil
-            release(item.id, lane)
+            lateKeys[item.id] = nil
+            release(item.id, key)
         } else {
             finish(item.id)
         }
-        leave(lane, &ready)
+        leave(lane(of: key), &ready)
     }
 
     /// It will not be tried again.
     mutating func park(_ item: Item, _ note: ParkingNote, ready: inout [Item]) {
-        let lane = laneName(of: item)
+        let key = key(of: item)
+        let lane = lane(of: key)
         attempts[item] = nil
         if item.isLate {
-            lateLanes[item.id] = nil
+            lateKeys[item.id] = nil
             return leave(lane, &ready)
         }
         notes[item.id] = note
         finish(item.id)
-        if let lane, heldLimit != nil {
-            hold(item.id, lane)
-            parkWaiting(lane)
+        if let key, let lane, heldLimit != nil {
+            hold(item.id, key)
+            parkWaiting(lane, of: key)
         }
         leave(lane, &ready)
     }
 
     /// Its handler runs over the limit: it is parked, its key stays blocked, and what follows is parked behind it.
     mutating func overrun(_ item: Item, _ note: ParkingNote) {
-        let lane = laneName(of: item)
+        let key = key(of: item)
         attempts[item] = nil
         if !item.isLate {
             notes[item.id] = note
             finish(item.id)
-            if let lane, heldLimit != nil { hold(item.id, lane) }
+            if let key { hold(item.id, key) }
         }
-        guard let lane else { return }
+        guard let lane = lane(of: key) else { return }
         lanes[lane]?.overdue = item.id
-        parkWaiting(lane)
+        parkWaiting(lane, of: nil)
     }
 
     /// The handler that ran over its limit has returned. An event that is read later goes on.
     mutating func returned(_ lane: LaneName?, _ item: Item, ready: inout [Item]) {
-        if item.isLate { lateLanes[item.id] = nil }
+        if item.isLate { lateKeys[item.id] = nil }
         guard let lane else { return }
         lanes[lane]?.overdue = nil
         leave(lane, &ready)
     }
 
-    /// The lane of an event that has started, for ``returned(_:_:ready:)``: its slot may be gone by then.
-    func lane(of item: Item) -> LaneName? { laneName(of: item) }
+    /// The handler that ran over its limit has committed all the same: its event was handled, and is not parked.
+    mutating func passedLate(_ item: Item) {
+        notes[item.id] = nil
+        passedNotes.removeAll { $0.id == item.id }
+    }
 
-    /// All that waits, but for what is tried again, which is parked already.
-    private mutating func parkWaiting(_ name: LaneName) {
+    /// The lane of an event that has started, for ``returned(_:_:ready:)``: its slot may be gone by then.
+    func lane(of item: Item) -> LaneName? { lane(of: key(of: item)) }
+
+    /// All that waits, of one key or of all, but for what is tried again, which is parked already.
+    private mutating func parkWaiting(_ name: LaneName, of key: KeyBytes?) {
         guard let waiting = lanes[name]?.waiting else { return }
-        lanes[name]?.waiting = Deque(waiting.filter(\.isLate))
-        for item in waiting where !item.isLate { parkBehind(item, name) }
+        let parked = waiting.filter { item in
+            !item.isLate && (!isOneLane || key == nil || self.key(of: item) == key)
+        }
+        let ids = Set(parked.map(\.id))
+        lanes[name]?.waiting = Deque(waiting.filter { $0.isLate || !ids.contains($0.id) })
+        for item in parked { parkBehind(item, name) }
     }
 
     private mutating func parkBehind(_ item: Item, _ lane: LaneName) {
-        let head = lanes[lane]?.overdue ?? held[lane]?.first
-        notes[item.id] = ParkingNote(
-            id: item.id, reason: .behind, attempts: 0,
-            problem: head.map { "event \($0) of its key is parked" } ?? "an event of its key is parked")
+        let key = key(of: item)
+        let what: String
+        if let overdue = lanes[lane]?.overdue {
+            what = "event \(overdue) of its \(isOneLane ? "partition" : "key")"
+        } else {
+            what = key.flatMap { held[$0]?.first }.map { "event \($0) of its key" } ?? "an event of its key"
+        }
+        notes[item.id] = ParkingNote(id: item.id, reason: .behind, attempts: 0, problem: what + " is parked")
         dropped.append(item.id)
         finish(item.id)
-        if heldLimit != nil { hold(item.id, lane) }
+        if let key { hold(item.id, key) }
     }
 
     var hasDropped: Bool { !dropped.isEmpty }
@@ -331,24 +352,31 @@ struct PartitionWindow: Sendable {
         return dropped
     }
 
-    private mutating func hold(_ id: StreamID, _ lane: LaneName) {
-        held[lane, default: []].append(id)
-        if let heldLimit, let count = held[lane]?.count, count > heldLimit { overfull = (id, heldLimit) }
+    /// Where keys are held.
+    private mutating func hold(_ id: StreamID, _ key: KeyBytes) {
+        guard let heldLimit else { return }
+        held[key, default: []].append(id)
+        heldCount += 1
+        if let count = held[key]?.count, count > heldLimit { overfull = (id, heldLimit) }
+        if heldCount > mostHeld { overfull = (id, mostHeld) }
     }
 
     /// It was handled late, or dropped.
-    private mutating func release(_ id: StreamID, _ lane: LaneName?) {
-        guard let lane, var ids = held[lane] else { return }
-        ids.removeAll { $0 == id }
-        held[lane] = ids.isEmpty ? nil : ids
+    private mutating func release(_ id: StreamID, _ key: KeyBytes?) {
+        guard let key, let ids = held[key] else { return }
+        keep(ids.filter { $0 != id }, of: key, before: ids.count)
+    }
+
+    private mutating func keep(_ ids: [StreamID], of key: KeyBytes, before count: Int) {
+        held[key] = ids.isEmpty ? nil : ids
+        heldCount -= count - ids.count
     }
 
     /// What of the held keys is parked, as the database said when the checkpoint was at `place`.
     mutating func heldAreNow(_ ids: Set<StreamID>, at place: StreamID) {
-        for (lane, known) in held {
+        for (key, known) in held {
             // What was not passed by then was not there yet.
-            let rest = known.filter { $0 > place || ids.contains($0) }
-            held[lane] = rest.isEmpty ? nil : rest
+            keep(known.filter { $0 > place || ids.contains($0) }, of: key, before: known.count)
         }
     }
 
@@ -395,16 +423,18 @@ struct PartitionWindow: Sendable {
         (segments.first { $0.through >= position } ?? segments.last)?.mark
     }
 
-    /// The checkpoint is durable.
-    mutating func checkpointed(_ position: StreamID) {
-        guard position > self.position else { return }
+    /// The checkpoint is durable. What was parked with it is returned.
+    mutating func checkpointed(_ position: StreamID) -> [ParkingNote] {
+        guard position > self.position else { return [] }
         self.position = position
         while prefix > 0, let first = slots.first, first.id <= position {
             slots.removeFirst()
             prefix -= 1
         }
-        while let first = passedNotes.first, first.id <= position { passedNotes.removeFirst() }
+        var parked: [ParkingNote] = []
+        while let first = passedNotes.first, first.id <= position { parked.append(passedNotes.removeFirst()) }
         while segments.count > 1, let first = segments.first, first.through <= position { segments.removeFirst() }
+        return parked
     }
 
     private func index(of id: StreamID) -> Int {

@@ -32,18 +32,27 @@ extension ProcessorMachine {
     public mutating func checkpointed(_ checkpoint: Checkpoint, isOwned: Bool?) {
         guard let index = partitions.index(forKey: checkpoint.partition),
             partitions.values[index].claim == checkpoint.claim
-        else { return }
+        else {
+            if isOwned == true { parked += checkpoint.passage?.parked ?? [] }
+            return
+        }
         partitions.values[index].isCheckpointing = false
         guard let isOwned else { return }
         guard isOwned else { return lost(checkpoint.partition) }
         if let passage = checkpoint.passage {
-            partitions.values[index].window.checkpointed(passage.position)
+            parked += partitions.values[index].window.checkpointed(passage.position)
         }
         if checkpoint.releases {
             untried += partitions.values[index].window.lateIDs
             uncountedCount -= partitions.values[index].uncounted.count
             partitions[checkpoint.partition] = nil
         }
+    }
+
+    /// What was parked since the last call, with a checkpoint or in the transaction of a handler: people want to know.
+    public mutating func takeParked() -> [ParkingNote] {
+        defer { parked = [] }
+        return parked
     }
 
     /// What became of parked events that were tried again: to be written, and answered with ``wroteLate(_:)``.
@@ -101,6 +110,9 @@ extension ProcessorMachine {
 
     /// How many handlers run, and when the oldest of them was started.
     public var running: (count: Int, since: Duration?) { (runs.count, runs.values.lazy.map(\.startedAt).min()) }
+
+    /// How many of them run over their limit.
+    public var overdue: Int { overdueCount }
 
     /// The partition's oldest handler: its event, and since when it runs.
     public func oldestRun(of partition: Int) -> (id: StreamID, since: Duration)? {

@@ -11,7 +11,8 @@ extension ProcessorMachine {
     public enum WhenExhausted: Hashable, Sendable {
         /// It is parked, and later events of its key go on.
         case park
-        /// It is parked, and later events of its key behind it, up to so many together; with one more the processor stops.
+        /// It is parked, and later events of its key behind it, up to so many together; with one more the processor stops, and
+        /// where more than 80,000 events of a partition are parked.
         case parkAndHoldKey(limit: Int)
         /// The processor stops.
         case stop
@@ -37,6 +38,8 @@ extension ProcessorMachine {
         public var longestDelay = Duration.seconds(60)
         /// What becomes of an event whose attempts are used up.
         public var whenExhausted = WhenExhausted.park
+        /// Where keys are held: parked events of one partition, of all keys. With a window they are fewer than a store lists.
+        public var mostHeld = 80_000
         /// How long a handler may run; nil: as long as it likes.
         public var timeLimit: Duration?
         /// An owner whose heartbeat was not confirmed for so long starts nothing more.
@@ -63,13 +66,15 @@ extension ProcessorMachine {
         public let uncleanThrough: StreamID?
         /// Of events that are not passed: how often they were started after an unclean end.
         public let attempts: [StreamID: Int]
-        /// What is parked of each key, where keys are held.
-        public let held: [String: [StreamID]]
+        /// How many parked events a store gives with a claim at most.
+        public static let mostHeld = 100_000
+        /// What is parked of each key, by the key's UTF-8.
+        public let held: [[UInt8]: [StreamID]]
 
         /// For stores, from the transaction that wrote the claim down.
         public init(
             partition: Int, claim: Int, position: StreamID, delivered: DeliveredSum?, passed: Delivered?,
-            uncleanThrough: StreamID?, attempts: [StreamID: Int] = [:], held: [String: [StreamID]] = [:]
+            uncleanThrough: StreamID?, attempts: [StreamID: Int] = [:], held: [[UInt8]: [StreamID]] = [:]
         ) {
             self.partition = partition
             self.claim = claim
@@ -179,7 +184,7 @@ extension ProcessorMachine {
     public enum Failure: Hashable, Sendable {
         /// The attempts of an event are used up, and the configuration says to stop then.
         case exhausted(ParkingNote)
-        /// More events wait behind a parked one of their key than may; the ID is that of the parked one.
+        /// More events of one key, or of one partition, are parked than may be; the ID is that of the newest of them.
         case tooManyHeld(StreamID, limit: Int)
     }
 }

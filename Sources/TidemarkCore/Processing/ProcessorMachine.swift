@@ -66,6 +66,8 @@ public struct ProcessorMachine: Sendable {
     private var delayed: Heap<Delayed> = []
     private var cancellations: [Int] = []
     var lateEndings: [LateEnding] = []
+    /// What was parked durably since somebody asked.
+    var parked: [ParkingNote] = []
     /// Parked events that were taken in to be tried again when their partition was given up.
     var untried: [StreamID] = []
     var overdueCount = 0
@@ -111,9 +113,15 @@ public struct ProcessorMachine: Sendable {
             window: PartitionWindow(
                 position: claimed.position, delivered: claimed.delivered, passed: claimed.passed,
                 maximumCount: configuration.windowEvents, maximumBytes: configuration.windowBytes,
-                isOneLane: configuration.order == .partition, heldLimit: limit, held: claimed.held),
+                isOneLane: configuration.order == .partition, heldLimit: limit, mostHeld: configuration.mostHeld,
+                held: claimed.held),
             countsThrough: claimed.uncleanThrough ?? claimed.attempts.keys.max() ?? 0,
             countsLeft: configuration.windowEvents, counted: claimed.attempts)
+        // Which other keys are held is not known then.
+        let ids = claimed.held.values.joined()
+        if limit != nil, ids.count >= Claimed.mostHeld {
+            failure = failure ?? .tooManyHeld(ids.max() ?? 0, limit: configuration.mostHeld)
+        }
     }
 
     /// Another process has the partition, or its state in the database is not known: its handlers are cancelled, and what they
@@ -310,6 +318,7 @@ public struct ProcessorMachine: Sendable {
         partitions.values[index].runs -= 1
         var startable: [Item] = []
         if run.isOverdue {
+            if ending == .succeededDurably, !run.item.isLate { partitions.values[index].window.passedLate(run.item) }
             partitions.values[index].window.returned(run.lane, run.item, ready: &startable)
             makeReady(&startable, run.partition, index)
             return true
@@ -320,7 +329,7 @@ public struct ProcessorMachine: Sendable {
             if run.item.isLate { endLate(run.item.id, index, run.partition, note: nil) }
             partitions.values[index].window.succeeded(run.item, ready: &startable)
             if ending == .succeededDurably, !run.item.isLate {
-                partitions.values[index].window.checkpointed(run.item.id)
+                parked += partitions.values[index].window.checkpointed(run.item.id)
             }
             makeReady(&startable, run.partition, index)
             return true

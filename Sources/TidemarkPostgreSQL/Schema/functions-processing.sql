@@ -227,8 +227,14 @@ DECLARE
     stream_row integer;
     n integer;
     answers bigint[] := '{}';
+    befores bigint[];
 BEGIN
     stream_row := @namespace@.lock_processor_1(checkpoint_partitions_1.stream, checkpoint_partitions_1.consumer);
+    befores := ARRAY(
+        SELECT coalesce(p.position, 0) FROM unnest(checkpoint_partitions_1.numbers) WITH ORDINALITY u (number, n)
+        LEFT JOIN @namespace@.partitions p ON p.stream = stream_row AND p.consumer = checkpoint_partitions_1.consumer
+            AND p.partition = u.number
+        ORDER BY u.n);
     FOR n IN 1 .. cardinality(checkpoint_partitions_1.numbers) LOOP
         answers := answers || (CASE WHEN @namespace@.pass_partition_1(
             stream_row, checkpoint_partitions_1.consumer, checkpoint_partitions_1.numbers[n]::integer,
@@ -239,7 +245,7 @@ BEGIN
     END LOOP;
     -- Of what was pruned nothing is left that could be parked.
     PERFORM @namespace@.require_unpruned_1(stream_row, u.id - 1) FROM unnest(checkpoint_partitions_1.parked_ids) u (id);
-    -- The copies that stay, whatever becomes of the events.
+    -- The copies that stay, whatever becomes of the events. What a handler's transaction has passed meanwhile was handled.
     INSERT INTO @namespace@.parked AS k
         (stream, consumer, stream_id, partition, kind, writer, mark, persisted_at, event_id, type, key, payload, metadata,
         reason, attempts, problem)
@@ -252,6 +258,7 @@ BEGIN
         SELECT x.* FROM @namespace@.events x WHERE x.stream = stream_row AND x.stream_id = u.id AND x.kind <> 1 LIMIT 1
     ) e ON true
     WHERE answers[array_position(checkpoint_partitions_1.numbers, u.partition)] = 1
+        AND u.id > befores[array_position(checkpoint_partitions_1.numbers, u.partition)]
     ON CONFLICT (stream, consumer, stream_id) DO UPDATE SET
         reason = excluded.reason, attempts = excluded.attempts, problem = excluded.problem,
         parked_at = excluded.parked_at;

@@ -304,6 +304,7 @@ private struct ClaimRow: Decodable, Sendable {
             partition: partition, claim: claim, position: StreamID(position), delivered: delivered, passed: passed,
             uncleanThrough: uncleanThrough.map { StreamID($0) },
             attempts: Dictionary(attempts.map { (StreamID($0.id), $0.attempts) }) { $1 },
-            held: Dictionary(grouping: parked, by: \.key).mapValues { $0.map { StreamID($0.id) } })
+            // By their bytes: Swift takes different ones for the same text.
+            held: Dictionary(grouping: parked) { Array($0.key.utf8) }.mapValues { $0.map { StreamID($0.id) } })
     }
 }

@@ -157,6 +157,7 @@ struct ProcessorRows {
             throw TidemarkError.databaseWentBackwards(
                 stream: processor.stream, id: passage.position, problem: "its sequence has not come as far")
         }
+        let before = passage.parked.isEmpty ? 0 : try position(of: partition)
         // Nothing that was pruned is left to be parked.
         for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }
         if let passed = passage.passed {
@@ -172,13 +173,21 @@ struct ProcessorRows {
             """, stream.row, processor.consumer, partition, passage.position, passage.snapshot?.newestCommit ?? 0,
             passage.delivered?.count, passage.delivered.map { Int64(bitPattern: $0.sum) }, passage.passed?.streamID,
             passage.passed?.mark.rawValue, now)
-        // A transaction of a handler may have passed more meanwhile, and parked the same.
+        // A transaction of a handler may have passed more meanwhile, and parked the same. What it has passed was handled.
         if moved == 0 { return true }
-        for note in passage.parked { try park(note, partition: partition) }
+        for note in passage.parked where note.id > before { try park(note, partition: partition) }
         try Query.run(
             db, "DELETE FROM tidemark_attempts WHERE stream = ? AND consumer = ? AND partition = ? AND stream_id <= ?",
             stream.row, processor.consumer, partition, passage.position)
         return true
+    }
+
+    /// The checkpoint of a partition that is there.
+    func position(of partition: Int) throws -> StreamID {
+        try Query.first(
+            db, "SELECT position FROM tidemark_partitions WHERE stream = ? AND consumer = ? AND partition = ?",
+            stream.row, processor.consumer, partition
+        ) { $0.streamID(0) } ?? 0
     }
 
     func release(_ partition: Int) throws {
@@ -288,14 +297,14 @@ struct ProcessorRows {
         return claimed
     }
 
-    private func parkedKeys(of partition: Int) throws -> [String: [StreamID]] {
+    private func parkedKeys(of partition: Int) throws -> [[UInt8]: [StreamID]] {
         let rows = try Query.all(
             db,
             """
             SELECT key, stream_id FROM tidemark_parked
             WHERE stream = ? AND consumer = ? AND partition = ? AND key IS NOT NULL ORDER BY stream_id LIMIT 100000
             """, stream.row, processor.consumer, partition
-        ) { ($0.text(0), $0.streamID(1)) }
+        ) { (Array($0.text(0).utf8), $0.streamID(1)) }
         return Dictionary(grouping: rows, by: \.0).mapValues { $0.map(\.1) }
     }
 }

@@ -72,7 +72,7 @@ extension SQLiteEventStore {
                 SELECT stream_id, event_id, type, key, payload, writer, persisted_at, commit_number, metadata, kind,
                     partition, reason, attempts, problem, parked_at, is_retried
                 FROM tidemark_parked WHERE stream = ? AND consumer = ? AND stream_id > ? ORDER BY stream_id LIMIT ?
-                """, rows.stream.row, processor.consumer, id, limit
+                """, rows.stream.row, processor.consumer, id, max(0, limit)
             ) { try Self.parkedEvent($0, &decoder) }
         }
     }

@@ -198,6 +198,35 @@ extension StoreConformance {
             try require(try await one.store.dropParked(nil, of: one.processor), is: 2)
             try require(try await one.store.parkedEvents(of: one.processor, after: 0, limit: 10).count, is: 0)
         },
+        check("what a handler's transaction has passed before its checkpoint came is not parked by that") { one in
+            let writer = try await one.stores.join("p1").writer
+            try await one.stores.persist(one.stores.events("a", "b"), writer)
+            try await one.open(partitions: 1)
+            _ = try await one.beat(one.first)
+            let claim = try await one.claim(0, one.first)
+            try require(try await one.pass(claim, 1), is: true)
+            let notes = [
+                ParkingNote(id: 1, reason: .timeLimit, attempts: 1, problem: "too long"),
+                ParkingNote(id: 2, reason: .behind, attempts: 0, problem: "behind it"),
+            ]
+            try require(try await one.pass(claim, 2, parking: notes), is: true)
+            try require(try await one.store.parkedIDs(partition: 0, of: one.processor), is: [2])
+        },
+        check("parked events are told apart by their keys byte for byte, and a page of none has none") { one in
+            let writer = try await one.stores.join("p1").writer
+            let keys = ["\u{e9}", "e\u{301}"]
+            try await one.stores.persist(keys.map { Event(id: $0, type: "noted", key: $0) }, writer)
+            try await one.open(partitions: 1)
+            _ = try await one.beat(one.first)
+            let notes = [1, 2].map { ParkingNote(id: $0, reason: .exhausted, attempts: 1, problem: "no") }
+            try require(try await one.pass(try await one.claim(0, one.first), 2, parking: notes), is: true)
+            let held = try await one.claim(0, one.first)?.held
+            try require(held, is: [Array(keys[0].utf8): [1], Array(keys[1].utf8): [2]])
+            for limit in [0, -1] {
+                try require(
+                    try await one.store.parkedEvents(of: one.processor, after: 0, limit: limit).count, is: 0)
+            }
+        },
         check("what was handled late is removed, and what was parked behind it is tried next") { one in
             let claim = try await one.parkTwo()
             let number = claim?.claim ?? 0
