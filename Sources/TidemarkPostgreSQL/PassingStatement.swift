@@ -72,12 +72,15 @@ extension EventLog {
         configuration: ProcessorConfiguration = ProcessorConfiguration(),
         handleInOwnTransaction handle: @escaping @Sendable (PersistedEvent, PassingStatement) async throws -> Void
     ) -> EventProcessor {
-        let store = store as? PostgreSQLEventStore
-        return processor(name, from: start, filter: filter, configuration: configuration) { event, start, processor in
-            guard let store else {
-                throw TidemarkError.unsuitableTransaction(
-                    store: "the store of stream \(processor.stream)", problem: "it is not PostgreSQL's")
-            }
+        let (store, description) = (store as? PostgreSQLEventStore, store.description)
+        let refusal: TidemarkError? =
+            store == nil
+            ? .unsuitableTransaction(
+                store: description, problem: "it is not PostgreSQL's, as the handler's transaction")
+            : nil
+        return processor(name, from: start, filter: filter, configuration: configuration, refusal: refusal) {
+            event, start, processor in
+            guard let store else { throw UnknownOutcome("the store is not PostgreSQL's") }
             try await store.handle(event, start, of: processor, handle)
         }
     }
@@ -97,7 +100,9 @@ extension PostgreSQLEventStore {
             thrown = error
         }
         // A COMMIT of the handler's that comes later than this refuses, or makes the next try refuse.
-        switch try? await isPassed(start, of: processor) {
+        let isPassed: Bool?
+        do { isPassed = try await self.isPassed(start, of: processor) } catch { throw UnknownOutcome("\(error)") }
+        switch isPassed {
         case true: return
         case false:
             throw thrown
@@ -106,8 +111,8 @@ extension PostgreSQLEventStore {
                     problem:
                         "the handler of \(processor.consumer) has returned, and not committed the statement that passes "
                         + "event \(start.id)")
-        // Another process has the partition, or nobody knows: what the database has is read again with the next claim.
-        case nil: throw UnknownOutcome()
+        // What the database has is read again with the next claim.
+        case nil: throw UnknownOutcome("another process has its partition" + (thrown.map { "; \($0)" } ?? ""))
         }
     }
 

@@ -14,12 +14,14 @@ extension EventLog {
         configuration: ProcessorConfiguration = ProcessorConfiguration(),
         handleInTransaction handle: @escaping @Sendable (PersistedEvent, Database) throws -> Void
     ) -> EventProcessor {
-        let store = store as? SQLiteEventStore
-        return processor(name, from: start, filter: filter, configuration: configuration) { event, start, processor in
-            guard let store else {
-                throw TidemarkError.unsuitableTransaction(
-                    store: "the store of stream \(processor.stream)", problem: "it is not SQLite's")
-            }
+        let (store, description) = (store as? SQLiteEventStore, store.description)
+        let refusal: TidemarkError? =
+            store == nil
+            ? .unsuitableTransaction(store: description, problem: "it is not SQLite's, as the handler's transaction")
+            : nil
+        return processor(name, from: start, filter: filter, configuration: configuration, refusal: refusal) {
+            event, start, processor in
+            guard let store else { throw UnknownOutcome("the store is not SQLite's") }
             try await store.handle(event, start, of: processor, handle)
         }
     }
@@ -35,7 +37,11 @@ extension SQLiteEventStore {
         do {
             try await write { db in
                 let rows = try ProcessorRows(processor, in: db, store: self)
-                guard try rows.mayPass(start) else { throw UnknownOutcome() }
+                guard try rows.mayPass(start) else { throw UnknownOutcome(Self.isPassed) }
+                // Somebody has dropped it: then nobody handles it.
+                if start.isLate, try !ProcessorRows.isParked(start.id, by: processor.consumer, rows.stream, db) {
+                    return
+                }
                 do {
                     // The transaction has a thread of its own.
                     try HandlingContext.$current.withValue(context) { try handle(event, db) }
@@ -45,12 +51,17 @@ extension SQLiteEventStore {
                 }
                 try rows.passInTransaction(start)
             }
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+            // What it has written cannot be committed: it would be the same again and again.
+            throw thrown.withLock { $0 } ?? error
         } catch {
             if let thrown = thrown.withLock({ $0 }) { throw thrown }
             // What the database has is read again with the next claim.
-            throw UnknownOutcome()
+            throw error as? UnknownOutcome ?? UnknownOutcome("\(error)")
         }
     }
+
+    fileprivate static let isPassed = "it was passed before, or another process has its partition"
 }
 
 extension ProcessorRows {
@@ -58,11 +69,7 @@ extension ProcessorRows {
     fileprivate func mayPass(_ start: ProcessorMachine.Start) throws -> Bool {
         guard try owns(start.partition, start.claim) else { return false }
         if start.isLate { return true }
-        let position = try Query.first(
-            db, "SELECT position FROM tidemark_partitions WHERE stream = ? AND consumer = ? AND partition = ?",
-            stream.row, processor.consumer, start.partition
-        ) { $0.streamID(0) }
-        return position.map { $0 < start.id } ?? false
+        return try position(of: start.partition) < start.id
     }
 
     fileprivate func passInTransaction(_ start: ProcessorMachine.Start) throws {
@@ -70,7 +77,9 @@ extension ProcessorRows {
         guard let passage = start.passage, passage.position == start.id else {
             preconditionFailure("an event that is not the partition's next one is handled in its transaction")
         }
-        guard try pass(passage, partition: start.partition, claim: start.claim) else { throw UnknownOutcome() }
+        guard try pass(passage, partition: start.partition, claim: start.claim) else {
+            throw UnknownOutcome(SQLiteEventStore.isPassed)
+        }
         try moveConsumer()
     }
 }

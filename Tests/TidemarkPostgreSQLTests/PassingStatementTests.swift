@@ -134,6 +134,19 @@ import TidemarkTesting
         }
     }
 
+    @Test func `a processor whose handler is to commit on another store does not begin`() async throws {
+        let other = try await EventLog.open(InMemoryEventStore(), instance: "p1", transport: nil)
+        try await other.persist(events("a"))
+        let worker = other.processor("worker", handleInOwnTransaction: { _, _ in })
+        await #expect {
+            try await worker.run()
+        } throws: { error in
+            if case TidemarkError.unsuitableTransaction = error { true } else { false }
+        }
+        #expect(try await other.consumers().isEmpty)
+        await other.shutDown()
+    }
+
     @Test func `what is parked and handled late is removed in the handler's transaction`() async throws {
         try await withLog { log, _, configuration in
             try await log.persist(events("a", "b"))

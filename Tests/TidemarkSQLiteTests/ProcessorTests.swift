@@ -1,3 +1,4 @@
+import Dispatch
 import GRDB
 import Logging
 import Synchronization
@@ -7,6 +8,14 @@ import Tidemark
 import TidemarkTesting
 
 @testable import TidemarkSQLite
+
+/// Blocks the thread of a transaction until it is told to end.
+private final class Blocked: Sendable {
+    private let semaphore = DispatchSemaphore(value: 0)
+
+    func wait() { semaphore.wait() }
+    func end() { semaphore.signal() }
+}
 
 @Suite struct ProcessorTests {
     let folder: TemporaryFolder
@@ -80,23 +89,19 @@ import TidemarkTesting
         let worker = log.processor(
             "worker", configuration: configuration,
             handleInTransaction: { event, db in
+                let isFirst = isRaised.withLock { isRaised in
+                    defer { isRaised = true }
+                    return !isRaised
+                }
                 try db.execute(
-                    sql: """
-                        INSERT INTO balances (account, amount) VALUES ('all', 1)
-                        ON CONFLICT (account) DO UPDATE SET amount = amount + 1
-                        """)
-                guard
-                    isRaised.withLock({ isRaised in
-                        defer { isRaised = true }
-                        return !isRaised
-                    })
-                else { return }
+                    sql: "INSERT INTO balances (account, amount) VALUES (?, 1)",
+                    arguments: [isFirst ? "first" : "second"])
                 // As another process would have done just before: the passage finds it.
-                try db.execute(sql: "UPDATE tidemark_partitions SET claim = claim + 1")
+                if isFirst { try db.execute(sql: "UPDATE tidemark_partitions SET claim = claim + 1") }
             })
         try await worker.running { try await eventually { try await position() == 1 } }
-        let amounts = try await store.read { try Int.fetchAll($0, sql: "SELECT amount FROM balances") }
-        #expect(amounts == [1])
+        let accounts = try await store.read { try String.fetchAll($0, sql: "SELECT account FROM balances") }
+        #expect(accounts == ["second"])
         await log.shutDown()
     }
 
@@ -118,6 +123,128 @@ import TidemarkTesting
             try await eventually { try await log.parkedEvents(of: "worker").isEmpty }
         }
         #expect(try await store.read { try Int.fetchAll($0, sql: "SELECT amount FROM balances") } == [1])
+        await log.shutDown()
+    }
+
+    //  handler of e0, in its transaction     the processor
+    //                                        finds it over its limit: e0 is to be parked, and e1 behind it
+    //                                        waits with that for the transaction
+    //  commits: e0 is passed
+    //                                        parks e1 alone
+    @Test func `an event whose handler commits over its limit was handled, and is not parked too`() async throws {
+        let clock = ManualClock()
+        let timed = try await EventLog.open(
+            store, stream: "timed", instance: "p2", time: TimeSource(clock, suspending: ManualClock()),
+            logger: LogLines().logger)
+        try await timed.persist([event("e0", key: "k"), event("e1", key: "k")])
+        var configuration = configuration
+        configuration.partitions = 1
+        configuration.timeLimit = .milliseconds(20)
+        let hasBegun = Mutex(false)
+        let overdue = Blocked()
+        let worker = timed.processor(
+            "worker", configuration: configuration,
+            handleInTransaction: { event, db in
+                try db.execute(
+                    sql: "INSERT INTO balances (account, amount) VALUES (?, 1)", arguments: [event.event.id])
+                hasBegun.withLock { $0 = true }
+                overdue.wait()
+            })
+        try await worker.running {
+            do {
+                // Whatever happens, the handler goes on.
+                defer { overdue.end() }
+                try await eventually("the handler is in its transaction") { hasBegun.withLock { $0 } }
+                clock.advance(by: .milliseconds(20))
+                try await eventually("it is over its limit") { worker.overdue == 1 }
+            }
+            try await eventually { try await timed.consumers().first?.position == 2 }
+            #expect(try await timed.parkedEvents(of: "worker").map(\.streamID) == [2])
+        }
+        let accounts = try await store.read { try String.fetchAll($0, sql: "SELECT account FROM balances") }
+        #expect(accounts == ["e0"])
+        await timed.shutDown()
+        await log.shutDown()
+    }
+
+    @Test func `what a handler writes that cannot be committed is a failure, and parked with its problem`() async throws
+    {
+        try await store.write { db in
+            try db.execute(
+                sql: "CREATE TABLE owned (account TEXT REFERENCES balances (account) DEFERRABLE INITIALLY DEFERRED)")
+        }
+        try await log.persist([event("e0", key: "k"), event("e1", key: "k")])
+        let calls = Mutex<[String]>([])
+        let worker = log.processor(
+            "worker", configuration: configuration,
+            handleInTransaction: { event, db in
+                calls.withLock { $0.append(event.event.id) }
+                if event.event.id == "e0" { try db.execute(sql: "INSERT INTO owned VALUES ('nobody')") }
+            })
+        try await worker.running { try await eventually { try await position() == 2 } }
+        #expect(calls.withLock { $0 } == ["e0", "e0", "e1"])
+        let parked = try await log.parkedEvents(of: "worker")
+        #expect(parked.map(\.streamID) == [1] && parked.allSatisfy { $0.problem.contains("FOREIGN KEY") })
+        await log.shutDown()
+    }
+
+    @Test func `what is parked in the transaction of the next event is said`() async throws {
+        let lines = LogLines()
+        let told = try await EventLog.open(store, stream: "told", instance: "p2", logger: lines.logger)
+        try await told.persist((0..<6).map { event("e\($0)", key: "k") })
+        var configuration = configuration
+        configuration.partitions = 1
+        configuration.maximumAttempts = 1
+        // Only the transactions of the handlers pass events.
+        configuration.checkpointInterval = .seconds(3_600)
+        let worker = told.processor(
+            "worker", configuration: configuration,
+            handleInTransaction: { event, _ in
+                if ["e1", "e3"].contains(event.event.id) { throw CancellationError() }
+            })
+        try await worker.running { try await eventually { try await told.consumers().first?.position == 6 } }
+        let parked = lines.lines("an event was parked").compactMap { $0.metadata["event"].map { "\($0)" } }
+        #expect(parked == ["2", "4"])
+        await told.shutDown()
+        await log.shutDown()
+    }
+
+    //  handler of e0, late, in its transaction
+    //  drops e1, which was to be tried again after it
+    @Test func `what was dropped is not handled any more`() async throws {
+        try await log.persist([event("e0", key: "k"), event("e1", key: "k")])
+        let isMended = Mutex(false)
+        let late = Mutex<[String]>([])
+        let worker = log.processor(
+            "worker", configuration: configuration,
+            handleInTransaction: { event, db in
+                guard isMended.withLock({ $0 }) else { throw CancellationError() }
+                late.withLock { $0.append(event.event.id) }
+                try db.execute(sql: "DELETE FROM tidemark_parked WHERE stream_id = 2")
+            })
+        try await worker.running {
+            try await eventually { try await position() == 2 }
+            isMended.withLock { $0 = true }
+            try await log.retryParked(of: "worker")
+            try await eventually { try await log.parkedEvents(of: "worker").isEmpty }
+            try await log.persist(event("e2", key: "k"))
+            try await eventually { try await position() == 3 }
+        }
+        #expect(late.withLock { $0 } == ["e0", "e2"])
+        await log.shutDown()
+    }
+
+    @Test func `a processor whose handler is to have a transaction of another store does not begin`() async throws {
+        let other = try await EventLog.open(InMemoryEventStore(), instance: "p1", transport: nil)
+        try await other.persist(event("e0"))
+        let worker = other.processor("worker", handleInTransaction: { _, _ in })
+        await #expect {
+            try await worker.run()
+        } throws: { error in
+            if case TidemarkError.unsuitableTransaction = error { true } else { false }
+        }
+        #expect(try await other.consumers().isEmpty)
+        await other.shutDown()
         await log.shutDown()
     }
 

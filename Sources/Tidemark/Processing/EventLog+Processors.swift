@@ -27,14 +27,17 @@ extension EventLog {
     }
 
     /// For stores whose handlers get their transaction. It handles and passes, or throws ``UnknownOutcome``.
+    ///
+    /// - Parameter refusal: why it cannot be, where the log has another store.
     package func processor(
         _ name: ConsumerName, from start: ConsumerStart, filter: EventFilter, configuration: ProcessorConfiguration,
+        refusal: TidemarkError? = nil,
         inTransaction handle:
             @escaping @Sendable (PersistedEvent, ProcessorMachine.Start, ProcessorName) async throws -> Void
     ) -> EventProcessor {
         EventProcessor(
             name, of: self, from: start, filter: filter, configuration: configuration, order: .partition,
-            handler: .inTransaction(handle))
+            handler: .inTransaction(handle), refusal: refusal)
     }
 
     /// What the processor has parked, ascending, from the first above `id`.

@@ -23,6 +23,8 @@ public final class EventProcessor: Service {
     let configuration: ProcessorConfiguration
     let order: ProcessorMachine.Order
     let handler: Handler
+    /// Why it cannot run on the store of its log; nil where it can.
+    let refusal: TidemarkError?
     let process = ProcessorProcess(.random(in: 1 ... .max))
     let logger: Logger
     let metrics: ProcessorMetrics
@@ -82,7 +84,8 @@ public final class EventProcessor: Service {
 
     init(
         _ name: ConsumerName, of log: EventLog, from start: ConsumerStart, filter: EventFilter,
-        configuration: ProcessorConfiguration, order: ProcessorMachine.Order, handler: Handler
+        configuration: ProcessorConfiguration, order: ProcessorMachine.Order, handler: Handler,
+        refusal: TidemarkError? = nil
     ) {
         self.name = name
         self.log = log
@@ -91,6 +94,7 @@ public final class EventProcessor: Service {
         self.configuration = configuration
         self.order = order
         self.handler = handler
+        self.refusal = refusal
         var logger = log.logger
         logger[metadataKey: "consumer"] = "\(name)"
         self.logger = logger
@@ -122,12 +126,15 @@ public final class EventProcessor: Service {
     /// - Throws: ``TidemarkError/partitionsDiffer(stream:consumer:found:asked:)``,
     ///   ``TidemarkError/filterDiffers(stream:consumer:stored:)``,
     ///   ``TidemarkError/noProcessors(stream:store:)``, ``TidemarkError/notReached(stream:id:highest:)``;
+    ///   ``TidemarkError/unsuitableTransaction(store:problem:)`` where its handler is to have a transaction that the store of the
+    ///   log does not have;
     ///   ``TidemarkError/handlerFailed(stream:consumer:id:attempts:problem:)`` where it is to stop then;
     ///   ``TidemarkError/tooManyHeld(stream:consumer:id:limit:)``,
     ///   ``TidemarkError/externalEventUnhandled(stream:consumer:id:)``,
     ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)`` when the consumer was deleted,
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, and what else ends reading.
     public func run() async throws {
+        if let refusal { throw refusal }
         guard let store = log.store as? any ProcessorStore else {
             throw TidemarkError.noProcessors(stream: log.stream, store: "\(log.store)")
         }
@@ -359,7 +366,10 @@ public final class EventProcessor: Service {
                 case (.inTransaction, .external): preconditionFailure("an event that is not handled was read")
                 }
             }
-        } catch is UnknownOutcome {
+        } catch let unknown as UnknownOutcome {
+            logger.warning(
+                "it is not known whether an event was handled: its partition is claimed again",
+                metadata: ["event": "\(start.id)", "attempt": "\(start.attempt)", "error": "\(unknown.problem)"])
             return .unknown
         } catch {
             logger.debug(
@@ -372,5 +382,8 @@ public final class EventProcessor: Service {
 
 /// Thrown by a handler's transaction where it is not known whether it was committed, or the partition was not owned any more.
 package struct UnknownOutcome: Error {
-    package init() {}
+    /// What the store said.
+    package let problem: String
+
+    package init(_ problem: String) { self.problem = problem }
 }

@@ -38,7 +38,7 @@ extension SQLiteEventStore {
 }
 
 /// An error of a statement of the user's own, which says nothing about the store.
-private struct StatementError: Error {
+struct StatementError: Error {
     let error: DatabaseError
 
     static func marking<Value>(

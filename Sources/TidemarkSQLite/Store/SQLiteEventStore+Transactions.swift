@@ -112,6 +112,8 @@ extension SQLiteEventStore {
                     if isByUser { try db.commit() } else { try Query.run(db, "COMMIT") }
                 } catch let error as DatabaseError {
                     let told = Query.tellingFull(error, on: db.sqliteConnection)
+                    // A constraint that was deferred says nothing about the store.
+                    if isByUser, told.resultCode == .SQLITE_CONSTRAINT { throw StatementError(error: told) }
                     throw told.resultCode == .SQLITE_IOERR ? UnknownCommit(error: told) : told
                 }
                 if isByUser || db.changedRows != before {
