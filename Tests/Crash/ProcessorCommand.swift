@@ -21,10 +21,15 @@ struct ProcessorCommand: AsyncParsableCommand {
     @Option(help: "Which process of this name it is.") var number: Int
 
     func run() async throws {
-        let store = try await SQLiteEventStore.open(path: participant.database)
-        let log = try await EventLog.open(store, stream: Participant.stream)
-        try await store.write { db in
-            try db.execute(sql: "CREATE TABLE IF NOT EXISTS counted (stream_id INTEGER NOT NULL)")
+        let log: EventLog
+        let store = participant.server == nil ? try await SQLiteEventStore.open(path: participant.database) : nil
+        if let store {
+            log = try await EventLog.open(store, stream: Participant.stream)
+            try await store.write { db in
+                try db.execute(sql: "CREATE TABLE IF NOT EXISTS counted (stream_id INTEGER NOT NULL)")
+            }
+        } else {
+            log = try await participant.open()
         }
         let notes = try AppendedFile(path: participant.notes(of: name))
         try notes.beginAfterCrash()
@@ -39,15 +44,20 @@ struct ProcessorCommand: AsyncParsableCommand {
             try await Task.sleep(for: .milliseconds(Int.random(in: 0...3)))
             try notes.append(["end \(MonotonicTime.now) \(what)"])
         }
-        let counting = log.processor(
-            Self.counting, configuration: configuration,
-            handleInTransaction: { event, db in
-                try db.execute(sql: "INSERT INTO counted (stream_id) VALUES (?)", arguments: [event.streamID.rawValue])
-            })
+        var all = [noting]
+        if store != nil {
+            all.append(
+                log.processor(
+                    Self.counting, configuration: configuration,
+                    handleInTransaction: { event, db in
+                        try db.execute(
+                            sql: "INSERT INTO counted (stream_id) VALUES (?)", arguments: [event.streamID.rawValue])
+                    }))
+        }
         Starter.say("ready")
         await withTaskGroup { group in
             let running = Task { try await log.run() }
-            let processors = [Task { try await noting.run() }, Task { try await counting.run() }]
+            let processors = all.map { processor in Task { try await processor.run() } }
             // What ends by itself ends the process, which the supervisor notices.
             for task in processors + [running] {
                 group.addTask {
@@ -63,10 +73,15 @@ struct ProcessorCommand: AsyncParsableCommand {
             await log.shutDown()
             running.cancel()
         }
-        await store.close()
+        await store?.close()
     }
 }
 
 extension Participant {
+    /// What the processes run. In a file one counts in the same transaction.
+    var consumers: [ConsumerName] {
+        server == nil ? [ProcessorCommand.noting, ProcessorCommand.counting] : [ProcessorCommand.noting]
+    }
+
     func notes(of processor: String) -> String { "\(folder)/\(processor).notes" }
 }

@@ -4,6 +4,7 @@ import GRDB
 import TestSupport
 import Tidemark
 import TidemarkSQLite
+import TidemarkTesting
 
 /// The run for processors: two processes that handle what two writers write, killed and stopped at random.
 struct ProcessorsCommand: AsyncParsableCommand {
@@ -14,6 +15,10 @@ struct ProcessorsCommand: AsyncParsableCommand {
     @Option(help: "Of the faults and the load; a random one without it.") var seed: UInt64?
     @Option(help: "How long a process is stopped at most, in seconds.") var longestStop = 5.0
     @Option(help: "How many times as long things may take, on a machine that does other things too.") var slack = 1.0
+    @Flag(
+        help: "On a PostgreSQL server that is started for it, and not in a file. There is no counting in a table there."
+    )
+    var postgres = false
     @Option(help: "Where everything is kept; a new folder without it.") var folder: String?
 
     func run() async throws {
@@ -22,19 +27,22 @@ struct ProcessorsCommand: AsyncParsableCommand {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         print("seed \(seed), \(seconds) s, in \(folder)")
-        var run = try ProcessorRun(folder: folder, seed: seed, longestStop: longestStop)
+        let server = postgres ? try await PostgresServerProcess() : nil
+        var run = try ProcessorRun(
+            folder: folder, seed: seed, longestStop: longestStop, server: server?.address())
         do {
             try await run.start()
             try await run.breakThings(for: .seconds(seconds))
             try await run.end(within: .seconds(60 * slack))
             for line in try await run.check() { print(line) }
-            print("every event was handled, in order, by one at a time, and counted once")
+            print("every event was handled, in order, by one at a time" + (postgres ? "" : ", and counted once"))
         } catch {
             run.children.killAll()
             print("FAILED: \(error)")
             print("replay: scripts/crash processors --seconds \(seconds) --seed \(seed); what is left is in \(folder)")
             throw ExitCode.failure
         }
+        try await server?.stop()
     }
 }
 
@@ -44,6 +52,8 @@ struct ProcessorRun {
 
     let children: Children
     let participant: Participant
+    /// What each process is told of the server; nothing where there is none.
+    private let place: [String]
     let longestStop: Double
     var random: SplitMix64
     private var starts: [String: Int] = [:]
@@ -52,9 +62,10 @@ struct ProcessorRun {
     /// Until when each process was stopped, by the clock that all share.
     private var continued: [String: [Int64]] = [:]
 
-    init(folder: String, seed: UInt64, longestStop: Double) throws {
+    init(folder: String, seed: UInt64, longestStop: Double, server: String?) throws {
         children = Children(folder: folder)
-        participant = try Participant.parse(["--folder", folder])
+        place = server.map { ["--server", $0] } ?? []
+        participant = try Participant.parse(["--folder", folder] + place)
         self.longestStop = longestStop
         random = SplitMix64(seed: seed)
     }
@@ -68,11 +79,11 @@ struct ProcessorRun {
         starts[name] = number
         _ = try await children.start(
             name,
-            Self.writers.contains(name)
+            (Self.writers.contains(name)
                 ? [
                     "writer", "--instance", name, "--number", "\(number)", "--seed", "\(random.next())", "--keys", "20",
                 ]
-                : ["processor", "--name", name, "--number", "\(number)"])
+                : ["processor", "--name", name, "--number", "\(number)"]) + place)
     }
 
     mutating func breakThings(for duration: Duration) async throws {
@@ -108,38 +119,43 @@ struct ProcessorRun {
     /// Writers leave; processors handle what is left.
     mutating func end(within limit: Duration) async throws {
         for name in Self.writers { try await children.end(name) }
-        let store = try await SQLiteEventStore.open(path: participant.database)
-        try await eventually("that both consumers are at the end", within: limit) {
+        let log = try await participant.open()
+        let count = participant.consumers.count
+        try await eventually("that all consumers are at the end", within: limit) {
             try children.check()
-            guard let status = try await store.status(of: Participant.stream) else { return false }
-            return status.consumers.count == 2 && status.consumers.allSatisfy { $0.position >= status.newestEvent }
+            let newest = await log.health().newestEvent
+            let consumers = try await log.consumers()
+            return newest > 0 && consumers.count == count && consumers.allSatisfy { $0.position >= newest }
         }
-        await store.close()
+        await log.shutDown()
         for name in Self.processors { try await children.end(name) }
     }
 
-    func check() async throws -> [String] {
+    private func checkCounted(_ ids: [StreamID: String]) async throws {
         let store = try await SQLiteEventStore.open(path: participant.database)
-        let log = try await EventLog.open(store, stream: Participant.stream)
-        var ids: [StreamID: String] = [:]
-        guard let newest = try await store.status(of: Participant.stream)?.newestEvent, newest > 0 else {
-            throw Failure("there is not one event")
+        let counted = try await store.read { try Int64.fetchAll($0, sql: "SELECT stream_id FROM counted") }
+        await store.close()
+        guard counted.count == ids.count, Set(counted) == Set(ids.keys.map(\.rawValue)) else {
+            throw Failure("\(counted.count) events were counted, \(Set(counted).count) different ones, of \(ids.count)")
         }
+    }
+
+    func check() async throws -> [String] {
+        let log = try await participant.open()
+        var ids: [StreamID: String] = [:]
+        let newest = await log.health().newestEvent
+        guard newest > 0 else { throw Failure("there is not one event") }
         for try await batch in log.events() {
             for event in batch.events { ids[event.streamID] = event.event.key ?? "-" }
             if batch.through >= newest { break }
         }
-        for consumer in [ProcessorCommand.noting, ProcessorCommand.counting] {
+        for consumer in participant.consumers {
             let parked = try await log.parkedEvents(of: consumer)
             // What was under way each time that a process was killed may be suspected; nothing else fails here.
             guard parked.isEmpty else { throw Failure("\(consumer) has parked \(parked.map(\.streamID))") }
         }
-        let counted = try await store.read { try Int64.fetchAll($0, sql: "SELECT stream_id FROM counted") }
-        guard counted.count == ids.count, Set(counted) == Set(ids.keys.map(\.rawValue)) else {
-            throw Failure("\(counted.count) events were counted, \(Set(counted).count) different ones, of \(ids.count)")
-        }
         await log.shutDown()
-        await store.close()
+        if participant.server == nil { try await checkCounted(ids) }
         let handled = try HandledEvents(
             files: Self.processors.map(participant.notes), continued: continued)
         try handled.check(events: ids)
