@@ -108,7 +108,7 @@ extension StreamMachine {
     ///
     /// - Returns: false where none of them was held any more.
     public mutating func giveUp(_ ids: [StreamID], scope: Int, now: Duration) -> Bool {
-        let given = ids.filter { tracker.giveUp($0) }
+        let given = ids.filter { tracker.giveUp($0, scope: scope) }
         guard !given.isEmpty else { return false }
         abandonments.add(ids, scope: scope, of: ownIncarnation, isLate: false, now: now)
         pending.formUnion([.abandon, .timer])

@@ -67,9 +67,12 @@ public struct InFlightIDs: Sendable {
         entries.insert(entry, at: place)
     }
 
-    /// The ID stays in flight, but its scope does not hold it any more. False when it did not.
-    public mutating func giveUp(_ id: StreamID) -> Bool {
-        guard let index = index(of: id), entries[index].phase == .held else { return false }
+    /// The ID stays in flight, but its scope does not hold it any more. False when it did not, also where another scope does:
+    /// another life of the database has handed the ID out again.
+    public mutating func giveUp(_ id: StreamID, scope: Int) -> Bool {
+        guard let index = index(of: id), entries[index].phase == .held, entries[index].scope == scope else {
+            return false
+        }
         entries[index].phase = .givenUp
         return true
     }

@@ -247,9 +247,7 @@ public struct PositionTracker: Sendable {
     }
 
     /// The scope does not hold the ID any more: it stays in flight until it is finished. False when it was not held.
-    public mutating func giveUp(_ id: StreamID) -> Bool {
-        inFlight.giveUp(id)
-    }
+    public mutating func giveUp(_ id: StreamID, scope: Int) -> Bool { inFlight.giveUp(id, scope: scope) }
 
     /// How far an ID of this instance has come; nil where it is not here.
     public func phase(of id: StreamID) -> InFlightIDs.Phase? { inFlight.phase(of: id) }
@@ -476,7 +474,7 @@ public struct PositionTracker: Sendable {
     }
 
     /// Takes the newest eras of a snapshot. Where another era has begun every epoch is over, and IDs in flight are void, or were
-    /// committed. What was only heard above its beginning is taken back: those rows are lost, or were never there.
+    /// committed. What was heard, promised or read of the sequence above its beginning is taken back: it was of the life before.
     ///
     /// - Returns: the IDs of this instance that were in flight.
     private mutating func sees(_ eras: [Era]) -> [StreamID] {
@@ -494,6 +492,8 @@ public struct PositionTracker: Sendable {
         }
         finished.removeRanges(above: max(begin, known))
         promisable = min(promisable, begin)
+        ownPosition = min(ownPosition, begin)
+        sequence = sequence.map { min($0, begin) }
         minimum = max(min(minimum, begin), confirmed)
         return forgetInFlight()
     }

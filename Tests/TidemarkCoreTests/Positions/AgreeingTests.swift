@@ -265,6 +265,26 @@ import TidemarkCore
         #expect(!tracker.finish(6) && tracker.known == 5)
     }
 
+    /// p1#3 was another process in the first life, which was heard to be at 4. Its join was lost: in the next life, which begins
+    /// at 1, this process is p1#3, and whoever hears of it at 4 would skip what it commits below.
+    @Test func `an instance does not promise what was heard of its epoch in a life that is over`() {
+        let heir = Writer("p1", epoch: 3)
+        var tracker = PositionTracker(
+            instance: "p1", members: [p1: 1], version: 1, nonces: [p1: 1], sequence: 5, era: first)
+        tracker.pin(to: p1, nonce: 1)
+        tracker.updateMembers([heir: 1], version: 2, nonces: [heir: 2])
+        tracker.advance(heir, to: 4)
+        tracker.pin(to: heir, nonce: 3)
+        let lives = [first, next(after: 1)]
+        _ = tracker.take(
+            Membership(members: [heir: 1], version: 9, nonces: [heir: 3], eras: lives), newestCommitted: 0)
+        #expect(tracker.position == 1)
+        // Nor what is heard above the sequence of this life, though the first one's had come there.
+        tracker.updateMembers([heir: 1, p2: 1], version: 10, nonces: [heir: 3, p2: 2])
+        tracker.advance(p2, to: 5)
+        #expect(tracker.position == 1)
+    }
+
     @Test func `a member of the same epoch with another nonce is another writer`() {
         var tracker = PositionTracker(
             instance: "reader", members: [p1: 5, p2: 5], version: 1, nonces: [p1: 1, p2: 2], sequence: 9)
