@@ -12,14 +12,14 @@ public import Tidemark
 /// | SQLSTATE | |
 /// |---|---|
 /// | `TM022` | the event was dealt with before, in a transaction whose answer was lost |
-/// | `TM010` | another process has the partition |
+/// | `TM010` | another process has the partition, or a promotion has lost what was passed of it |
 /// | `TM008` | the database was put back |
 /// | `TM025` | the database has lost commits, and hands out IDs that were passed again |
 /// | `TM001` | the transaction has another isolation level |
 ///
 /// No savepoint may lie around it, as with a ``CheckpointStatement``.
 public struct PassingStatement: Hashable, Sendable {
-    /// With the parameters `$1` to `$12`, each of which is taken as text.
+    /// With the parameters `$1` to `$13`, each of which is taken as text.
     public let sql: String
     /// The values of the parameters, in their order; nil is NULL.
     public let arguments: [String?]
@@ -42,13 +42,13 @@ public struct PassingStatement: Hashable, Sendable {
         }
         sql = """
             SELECT \(namespace.function("pass_event_1"))(
-                $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::boolean,
-                convert_to($7::text, 'UTF8'), $8::text::bigint, $9::text::bigint, $10::text::bigint, $11::text::bigint,
-                $12::text)
+                $1::text, $2::text, $3::text::bigint, $4::text::bigint, $5::text::bigint, $6::text::bigint,
+                $7::text::boolean, convert_to($8::text, 'UTF8'), $9::text::bigint, $10::text::bigint, $11::text::bigint,
+                $12::text::bigint, $13::text)
             """
         arguments = [
             processor.stream.rawValue, processor.consumer.rawValue, "\(start.partition)", "\(start.claim)",
-            "\(start.id)", start.isLate ? "true" : "false",
+            text(passage?.begin.rawValue), "\(start.id)", start.isLate ? "true" : "false",
             passage?.snapshot.map { String(decoding: $0.bytes, as: UTF8.self) }, text(passage?.delivered?.count),
             text(passage?.delivered.map { Int64(bitPattern: $0.sum) }), text(passage?.passed?.streamID.rawValue),
             text(passage?.passed?.mark.rawValue),
@@ -116,7 +116,7 @@ extension PostgreSQLEventStore {
         }
     }
 
-    /// Nil where the claim is not the newest.
+    /// Nil where the claim is not the newest, or what was passed before is lost.
     private func isPassed(_ start: ProcessorMachine.Start, of processor: ProcessorName) async throws -> Bool? {
         let name = namespace.quoted
         let rows = try await pool.query(
@@ -126,10 +126,12 @@ extension PostgreSQLEventStore {
                 WHERE k.stream = p.stream AND k.consumer = p.consumer AND k.stream_id = $5) ELSE p.position >= $5 END
             FROM \(name).partitions p JOIN \(name).streams s ON s.stream = p.stream
             WHERE s.name = $1 AND p.consumer = $2 AND p.partition = $3::bigint AND p.claim = $6 AND p.owner IS NOT NULL
+                AND p.position >= $7
             """,
             [
                 .text(processor.stream.rawValue), .text(processor.consumer.rawValue), .int64(Int64(start.partition)),
                 .bool(start.isLate), .int64(start.id.rawValue), .int64(Int64(start.claim)),
+                .int64(start.passage?.begin.rawValue ?? 0),
             ]
         ) { $0 }
         return rows.count == 0 ? nil : try rows.bool(0, 0)

@@ -10,14 +10,14 @@ extension InMemoryDatabase {
         let facts = SkipAuditor.Facts(
             stream: name, consumer: consumer, sequence: stream.sequence,
             commitCount: RandomSteps.place(ofCommit: stream.commitNumber), position: row.position,
-            snapshot: row.snapshot, isSnapshotAhead: (row.snapshot.newestCommit ?? 0) > stream.commitNumber,
+            snapshot: row.snapshot, isSnapshotAhead: row.snapshot.commitInMemory > stream.commitNumber,
             delivered: row.delivered, passed: row.passed, start: row.start, pruned: stream.pruned,
             prunedOfConsumer: row.pruned)
         let partitions = (stream.processors[consumer]?.partitions ?? []).map { found in
             var partition = facts
             partition.position = found.position
             partition.snapshot = found.snapshot
-            partition.isSnapshotAhead = (found.snapshot.newestCommit ?? 0) > stream.commitNumber
+            partition.isSnapshotAhead = found.snapshot.commitInMemory > stream.commitNumber
             partition.delivered = found.delivered
             partition.passed = found.passed
             partition.start = found.start
@@ -27,7 +27,7 @@ extension InMemoryDatabase {
         var auditor = ConsumerAuditor(facts, partitions: partitions, limit: limit)
         auditor.prunedCommits(through: RandomSteps.place(ofCommit: stream.pruned.newestCommit.rawValue))
         let filter = row.filter
-        let seen = row.snapshot.newestCommit ?? 0
+        let seen = row.snapshot.commitInMemory
         let rows = stream.rows.sorted { $0.key < $1.key }.map { id, row in
             switch row {
             case .tombstone(let mark):
@@ -46,9 +46,9 @@ extension InMemoryDatabase {
         func key(of id: StreamID) -> String? {
             if case .event(let event) = stream.rows[id] { event.event.key } else { nil }
         }
-        for row in rows { auditor.row(row, key: key(of: row.id)) { row.mark.rawValue > $0.newestCommit ?? 0 } }
+        for row in rows { auditor.row(row, key: key(of: row.id)) { row.mark.rawValue > $0.commitInMemory } }
         if !auditor.isAsDelivered {
-            for row in rows { auditor.rowAgain(row, key: key(of: row.id)) { row.mark.rawValue > $0.newestCommit ?? 0 } }
+            for row in rows { auditor.rowAgain(row, key: key(of: row.id)) { row.mark.rawValue > $0.commitInMemory } }
         }
         for number in Set(rows.map(\.mark.rawValue)).sorted() {
             auditor.commit(

@@ -55,6 +55,7 @@ extension InMemoryDatabase {
         }
         try stream.pruned.require(row.position, in: name)
         if let passed = row.passed { try passed.require(stream.holds(passed), in: name, of: consumer) }
+        try stream.requireEra(of: row.snapshot, through: row.position, in: name)
         // Its own: it has been answered already, and the answer was lost.
         if key != 0, row.key == key { return row.claim(name, consumer) }
         if row.isInUse, !takingOver, row.generation != request.replacing {
@@ -89,15 +90,21 @@ extension InMemoryDatabase {
                 problem: "the sequence is at \(streams[claim.stream]?.sequence ?? 0)")
         }
         if let passed { try passed.require(stream.holds(passed), in: claim.stream, of: claim.name) }
+        try stream.requireEra(of: snapshot, through: position, in: claim.stream)
         try verify(claim)
         guard var row = stream.consumers[claim.name] else { return }
         try claim.require(begin: begin, checkpoint: row.position, key: row.key)
-        if position > row.position {
+        let isFurther = position > row.position
+        if isFurther {
             row.delivered = delivered
             row.passed = passed ?? stream.lastEvent(through: position)
         }
         row.position = max(row.position, position)
-        if (snapshot.newestCommit ?? 0) > (row.snapshot.newestCommit ?? 0) { row.snapshot = snapshot }
+        if snapshot.incarnationInMemory != row.snapshot.incarnationInMemory
+            ? isFurther : snapshot.commitInMemory > row.snapshot.commitInMemory
+        {
+            row.snapshot = snapshot
+        }
         streams[claim.stream]?.consumers[claim.name] = row
     }
 
@@ -198,7 +205,10 @@ extension InMemoryDatabase.Stream {
         try pruned.require(start, at: row.position, in: name)
         row.start = row.position
         row.pruned = DeliveredSum()
-        row.snapshot = SnapshotMark(newestCommit: commitNumber)
+        if case .afterPlace(let place) = start, let era = place.era {
+            try requireEra(era, through: place.id, in: name)
+        }
+        row.snapshot = mark
         row.delivered = DeliveredSum()
         row.passed = lastEvent(through: row.position)
         try start.require(last: row.passed, in: name)
@@ -213,6 +223,29 @@ extension InMemoryDatabase.Stream {
         }
         return event.mark == delivered.mark
             && (delivered.eventID.map { event.event.id.utf8.elementsEqual($0.utf8) } ?? true)
+    }
+
+    /// What a snapshot that is taken now has seen: the newest commit, and after the first incarnation the one that runs.
+    var mark: SnapshotMark {
+        let mark = SnapshotMark(newestCommit: commitNumber)
+        if incarnation == .firstInMemory { return mark }
+        return SnapshotMark(bytes: mark.bytes + SnapshotMark(newestCommit: incarnation.rawValue).bytes)
+    }
+
+    /// No ID that was passed up to a place is handed out again.
+    ///
+    /// - Throws: ``TidemarkError/acknowledgedEventsLost(stream:id:problem:)``.
+    func requireEra(of mark: SnapshotMark, through position: StreamID, in name: StreamName) throws(TidemarkError) {
+        try requireEra(mark.incarnationInMemory, through: position, in: name)
+    }
+
+    fileprivate func requireEra(
+        _ seen: Incarnation, through position: StreamID, in name: StreamName
+    ) throws(TidemarkError) {
+        guard !ignoresEras, let problem = Era.loss(through: position, seen: Era(seen, after: 0), in: eras) else {
+            return
+        }
+        throw .acknowledgedEventsLost(stream: name, id: position, problem: problem)
     }
 
     func lastEvent(through position: StreamID) -> Delivered? {
@@ -234,6 +267,23 @@ extension InMemoryDatabase.Stream {
     mutating func raiseMembershipVersion() {
         let step = steps.nextInt()
         membershipVersion += countsVersions ? 1 : step
+    }
+}
+
+extension Incarnation {
+    /// In which every stream in memory begins; a mark without an incarnation is of it.
+    static let firstInMemory = Incarnation(1)
+}
+
+extension SnapshotMark {
+    /// The newest commit of a mark of a store in memory.
+    var commitInMemory: Int64 { SnapshotMark(bytes: Array(bytes.prefix(8))).newestCommit ?? 0 }
+    /// The incarnation of such a mark.
+    var incarnationInMemory: Incarnation {
+        guard bytes.count == 16, let number = SnapshotMark(bytes: Array(bytes.suffix(8))).newestCommit else {
+            return .firstInMemory
+        }
+        return Incarnation(number)
     }
 }
 

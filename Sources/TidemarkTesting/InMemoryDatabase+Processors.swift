@@ -71,7 +71,7 @@ extension InMemoryDatabase {
                 PartitionRow(
                     claim: stream.steps.nextInt(), position: consumer.position, start: consumer.position,
                     delivered: DeliveredSum(), passed: stream.lastEvent(through: consumer.position),
-                    snapshot: SnapshotMark(newestCommit: stream.commitNumber)))
+                    snapshot: stream.mark))
         }
         stream.processors[processor.consumer] = row
         streams[processor.stream] = stream
@@ -126,7 +126,8 @@ extension InMemoryDatabase {
                 partitions: row.partitions.enumerated().map { number, partition in
                     PartitionSighting(
                         partition: number, owner: partition.owner, claim: partition.claim,
-                        retries: row.parked.values.count { $0.partition == number && $0.isToBeRetried })
+                        retries: row.parked.values.count { $0.partition == number && $0.isToBeRetried },
+                        position: partition.position)
                 })
         }
     }
@@ -148,6 +149,7 @@ extension InMemoryDatabase {
             if let passed = before.passed {
                 try passed.require(stream.holds(passed), in: processor.stream, of: processor.consumer)
             }
+            try stream.requireEra(of: before.snapshot, through: before.position, in: processor.stream)
             row.partitions[observed.partition].claim += stream.steps.nextInt()
             row.partitions[observed.partition].owner = process
             let parked = row.parked.values.filter { $0.partition == observed.partition }
@@ -175,7 +177,9 @@ extension InMemoryDatabase {
         return try change(processor) { row throws(TidemarkError) in
             var answers: [Bool] = []
             for checkpoint in checkpoints {
-                guard row.owns(checkpoint.partition, checkpoint.claim) else {
+                guard row.owns(checkpoint.partition, checkpoint.claim),
+                    checkpoint.passage.map({ $0.begin <= row.partitions[checkpoint.partition].position }) ?? true
+                else {
                     answers.append(false)
                     continue
                 }
@@ -305,6 +309,9 @@ extension InMemoryDatabase.ProcessorRow {
         }
         if let passed = passage.passed {
             try passed.require(stream.holds(passed), in: processor.stream, of: processor.consumer)
+        }
+        if let snapshot = passage.snapshot {
+            try stream.requireEra(of: snapshot, through: passage.position, in: processor.stream)
         }
         // Nothing that was pruned is left to be parked.
         for note in passage.parked { try stream.pruned.require(event: note.id, in: processor.stream) }

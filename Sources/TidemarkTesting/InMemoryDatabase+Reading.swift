@@ -35,7 +35,7 @@ extension InMemoryDatabase {
         }
         return Snapshot(
             membership: stream.membership, newestEvent: stream.newestEvent, sequence: stream.sequence,
-            mark: SnapshotMark(newestCommit: stream.commitNumber), deliveredIsThere: isThere ?? true,
+            mark: stream.mark, deliveredIsThere: isThere ?? true,
             consumerGeneration: generation,
             events: events, isTruncated: isTruncated, database: id, passed: isTruncated ? nil : passed)
     }

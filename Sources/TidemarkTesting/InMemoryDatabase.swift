@@ -77,13 +77,15 @@ public struct InMemoryDatabase: Sendable {
         /// The processors, by the names of their consumers.
         public internal(set) var processors: [ConsumerName: ProcessorRow] = [:]
         /// Which incarnation of the database it is in.
-        public internal(set) var incarnation = Incarnation(1)
+        public internal(set) var incarnation = Incarnation.firstInMemory
         /// Where each incarnation begins.
-        public internal(set) var eras = [Era(Incarnation(1), after: 0)]
+        public internal(set) var eras = [Era(.firstInMemory, after: 0)]
         /// What commit numbers and the like grow by: another life of the database counts otherwise.
         var steps: RandomSteps
         /// Whether the versions of the members are counted, as they must not be.
         var countsVersions = false
+        /// Whether nobody compares where eras begin, as somebody must.
+        var ignoresEras = false
 
         init(steps: RandomSteps) { self.steps = steps }
 

@@ -130,6 +130,65 @@ import Tidemark
         }
     }
 
+    /// A process passes 1 and 2 on the old primary, and parks 1. The standby has the events and the claim, and not the checkpoint:
+    /// nothing else there contradicts what the process goes on with.
+    ///
+    ///     old primary   1, 2, 3: events   | the partition at 2, 1 is parked
+    ///     standby       1, 2, 3: events   | the partition at 0
+    @Test func `after a promotion that lost a checkpoint, its process does not go on from there`() async throws {
+        let cluster = try await TestCluster(["fsync=off"])
+        let first = try await cluster.newDatabase("lead")
+        let processor = ProcessorName("workers", of: stream)
+        let process = ProcessorProcess(7)
+        func checkpoint(_ claim: Int, from begin: StreamID, to position: StreamID, parking notes: [ParkingNote] = [])
+            -> ProcessorMachine.Checkpoint
+        {
+            let passage = Passage(
+                begin: begin, position: position, delivered: nil, passed: nil, snapshot: nil, parked: notes)
+            return ProcessorMachine.Checkpoint(partition: 0, claim: claim, passage: passage, releases: false)
+        }
+        try await withStore(at: first) { store in
+            let writer = try await store.join(stream, as: "p0").writer
+            _ = try await store.persist(events("a", "b", "c"), in: stream, by: writer)
+            _ = try await store.claimConsumer("workers", in: stream)
+            try await store.openProcessor(processor, filter: .all, partitions: 1)
+            let found = try #require(
+                try await store.beat(ProcessorBeat(process: process), of: processor).partitions.first)
+            let observed = PartitionObservation(partition: 0, claim: found.claim, owner: nil, heartbeat: nil)
+            let claim = try #require(
+                try await store.claimPartitions([observed], of: processor, by: process).first?.claim)
+            let copy = try await Copy("standby", of: cluster)
+            try await copy.start(isStandby: true)
+            let note = ParkingNote(id: 1, reason: .exhausted, attempts: 5, problem: "no")
+            let passed = try await store.checkpoint(
+                [checkpoint(claim, from: 0, to: 2, parking: [note])], of: processor)
+            #expect(passed == [true])
+            try await cluster.run("pg_ctl", "-D", "d", "-m", "immediate", "-w", "stop")
+            try await copy.promote()
+            let promotedAt = try copy.configuration(database: "lead")
+            try await withStore(at: promotedAt) { promoted in
+                let further = try await promoted.checkpoint([checkpoint(claim, from: 2, to: 3)], of: processor)
+                #expect(further == [false])
+                let refusal = await #expect(throws: PostgresError.self) {
+                    try await connecting(promotedAt) { session in
+                        _ = try session.query(
+                            """
+                            SELECT tidemark.pass_event_1(
+                                $1, 'workers', 0, $2, 2, 3, false, NULL, NULL, NULL, NULL, NULL, NULL)
+                            """, [.text(stream.rawValue), .int64(Int64(claim))])
+                    }
+                }
+                #expect(refusal?.sqlState == "TM010")
+                let look = try await promoted.beat(ProcessorBeat(process: process), of: processor)
+                #expect(look.partitions.map(\.position) == [0] && look.partitions.map(\.claim) == [claim])
+                let again = PartitionObservation(partition: 0, claim: claim, owner: process, heartbeat: nil)
+                let claimed = try await promoted.claimPartitions([again], of: processor, by: process)
+                #expect(claimed.map(\.position) == [0])
+            }
+            try await copy.stop()
+        }
+    }
+
     /// A join is lost with the old primary. In the next life another process joins under the name, and gets the same epoch. The
     /// first one reaches that database under the same address, once its sequence is above all that it knows.
     ///

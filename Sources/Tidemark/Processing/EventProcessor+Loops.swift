@@ -19,6 +19,7 @@ extension EventProcessor {
         var forgetting: [ProcessSighting] = []
         while !Task.isCancelled {
             let askedAt = time.now
+            let places = state.withLock { $0.machine.positions }
             let look = try await store.beat(
                 ProcessorBeat(process: process, forgetting: forgetting, oldest: oldestHandlers(askedAt)), of: processor)
             backoff.reset()
@@ -26,8 +27,8 @@ extension EventProcessor {
                 state.machine.confirmed(askedAt: askedAt, now: time.now)
                 let machine = state.machine
                 let decision = state.ownership.look(
-                    look.processes, look.partitions, owned: machine.owned, isReleasing: machine.isReleasing,
-                    mayClaim: { machine.mayClaim($0) }, awake: time.awake)
+                    look.processes, look.partitions, owned: machine.owned, places: places,
+                    isReleasing: machine.isReleasing, mayClaim: { machine.mayClaim($0) }, awake: time.awake)
                 for partition in decision.lost { state.machine.lost(partition) }
                 if let partition = decision.release { state.machine.release(partition) }
                 Self.forgetLost(&state)

@@ -45,7 +45,8 @@ public protocol ProcessorStore: EventStore {
         _ observed: [PartitionObservation], of processor: ProcessorName, by process: ProcessorProcess
     ) async throws -> [ProcessorMachine.Claimed]
     /// Moves partitions on, parks what is to be parked, and gives back what is to be given back, in one transaction; for each
-    /// of them whether its claim was the newest, and it was done.
+    /// of them whether its claim was the newest, and it was done. A partition that is below where its passage begins has lost what
+    /// was passed: it is left as it is, and the claim taken for over.
     ///
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     func checkpoint(_ checkpoints: [ProcessorMachine.Checkpoint], of processor: ProcessorName) async throws -> [Bool]

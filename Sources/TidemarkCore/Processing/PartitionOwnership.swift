@@ -25,9 +25,12 @@ public struct PartitionSighting: Hashable, Sendable {
     public let claim: Int
     /// How many of its parked events are to be tried again.
     public let retries: Int
+    /// Everything of the partition at or below it is done; nil where the store's database cannot lose what it has acknowledged.
+    public let position: StreamID?
 
     /// For stores, from one snapshot.
-    public init(partition: Int, owner: ProcessorProcess?, claim: Int, retries: Int = 0) {
+    public init(partition: Int, owner: ProcessorProcess?, claim: Int, retries: Int = 0, position: StreamID? = nil) {
+        self.position = position
         self.partition = partition
         self.owner = owner
         self.claim = claim
@@ -95,12 +98,14 @@ public struct PartitionOwnership: Sendable {
     ///
     /// - Parameters:
     ///   - owned: the partitions that this process takes for its own, and its claim of each.
+    ///   - places: what it took for their durable positions before it looked. Where the database has lost such a place the
+    ///     partition is claimed again, from where it is.
     ///   - mayClaim: whether it may take the partition now.
     ///   - isReleasing: whether it is about to give one back already.
     ///   - awake: the time on a clock that stands still while the machine is suspended.
     public mutating func look(
-        _ processes: [ProcessSighting], _ partitions: [PartitionSighting], owned: [Int: Int], isReleasing: Bool,
-        mayClaim: (Int) -> Bool, awake: Duration
+        _ processes: [ProcessSighting], _ partitions: [PartitionSighting], owned: [Int: Int],
+        places: [Int: StreamID] = [:], isReleasing: Bool, mayClaim: (Int) -> Bool, awake: Duration
     ) -> Decision {
         measureSilence(of: processes, awake)
         let living = processes.filter { $0.process == process || !isDead($0) }.map(\.process)
@@ -109,12 +114,13 @@ public struct PartitionOwnership: Sendable {
         var decision = Decision()
         for partition in partitions {
             let number = partition.partition
-            if let claim = owned[number], claim != partition.claim || partition.owner != process {
+            let isBelow = partition.position.map { $0 < places[number] ?? 0 } ?? false
+            if let claim = owned[number], claim != partition.claim || partition.owner != process || isBelow {
                 decision.lost.append(number)
             }
             // Only the database knows of a claim whose answer was lost, or that came while an earlier one still had handlers. The
             // partition is claimed again, also by a process that is not to have it, which gives it back. No other may take it.
-            let isOwn = owned[number] == partition.claim && partition.owner == process
+            let isOwn = owned[number] == partition.claim && partition.owner == process && !isBelow
             let chosen = Self.chosen(number, among: living)
             if isOwn {
                 if chosen != process, !isReleasing, decision.release == nil { decision.release = number }

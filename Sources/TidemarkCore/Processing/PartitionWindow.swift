@@ -403,8 +403,8 @@ struct PartitionWindow: Sendable {
     var passage: Passage? {
         guard reached > position else { return nil }
         return Passage(
-            position: reached, delivered: passedSum, passed: passedLast, snapshot: snapshot(at: reached),
-            parked: Array(passedNotes))
+            begin: position, position: reached, delivered: passedSum, passed: passedLast,
+            snapshot: snapshot(at: reached), parked: Array(passedNotes))
     }
 
     /// The same if the first event that is not done were.
@@ -414,7 +414,8 @@ struct PartitionWindow: Sendable {
         var delivered = passedSum
         delivered?.add(slot.id, mark: slot.mark)
         return Passage(
-            position: slot.id, delivered: delivered, passed: Delivered(streamID: slot.id, mark: slot.mark),
+            begin: position, position: slot.id, delivered: delivered,
+            passed: Delivered(streamID: slot.id, mark: slot.mark),
             snapshot: snapshot(at: slot.id), parked: Array(passedNotes))
     }
 
@@ -451,6 +452,9 @@ struct PartitionWindow: Sendable {
 
 /// What a checkpoint of a partition says.
 public struct Passage: Hashable, Sendable {
+    /// What was passed durably before, as far as its process knows: what was parked up to there is not parked again. A database
+    /// in which the partition is below has lost that, and takes the claim for over.
+    public let begin: StreamID
     /// Everything of the partition at or below it is done.
     public let position: StreamID
     /// What was passed from the beginning of the partition; nil where that is not known.
@@ -464,9 +468,10 @@ public struct Passage: Hashable, Sendable {
 
     /// For a window, which makes it of what is done, and for tests of stores.
     public init(
-        position: StreamID, delivered: DeliveredSum?, passed: Delivered?, snapshot: SnapshotMark?,
+        begin: StreamID = 0, position: StreamID, delivered: DeliveredSum?, passed: Delivered?, snapshot: SnapshotMark?,
         parked: [ParkingNote] = []
     ) {
+        self.begin = begin
         self.position = position
         self.delivered = delivered
         self.passed = passed

@@ -120,6 +120,9 @@ extension ProcessorMachine {
             .map { ($0.item.id, $0.startedAt) }
     }
 
+    /// The durable positions of the partitions that are owned.
+    public var positions: [Int: StreamID] { partitions.mapValues(\.window.position) }
+
     /// The durable position of a partition that is owned.
     public func position(of partition: Int) -> StreamID? { partitions[partition]?.window.position }
 

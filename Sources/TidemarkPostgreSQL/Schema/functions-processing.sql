@@ -110,7 +110,7 @@ BEGIN
             FROM @namespace@.processes p WHERE p.stream = stream_row AND p.consumer = beat_processor_1.consumer),
         'partitions', (
             SELECT json_agg(json_build_object(
-                'partition', p.partition, 'owner', p.owner, 'claim', p.claim, 'retries', (
+                'partition', p.partition, 'owner', p.owner, 'claim', p.claim, 'position', p.position, 'retries', (
                     SELECT count(*) FROM @namespace@.parked k
                     WHERE k.stream = p.stream AND k.consumer = p.consumer AND k.partition = p.partition
                         AND k.is_retried)) ORDER BY p.partition)
@@ -178,10 +178,11 @@ END
 $$;
 
 -- Moves one partition on, parks, and gives it back where that is wanted; whether the claim is the newest. The caller has the
--- lock. A position that is null moves nothing.
+-- lock. A position that is null moves nothing. Where the partition is below where its process takes it to be, the database has
+-- lost what was passed, and parked, in between: then the claim counts for over.
 CREATE FUNCTION @namespace@.pass_partition_1(
-    stream_row integer, consumer text, number integer, claim bigint, "position" bigint, snapshot bytea,
-    delivered_count bigint, delivered_sum bigint, passed_id bigint, passed_mark bigint, releases boolean
+    stream_row integer, consumer text, number integer, claim bigint, begins_at bigint, "position" bigint,
+    snapshot bytea, delivered_count bigint, delivered_sum bigint, passed_id bigint, passed_mark bigint, releases boolean
 ) RETURNS boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -191,7 +192,9 @@ BEGIN
     SELECT * INTO p FROM @namespace@.partitions pa
     WHERE pa.stream = pass_partition_1.stream_row AND pa.consumer = pass_partition_1.consumer
         AND pa.partition = pass_partition_1.number;
-    IF NOT FOUND OR p.claim <> pass_partition_1.claim OR p.owner IS NULL THEN RETURN false; END IF;
+    IF NOT FOUND OR p.claim <> pass_partition_1.claim OR p.owner IS NULL OR p.position < pass_partition_1.begins_at THEN
+        RETURN false;
+    END IF;
     IF pass_partition_1.position IS NOT NULL THEN
         PERFORM @namespace@.require_place_1(
             p.stream, p.consumer, pass_partition_1.position, pass_partition_1.snapshot, pass_partition_1.passed_id,
@@ -217,7 +220,7 @@ $$;
 
 -- The checkpoints of several partitions, and what is parked with them; for each of them whether it was written.
 CREATE FUNCTION @namespace@.checkpoint_partitions_1(
-    stream text, consumer text, numbers bigint[], claims bigint[], positions bigint[], snapshots bytea[],
+    stream text, consumer text, numbers bigint[], claims bigint[], begins bigint[], positions bigint[], snapshots bytea[],
     delivered_counts bigint[], delivered_sums bigint[], passed_ids bigint[], passed_marks bigint[], releases boolean[],
     parked_partitions bigint[], parked_ids bigint[], reasons bigint[], attempts bigint[], problems text[]
 ) RETURNS bigint[]
@@ -238,8 +241,9 @@ BEGIN
     FOR n IN 1 .. cardinality(checkpoint_partitions_1.numbers) LOOP
         answers := answers || (CASE WHEN @namespace@.pass_partition_1(
             stream_row, checkpoint_partitions_1.consumer, checkpoint_partitions_1.numbers[n]::integer,
-            checkpoint_partitions_1.claims[n], checkpoint_partitions_1.positions[n],
-            checkpoint_partitions_1.snapshots[n], checkpoint_partitions_1.delivered_counts[n],
+            checkpoint_partitions_1.claims[n], checkpoint_partitions_1.begins[n],
+            checkpoint_partitions_1.positions[n], checkpoint_partitions_1.snapshots[n],
+            checkpoint_partitions_1.delivered_counts[n],
             checkpoint_partitions_1.delivered_sums[n], checkpoint_partitions_1.passed_ids[n],
             checkpoint_partitions_1.passed_marks[n], checkpoint_partitions_1.releases[n]) THEN 1 ELSE 0 END)::bigint;
     END LOOP;
@@ -279,7 +283,7 @@ $$;
 --
 -- To be called last: from here to the end of the transaction nobody else writes anything of the processor.
 CREATE FUNCTION @namespace@.pass_event_1(
-    stream text, consumer text, number bigint, claim bigint, id bigint, is_late boolean, snapshot bytea,
+    stream text, consumer text, number bigint, claim bigint, begins_at bigint, id bigint, is_late boolean, snapshot bytea,
     delivered_count bigint, delivered_sum bigint, passed_id bigint, passed_mark bigint, parked text
 ) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -294,6 +298,11 @@ BEGIN
     WHERE pa.stream = stream_row AND pa.consumer = pass_event_1.consumer AND pa.partition = pass_event_1.number;
     IF NOT FOUND OR p.claim <> pass_event_1.claim OR p.owner IS NULL THEN
         RAISE EXCEPTION 'partition % of consumer % is another process''s now', pass_event_1.number, pass_event_1.consumer
+        USING ERRCODE = 'TM010';
+    END IF;
+    IF p.position < pass_event_1.begins_at THEN
+        RAISE EXCEPTION 'the database has lost what was passed of partition % of consumer % after %', pass_event_1.number,
+            pass_event_1.consumer, p.position
         USING ERRCODE = 'TM010';
     END IF;
     IF NOT pass_event_1.is_late AND p.position >= pass_event_1.id OR pass_event_1.is_late AND NOT EXISTS (
@@ -315,7 +324,7 @@ BEGIN
         n (id bigint, reason bigint, attempts bigint, problem text);
     PERFORM @namespace@.checkpoint_partitions_1(
         pass_event_1.stream, pass_event_1.consumer, ARRAY[pass_event_1.number], ARRAY[pass_event_1.claim],
-        ARRAY[pass_event_1.id], ARRAY[pass_event_1.snapshot], ARRAY[pass_event_1.delivered_count],
+        ARRAY[pass_event_1.begins_at], ARRAY[pass_event_1.id], ARRAY[pass_event_1.snapshot], ARRAY[pass_event_1.delivered_count],
         ARRAY[pass_event_1.delivered_sum], ARRAY[pass_event_1.passed_id], ARRAY[pass_event_1.passed_mark], ARRAY[false],
         notes.partitions, notes.ids, notes.reasons, notes.attempts, notes.problems);
 END

@@ -52,7 +52,7 @@ extension PostgreSQLEventStore: ProcessorStore {
             partitions: (look.partitions ?? []).map {
                 PartitionSighting(
                     partition: $0.partition, owner: $0.owner.map { ProcessorProcess($0) }, claim: $0.claim,
-                    retries: $0.retries)
+                    retries: $0.retries, position: StreamID($0.position))
             })
     }
 
@@ -81,7 +81,8 @@ extension PostgreSQLEventStore: ProcessorStore {
             "checkpoint_partitions_1", of: processor,
             [
                 .int64s(checkpoints.map { Int64($0.partition) }), .int64s(checkpoints.map { Int64($0.claim) }),
-                .int64s(passages.map(\.?.position.rawValue)), .byteStrings(passages.map(\.?.snapshot?.bytes)),
+                .int64s(passages.map(\.?.begin.rawValue)), .int64s(passages.map(\.?.position.rawValue)),
+                .byteStrings(passages.map(\.?.snapshot?.bytes)),
                 .int64s(passages.map(\.?.delivered?.count)),
                 .int64s(passages.map { $0?.delivered.map { Int64(bitPattern: $0.sum) } }),
                 .int64s(passages.map(\.?.passed?.streamID.rawValue)),
@@ -264,6 +265,7 @@ private struct LookRow: Decodable, Sendable {
         let owner: Int64?
         let claim: Int
         let retries: Int
+        let position: Int64
     }
 
     let processes: [Process]?

@@ -17,18 +17,19 @@ struct ProcessorRows {
         now = store.configuration.wallClockMilliseconds()
     }
 
-    /// The owner of a partition and its claim; nil where there is no such partition.
-    func ownership(of partition: Int) throws -> (claim: Int, owner: Int64?)? {
+    /// The owner of a partition, its claim and its position; nil where there is no such partition.
+    func ownership(of partition: Int) throws -> (claim: Int, owner: Int64?, position: StreamID)? {
         try Query.first(
-            db, "SELECT claim, owner FROM tidemark_partitions WHERE stream = ? AND consumer = ? AND partition = ?",
+            db,
+            "SELECT claim, owner, position FROM tidemark_partitions WHERE stream = ? AND consumer = ? AND partition = ?",
             stream.row, processor.consumer, partition
-        ) { (Int($0.number(0)), $0.isNull(1) ? nil : $0.number(1)) }
+        ) { (Int($0.number(0)), $0.isNull(1) ? nil : $0.number(1), $0.streamID(2)) }
     }
 
-    /// Whether the claim is the newest.
-    func owns(_ partition: Int, _ claim: Int) throws -> Bool {
+    /// Whether the claim is the newest, and the partition not below this place.
+    func owns(_ partition: Int, _ claim: Int, from begin: StreamID = 0) throws -> Bool {
         guard let found = try ownership(of: partition) else { return false }
-        return found.claim == claim && found.owner != nil
+        return found.claim == claim && found.owner != nil && found.position >= begin
     }
 
     static func isProcessor(_ consumer: ConsumerName, of stream: StreamRow, _ db: Database) throws -> Bool {
@@ -148,11 +149,11 @@ struct ProcessorRows {
 
     // MARK: Checkpoints
 
-    /// Writes what the passage says; whether the claim is the newest.
+    /// Writes what the passage says; whether the claim is the newest, and nothing that was passed before is lost.
     ///
     /// - Throws: ``TidemarkError/databaseWentBackwards(stream:id:problem:)``.
     func pass(_ passage: Passage, partition: Int, claim: Int) throws -> Bool {
-        guard try owns(partition, claim) else { return false }
+        guard try owns(partition, claim, from: passage.begin) else { return false }
         guard passage.position <= stream.sequence else {
             throw TidemarkError.databaseWentBackwards(
                 stream: processor.stream, id: passage.position, problem: "its sequence has not come as far")

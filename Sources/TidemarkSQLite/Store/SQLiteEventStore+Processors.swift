@@ -113,13 +113,13 @@ extension SQLiteEventStore: ProcessorStore {
             SELECT p.partition, p.owner, p.claim,
                 (SELECT count(*) FROM tidemark_parked k
                     WHERE k.stream = p.stream AND k.consumer = p.consumer AND k.partition = p.partition
-                    AND k.is_retried = 1)
+                    AND k.is_retried = 1), p.position
             FROM tidemark_partitions p WHERE p.stream = ? AND p.consumer = ? ORDER BY p.partition
             """, rows.stream.row, rows.processor.consumer
         ) { row in
             PartitionSighting(
                 partition: Int(row.number(0)), owner: row.isNull(1) ? nil : ProcessorProcess(row.number(1)),
-                claim: Int(row.number(2)), retries: Int(row.number(3)))
+                claim: Int(row.number(2)), retries: Int(row.number(3)), position: row.streamID(4))
         }
     }
 
@@ -145,7 +145,9 @@ extension SQLiteEventStore: ProcessorStore {
             let answers = try checkpoints.map { checkpoint in
                 guard try rows.owns(checkpoint.partition, checkpoint.claim) else { return false }
                 if let passage = checkpoint.passage {
-                    _ = try rows.pass(passage, partition: checkpoint.partition, claim: checkpoint.claim)
+                    guard try rows.pass(passage, partition: checkpoint.partition, claim: checkpoint.claim) else {
+                        return false
+                    }
                 }
                 if checkpoint.releases { try rows.release(checkpoint.partition) }
                 return true

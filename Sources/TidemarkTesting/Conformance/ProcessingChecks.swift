@@ -124,6 +124,21 @@ extension StoreConformance {
             // Its claim is over now.
             try require(try await one.pass(zero, 2), is: false)
         },
+        check("a checkpoint that goes on from one that is lost is refused, and a look shows where the partition is") {
+            one in
+            let writer = try await one.stores.join("p1").writer
+            try await one.stores.persist(one.stores.events("a", "b"), writer)
+            try await one.open(partitions: 1)
+            _ = try await one.beat(one.first)
+            let claim = try await one.claim(0, one.first)
+            // As after a promotion that lost the checkpoint at 1.
+            try require(try await one.pass(claim, from: 1, 2), is: false)
+            try require(try await one.position(), is: 0)
+            try require(try await one.beat(one.first).partitions[0].position ?? 0, is: 0)
+            try require(try await one.pass(claim, 1), is: true)
+            try require(try await one.beat(one.first).partitions[0].position ?? 1, is: 1)
+            try require(try await one.pass(claim, from: 1, 2), is: true)
+        },
         check("a checkpoint of a partition above the sequence, or past an event that is not there, is refused") { one in
             let writer = try await one.stores.join("p1").writer
             try await one.stores.persist(one.stores.events("a"), writer)
@@ -352,11 +367,12 @@ private struct OneProcessor: Sendable {
 
     /// Writes a checkpoint; whether it was taken.
     func pass(
-        _ claim: ProcessorMachine.Claimed?, _ position: StreamID, passed: Delivered? = nil,
+        _ claim: ProcessorMachine.Claimed?, from begin: StreamID = 0, _ position: StreamID, passed: Delivered? = nil,
         parking: [ParkingNote] = []
     ) async throws -> Bool {
         let passage = Passage(
-            position: position, delivered: nil, passed: passed, snapshot: try await stores.snapshot().mark,
+            begin: begin, position: position, delivered: nil, passed: passed,
+            snapshot: try await stores.snapshot().mark,
             parked: parking)
         let checkpoint = ProcessorMachine.Checkpoint(
             partition: claim?.partition ?? 0, claim: claim?.claim ?? 0, passage: passage, releases: false)

@@ -131,6 +131,17 @@ import Testing
             mayClaim: { _ in true }, awake: .zero)
         #expect(decision.lost == [0] && decision.claim == [])
     }
+
+    /// After a promotion the claim is as good as it was, and what was parked with a checkpoint that is lost is not parked.
+    @Test func `a partition that is below where it was before the look is claimed again`() {
+        var ownership = PartitionOwnership(process: one, timeout: .seconds(4))
+        let found = [0, 1].map { PartitionSighting(partition: $0, owner: one, claim: 7, position: 5) }
+        let decision = ownership.look(
+            [sighting(one, 1)], found, owned: [0: 7, 1: 7], places: [0: 6, 1: 5], isReleasing: false,
+            mayClaim: { _ in false }, awake: .zero)
+        #expect(decision.lost == [0])
+        #expect(decision.claim == [PartitionObservation(partition: 0, claim: 7, owner: one, heartbeat: nil)])
+    }
 }
 
 @Suite struct PartitionHashTests {
