@@ -19,13 +19,34 @@ import TidemarkTesting
             case .fence: 203_250
             case .membershipVersion: 10_250
             case .positionsAreNotRows: 5940
-            case .eras: 6770
+            case .eras: 14_980
+            case .checkpointBefore: 7630
             case .incarnationOfJoin: 12_275_876_315_413_527_290
             case .versionJump: 17_762_758_136_965_190_280
             default: 5410
             }
         var configuration = SimulationConfiguration(withoutRule: rule)
-        configuration.promotes = [.eras, .incarnationOfJoin, .versionJump].contains(rule)
+        configuration.promotes = [.eras, .incarnationOfJoin, .versionJump, .checkpointBefore].contains(rule)
+        try await expectFailure(of: rule, configuration, from: first)
+    }
+
+    /// What keys, pruning, consumers and processors rest on is needed where a copy that lags takes over, too.
+    @Test(
+        arguments: [
+            (SimulationConfiguration.Rule.newestOfKey, 5415), (.pruningBelowPositions, 5414),
+            (.checkpointBeginning, 5410),
+            (.claimCompared, 5540), (.lowestNotDone, 5490),
+        ] as [(SimulationConfiguration.Rule, UInt64)])
+    func `beside promotions it is needed too`(rule: SimulationConfiguration.Rule, first: UInt64) async throws {
+        var configuration = SimulationConfiguration(withoutRule: rule)
+        configuration.promotes = true
+        try await expectFailure(of: rule, configuration, from: first)
+    }
+
+    private func expectFailure(
+        of rule: SimulationConfiguration.Rule, _ configuration: SimulationConfiguration, from first: UInt64
+    ) async throws {
+        var configuration = configuration
         let found = await firstFailure(configuration, from: first, seeds: 10_000)
         let failure = try #require(found)
         let kind: SimulationFailure.Kind =
@@ -33,7 +54,7 @@ import TidemarkTesting
             case .newestOfKey: .keyHistory
             case .checkpointBeginning: .appliedTwice
             case .claimCompared: .twoHandlersOfOneKey
-            case .lowestNotDone: .passedUnhandled
+            case .lowestNotDone, .checkpointBefore: .passedUnhandled
             default: .skippedEvent
             }
         #expect(failure.kind == kind)

@@ -215,10 +215,8 @@ public struct ProcessorSimulation: Sendable {
     }
 
     private mutating func start(_ number: Int) throws(Failure) {
-        guard let stream = database.streams[Self.stream],
-            let (run, partition) = processes[number].worker.start(in: stream, now)
-        else { return }
-        try require(effects.order(run, partition, of: processes[number].worker, database))
+        guard let run = processes[number].worker.start(now) else { return }
+        try require(effects.order(run, of: processes[number].worker, database))
         try checkOverlaps()
     }
 

@@ -32,6 +32,7 @@ struct SimulatedDatabase: Sendable {
         self.withoutRule = withoutRule
         contents.streams[Self.stream] = contents.existing(orNew: Self.stream)
         contents.streams[Self.stream]?.countsVersions = withoutRule == .versionJump
+        contents.streams[Self.stream]?.ignoresEras = withoutRule == .eras
         // Without the rule there is none that anybody could look into.
         if hasKeyIndex, withoutRule != .newestOfKey { contents.streams[Self.stream]?.keyIndex = .complete }
         if hasProcessor { contents.makeProcessor(Self.processor, partitions: Self.partitions) }
@@ -223,9 +224,9 @@ struct SimulatedDatabase: Sendable {
     }
 
     mutating func checkpoint(
-        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark
+        _ claim: ConsumerClaim, from begin: StreamID?, at position: StreamID, snapshot: SnapshotMark, passed: Delivered?
     ) throws(TidemarkError) {
-        try contents.checkpoint(claim, from: begin, at: position, snapshot: snapshot)
+        try contents.checkpoint(claim, from: begin, at: position, snapshot: snapshot, passed: passed)
         madeDurable()
     }
 

@@ -23,6 +23,8 @@ struct SimulatedProcess: Sendable {
         let ids: [StreamID]
         let events: [Event]
         let incarnation: Int
+        /// Of its writer, as the machine names it.
+        let joinedIn: Incarnation
         var phase: Phase
     }
 
@@ -59,7 +61,7 @@ struct SimulatedProcess: Sendable {
         /// Bodies that go on after their scope ran over its limit: nothing can stop a body, and it may commit yet.
         var lateBodies: [Scope] = []
         /// Answers that came after their fetch was given up, with the incarnation that they are of.
-        var lateAnswers: [(ids: [StreamID], incarnation: Int)] = []
+        var lateAnswers: [(ids: [StreamID], incarnation: Int, joinedIn: Incarnation)] = []
         /// Scopes that the database was asked about.
         var asked: Set<Int> = []
         var fetches: [Fetch] = []
@@ -80,14 +82,16 @@ struct SimulatedProcess: Sendable {
         var given: [StreamID: CommitMark] = [:]
         /// Where what it has not done anything with begins, and the events of that. Only where a table is kept.
         var begin: StreamID = 0
-        var unapplied: [StreamID] = []
+        var unapplied: [Delivered] = []
         /// What it does for a processor; nil where it runs none.
         var worker: SimulatedWorker?
         var workerCursor: ReaderCursor?
         /// What it is about to read for that.
         var workerReading: (SnapshotRequest, StreamMachine.Note)?
-        /// The newest era in the snapshot of `batch`.
-        var batchEra: Era?
+        /// The newest era in the snapshot with which a place was reached, where that may have been of a life that is lost.
+        var reachedIn: [StreamID: Era?] = [:]
+        /// The newest era when it claimed its consumer.
+        var claimEra: Era?
 
         /// The last epoch of the process; nil for a reader.
         var writer: Writer? { machine { $0.writer } }
@@ -114,6 +118,8 @@ struct SimulatedProcess: Sendable {
     var table: [StreamID: Int] = [:]
     /// The table as the last backup of the database has it.
     var tableOfBackup: [StreamID: Int] = [:]
+    /// The table as the copy of the database has it.
+    var tableOfCopy: [StreamID: Int] = [:]
     /// The highest cursor of its reader, in whichever life.
     var reached: StreamID = 0
     var consumer: (any SimulationConsumer)?

@@ -6,6 +6,8 @@ struct SimulatedWorker: Sendable {
     /// A handler that runs.
     struct Run: Sendable {
         let number: Int
+        let partition: Int
+        let claim: Int
         let event: Delivered
         let key: String?
         var isCancelled = false
@@ -26,6 +28,8 @@ struct SimulatedWorker: Sendable {
         var claimsAnything = false
         /// A rule that is taken away: checkpoints go to the highest event that was handled.
         var passesHighest = false
+        /// A rule that is taken away: where a checkpoint is lost, the next one goes on from it all the same.
+        var missesLostCheckpoints = false
     }
 
     let id: ProcessorProcess
@@ -34,8 +38,12 @@ struct SimulatedWorker: Sendable {
     private let pace: [Int]
     private(set) var machine: ProcessorMachine
     private var ownership: PartitionOwnership
-    /// What a heartbeat was answered, and when it was asked: the answer takes its time.
-    private var look: (askedAt: Duration, look: ProcessorLook)?
+    /// What a heartbeat was answered, when it was asked, and in which life of the database: the answer takes its time.
+    private var look: (askedAt: Duration, places: [Int: StreamID], era: Era?, look: ProcessorLook)?
+    /// The newest era when the last heartbeat was asked whose answer it has seen.
+    private(set) var era: Era?
+    /// What it has read, as it was then.
+    private var events: [StreamID: (mark: CommitMark, key: String?)] = [:]
     private var claims: [PartitionObservation] = []
     private var forgetting: [ProcessSighting] = []
     private var checkpoints: [ProcessorMachine.Checkpoint] = []
@@ -89,16 +97,22 @@ struct SimulatedWorker: Sendable {
 
     mutating func beat(_ database: inout InMemoryDatabase, _ now: Duration) throws(TidemarkError) {
         if look != nil { return }
-        look = (now, try database.beat(ProcessorBeat(process: id, forgetting: forgetting), of: configuration.processor))
+        let era = database.streams[configuration.processor.stream]?.eras.last
+        let beat = ProcessorBeat(process: id, forgetting: forgetting)
+        look = (
+            now, configuration.missesLostCheckpoints ? [:] : machine.positions, era,
+            try database.beat(beat, of: configuration.processor)
+        )
     }
 
     mutating func takeLook(_ now: Duration) {
-        guard let (askedAt, look) = look else { return }
+        guard let (askedAt, places, era, look) = look else { return }
         self.look = nil
+        self.era = era
         machine.confirmed(askedAt: askedAt, now: now)
         let machine = machine
         let decision = ownership.look(
-            look.processes, look.partitions, owned: machine.owned, isReleasing: machine.isReleasing,
+            look.processes, look.partitions, owned: machine.owned, places: places, isReleasing: machine.isReleasing,
             mayClaim: { machine.mayClaim($0) }, awake: now)
         for partition in decision.lost { self.machine.lost(partition) }
         if let partition = decision.release { self.machine.release(partition) }
@@ -122,6 +136,12 @@ struct SimulatedWorker: Sendable {
         for claim in try database.claimPartitions(observed, of: configuration.processor, by: id)
         where machine.mayClaim(claim.partition) {
             machine.claimed(claim)
+            // What was given up under an earlier claim and is not parked is read and handled again.
+            givenUp = givenUp.filter { event in
+                let key = events[event.streamID]?.key
+                return PartitionHash.partition(ofKey: key, id: event.streamID, of: configuration.partitions)
+                    != claim.partition
+            }
         }
         takeCancellations()
     }
@@ -134,6 +154,7 @@ struct SimulatedWorker: Sendable {
     mutating func read(
         after place: StreamID, _ events: some Collection<PersistedEvent>, through end: StreamID, snapshot: SnapshotMark
     ) {
+        for event in events { self.events[event.streamID] = (event.mark, event.event.key) }
         _ = machine.read(
             after: place, events.map { EventToHandle(id: $0.streamID, mark: $0.mark, key: $0.event.key) }, through: end,
             snapshot: snapshot)
@@ -150,14 +171,17 @@ struct SimulatedWorker: Sendable {
         takeCancellations()
     }
 
-    /// Begins a handler where one may begin, and returns it with its partition.
-    mutating func start(in stream: InMemoryDatabase.Stream, _ now: Duration) -> (run: Run, partition: Int)? {
+    /// Begins a handler where one may begin.
+    mutating func start(_ now: Duration) -> Run? {
         guard let start = machine.nextStart(now: now) else { return nil }
-        var (mark, key) = (CommitMark(0), String?.none)
-        if case .event(let event) = stream.rows[start.id] { (mark, key) = (event.mark, event.event.key) }
-        let run = Run(number: start.run, event: Delivered(streamID: start.id, mark: mark), key: key)
+        guard let (mark, key) = events[start.id] else {
+            preconditionFailure("\(start.id) is handled, and was not read")
+        }
+        let run = Run(
+            number: start.run, partition: start.partition, claim: start.claim,
+            event: Delivered(streamID: start.id, mark: mark), key: key)
         runs.append(run)
-        return (run, start.partition)
+        return run
     }
 
     /// One of its handlers ends; what it has handled, nil where it has not.
@@ -182,12 +206,28 @@ struct SimulatedWorker: Sendable {
         }
         let checkpoints = checkpoints
         self.checkpoints = []
-        let written = configuration.passesHighest ? checkpoints.map { raised($0, to: handled, database) } : checkpoints
+        var written = configuration.passesHighest ? checkpoints.map { raised($0, to: handled, database) } : checkpoints
+        if configuration.missesLostCheckpoints { written = written.map(withoutBegin) }
         let answers = try database.checkpoint(written, of: configuration.processor)
         for (checkpoint, isOwned) in zip(checkpoints, answers) { machine.checkpointed(checkpoint, isOwned: isOwned) }
         database.moveConsumer(of: configuration.processor)
         takeCancellations()
         return true
+    }
+
+    /// Whether what it is about to write says that it has passed an event that is not there.
+    func hasPassedLost(in stream: InMemoryDatabase.Stream) -> Bool {
+        checkpoints.contains { $0.passage?.passed.map { !stream.holds($0) } ?? false }
+    }
+
+    private func withoutBegin(_ checkpoint: ProcessorMachine.Checkpoint) -> ProcessorMachine.Checkpoint {
+        let passage = checkpoint.passage.map {
+            Passage(
+                position: $0.position, delivered: $0.delivered, passed: $0.passed, snapshot: $0.snapshot,
+                parked: $0.parked)
+        }
+        return ProcessorMachine.Checkpoint(
+            partition: checkpoint.partition, claim: checkpoint.claim, passage: passage, releases: checkpoint.releases)
     }
 
     /// To the highest event of the partition that was handled.
@@ -203,7 +243,8 @@ struct SimulatedWorker: Sendable {
             })?.streamID, highest > passage.position
         else { return checkpoint }
         let further = Passage(
-            position: highest, delivered: passage.delivered, passed: nil, snapshot: passage.snapshot,
+            begin: passage.begin, position: highest, delivered: passage.delivered, passed: nil,
+            snapshot: passage.snapshot,
             parked: passage.parked)
         return ProcessorMachine.Checkpoint(
             partition: checkpoint.partition, claim: checkpoint.claim, passage: further, releases: checkpoint.releases)
@@ -227,10 +268,15 @@ struct SimulatedEffects: Sendable {
     }
 
     /// No two handlers of one event, or of one key, run at once in processes that run.
-    static func overlap(of running: [(process: Int, worker: SimulatedWorker)]) -> Problem? {
+    ///
+    /// - Parameter counts: whether a handler counts. One whose claim was lost with the old primary does not know that yet.
+    static func overlap(
+        of running: [(process: Int, worker: SimulatedWorker)],
+        counting counts: (SimulatedWorker, SimulatedWorker.Run) -> Bool = { _, _ in true }
+    ) -> Problem? {
         var others: [(process: Int, run: SimulatedWorker.Run)] = []
         for (process, worker) in running {
-            for run in worker.runs where !run.isCancelled {
+            for run in worker.runs where !run.isCancelled && counts(worker, run) {
                 let other = others.first {
                     $0.run.event.streamID == run.event.streamID || run.key != nil && $0.run.key == run.key
                 }
@@ -248,10 +294,10 @@ struct SimulatedEffects: Sendable {
 
     /// Every earlier event of the key was handled or is put aside when a handler starts.
     func order(
-        _ run: SimulatedWorker.Run, _ partition: Int, of worker: SimulatedWorker, _ database: InMemoryDatabase
+        _ run: SimulatedWorker.Run, of worker: SimulatedWorker, _ database: InMemoryDatabase
     ) -> Problem? {
         guard let key = run.key, let (events, row) = contents(database, worker.configuration) else { return nil }
-        let place = row.partitions[partition]
+        let place = row.partitions[run.partition]
         let before = events.first { event in
             let delivered = Delivered(streamID: event.streamID, mark: event.mark)
             return event.streamID > place.start && event.streamID < run.event.streamID && event.event.key == key

@@ -14,7 +14,7 @@ extension Simulation {
         case .heartbeat(let beat): beaten(answer, beat.writer)
         case .reconcile(let question, let minimum): reconciled(answer, question, above: minimum)
         case .allocate: allocationAnswered(answer)
-        case .commit(let ids, let events, let writer, _): committed(answer, ids, events, writer)
+        case .commit(let ids, let events, _, let incarnation): committed(answer, ids, events, of: incarnation)
         case .group, .openGroup: groupAnswered(answer)
         case .abandon(let ids, let scope, _, _): abandoned(answer, ids, scope)
         case .settle(let request, let group): settled(answer, request: request, group)
@@ -112,9 +112,10 @@ extension Simulation {
     }
 
     private mutating func committed(
-        _ answer: SimulatedAnswer, _ ids: [StreamID], _ events: [Event], _ writer: Writer
+        _ answer: SimulatedAnswer, _ ids: [StreamID], _ events: [Event], of incarnation: Int
     ) {
         let number = answer.request.process
+        let isMeant = { (scope: SimulatedProcess.Scope) in scope.ids == ids && scope.incarnation == incarnation }
         guard case .persisted(let outcomes, _) = answer.body else {
             if case .refused(let error) = answer.body { refused(number, error) }
             // A body that tries its transaction again, whatever became of it the first time.
@@ -124,10 +125,13 @@ extension Simulation {
             }
             // A caller that does not wait for what became of its first attempt.
             if case .lost = answer.body, random.chance(40) { retryLater(events) }
-            return abandonScope(number, ids)
+            if let index = processes[number].memory.scopes.firstIndex(where: isMeant) {
+                abandonScope(number, at: index)
+            }
+            return
         }
         acknowledge(events, outcomes)
-        guard let index = processes[number].memory.scopes.firstIndex(where: { $0.ids == ids }),
+        guard let index = processes[number].memory.scopes.firstIndex(where: isMeant),
             processes[number].memory.scopes[index].phase != .abandoning
         else { return }
         processes[number].memory.scopes.remove(at: index)

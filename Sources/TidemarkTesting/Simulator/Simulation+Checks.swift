@@ -122,13 +122,8 @@ extension Simulation {
     /// Every event that was acknowledged is where it was said to be.
     mutating func checkAcknowledged() {
         let stream = database.stream
-        for (event, id) in acknowledged {
-            // The id of an event that was pruned is left.
-            if id <= stream.pruned.through, stream.ids[Array(event.utf8)] == id { continue }
-            guard case .event(let row) = stream.rows[id], row.event.id == event else {
-                fail(.acknowledgedEventLost, "\(event) was acknowledged at \(id)")
-                continue
-            }
+        for (event, id) in acknowledged where !stream.has(event, at: id) {
+            fail(.acknowledgedEventLost, "\(event) was acknowledged at \(id)")
         }
     }
 
@@ -200,5 +195,14 @@ extension Simulation {
         } else {
             fail(.wrongBatch, "the reader of \(name) got \(ids), and \(expected) is there")
         }
+    }
+}
+
+extension InMemoryDatabase.Stream {
+    /// Whether the event is there, or was pruned: then its id is left.
+    func has(_ event: String, at id: StreamID) -> Bool {
+        if id <= pruned.through, ids[Array(event.utf8)] == id { return true }
+        guard case .event(let row) = rows[id] else { return false }
+        return row.event.id == event
     }
 }

@@ -4,19 +4,28 @@ import Tidemark
 /// outcome it is not always told.
 extension Simulation {
     static func keepsTable(seed: UInt64, _ configuration: SimulationConfiguration) -> Bool {
-        guard configuration.consumer == nil, !configuration.promotes else { return false }
-        guard let rule = configuration.withoutRule else { return SplitMix64.mixed(seed) % 4 == 1 }
+        guard configuration.consumer == nil else { return false }
+        guard let rule = configuration.withoutRule else {
+            let scattered = scattered(seed, configuration)
+            return configuration.promotes ? scattered / 256 % 4 == 0 : scattered % 4 == 1
+        }
         return rule == .checkpointBeginning
     }
 
     /// The transaction is committed.
     mutating func apply(_ batch: EventBatch, _ number: Int) {
-        for id in processes[number].memory.unapplied {
+        for event in processes[number].memory.unapplied {
+            let id = event.streamID
             processes[number].table[id, default: 0] += 1
             if processes[number].table[id, default: 0] > 1 {
                 fail(.appliedTwice, "\(processes[number].name) has done the same for event \(id) twice")
             }
+            // What a promotion has lost below a later event that is there nobody can tell; the ID stays nobody's.
+            if !database.stream.holds(event), id > database.stream.eras.last?.after ?? 0 {
+                fail(.wrongBatch, "\(processes[number].name) has done something for event \(id), which is not there")
+            }
         }
+        checkTable(number)
         if random.chance(30) {
             // It does not hear of it, and does the same again.
             note(number, 42, "is not told that its transaction at \(batch.through) is committed")
@@ -26,9 +35,22 @@ extension Simulation {
         }
     }
 
+    /// Everything at or below the checkpoint was done once, as the database has it, but for what was pruned.
+    private mutating func checkTable(_ number: Int) {
+        guard let row = database.stream.consumers[processes[number].consumerName] else { return }
+        let table = processes[number].table
+        let missing = database.stream.events.first { event in
+            event.streamID > row.start && event.streamID <= row.position && table[event.streamID] == nil
+        }
+        guard let missing else { return }
+        fail(
+            .skippedEvent,
+            "\(processes[number].name) is at \(row.position), and nothing was done for \(missing.streamID)")
+    }
+
     /// What is at or below the place was done.
     mutating func takeUp(_ number: Int, after place: StreamID) {
-        processes[number].memory.unapplied.removeAll { $0 <= place }
+        processes[number].memory.unapplied.removeAll { $0.streamID <= place }
         processes[number].memory.begin = place
     }
 }

@@ -51,6 +51,7 @@ extension Simulation {
         case .copy:
             guard database.copy() else { return false }
             let sequence = database.durableSequence
+            for number in processes.indices { processes[number].tableOfCopy = processes[number].table }
             note(processes.count, 42, "is copied at \(sequence)")
         case .promote:
             return promoteCopy()
@@ -117,17 +118,19 @@ extension Simulation {
         database.restore()
         let stream = database.stream
         note(processes.count, 41, "is put back as it was at \(stream.sequence)")
-        acknowledged.removeAll { event, id in
-            if case .event(let row) = stream.rows[id] { row.event.id != event } else { true }
-        }
+        beginAnotherLife(after: stream.sequence)
+        for number in processes.indices { processes[number].table = processes[number].tableOfBackup }
+        return true
+    }
+
+    /// What the database lacks now counts no more.
+    mutating func beginAnotherLife(after begin: StreamID) {
+        let stream = database.stream
+        acknowledged.removeAll { event, id in !stream.has(event, at: id) }
         promises = [:]
         lastVersion = 0
         lastRows = [:]
-        for number in processes.indices {
-            processes[number].table = processes[number].tableOfBackup
-            processes[number].reached = min(processes[number].reached, stream.sequence)
-        }
-        return true
+        for number in processes.indices { processes[number].reached = min(processes[number].reached, begin) }
     }
 
     // MARK: Closing

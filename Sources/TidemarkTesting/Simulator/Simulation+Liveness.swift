@@ -34,15 +34,26 @@ extension Simulation {
             for number in processes.indices where processes[number].isActive {
                 _ = expire(number)
             }
-            deliverEverything()
-            endTheReplaced()
-            for number in processes.indices where processes[number].isActive && processes[number].hasReader {
-                for _ in 0..<64 where read(number) { stepCount += 1 }
-            }
+            goOnWithoutFaults()
         }
         try throwFailure()
         try workWithoutFaults(to: newest)
         history.add("all have reached \(newest) after \(now - start)")
+    }
+
+    /// What is on its way arrives, and who reads reads. Where a process ends because commits are lost somebody starts the reader
+    /// again, so that somebody runs.
+    mutating func goOnWithoutFaults() {
+        deliverEverything()
+        endTheReplaced()
+        if configuration.promotes, processes[processes.count - 1].phase == .down {
+            start(processes.count - 1)
+            let now = now
+            processes[processes.count - 1].memory.machine { $0.run(now: now) }
+        }
+        for number in processes.indices where processes[number].isActive && processes[number].hasReader {
+            for _ in 0..<64 where read(number) { stepCount += 1 }
+        }
     }
 
     /// The reader runs, so that somebody does, and callers commit what they hold.

@@ -4,9 +4,9 @@ import Tidemark
 /// are stopped or are put back, beside everything else.
 extension Simulation {
     static func runsProcessor(seed: UInt64, _ configuration: SimulationConfiguration) -> Bool {
-        guard configuration.consumer == nil, !configuration.promotes else { return false }
-        guard let rule = configuration.withoutRule else { return SplitMix64.mixed(seed) / 4 % 4 == 0 }
-        return rule == .claimCompared || rule == .lowestNotDone
+        guard configuration.consumer == nil else { return false }
+        guard let rule = configuration.withoutRule else { return scattered(seed, configuration) / 4 % 4 == 0 }
+        return [.claimCompared, .lowestNotDone, .checkpointBefore].contains(rule)
     }
 
     /// In some histories a process that is silent soon loses its partitions, in others only one that is gone does.
@@ -14,7 +14,8 @@ extension Simulation {
         SimulatedWorker.Configuration(
             processor: SimulatedDatabase.processor, partitions: SimulatedDatabase.partitions,
             timeout: [.seconds(2), .seconds(6), .seconds(30)][Int(SplitMix64.mixed(seed) / 16 % 3)],
-            claimsAnything: rule == .claimCompared, passesHighest: rule == .lowestNotDone)
+            claimsAnything: rule == .claimCompared, passesHighest: rule == .lowestNotDone,
+            missesLostCheckpoints: rule == .checkpointBefore)
     }
 
     /// A process that begins to read.
@@ -43,10 +44,16 @@ extension Simulation {
         for number in processes.indices where processes[number].isActive {
             processes[number].memory.worker?.timePassed(now)
         }
+        let (row, era) = (database.contents.row(of: SimulatedDatabase.processor), database.stream.eras.last)
+        // Whoever moves the processor by hand, or prunes beyond it, ends claims while handlers run.
+        let endsByHand = prunes
         require(
             SimulatedEffects.overlap(
                 of: processes.compactMap { process in
                     process.isActive ? process.memory.worker.map { (process.number, $0) } : nil
+                },
+                counting: { worker, run in
+                    worker.era == era && !endsByHand || row?.isGood(run, of: worker) ?? false
                 }))
     }
 
@@ -62,13 +69,17 @@ extension Simulation {
             case .count: try database.work { database throws(TidemarkError) in try worker.count(&database, now) }
             case .read: return try read(number, &worker)
             case .start:
-                guard let (run, partition) = worker.start(in: database.stream, now) else {
+                guard let run = worker.start(now) else {
                     // What it may not start any more is gone.
                     processes[number].memory.worker = worker
                     return false
                 }
-                require(effects.order(run, partition, of: worker, database.contents))
-                note(number, 45, "handles \(run.event.streamID) of partition \(partition)")
+                // What is lost, or was claimed in a life that is lost, may be handled in any order.
+                let isGood = database.contents.row(of: SimulatedDatabase.processor)?.isGood(run, of: worker) ?? false
+                if !configuration.promotes || isGood && database.stream.holds(run.event) {
+                    require(effects.order(run, of: worker, database.contents))
+                }
+                note(number, 45, "handles \(run.event.streamID) of partition \(run.partition)")
             case .end:
                 guard let index = anyIndex(of: worker.runs.count) else { return false }
                 effects.handle(
@@ -86,6 +97,8 @@ extension Simulation {
         } catch .pruned(_, _, let through) where prunes {
             moveProcessor(number, after: through)
         } catch {
+            let hasPassedLost = processes[number].memory.worker?.hasPassedLost(in: database.stream) ?? false
+            if endAfterLoss(number, "its processor: \(error)", isCertain: hasPassedLost) { return true }
             fail(.falseAlarm, "\(processes[number].name) runs the processor: \(error)")
         }
         return true
@@ -182,6 +195,11 @@ extension Simulation {
             now += .milliseconds(50)
             stepCount += 1
             timePassesForWorkers()
+            // Somebody may still find out that commits are lost, and begin anew.
+            if configuration.promotes {
+                for number in processes.indices where processes[number].isActive { _ = expire(number) }
+                goOnWithoutFaults()
+            }
             for number in processes.indices where processes[number].isActive {
                 for action in SimulatedWorker.Action.allCases {
                     while work(number, action, succeeds: true), action == .start || action == .end {}
@@ -190,5 +208,12 @@ extension Simulation {
             try throwFailure()
         }
         try throwFailure()
+    }
+}
+
+extension InMemoryDatabase.ProcessorRow {
+    /// Whether the claim that a handler runs under is the newest of its partition.
+    func isGood(_ run: SimulatedWorker.Run, of worker: SimulatedWorker) -> Bool {
+        partitions[run.partition].claim == run.claim && partitions[run.partition].owner == worker.id
     }
 }

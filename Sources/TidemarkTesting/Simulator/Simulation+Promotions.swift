@@ -10,7 +10,6 @@ extension Simulation {
 
     mutating func promoteCopy() -> Bool {
         guard let begin = database.promote() else { return false }
-        let stream = database.stream
         note(processes.count, 43, "is lost; its copy takes over, and begins above \(begin)")
         // The old one answers nobody any more.
         for request in requests where !request.isOrphan {
@@ -18,13 +17,8 @@ extension Simulation {
         }
         requests.removeAll()
         for index in answers.indices { answers[index].body = .lost }
-        acknowledged.removeAll { event, id in
-            if case .event(let row) = stream.rows[id] { row.event.id != event } else { true }
-        }
-        promises = [:]
-        lastVersion = 0
-        lastRows = [:]
-        for number in processes.indices { processes[number].reached = min(processes[number].reached, begin) }
+        beginAnotherLife(after: begin)
+        for number in processes.indices { processes[number].table = processes[number].tableOfCopy }
         return true
     }
 
@@ -39,11 +33,10 @@ extension Simulation {
         return true
     }
 
-    /// Whether the reader was given an event that is not there.
-    func isLost(_ id: StreamID, of number: Int) -> Bool {
-        guard let mark = processes[number].memory.given[id] else { return false }
-        guard case .event(let event) = database.stream.rows[id] else { return true }
-        return event.mark != mark
+    /// Whether the last event that the reader has passed is this one, and is not there.
+    func isLost(_ id: StreamID, of cursor: ReaderCursor) -> Bool {
+        guard let passed = cursor.delivered, passed.streamID == id else { return false }
+        return !database.stream.holds(passed)
     }
 
     /// What a process is shown of the members: without the rule no eras.

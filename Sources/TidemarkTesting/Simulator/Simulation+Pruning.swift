@@ -4,7 +4,7 @@ import Tidemark
 extension Simulation {
     static func prunes(seed: UInt64, _ configuration: SimulationConfiguration) -> Bool {
         guard configuration.consumer == nil else { return false }
-        guard let rule = configuration.withoutRule else { return SplitMix64.mixed(seed) % 4 == 0 }
+        guard let rule = configuration.withoutRule else { return scattered(seed, configuration) % 4 == 0 }
         return rule == .pruningBelowPositions
     }
 
@@ -30,6 +30,7 @@ extension Simulation {
     /// The claim of a process's consumer; where that is below what was pruned, somebody moves it by hand.
     mutating func claim(_ number: Int) -> ConsumerClaim? {
         let name = processes[number].consumerName
+        processes[number].memory.claimEra = database.stream.eras.last
         do throws(TidemarkError) {
             return try database.claim(name)
         } catch .pruned(_, _, let through) where prunes {
@@ -52,6 +53,7 @@ extension Simulation {
         guard let claim = claim(number) else { return }
         processes[number].memory.claim = claim
         processes[number].memory.batch = nil
+        processes[number].memory.start = max(claim.position, through)
         takeUp(number, after: claim.position)
         let place = max(claim.position, through)
         processes[number].memory.cursor = ReaderCursor(after: place)

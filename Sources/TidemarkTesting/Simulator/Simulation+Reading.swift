@@ -50,7 +50,13 @@ extension Simulation {
     private mutating func nextRequest(_ number: Int) -> SnapshotRequest? {
         let step = processes[number].memory.cursor.nextStep(
             watermark: processes[number].memory.machine { $0.watermark }, limit: 1 + random.below(4), byteLimit: .max)
-        guard case .read(let request) = step else { return nil }
+        guard case .read(var request) = step else { return nil }
+        // A reader without a consumer has no claim that could be over: it needs the jump of the version.
+        if configuration.promotes, configuration.withoutRule != .versionJump {
+            request.claim = processes[number].memory.claim.map {
+                ClaimMark(consumer: $0.name, generation: $0.generation)
+            }
+        }
         return request
     }
 
@@ -69,6 +75,9 @@ extension Simulation {
     private mutating func take(
         _ snapshot: Snapshot, for request: SnapshotRequest, _ noted: StreamMachine.Note, _ number: Int
     ) {
+        if let claim = request.claim, snapshot.consumerGeneration != claim.generation {
+            return claimIsOver(number, "the claim of its consumer is not there, or over")
+        }
         let before = processes[number].memory.cursor.position
         var cursor = processes[number].memory.cursor
         let isDelivered = received(snapshot, for: request, noted, by: &cursor, number)
@@ -92,6 +101,9 @@ extension Simulation {
         switch cursor.received(view, for: request, heard: noted.heard) {
         case .deliver:
             _ = agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version)
+            if configuration.promotes {
+                processes[number].memory.reachedIn[cursor.position] = snapshot.membership.eras.last
+            }
             return true
         case .heardFalsely:
             if agree(number, noted, sequence: snapshot.sequence, version: snapshot.membership.version) {
@@ -108,7 +120,9 @@ extension Simulation {
             }
             if let problem, endAfterLoss(number, problem) { return false }
         case .wentBackwards(let id, let problem), .lost(let id, let problem):
-            if endAfterLoss(number, problem, isCertain: isLost(id, of: number)) { return false }
+            // A snapshot of the life before may have been delivered after the process has heard of this one.
+            let wasBefore = processes[number].memory.reachedIn[id].map(isOfAnotherLife) ?? false
+            if endAfterLoss(number, problem, isCertain: wasBefore || isLost(id, of: cursor)) { return false }
             fail(.falseAlarm, "\(processes[number].instance) reads at \(id): \(problem)")
         }
         return false
@@ -126,8 +140,11 @@ extension Simulation {
         guard failure == nil, !snapshot.events.isEmpty else { return }
         let batch = EventBatch(events: snapshot.events, through: position, snapshot: snapshot.mark)
         processes[number].memory.batch = batch
-        processes[number].memory.batchEra = snapshot.membership.eras.last
-        if keepsTable { processes[number].memory.unapplied += snapshot.events.map(\.streamID) }
+        if keepsTable {
+            processes[number].memory.unapplied += snapshot.events.map {
+                Delivered(streamID: $0.streamID, mark: $0.mark)
+            }
+        }
         consume(number) { try $0.receive(batch) }
     }
 
@@ -136,34 +153,36 @@ extension Simulation {
             return false
         }
         processes[number].memory.batch = nil
-        if configuration.withoutRule != .eras,
-            let problem = Era.loss(
-                through: batch.through, seen: processes[number].memory.batchEra, in: database.stream.eras),
-            endAfterLoss(number, problem)
-        {
-            return true
-        }
         do throws(TidemarkError) {
             let begin = configuration.withoutRule == .checkpointBeginning ? nil : processes[number].memory.begin
+            let passed = batch.passed
             try database.checkpoint(
-                claim, from: keepsTable ? begin : nil, at: batch.through, snapshot: batch.snapshot)
+                claim, from: keepsTable ? begin : nil, at: batch.through, snapshot: batch.snapshot, passed: passed)
             if keepsTable { apply(batch, number) }
         } catch .alreadyPassed(_, _, _, let place) where keepsTable {
             takeUp(number, after: place)
-        } catch .consumerTaken where prunes {
-            // Its place was ignored when the stream was pruned.
-            processes[number].memory.claim = self.claim(number)
-            takeUp(number, after: processes[number].memory.claim?.position ?? 0)
         } catch {
-            // Its claim may be all that was lost.
-            guard !configuration.promotes else {
-                note(number, 44, "ends: \(error)")
-                crash(number, losingRequests: false)
+            guard case .consumerTaken = error, prunes else {
+                if endAfterLoss(number, "\(error)", isCertain: isOfAnotherLife(processes[number].memory.claimEra)) {
+                    return true
+                }
+                fail(.falseAlarm, "\(error)")
                 return true
             }
-            fail(.falseAlarm, "\(error)")
+            claimIsOver(number, "\(error)")
+            if processes[number].phase == .down { return true }
         }
         note(number, 24, "writes its checkpoint at \(batch.through)")
         return true
+    }
+
+    private func isOfAnotherLife(_ era: Era?) -> Bool { era != database.stream.eras.last }
+
+    /// Its claim, or an earlier checkpoint, may be all that was lost; or its place was ignored when the stream was pruned.
+    private mutating func claimIsOver(_ number: Int, _ problem: String) {
+        if endAfterLoss(number, problem, isCertain: isOfAnotherLife(processes[number].memory.claimEra)) { return }
+        guard prunes else { return fail(.falseAlarm, problem) }
+        processes[number].memory.claim = self.claim(number)
+        takeUp(number, after: processes[number].memory.claim?.position ?? 0)
     }
 }

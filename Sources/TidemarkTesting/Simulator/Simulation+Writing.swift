@@ -96,13 +96,14 @@ extension Simulation {
         if rule == .durableBeforeKnown, let last = ids.last { becomesKnown(last, number) }
         processes[number].memory.scopes.append(
             SimulatedProcess.Scope(
-                number: scope, ids: ids, events: fetch.events, incarnation: incarnation, phase: .held))
+                number: scope, ids: ids, events: fetch.events, incarnation: incarnation, joinedIn: request.joinedIn,
+                phase: .held))
     }
 
     /// The answer came after its fetch was given up.
     private mutating func abandonLate(_ number: Int, _ ids: [StreamID], incarnation: Int, joinedIn: Incarnation) {
         let now = now
-        processes[number].memory.lateAnswers.append((ids, incarnation))
+        processes[number].memory.lateAnswers.append((ids, incarnation, joinedIn))
         processes[number].memory.machine { $0.answeredLate(with: ids, of: joinedIn, now: now) }
     }
 
@@ -138,12 +139,12 @@ extension Simulation {
     /// The body of a scope throws.
     mutating func giveUpScope(of number: Int) {
         guard let index = anyScope(of: number) else { return }
-        abandonScope(number, processes[number].memory.scopes[index].ids)
+        abandonScope(number, at: index)
     }
 
     /// The IDs stay in flight until the database has said what became of them (rule 5).
-    mutating func abandonScope(_ number: Int, _ ids: [StreamID]) {
-        guard let index = processes[number].memory.scopes.firstIndex(where: { $0.ids == ids }) else { return }
+    mutating func abandonScope(_ number: Int, at index: Int) {
+        let ids = processes[number].memory.scopes[index].ids
         note(number, 6, "gives up \(ids)")
         processes[number].memory.scopes[index].phase = .abandoning
         let (scope, now) = (processes[number].memory.scopes[index].number, now)
@@ -166,16 +167,24 @@ extension Simulation {
             }
             guard let writer = processes[number].memory.writer else { continue }
             processes[number].memory.asked.insert(asked.scope)
-            let late = processes[number].memory.lateAnswers.first { $0.ids == asked.ids }?.incarnation
-            // Of neither: as the process names it, this life or one that is over.
-            let isOfThisLife = asked.incarnation == database.stream.incarnation
-            let other = isOfThisLife ? database.incarnation : database.incarnation - 1
-            let incarnation = scope.map { processes[number].memory.scopes[$0].incarnation } ?? late
             send(
                 number,
-                .abandon(
-                    ids: asked.ids, scope: asked.scope, writer, incarnation: incarnation ?? other))
+                .abandon(ids: asked.ids, scope: asked.scope, writer, incarnation: incarnation(of: asked, number)))
         }
+    }
+
+    /// Which life of the database handed the IDs out: another one may have handed out the same to this process.
+    private func incarnation(of asked: StreamMachine.GivenUpIDs, _ number: Int) -> Int {
+        let memory = processes[number].memory
+        let scopes = memory.scopes.filter { scope in
+            scope.joinedIn == asked.incarnation && asked.ids.allSatisfy(scope.ids.contains)
+        }
+        if let scope = scopes.first(where: { $0.number == asked.scope }) ?? scopes.last { return scope.incarnation }
+        let late = memory.lateAnswers.last { $0.ids == asked.ids && $0.joinedIn == asked.incarnation }
+        if let late { return late.incarnation }
+        // Of neither: as the process names it, this life or one that is over.
+        let isOfThisLife = asked.incarnation == database.stream.incarnation
+        return isOfThisLife ? database.incarnation : database.incarnation - 1
     }
 
     /// The machine has given up a scope that ran over its limit: its body goes on.

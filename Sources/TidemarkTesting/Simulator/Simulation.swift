@@ -39,7 +39,8 @@ import Tidemark
 ///   database is a file that is a crash of the machine. Torn writes and a disk that lies are not simulated.
 /// - A backup is put back while nobody runs; what was said before it is heard after it. A copy that lags takes over while
 ///   processes run, where ``SimulationConfiguration/promotes`` says so: what is under way then is lost, and the old database
-///   takes nothing any more.
+///   takes nothing any more. Claims, checkpoints and what is parked are those of the copy then; who has read, handled or decided
+///   more must not skip anything that is there.
 /// - A peer that lies does so far above the sequence: within it a lie cannot be told from the truth. The writers of
 ///   another database on the channel say single lines, in the names and epochs of members.
 /// - After a fault, who was about to persist an event tries again under the same id, or not at all.
@@ -94,6 +95,18 @@ public struct Simulation: Sendable {
     /// processes, plus that of the receiver.
     var cutLinks: Set<Int> = []
 
+    /// What decides what else there is in a seed, beside what is drawn: so other seeds' histories are what they would be without.
+    /// With promotions it is another number, so that the histories that tests name stay what they are.
+    static func scattered(_ seed: UInt64, _ configuration: SimulationConfiguration) -> UInt64 {
+        SplitMix64.mixed(configuration.promotes ? seed &+ 11 : seed)
+    }
+
+    private static func hasKeys(seed: UInt64, _ configuration: SimulationConfiguration) -> Bool {
+        if configuration.withoutRule == .newestOfKey { return true }
+        guard configuration.promotes else { return seed % 4 == 1 }
+        return configuration.withoutRule == nil && scattered(seed, configuration) / 64 % 4 == 0
+    }
+
     /// Nothing has happened yet; ``SimulationConfiguration`` says how to go on.
     public init(seed: UInt64, configuration: SimulationConfiguration = SimulationConfiguration()) {
         self.seed = seed
@@ -102,8 +115,7 @@ public struct Simulation: Sendable {
         history = SimulationHistory(isKept: configuration.recordsHistory)
         let kinds = SimulationConfiguration.Database.allCases
         let drawn = kinds[random.below(kinds.count)]
-        // A copy that takes over has neither: what it lost of them is another matter.
-        hasKeys = !configuration.promotes && (configuration.withoutRule == .newestOfKey || seed % 4 == 1)
+        hasKeys = Self.hasKeys(seed: seed, configuration)
         let kind = configuration.promotes ? .sequenceMadeDurableByCommits : drawn
         runsProcessor = Self.runsProcessor(seed: seed, configuration)
         workers = Self.workers(seed: seed, without: configuration.withoutRule)
@@ -115,7 +127,7 @@ public struct Simulation: Sendable {
             promotes: configuration.promotes && configuration.consumer == nil)
         hasReplication = !random.chance(10)
         keepsTable = Self.keepsTable(seed: seed, configuration)
-        prunes = !configuration.promotes && Self.prunes(seed: seed, configuration)
+        prunes = Self.prunes(seed: seed, configuration)
         let names: [InstanceName] = ["p1", "p2", "p3"]
         let nameCount = [1, 2, 2, 2, 3][random.below(5)]
         let writerCount = max(nameCount, 2 + random.below(3))

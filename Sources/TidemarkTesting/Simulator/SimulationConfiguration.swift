@@ -36,6 +36,9 @@ public struct SimulationConfiguration: Sendable {
         case claimCompared
         /// A checkpoint of a processor goes to just below the lowest event that is not done. Off: to the highest that is.
         case lowestNotDone
+        /// A checkpoint of a processor names the one before it, and a claim is over where that is lost. Off: nobody looks at that.
+        /// Only with promotions.
+        case checkpointBefore
         /// Rule 5: a failed commit may still happen. Off: failing counts as having been rolled back.
         case onlyTheDatabaseKnows
         /// Rule 5: a group that the database gets after it was settled is refused. Off: it is committed.
@@ -62,7 +65,7 @@ public struct SimulationConfiguration: Sendable {
             case .newestOfKey: .keyHistory
             case .checkpointBeginning: .appliedTwice
             case .claimCompared: .twoHandlersOfOneKey
-            case .lowestNotDone: .passedUnhandled
+            case .lowestNotDone, .checkpointBefore: .passedUnhandled
             default: .skippedEvent
             }
         }
@@ -96,8 +99,8 @@ public struct SimulationConfiguration: Sendable {
     /// Whether the history is kept as text, too, for people.
     public var recordsHistory: Bool
     /// Whether a copy that lags may take over for a database whose sequence commits make durable, while processes run. What it
-    /// lacks is lost, and a process that knows something of that has to notice. A seed's history is another one then. Not with
-    /// a consumer of one's own.
+    /// lacks is lost, and a process that knows something of that has to notice. Keys, pruning, consumers and processors are beside it
+    /// as elsewhere. A seed's history is another one then. Not with a consumer of one's own, which would know of what is lost.
     public var promotes: Bool
     /// Steps of a seed, before the faults stop.
     public var steps: Int
