@@ -11,7 +11,7 @@ import TidemarkTesting
     }
 
     /// Swift's dictionaries are in another order in each process; the history is not, nor is its text.
-    @Test(arguments: SimulationConfiguration.Mode.allCases, [42, 43, 44] as [UInt64])
+    @Test(arguments: SimulationConfiguration.Mode.allCases, [42, 43, 44, 45, 139] as [UInt64])
     func `the history is the same in another process`(mode: SimulationConfiguration.Mode, seed: UInt64) async throws {
         var configuration = SimulationConfiguration(mode: mode)
         configuration.recordsHistory = true

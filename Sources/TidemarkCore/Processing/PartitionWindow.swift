@@ -221,7 +221,7 @@ struct PartitionWindow: Sendable {
     }
 
     /// The parked events that were taken in to be tried again, and have not come to an end.
-    var lateIDs: Dictionary<StreamID, KeyBytes?>.Keys { lateKeys.keys }
+    var lateIDs: [StreamID] { lateKeys.keys.sorted() }
 
     private func lane(of key: KeyBytes?) -> LaneName? { isOneLane ? .whole : key.map { .key($0) } }
 

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// What is written into the database, how the process ends, and what people may want to know.
 extension ProcessorMachine {
     /// What is to be written, in one transaction; each is answered with ``checkpointed(_:isOwned:)``.
@@ -116,12 +118,14 @@ extension ProcessorMachine {
 
     /// The partition's oldest handler: its event, and since when it runs.
     public func oldestRun(of partition: Int) -> (id: StreamID, since: Duration)? {
-        runs.values.filter { $0.partition == partition }.min { $0.startedAt < $1.startedAt }
+        runs.values.filter { $0.partition == partition }.min { ($0.startedAt, $0.item.id) < ($1.startedAt, $1.item.id) }
             .map { ($0.item.id, $0.startedAt) }
     }
 
     /// The durable positions of the partitions that are owned.
-    public var positions: [Int: StreamID] { partitions.mapValues(\.window.position) }
+    public var positions: [Int: StreamID] {
+        Dictionary(uniqueKeysWithValues: partitions.lazy.map { ($0.key, $0.value.window.position) })
+    }
 
     /// The durable position of a partition that is owned.
     public func position(of partition: Int) -> StreamID? { partitions[partition]?.window.position }

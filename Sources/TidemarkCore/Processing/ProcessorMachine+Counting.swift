@@ -1,4 +1,5 @@
 import DequeModule
+import OrderedCollections
 
 /// After an unclean end the starts of events are counted in the database.
 extension ProcessorMachine {

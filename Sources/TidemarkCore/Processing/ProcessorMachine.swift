@@ -1,5 +1,6 @@
 import DequeModule
 import HeapModule
+import OrderedCollections
 
 /// What one process does for one processor: which event may start, what is done, where the checkpoints are. A state machine
 /// without I/O: a function goes in for each thing that can happen, and what is to be done is asked for.
@@ -54,7 +55,8 @@ public struct ProcessorMachine: Sendable {
 
     /// How it works.
     public let configuration: Configuration
-    var partitions: [Int: Owned] = [:]
+    /// In the order in which they were claimed: what is done with all of them is done in the same order each time.
+    var partitions: OrderedDictionary<Int, Owned> = [:]
     var runs: [Int: Run] = [:]
     var ready: Deque<Ready> = []
     /// Started before an unclean end: each of them may be what ended the process, and is counted and run alone. So of those
@@ -93,7 +95,9 @@ public struct ProcessorMachine: Sendable {
     // MARK: Owning
 
     /// The partitions that it owns, and the claim of each.
-    public var owned: [Int: Int] { partitions.mapValues(\.claim) }
+    public var owned: [Int: Int] {
+        Dictionary(uniqueKeysWithValues: partitions.lazy.map { ($0.key, $0.value.claim) })
+    }
 
     /// Whether the partition may be claimed: no handler of an earlier claim of it runs in this process.
     public func mayClaim(_ partition: Int) -> Bool {
@@ -129,7 +133,8 @@ public struct ProcessorMachine: Sendable {
     public mutating func lost(_ partition: Int) {
         guard let owned = partitions.removeValue(forKey: partition) else { return }
         uncountedCount -= owned.uncounted.count
-        for (number, run) in runs where run.partition == partition && run.claim == owned.claim {
+        for number in runs.keys.sorted()
+        where runs[number]?.partition == partition && runs[number]?.claim == owned.claim {
             overlapping[partition, default: 0] += 1
             cancel(number)
         }
@@ -208,13 +213,13 @@ public struct ProcessorMachine: Sendable {
     }
 
     /// The one before can have started no event beyond its window.
-    private mutating func limitCounting(of index: Dictionary<Int, Owned>.Index, at id: StreamID) {
+    private mutating func limitCounting(of index: Int, at id: StreamID) {
         guard id <= partitions.values[index].countsThrough else { return }
         partitions.values[index].countsLeft -= 1
         if partitions.values[index].countsLeft <= 0 { partitions.values[index].countsThrough = id }
     }
 
-    private mutating func checkHeld(_ index: Dictionary<Int, Owned>.Index) {
+    private mutating func checkHeld(_ index: Int) {
         if failure == nil, let overfull = partitions.values[index].window.overfull {
             failure = .tooManyHeld(overfull.id, limit: overfull.limit)
         }
@@ -242,7 +247,7 @@ public struct ProcessorMachine: Sendable {
     // MARK: Starting
 
     private mutating func makeReady(
-        _ items: inout [Item], _ partition: Int, _ index: Dictionary<Int, Owned>.Index
+        _ items: inout [Item], _ partition: Int, _ index: Int
     ) {
         if items.isEmpty { return }
         for item in items {
@@ -349,7 +354,7 @@ public struct ProcessorMachine: Sendable {
         }
     }
 
-    private mutating func again(_ item: Item, _ index: Dictionary<Int, Owned>.Index, _ partition: Int) {
+    private mutating func again(_ item: Item, _ index: Int, _ partition: Int) {
         var items = [item]
         makeReady(&items, partition, index)
     }
@@ -366,7 +371,7 @@ public struct ProcessorMachine: Sendable {
     }
 
     mutating func exhausted(
-        _ item: Item, _ index: Dictionary<Int, Owned>.Index, _ partition: Int, attempts: Int, problem: String
+        _ item: Item, _ index: Int, _ partition: Int, attempts: Int, problem: String
     ) {
         let note = ParkingNote(id: item.id, reason: .exhausted, attempts: attempts, problem: problem)
         if !item.isLate, configuration.whenExhausted == .stop {
@@ -382,7 +387,7 @@ public struct ProcessorMachine: Sendable {
     }
 
     private mutating func endLate(
-        _ id: StreamID, _ index: Dictionary<Int, Owned>.Index, _ partition: Int, note: ParkingNote?
+        _ id: StreamID, _ index: Int, _ partition: Int, note: ParkingNote?
     ) {
         partitions.values[index].lateEndings += 1
         lateEndings.append(
