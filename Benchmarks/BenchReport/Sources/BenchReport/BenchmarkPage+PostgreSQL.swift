@@ -150,8 +150,10 @@ extension BenchmarkPage {
             "another incarnation; IDs of the one before are void"
         ),
         (
-            "a transaction of another database is open, or prepared", "a watermark of transaction ids stands still",
-            "readers do not wait for it"
+            "a transaction of another database is open, or prepared",
+            "a watermark of transaction ids stands still: 60 s behind after a minute",
+            "readers do not wait for it: beside one that was open for a minute they lagged by 1 ms (p50), 3 ms (p99), "
+                + "11 ms at most, as before it"
         ),
         (
             "REPEATABLE READ as the default of a role", "its check sees what was there before its lock",
