@@ -33,7 +33,7 @@ public struct PruneRequest: Hashable, Sendable {
     /// Whether the ids of the events go too.
     public var forgetsIDs = false
     /// How many rows one transaction removes at most.
-    public var limit = 500
+    public var limit = 200
 
     /// With what is usual.
     public init(stream: StreamName, through: StreamID) {
