@@ -1,11 +1,9 @@
-import OrderedCollections
-
 /// What is written into the database, how the process ends, and what people may want to know.
 extension ProcessorMachine {
     /// What is to be written, in one transaction; each is answered with ``checkpointed(_:isOwned:)``.
     public mutating func takeCheckpoints() -> [Checkpoint] {
         var checkpoints: [Checkpoint] = []
-        for index in partitions.values.indices where !partitions.values[index].isCheckpointing {
+        for index in inOrder where !partitions.values[index].isCheckpointing {
             let owned = partitions.values[index]
             let releases = owned.isReleasing && owned.runs == 0 && owned.lateEndings == 0
             let passage = owned.window.passage
@@ -90,7 +88,7 @@ extension ProcessorMachine {
     /// Nothing more is started; what runs goes on, and its partitions are given back after it.
     public mutating func stop() {
         isStopping = true
-        for index in partitions.values.indices { partitions.values[index].isReleasing = true }
+        for index in inOrder { partitions.values[index].isReleasing = true }
     }
 
     /// Handlers that have not ended are cancelled.
@@ -102,7 +100,7 @@ extension ProcessorMachine {
     /// be what the process does not come to an end with.
     public mutating func leave() {
         let running = Set(runs.values.lazy.filter(\.item.isLate).map(\.item.id))
-        for owned in partitions.values { untried += owned.window.lateIDs.filter { !running.contains($0) } }
+        for index in inOrder { untried += partitions.values[index].window.lateIDs.filter { !running.contains($0) } }
     }
 
     /// Whether no handler runs.
@@ -123,9 +121,7 @@ extension ProcessorMachine {
     }
 
     /// The durable positions of the partitions that are owned.
-    public var positions: [Int: StreamID] {
-        Dictionary(uniqueKeysWithValues: partitions.lazy.map { ($0.key, $0.value.window.position) })
-    }
+    public var positions: [Int: StreamID] { partitions.mapValues(\.window.position) }
 
     /// The durable position of a partition that is owned.
     public func position(of partition: Int) -> StreamID? { partitions[partition]?.window.position }

@@ -1,5 +1,4 @@
 import DequeModule
-import OrderedCollections
 
 /// After an unclean end the starts of events are counted in the database.
 extension ProcessorMachine {
@@ -12,7 +11,7 @@ extension ProcessorMachine {
         // Where the first attempt is the last one, nothing is counted together with what may end the process.
         let most = configuration.maximumAttempts == 1 ? 1 : configuration.concurrency
         var counts: [Count] = []
-        for index in partitions.values.indices {
+        for index in inOrder {
             guard !partitions.values[index].isCounting, !partitions.values[index].isReleasing,
                 !partitions.values[index].uncounted.isEmpty
             else { continue }

@@ -1,6 +1,5 @@
 import DequeModule
 import HeapModule
-import OrderedCollections
 
 /// What one process does for one processor: which event may start, what is done, where the checkpoints are. A state machine
 /// without I/O: a function goes in for each thing that can happen, and what is to be done is asked for.
@@ -55,8 +54,7 @@ public struct ProcessorMachine: Sendable {
 
     /// How it works.
     public let configuration: Configuration
-    /// In the order in which they were claimed: what is done with all of them is done in the same order each time.
-    var partitions: OrderedDictionary<Int, Owned> = [:]
+    var partitions: [Int: Owned] = [:]
     var runs: [Int: Run] = [:]
     var ready: Deque<Ready> = []
     /// Started before an unclean end: each of them may be what ended the process, and is counted and run alone. So of those
@@ -95,8 +93,11 @@ public struct ProcessorMachine: Sendable {
     // MARK: Owning
 
     /// The partitions that it owns, and the claim of each.
-    public var owned: [Int: Int] {
-        Dictionary(uniqueKeysWithValues: partitions.lazy.map { ($0.key, $0.value.claim) })
+    public var owned: [Int: Int] { partitions.mapValues(\.claim) }
+
+    /// The partitions in the order of their numbers: that of a dictionary is another one in each process.
+    var inOrder: [Dictionary<Int, Owned>.Index] {
+        partitions.keys.sorted().compactMap { partitions.index(forKey: $0) }
     }
 
     /// Whether the partition may be claimed: no handler of an earlier claim of it runs in this process.
@@ -166,7 +167,7 @@ public struct ProcessorMachine: Sendable {
     public mutating func nextRead() -> Read? {
         if isStopping || failure != nil { return nil }
         var least: PartitionWindow?
-        for index in partitions.values.indices where !partitions.values[index].isReleasing {
+        for index in inOrder where !partitions.values[index].isReleasing {
             guard partitions.values[index].window.mayRead() else { continue }
             let window = partitions.values[index].window
             if least.map({ window.readThrough < $0.readThrough }) ?? true { least = window }
@@ -182,7 +183,7 @@ public struct ProcessorMachine: Sendable {
         after place: StreamID, _ events: [EventToHandle], through: StreamID, snapshot: SnapshotMark
     ) -> [(index: Int, partition: Int)] {
         var takers: [Int: Bool] = [:]
-        for index in partitions.values.indices {
+        for index in inOrder {
             guard !partitions.values[index].isReleasing, partitions.values[index].window.readThrough >= place,
                 partitions.values[index].window.mayRead()
             else { continue }
@@ -213,13 +214,13 @@ public struct ProcessorMachine: Sendable {
     }
 
     /// The one before can have started no event beyond its window.
-    private mutating func limitCounting(of index: Int, at id: StreamID) {
+    private mutating func limitCounting(of index: Dictionary<Int, Owned>.Index, at id: StreamID) {
         guard id <= partitions.values[index].countsThrough else { return }
         partitions.values[index].countsLeft -= 1
         if partitions.values[index].countsLeft <= 0 { partitions.values[index].countsThrough = id }
     }
 
-    private mutating func checkHeld(_ index: Int) {
+    private mutating func checkHeld(_ index: Dictionary<Int, Owned>.Index) {
         if failure == nil, let overfull = partitions.values[index].window.overfull {
             failure = .tooManyHeld(overfull.id, limit: overfull.limit)
         }
@@ -247,7 +248,7 @@ public struct ProcessorMachine: Sendable {
     // MARK: Starting
 
     private mutating func makeReady(
-        _ items: inout [Item], _ partition: Int, _ index: Int
+        _ items: inout [Item], _ partition: Int, _ index: Dictionary<Int, Owned>.Index
     ) {
         if items.isEmpty { return }
         for item in items {
@@ -354,7 +355,7 @@ public struct ProcessorMachine: Sendable {
         }
     }
 
-    private mutating func again(_ item: Item, _ index: Int, _ partition: Int) {
+    private mutating func again(_ item: Item, _ index: Dictionary<Int, Owned>.Index, _ partition: Int) {
         var items = [item]
         makeReady(&items, partition, index)
     }
@@ -371,7 +372,7 @@ public struct ProcessorMachine: Sendable {
     }
 
     mutating func exhausted(
-        _ item: Item, _ index: Int, _ partition: Int, attempts: Int, problem: String
+        _ item: Item, _ index: Dictionary<Int, Owned>.Index, _ partition: Int, attempts: Int, problem: String
     ) {
         let note = ParkingNote(id: item.id, reason: .exhausted, attempts: attempts, problem: problem)
         if !item.isLate, configuration.whenExhausted == .stop {
@@ -387,7 +388,7 @@ public struct ProcessorMachine: Sendable {
     }
 
     private mutating func endLate(
-        _ id: StreamID, _ index: Int, _ partition: Int, note: ParkingNote?
+        _ id: StreamID, _ index: Dictionary<Int, Owned>.Index, _ partition: Int, note: ParkingNote?
     ) {
         partitions.values[index].lateEndings += 1
         lateEndings.append(
@@ -462,7 +463,7 @@ public struct ProcessorMachine: Sendable {
     /// Events that were parked without being started, and are needed no more.
     public mutating func takeDropped() -> [(partition: Int, id: StreamID)] {
         var dropped: [(partition: Int, id: StreamID)] = []
-        for index in partitions.values.indices where partitions.values[index].window.hasDropped {
+        for index in inOrder where partitions.values[index].window.hasDropped {
             let partition = partitions.keys[index]
             dropped += partitions.values[index].window.takeDropped().map { (partition, $0) }
         }
