@@ -310,10 +310,11 @@ struct PartitionWindow: Sendable {
         leave(lane, &ready)
     }
 
-    /// The handler that ran over its limit has committed all the same: its event was handled, and is not parked.
+    /// The handler that ran over its limit has committed all the same: its event was handled, and neither is parked nor holds its key.
     mutating func passedLate(_ item: Item) {
         notes[item.id] = nil
         passedNotes.removeAll { $0.id == item.id }
+        for (key, ids) in held where ids.contains(item.id) { release(item.id, key) }
     }
 
     /// The lane of an event that has started, for ``returned(_:_:ready:)``: its slot may be gone by then.

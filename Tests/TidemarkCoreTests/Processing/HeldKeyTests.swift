@@ -94,6 +94,20 @@ import Testing
         #expect(one.machine.takeParked().map(\.id) == [2])
     }
 
+    @Test func `an event whose handler commits over its limit does not hold its key`() {
+        let one = OnePartition {
+            $0.order = .partition
+            $0.timeLimit = .seconds(1)
+            $0.whenExhausted = .parkAndHoldKey(limit: 3)
+        }
+        one.read("a")
+        one.start()
+        one.wait(.seconds(1))
+        one.machine.ended(one.runs[1] ?? -1, .succeededDurably, now: one.now)
+        one.read("a")
+        #expect(one.start() == [2])
+    }
+
     @Test func `what was parked is told once, with a checkpoint or in a handler's transaction`() {
         let one = OnePartition {
             $0.order = .partition
