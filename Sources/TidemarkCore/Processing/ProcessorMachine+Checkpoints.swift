@@ -88,7 +88,7 @@ extension ProcessorMachine {
     /// Nothing more is started; what runs goes on, and its partitions are given back after it.
     public mutating func stop() {
         isStopping = true
-        for index in inOrder { partitions.values[index].isReleasing = true }
+        for index in partitions.values.indices { partitions.values[index].isReleasing = true }
     }
 
     /// Handlers that have not ended are cancelled.

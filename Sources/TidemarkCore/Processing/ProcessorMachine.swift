@@ -183,7 +183,7 @@ public struct ProcessorMachine: Sendable {
         after place: StreamID, _ events: [EventToHandle], through: StreamID, snapshot: SnapshotMark
     ) -> [(index: Int, partition: Int)] {
         var takers: [Int: Bool] = [:]
-        for index in inOrder {
+        for index in partitions.values.indices {
             guard !partitions.values[index].isReleasing, partitions.values[index].window.readThrough >= place,
                 partitions.values[index].window.mayRead()
             else { continue }
@@ -463,6 +463,8 @@ public struct ProcessorMachine: Sendable {
     /// Events that were parked without being started, and are needed no more.
     public mutating func takeDropped() -> [(partition: Int, id: StreamID)] {
         var dropped: [(partition: Int, id: StreamID)] = []
+        // It is asked after each event.
+        guard partitions.values.contains(where: \.window.hasDropped) else { return dropped }
         for index in inOrder where partitions.values[index].window.hasDropped {
             let partition = partitions.keys[index]
             dropped += partitions.values[index].window.takeDropped().map { (partition, $0) }
