@@ -72,15 +72,8 @@ extension EventLog {
         configuration: ProcessorConfiguration = ProcessorConfiguration(),
         handleInOwnTransaction handle: @escaping @Sendable (PersistedEvent, PassingStatement) async throws -> Void
     ) -> EventProcessor {
-        let (store, description) = (store as? PostgreSQLEventStore, store.description)
-        let refusal: TidemarkError? =
-            store == nil
-            ? .unsuitableTransaction(
-                store: description, problem: "it is not PostgreSQL's, as the handler's transaction")
-            : nil
-        return processor(name, from: start, filter: filter, configuration: configuration, refusal: refusal) {
-            event, start, processor in
-            guard let store else { throw UnknownOutcome("the store is not PostgreSQL's") }
+        processor(name, from: start, filter: filter, configuration: configuration, on: "PostgreSQL") {
+            (store: PostgreSQLEventStore, event, start, processor) in
             try await store.handle(event, start, of: processor, handle)
         }
     }

@@ -14,14 +14,8 @@ extension EventLog {
         configuration: ProcessorConfiguration = ProcessorConfiguration(),
         handleInTransaction handle: @escaping @Sendable (PersistedEvent, Database) throws -> Void
     ) -> EventProcessor {
-        let (store, description) = (store as? SQLiteEventStore, store.description)
-        let refusal: TidemarkError? =
-            store == nil
-            ? .unsuitableTransaction(store: description, problem: "it is not SQLite's, as the handler's transaction")
-            : nil
-        return processor(name, from: start, filter: filter, configuration: configuration, refusal: refusal) {
-            event, start, processor in
-            guard let store else { throw UnknownOutcome("the store is not SQLite's") }
+        processor(name, from: start, filter: filter, configuration: configuration, on: "SQLite") {
+            (store: SQLiteEventStore, event, start, processor) in
             try await store.handle(event, start, of: processor, handle)
         }
     }

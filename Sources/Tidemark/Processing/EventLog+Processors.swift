@@ -26,18 +26,27 @@ extension EventLog {
             handler: .each(handle, external: handleExternal))
     }
 
-    /// For stores whose handlers get their transaction. It handles and passes, or throws ``UnknownOutcome``.
+    /// For stores whose handlers get their transaction. It handles and passes, or throws ``UnknownOutcome``. Where the log has
+    /// another store, the processor does not run.
     ///
-    /// - Parameter refusal: why it cannot be, where the log has another store.
-    package func processor(
+    /// - Parameter engine: the store's name for people.
+    package func processor<Store: EventStore>(
         _ name: ConsumerName, from start: ConsumerStart, filter: EventFilter, configuration: ProcessorConfiguration,
-        refusal: TidemarkError? = nil,
+        on engine: String,
         inTransaction handle:
-            @escaping @Sendable (PersistedEvent, ProcessorMachine.Start, ProcessorName) async throws -> Void
+            @escaping @Sendable (Store, PersistedEvent, ProcessorMachine.Start, ProcessorName) async throws -> Void
     ) -> EventProcessor {
-        EventProcessor(
+        let handler: EventProcessor.Handler =
+            if let store = store as? Store {
+                .inTransaction { try await handle(store, $0, $1, $2) }
+            } else {
+                .none(
+                    .unsuitableTransaction(
+                        store: store.description, problem: "it is not \(engine)'s, as the handler's transaction"))
+            }
+        return EventProcessor(
             name, of: self, from: start, filter: filter, configuration: configuration, order: .partition,
-            handler: .inTransaction(handle), refusal: refusal)
+            handler: handler)
     }
 
     /// What the processor has parked, ascending, from the first above `id`.

@@ -23,8 +23,6 @@ public final class EventProcessor: Service {
     let configuration: ProcessorConfiguration
     let order: ProcessorMachine.Order
     let handler: Handler
-    /// Why it cannot run on the store of its log; nil where it can.
-    let refusal: TidemarkError?
     let process = ProcessorProcess(.random(in: 1 ... .max))
     let logger: Logger
     let metrics: ProcessorMetrics
@@ -47,6 +45,8 @@ public final class EventProcessor: Service {
         )
         /// Handles and passes in one transaction of the store.
         case inTransaction(@Sendable (PersistedEvent, ProcessorMachine.Start, ProcessorName) async throws -> Void)
+        /// It cannot be called with the store of the log.
+        case none(TidemarkError)
     }
 
     /// What a handler gets.
@@ -84,8 +84,7 @@ public final class EventProcessor: Service {
 
     init(
         _ name: ConsumerName, of log: EventLog, from start: ConsumerStart, filter: EventFilter,
-        configuration: ProcessorConfiguration, order: ProcessorMachine.Order, handler: Handler,
-        refusal: TidemarkError? = nil
+        configuration: ProcessorConfiguration, order: ProcessorMachine.Order, handler: Handler
     ) {
         self.name = name
         self.log = log
@@ -94,7 +93,6 @@ public final class EventProcessor: Service {
         self.configuration = configuration
         self.order = order
         self.handler = handler
-        self.refusal = refusal
         var logger = log.logger
         logger[metadataKey: "consumer"] = "\(name)"
         self.logger = logger
@@ -134,7 +132,7 @@ public final class EventProcessor: Service {
     ///   ``TidemarkError/unknownConsumer(stream:consumer:known:)`` when the consumer was deleted,
     ///   ``TidemarkError/databaseWentBackwards(stream:id:problem:)``, and what else ends reading.
     public func run() async throws {
-        if let refusal { throw refusal }
+        if case .none(let refusal) = handler { throw refusal }
         guard let store = log.store as? any ProcessorStore else {
             throw TidemarkError.noProcessors(stream: log.stream, store: "\(log.store)")
         }
@@ -363,7 +361,8 @@ public final class EventProcessor: Service {
                 case (.inTransaction(let handle), .event(let event)):
                     try await traced(event) { try await handle(event, start, processor) }
                     return .succeededDurably
-                case (.inTransaction, .external): preconditionFailure("an event that is not handled was read")
+                case (.inTransaction, .external), (.none, _):
+                    preconditionFailure("an event that is not handled was read")
                 }
             }
         } catch let unknown as UnknownOutcome {
